@@ -85,7 +85,7 @@ pub enum Request {
     TraceOn(Vec<String>),
     /// The trace since [`Request::TraceOn`], comments left out. Answered by [`Reply::Trace`].
     Trace,
-    /// All processes but kernel threads and the agent's own jobs. Answered by [`Reply::Processes`].
+    /// All processes but kernel threads, the agent and its own jobs (what jobs run is listed). Answered by [`Reply::Processes`].
     Processes,
     /// Guest time now. Answered by [`Reply::Clock`].
     Clock,
@@ -101,13 +101,15 @@ pub struct Caller {
     /// Effective, permitted and bounding set are cut to these bits. `None`: unchanged (all for uid 0,
     /// none for another uid).
     pub caps: Option<u64>,
-    /// `CLONE_NEW*` flags for `unshare(2)`, before uid and capabilities change.
+    /// `CLONE_NEW*` flags for `unshare(2)`, before uid and capabilities change; but after the change of uid
+    /// if `CLONE_NEWUSER` is among them, so that the new user namespace belongs to that uid. With
+    /// `CLONE_NEWPID` the actions are carried out by the namespace's first process.
     pub unshare: u64,
     /// With `CLONE_NEWUSER` in `unshare`: maps this inside uid to the outside uid the child had. `None`: no mapping.
     pub map_uid: Option<u32>,
     /// Sets `no_new_privs`.
     pub no_new_privs: bool,
-    /// `chroot(2)` and `chdir("/")` there.
+    /// `chroot(2)` and `chdir("/")` there, after `unshare`.
     pub chroot: Option<Vec<u8>>,
 }
 
@@ -292,11 +294,12 @@ pub enum Action {
         /// `O_NONBLOCK`, `O_TRUNC`.
         flags: u32,
     },
-    /// Calls `reboot(2)` without warning (for tests of the lab itself): the guest dies.
+    /// Calls `reboot(2)` without a reply (for tests of the lab itself): the guest dies.
     Reset,
     /// Makes the kernel panic through `/proc/sysrq-trigger` (for tests of the lab itself).
     Panic,
-    /// Stops answering for ever, the machine spinning in user space (for tests of the lab itself).
+    /// Spins in user space for ever (for tests of the lab itself). By [`Request::InInit`] it is the agent that
+    /// spins and never answers again; in a job the agent goes on.
     Hang,
 }
 
@@ -367,10 +370,21 @@ pub struct ActionResult {
     pub ended: GuestMicros,
 }
 
-/// How a job ended.
+/// A step of becoming the [`Caller`] that failed: no action was carried out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetupFailure {
+    /// The system call or file, such as `unshare`.
+    pub step: String,
+    /// Why.
+    pub errno: Errno,
+}
+
+/// How a job ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobEnd {
-    /// One entry for each action that was finished; fewer than asked if the job was killed.
+    /// The job could not become its [`Caller`]; it did nothing.
+    pub setup: Option<SetupFailure>,
+    /// One entry for each action that was finished; fewer than asked if the job was killed or `setup` failed.
     pub results: Vec<ActionResult>,
     /// The signal that killed the job, if one did.
     pub killed_by: Option<i32>,
