@@ -1,0 +1,222 @@
+//! One directory that is safe to share between runs: locks by flock, results that appear by rename and are
+//! never changed afterwards.
+
+use rustix::fs::FlockOperation;
+use sha2::{Digest, Sha256};
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// Bump when the meaning of something cached changes.
+const LAYOUT: &str = "v1";
+
+/// What can go wrong with the cache.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {}: {source}", path.display())]
+pub struct CacheError {
+    action: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl CacheError {
+    pub(crate) fn new(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> CacheError {
+        let path = path.into();
+        move |source| CacheError { action, path, source }
+    }
+}
+
+/// The cache. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cache {
+    dir: PathBuf,
+}
+
+impl Cache {
+    /// Opens the cache in `dir`, which is made when it is missing.
+    pub fn open(dir: impl Into<PathBuf>) -> Result<Cache, CacheError> {
+        let dir = dir.into();
+        fs::create_dir_all(&dir).map_err(CacheError::new("create the cache directory", &dir))?;
+        let dir = dir.canonicalize().map_err(CacheError::new("find the cache directory", &dir))?;
+        Ok(Cache { dir })
+    }
+
+    /// The usual place, given a way to look up environment variables: `$KMODLAB_CACHE`, else
+    /// `$XDG_CACHE_HOME/kmodlab`, else `$HOME/.cache/kmodlab`.
+    pub fn default_dir(env: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+        let set = |name: &str| env(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        set("KMODLAB_CACHE")
+            .or_else(|| set("XDG_CACHE_HOME").filter(|dir| dir.is_absolute()).map(|dir| dir.join("kmodlab")))
+            .or_else(|| set("HOME").map(|home| home.join(".cache/kmodlab")))
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// A directory of the cache for one purpose, made when it is missing.
+    pub fn area(&self, name: &str) -> Result<PathBuf, CacheError> {
+        let dir = self.dir.join(LAYOUT).join(name);
+        fs::create_dir_all(&dir).map_err(CacheError::new("create", &dir))?;
+        Ok(dir)
+    }
+
+    /// Takes the lock called `name`, waiting for whoever holds it; `waiting` is called once before it waits.
+    /// It is given back when the guard is dropped, also by a crash.
+    pub fn lock(&self, name: &str, waiting: impl FnOnce(&Path)) -> Result<CacheLock, CacheError> {
+        let path = self.area("locks")?.join(format!("{name}.lock"));
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(CacheError::new("open the lock", &path))?;
+        if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            waiting(&path);
+            rustix::fs::flock(&file, FlockOperation::LockExclusive)
+                .map_err(|errno| CacheError::new("take the lock", &path)(errno.into()))?;
+        }
+        Ok(CacheLock { _file: file })
+    }
+
+    /// A temporary directory on the cache's own file system, so that its contents can be renamed into place.
+    pub fn temp_dir(&self) -> Result<TempDir, CacheError> {
+        let area = self.area("tmp")?;
+        tempfile::Builder::new().prefix("new-").tempdir_in(&area).map_err(CacheError::new("make a directory in", area))
+    }
+
+    /// Moves a finished directory to `target`. When another run was faster its result is kept, which is as good.
+    pub fn publish(&self, finished: TempDir, target: &Path) -> Result<(), CacheError> {
+        if let Some(parent) = target.parent() {
+            fs::create_dir_all(parent).map_err(CacheError::new("create", parent))?;
+        }
+        match fs::rename(finished.path(), target) {
+            Ok(()) => {
+                // It has moved: there is nothing left to remove.
+                let _ = finished.keep();
+                Ok(())
+            }
+            Err(_) if target.is_dir() => Ok(()),
+            Err(error) => Err(CacheError::new("create", target)(error)),
+        }
+    }
+}
+
+/// A lock that is held as long as this lives.
+#[derive(Debug)]
+pub struct CacheLock {
+    _file: File,
+}
+
+/// SHA-256 of all that was put in, as lower-case hexadecimal. Each part is preceded by its length, so that parts
+/// cannot run into each other.
+#[derive(Clone, Default)]
+pub struct ContentId(Sha256);
+
+impl ContentId {
+    /// Nothing yet.
+    pub fn new() -> ContentId {
+        ContentId::default()
+    }
+
+    /// Adds one part.
+    #[must_use]
+    pub fn with(mut self, part: impl AsRef<[u8]>) -> ContentId {
+        self.add(part);
+        self
+    }
+
+    /// Adds one part.
+    pub fn add(&mut self, part: impl AsRef<[u8]>) {
+        let part = part.as_ref();
+        self.0.update((part.len() as u64).to_le_bytes());
+        self.0.update(part);
+    }
+
+    /// The sum.
+    pub fn finish(self) -> String {
+        hex(&self.0.finalize())
+    }
+}
+
+/// SHA-256 of a file's bytes, as lower-case hexadecimal.
+pub fn sha256_file(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(hex(&hash.finalize()));
+        }
+        hash.update(&buffer[..read]);
+    }
+}
+
+/// SHA-256 of some bytes, as lower-case hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        use std::fmt::Write;
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cache_is_where_the_environment_says() {
+        let env = |pairs: &'static [(&str, &str)]| {
+            move |name: &str| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value))
+        };
+        let dir = |pairs| Cache::default_dir(env(pairs)).map(|dir| dir.display().to_string());
+        assert_eq!(dir(&[("KMODLAB_CACHE", "k"), ("HOME", "/h")]).as_deref(), Some("k"));
+        assert_eq!(dir(&[("XDG_CACHE_HOME", "/x"), ("HOME", "/h")]).as_deref(), Some("/x/kmodlab"));
+        assert_eq!(dir(&[("XDG_CACHE_HOME", "relative"), ("HOME", "/h")]).as_deref(), Some("/h/.cache/kmodlab"));
+        assert_eq!(dir(&[("KMODLAB_CACHE", "")]), None);
+    }
+
+    #[test]
+    fn a_second_holder_waits_for_the_first() {
+        let temp = tempfile::tempdir().unwrap();
+        let cache = Cache::open(temp.path()).unwrap();
+        let first = cache.lock("one", |_| panic!("nobody holds it")).unwrap();
+        let waited = std::thread::scope(|scope| {
+            let (told, heard) = std::sync::mpsc::channel();
+            let cache = &cache;
+            scope.spawn(move || cache.lock("one", |_| told.send(()).unwrap()).unwrap());
+            let waited = heard.recv().is_ok();
+            drop(first);
+            waited
+        });
+        assert!(waited);
+    }
+
+    #[test]
+    fn parts_do_not_run_into_each_other() {
+        assert_ne!(ContentId::new().with("ab").with("c").finish(), ContentId::new().with("a").with("bc").finish());
+    }
+
+    #[test]
+    fn what_is_published_first_stays() {
+        let temp = tempfile::tempdir().unwrap();
+        let cache = Cache::open(temp.path()).unwrap();
+        let target = temp.path().join("area/thing");
+        for content in ["first", "second"] {
+            let new = cache.temp_dir().unwrap();
+            fs::write(new.path().join("file"), content).unwrap();
+            cache.publish(new, &target).unwrap();
+        }
+        assert_eq!(fs::read_to_string(target.join("file")).unwrap(), "first");
+        assert_eq!(fs::read_dir(cache.area("tmp").unwrap()).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,240 @@
+//! A bootable kernel: its image, its release, its modules, and what can be learnt from the image.
+
+use crate::bzimage::{Header, HeaderError};
+use crate::cache::{Cache, CacheError, ContentId};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What `uname -r` gives: `6.1.0-50-cloud-amd64`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct KernelRelease(String);
+
+/// A string that cannot be a release.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no kernel release")]
+pub struct ReleaseError(String);
+
+impl KernelRelease {
+    /// A release begins with a digit, has at most 64 bytes, and is usable as the name of a directory.
+    pub fn new(text: &str) -> Result<KernelRelease, ReleaseError> {
+        let fits = text.len() <= 64
+            && text.starts_with(|first: char| first.is_ascii_digit())
+            && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/');
+        if fits { Ok(KernelRelease(text.to_owned())) } else { Err(ReleaseError(text.to_owned())) }
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Version, patch level and sublevel; what is missing counts as 0. A vendor's tree may hold more, or less, than
+    /// the number says.
+    pub fn version(&self) -> (u32, u32, u32) {
+        let mut numbers = self.0.split('.').map(|part| {
+            let end = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
+            part[..end].parse().unwrap_or(0)
+        });
+        let mut next = || numbers.next().unwrap_or(0);
+        (next(), next(), next())
+    }
+}
+
+impl fmt::Display for KernelRelease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for KernelRelease {
+    type Error = ReleaseError;
+    fn try_from(text: String) -> Result<KernelRelease, ReleaseError> {
+        KernelRelease::new(&text)
+    }
+}
+
+impl From<KernelRelease> for String {
+    fn from(release: KernelRelease) -> String {
+        release.0
+    }
+}
+
+/// Which package something came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackageVersion {
+    /// The suite whose index it was in.
+    pub suite: String,
+    /// The package that was asked for.
+    pub package: String,
+    /// Its version.
+    pub version: String,
+    /// Every file that was downloaded, the package itself first.
+    pub files: Vec<PackageFile>,
+}
+
+/// One downloaded package file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackageFile {
+    /// Package.
+    pub package: String,
+    /// Its version.
+    pub version: String,
+    /// SHA-256 of the file, lower-case hexadecimal.
+    pub sha256: String,
+}
+
+/// A kernel that can be booted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kernel {
+    /// What the user called it: a name of the catalogue, or a path.
+    pub name: String,
+    /// What `uname -r` will say.
+    pub release: KernelRelease,
+    /// The bzImage.
+    pub image: PathBuf,
+    /// Its modules: `…/lib/modules/RELEASE`. Belongs to the cache or to the user: never written into.
+    pub modules: Option<PathBuf>,
+    /// Its configuration as text.
+    pub config: Option<PathBuf>,
+    /// SHA-256 of the image: what cache keys are made of. For the modules see [`crate::modules::ModuleTree::id`].
+    pub id: String,
+    /// Where it came from, if from a package.
+    pub package: Option<PackageVersion>,
+    /// What the user should know about it, such as a version that is not the locked one.
+    pub notes: Vec<String>,
+}
+
+/// Why something is not a kernel that can be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelError {
+    /// The image cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file or directory.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The image is something else.
+    #[error("{} is no kernel that can be booted: {reason}", path.display())]
+    NotAKernel {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: HeaderError,
+    },
+    /// There is no module directory.
+    #[error("{} is no module directory: it holds no modules.order, no modules.dep, no kernel/ and no {release}/", path.display())]
+    NoModules {
+        /// The directory.
+        path: PathBuf,
+        /// The image's release.
+        release: KernelRelease,
+    },
+    /// The modules are another kernel's.
+    #[error("the modules in {} are for {found}, the kernel {} is {release}: name the module directory of {release}", path.display(), image.display())]
+    OtherRelease {
+        /// The module directory.
+        path: PathBuf,
+        /// What they are for.
+        found: String,
+        /// The image.
+        image: PathBuf,
+        /// Its release.
+        release: KernelRelease,
+    },
+    /// The compressed kernel cannot be unpacked.
+    #[error("cannot unpack the kernel in {}: {reason}", path.display())]
+    Payload {
+        /// The image.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// The cache.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+}
+
+impl KernelError {
+    pub(crate) fn read(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> KernelError {
+        let path = path.into();
+        move |source| KernelError::Read { path, source }
+    }
+}
+
+impl Kernel {
+    /// A kernel image of the user's own. `modules` may be `…/lib/modules/RELEASE`, or a directory that has
+    /// `RELEASE` or `lib/modules/RELEASE` in it. Reads the image's header; nothing is written or run.
+    pub fn from_image(image: &Path, modules: Option<&Path>) -> Result<Kernel, KernelError> {
+        let bytes = fs::read(image).map_err(KernelError::read(image))?;
+        let header =
+            Header::parse(&bytes).map_err(|reason| KernelError::NotAKernel { path: image.to_owned(), reason })?;
+        let modules = modules.map(|dir| module_dir(dir, image, &header.release)).transpose()?;
+        Ok(Kernel {
+            name: image.display().to_string(),
+            release: header.release,
+            image: image.canonicalize().map_err(KernelError::read(image))?,
+            modules,
+            config: None,
+            id: ContentId::new().with(&bytes).finish(),
+            package: None,
+            notes: Vec::new(),
+        })
+    }
+
+    /// What can be learnt from the image without booting it; cached.
+    pub fn facts(&self, _cache: &Cache) -> Result<ImageFacts, KernelError> {
+        Ok(ImageFacts::default())
+    }
+}
+
+/// Finds the module directory of `release` in what the user named.
+fn module_dir(dir: &Path, image: &Path, release: &KernelRelease) -> Result<PathBuf, KernelError> {
+    let named = dir.canonicalize().map_err(KernelError::read(dir))?;
+    let below = [named.join(release.as_str()), named.join("lib/modules").join(release.as_str())];
+    if let Some(found) = below.iter().find(|dir| is_module_dir(dir)) {
+        return Ok(found.clone());
+    }
+    if !is_module_dir(&named) {
+        return Err(KernelError::NoModules { path: named, release: release.clone() });
+    }
+    let found = named.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    if found != release.as_str() {
+        return Err(KernelError::OtherRelease {
+            path: named,
+            found,
+            image: image.to_owned(),
+            release: release.clone(),
+        });
+    }
+    Ok(named)
+}
+
+fn is_module_dir(dir: &Path) -> bool {
+    ["modules.order", "modules.dep", "kernel"].iter().any(|name| dir.join(name).exists())
+}
+
+/// What an image says about itself. Made by [`Kernel::facts`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImageFacts {
+    image: Vec<u8>,
+    config: Option<String>,
+}
+
+impl ImageFacts {
+    /// Whether these bytes stand anywhere in the unpacked kernel: a format string, for instance.
+    pub fn contains(&self, needle: &[u8]) -> bool {
+        needle.is_empty() || self.image.windows(needle.len()).any(|window| window == needle)
+    }
+
+    /// The value of a configuration option, given without `CONFIG_`: `y`, `m`, `n` when it is known to be unset, or its
+    /// text or number; `None` when no configuration is known.
+    pub fn config(&self, _option: &str) -> Option<&str> {
+        self.config.as_deref().and(None)
+    }
+}

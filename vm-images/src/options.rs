@@ -1,0 +1,99 @@
+//! What a caller may choose when something is fetched or built, and what it is told meanwhile.
+
+use crate::cache::Cache;
+use std::fmt;
+use std::path::PathBuf;
+
+/// How to fetch and build.
+#[derive(Clone)]
+pub struct Options<'a> {
+    /// Where everything is kept.
+    pub cache: Cache,
+    /// Use only what is cached.
+    pub offline: bool,
+    /// Look again for newer versions although something fitting is cached.
+    pub refresh: bool,
+    /// URI of a Debian archive to use in place of the one in the machine's own apt configuration. The security
+    /// archive is looked for beside it (`URI-security`).
+    pub mirror: Option<String>,
+    /// Told what is going on.
+    pub progress: &'a (dyn Fn(Progress) + Sync),
+}
+
+impl<'a> Options<'a> {
+    /// On line, without a mirror of its own, silent.
+    pub fn new(cache: Cache) -> Options<'a> {
+        Options { cache, offline: false, refresh: false, mirror: None, progress: &|_| {} }
+    }
+}
+
+impl fmt::Debug for Options<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("cache", &self.cache)
+            .field("offline", &self.offline)
+            .field("refresh", &self.refresh)
+            .field("mirror", &self.mirror)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is going on. `Display` gives one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Progress {
+    /// Waiting for another run that uses the same part of the cache.
+    Waiting {
+        /// The lock's file.
+        lock: PathBuf,
+    },
+    /// The index of a suite is being updated.
+    Updating {
+        /// Its name.
+        suite: String,
+    },
+    /// A package is being downloaded.
+    Downloading {
+        /// Its name.
+        package: String,
+        /// Its version.
+        version: String,
+        /// Its size in bytes.
+        bytes: u64,
+    },
+    /// A package is being unpacked.
+    Unpacking {
+        /// Its name.
+        package: String,
+    },
+    /// Our depmod is indexing a module directory.
+    Indexing {
+        /// The kernel's name.
+        kernel: String,
+    },
+    /// A kernel is being built.
+    Building {
+        /// Its name.
+        kernel: String,
+        /// What make prints.
+        log: PathBuf,
+    },
+    /// Something that the user should know, such as a version that is not the locked one.
+    Note(String),
+}
+
+impl fmt::Display for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Progress::Waiting { lock } => write!(f, "waiting for another run ({})", lock.display()),
+            Progress::Updating { suite } => write!(f, "reading the package index of {suite}"),
+            Progress::Downloading { package, version, bytes } => {
+                write!(f, "downloading {package} {version} ({} MiB)", bytes.div_ceil(1 << 20))
+            }
+            Progress::Unpacking { package } => write!(f, "unpacking {package}"),
+            Progress::Indexing { kernel } => write!(f, "indexing the modules of {kernel}"),
+            Progress::Building { kernel, log } => write!(f, "building {kernel} (log: {})", log.display()),
+            Progress::Note(text) => f.write_str(text),
+        }
+    }
+}
