@@ -1,0 +1,1 @@
+//! Is KVM here, really?

@@ -1,0 +1,268 @@
+//! One thread a guest that reads all that comes out of it, always: a guest whose console nobody reads stops
+//! in mid-panic. What was read is kept, bounded, for the threads that wait for it.
+
+use crate::console::Console;
+use crate::monitor::Monitor;
+use agent::frame::Decoder;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Frames and QMP messages that nobody has taken yet: one reply is awaited at a time, more is a guest gone mad.
+const QUEUE: usize = 64;
+/// Longest QMP message.
+const QMP_LINE: usize = 1 << 20;
+/// How much of QEMU's own output is kept.
+const STDERR: usize = 64 << 10;
+
+/// The host's ends of a QEMU's ports.
+#[derive(Debug)]
+pub(crate) struct Ports {
+    pub(crate) console: Arc<OwnedFd>,
+    pub(crate) agent: Arc<OwnedFd>,
+    pub(crate) qmp: Arc<OwnedFd>,
+    pub(crate) stderr: OwnedFd,
+    /// Bytes for QEMU to read, and the pipe to write them to: a template's device state.
+    pub(crate) feed: Option<(OwnedFd, Arc<[u8]>)>,
+}
+
+/// What was read and not yet taken.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) console: Console,
+    pub(crate) monitor: Monitor,
+    /// Frames from the agent: sequence number and payload.
+    pub(crate) frames: VecDeque<(u32, Vec<u8>)>,
+    /// Bytes on the agent's port that belong to no frame.
+    pub(crate) noise: u64,
+    /// Answers from QMP.
+    pub(crate) answers: VecDeque<serde_json::Value>,
+    /// Events from QMP; the oldest are dropped.
+    pub(crate) events: VecDeque<serde_json::Value>,
+    pub(crate) stderr: Vec<u8>,
+    /// All ports are closed: QEMU has ended.
+    pub(crate) ended: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+impl Shared {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until `found` gives something, QEMU ends (it is asked once more then), or the deadline passes.
+    pub(crate) fn wait<T>(&self, deadline: Instant, mut found: impl FnMut(&mut State) -> Option<T>) -> Option<T> {
+        let mut state = self.lock();
+        loop {
+            if let Some(value) = found(&mut state) {
+                return Some(value);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if state.ended || left.is_zero() {
+                return None;
+            }
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+/// The running thread. It ends when QEMU does.
+#[derive(Debug)]
+pub(crate) struct Pump {
+    pub(crate) shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Pump {
+    pub(crate) fn start(ports: Ports, monitor: Monitor) -> io::Result<Self> {
+        let state = State {
+            console: Console::default(),
+            monitor,
+            frames: VecDeque::new(),
+            noise: 0,
+            answers: VecDeque::new(),
+            events: VecDeque::new(),
+            stderr: Vec::new(),
+            ended: false,
+        };
+        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
+        let theirs = Arc::clone(&shared);
+        let thread = std::thread::Builder::new().name("pump".to_owned()).spawn(move || run(ports, &theirs))?;
+        Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// Waits for the thread. To be called when QEMU has ended, which closes its ports.
+    pub(crate) fn join(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join(); // a panic there has been printed, and `ended` was set by the guard
+        }
+    }
+}
+
+/// Says that nothing more comes, also when the thread panics.
+struct End<'a>(&'a Shared);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.lock().ended = true;
+        self.0.changed.notify_all();
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Port {
+    Console,
+    Agent,
+    Qmp,
+    Stderr,
+    Feed,
+}
+
+fn run(mut ports: Ports, shared: &Shared) {
+    let _end = End(shared);
+    let mut open = vec![Port::Console, Port::Agent, Port::Qmp, Port::Stderr];
+    let mut fed = 0;
+    if let Some((pipe, _)) = &ports.feed {
+        // A pipe that takes all at once spares wake-ups; the system may refuse, then it goes in pieces.
+        let _ = rustix::pipe::fcntl_setpipe_size(pipe, 1 << 20);
+        let _ = rustix::io::ioctl_fionbio(pipe, true);
+        open.push(Port::Feed);
+    }
+    let mut decoder = Decoder::new();
+    let mut qmp = Vec::new();
+    let mut buffer = vec![0; 64 << 10];
+    while open.iter().any(|port| *port != Port::Feed) {
+        let ready = match wait_ready(&ports, &open) {
+            Ok(ready) => ready,
+            Err(Errno::INTR) => continue,
+            Err(_) => return, // poll fails for want of memory alone
+        };
+        for port in ready {
+            let outcome = match port {
+                Port::Console => rustix::io::read(&*ports.console, &mut buffer[..]),
+                Port::Agent => rustix::io::read(&*ports.agent, &mut buffer[..]),
+                Port::Qmp => rustix::io::read(&*ports.qmp, &mut buffer[..]),
+                Port::Stderr => rustix::io::read(&ports.stderr, &mut buffer[..]),
+                Port::Feed => ports.feed.as_ref().map_or(Ok(0), |(pipe, bytes)| rustix::io::write(pipe, &bytes[fed..])),
+            };
+            match (port, outcome) {
+                (_, Err(Errno::INTR | Errno::AGAIN)) => {}
+                (Port::Feed, Ok(count)) if count > 0 => fed += count,
+                (_, Ok(0) | Err(_)) => open.retain(|other| *other != port),
+                (_, Ok(count)) => {
+                    take(port, &buffer[..count], &mut shared.lock(), &mut decoder, &mut qmp);
+                    shared.changed.notify_all();
+                }
+            }
+        }
+        // The reader knows the end of the state by the end of the pipe.
+        if !open.contains(&Port::Feed) || ports.feed.as_ref().is_some_and(|(_, bytes)| fed == bytes.len()) {
+            open.retain(|port| *port != Port::Feed);
+            ports.feed = None;
+        }
+    }
+}
+
+fn wait_ready(ports: &Ports, open: &[Port]) -> Result<Vec<Port>, Errno> {
+    let mut fds: Vec<PollFd<'_>> = open
+        .iter()
+        .map(|port| match (port, &ports.feed) {
+            (Port::Console, _) => PollFd::new(&*ports.console, PollFlags::IN),
+            (Port::Agent, _) => PollFd::new(&*ports.agent, PollFlags::IN),
+            (Port::Qmp, _) => PollFd::new(&*ports.qmp, PollFlags::IN),
+            (Port::Feed, Some((pipe, _))) => PollFd::new(pipe, PollFlags::OUT),
+            (Port::Stderr | Port::Feed, _) => PollFd::new(&ports.stderr, PollFlags::IN),
+        })
+        .collect();
+    poll(&mut fds, None)?;
+    Ok(open.iter().zip(&fds).filter(|(_, fd)| !fd.revents().is_empty()).map(|(port, _)| *port).collect())
+}
+
+fn take(port: Port, bytes: &[u8], state: &mut State, decoder: &mut Decoder, qmp: &mut Vec<u8>) {
+    match port {
+        Port::Console => {
+            state.console.push(bytes);
+            state.monitor.push(bytes);
+        }
+        Port::Agent => {
+            decoder.push(bytes);
+            while let Some(frame) = decoder.next_frame() {
+                bounded(&mut state.frames, frame);
+            }
+            state.noise = decoder.noise();
+        }
+        Port::Qmp => {
+            qmp.extend_from_slice(bytes);
+            while let Some(end) = qmp.iter().position(|&byte| byte == b'\n') {
+                let line: Vec<u8> = qmp.drain(..=end).collect();
+                if let Ok(message) = serde_json::from_slice::<serde_json::Value>(&line) {
+                    if message.get("event").is_some() {
+                        bounded(&mut state.events, message);
+                    } else if message.get("id").is_some() {
+                        bounded(&mut state.answers, message);
+                    }
+                }
+            }
+            if qmp.len() > QMP_LINE {
+                qmp.clear();
+            }
+        }
+        Port::Stderr | Port::Feed => {
+            state.stderr.extend_from_slice(bytes);
+            let surplus = state.stderr.len().saturating_sub(STDERR);
+            state.stderr.drain(..surplus);
+        }
+    }
+}
+
+fn bounded<T>(queue: &mut VecDeque<T>, item: T) {
+    if queue.len() == QUEUE {
+        queue.pop_front();
+    }
+    queue.push_back(item);
+}
+
+/// Sends all of `bytes` to a socket whose reader may have stopped reading.
+pub(crate) fn send(socket: &OwnedFd, bytes: &[u8], deadline: Instant) -> io::Result<()> {
+    use rustix::net::SendFlags;
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        match rustix::net::send(socket, rest, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+            Ok(count) => rest = &rest[count..],
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => await_ready(socket, PollFlags::OUT, deadline)?,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Waits until a descriptor is ready; an error of kind `TimedOut` when it is not in time.
+pub(crate) fn await_ready(fd: impl AsFd, flags: PollFlags, deadline: Instant) -> io::Result<()> {
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        let mut fds = [PollFd::new(&fd, flags)];
+        match poll(&mut fds, Some(&timespec(left))) {
+            Ok(0) | Err(Errno::INTR) => {}
+            Ok(_) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn timespec(duration: Duration) -> Timespec {
+    Timespec { tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX), tv_nsec: duration.subsec_nanos().into() }
+}

@@ -1,0 +1,252 @@
+//! The thread that starts every QEMU and lives as long as the program.
+//!
+//! The kernel can kill a child when its parent dies (`PR_SET_PDEATHSIG`), which is what makes a QEMU end
+//! when this program is killed with SIGKILL. But the signal comes when the *thread* ends that started the
+//! child, and test runners start theirs from worker threads; hence one thread, owned by [`Spawner`].
+
+use crate::error::HarnessError;
+use crate::sys;
+use rustix::process::{Pid, Signal};
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::sync::mpsc::{Sender, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+/// Starts processes that do not outlive this program. Clones share one thread, which ends with the last
+/// clone; every [`crate::Vm`] holds one.
+#[derive(Clone, Debug)]
+pub struct Spawner {
+    jobs: Sender<Job>,
+    running: Arc<Mutex<Running>>,
+}
+
+#[derive(Debug, Default)]
+struct Running {
+    closed: bool,
+    handles: Vec<Weak<duct::Handle>>,
+}
+
+#[derive(Debug)]
+struct Job {
+    command: Command,
+    reply: std::sync::mpsc::SyncSender<io::Result<Arc<duct::Handle>>>,
+}
+
+/// A program to start.
+#[derive(Debug)]
+pub(crate) struct Command {
+    pub(crate) program: PathBuf,
+    pub(crate) args: Vec<OsString>,
+    /// Descriptors that the program inherits under the numbers that they have here. They are closed here once it runs.
+    pub(crate) inherited: Vec<OwnedFd>,
+    /// Where its standard output and standard error go.
+    pub(crate) output: OwnedFd,
+}
+
+impl Spawner {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// The system has no thread left.
+    pub fn start() -> Result<Self, HarnessError> {
+        let (jobs, queue) = channel::<Job>();
+        let running = Arc::new(Mutex::new(Running::default()));
+        let shared = Arc::clone(&running);
+        std::thread::Builder::new()
+            .name("spawner".to_owned())
+            .spawn(move || {
+                for Job { command, reply } in queue {
+                    // A caller that has gone away drops the handle with the reply; nobody gives up on it today.
+                    let _ = reply.send(start(command, &shared));
+                }
+            })
+            .map_err(HarnessError::system("start the thread that starts QEMU"))?;
+        Ok(Self { jobs, running })
+    }
+
+    /// Kills every process that was started and refuses to start more. For the end of the program: may be
+    /// called from any thread, as from one that waits for signals.
+    pub fn kill_all(&self) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.closed = true;
+        for handle in running.handles.drain(..).filter_map(|weak| weak.upgrade()) {
+            let _ = handle.kill(); // it fails only if the process has ended
+        }
+    }
+
+    /// Has [`Self::kill_all`] been called?
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).closed
+    }
+
+    pub(crate) fn run(&self, command: Command) -> Result<Process, HarnessError> {
+        let program = command.program.clone();
+        let (reply, answer) = sync_channel(1);
+        let gone = || io::Error::other("the spawner's thread has ended");
+        let handle = self
+            .jobs
+            .send(Job { command, reply })
+            .map_err(|_| gone())
+            .and_then(|()| answer.recv().map_err(|_| gone())?)
+            .map_err(|source| match source.kind() {
+                io::ErrorKind::Interrupted => HarnessError::Interrupted,
+                io::ErrorKind::NotFound => HarnessError::QemuMissing { path: program.clone() },
+                _ => HarnessError::Io { action: "start", path: program.clone(), source },
+            })?;
+        Ok(Process { handle, _spawner: self.clone() })
+    }
+}
+
+fn start(command: Command, running: &Mutex<Running>) -> io::Result<Arc<duct::Handle>> {
+    let closed = || running.lock().unwrap_or_else(PoisonError::into_inner).closed;
+    if closed() {
+        return Err(io::ErrorKind::Interrupted.into());
+    }
+    let inherited = Arc::new(command.inherited);
+    let parent = rustix::process::getpid();
+    let output = command.output.try_clone()?;
+    let handle = duct::cmd(command.program, command.args)
+        .stdin_null()
+        .stdout_file(output)
+        .stderr_file(command.output)
+        .unchecked()
+        .before_spawn(move |command| {
+            // Ctrl-C goes to the terminal's foreground group: to us, who end QEMU in order.
+            command.process_group(0);
+            sys::before_exec(command, Inheritance { parent, inherited: Arc::clone(&inherited) });
+            Ok(())
+        })
+        .start()?;
+    let handle = Arc::new(handle);
+    let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
+    if running.closed {
+        let _ = handle.kill();
+        return Err(io::ErrorKind::Interrupted.into());
+    }
+    running.handles.retain(|weak| weak.strong_count() > 0);
+    running.handles.push(Arc::downgrade(&handle));
+    Ok(handle)
+}
+
+/// What a child takes over from us, and its promise to end with us.
+struct Inheritance {
+    parent: Pid,
+    inherited: Arc<Vec<OwnedFd>>,
+}
+
+impl sys::Child for Inheritance {
+    fn prepare(&self) -> io::Result<()> {
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        // The parent may have died before the signal was set.
+        if rustix::process::getppid() != Some(self.parent) {
+            return Err(rustix::io::Errno::SRCH.into());
+        }
+        for descriptor in self.inherited.iter() {
+            rustix::io::fcntl_setfd(descriptor.as_fd(), rustix::io::FdFlags::empty())?;
+        }
+        Ok(())
+    }
+}
+
+/// A running process. Dropping it kills the process and waits for its end.
+#[derive(Debug)]
+pub(crate) struct Process {
+    handle: Arc<duct::Handle>,
+    _spawner: Spawner,
+}
+
+impl Process {
+    pub(crate) fn id(&self) -> u32 {
+        self.handle.pids().first().copied().unwrap_or_default()
+    }
+
+    pub(crate) fn kill(&self) {
+        let _ = self.handle.kill(); // it fails only if the process has ended
+    }
+
+    /// Waits for the end, at most this long.
+    pub(crate) fn wait(&self, limit: Duration) -> Option<ExitStatus> {
+        let deadline = Instant::now() + limit;
+        loop {
+            if let Ok(Some(output)) = self.handle.try_wait() {
+                return Some(output.status);
+            }
+            if Instant::now() >= deadline {
+                return None;
+            }
+            std::thread::sleep(Duration::from_micros(500));
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+        // A killed process ends at once unless the host's kernel holds it; then waiting would not help.
+        self.wait(Duration::from_secs(5));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    fn shell(script: &str, inherited: Vec<OwnedFd>, output: OwnedFd) -> Command {
+        Command { program: "/bin/sh".into(), args: vec!["-c".into(), script.into()], inherited, output }
+    }
+
+    #[test]
+    fn a_child_inherits_the_named_descriptors_and_its_output_ends_with_it() {
+        use std::os::fd::AsRawFd;
+        let spawner = Spawner::start().unwrap();
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let (mut passed, to_child) = std::io::pipe().unwrap();
+        let script = format!("echo output; echo passed >&{}", to_child.as_raw_fd());
+        let process = spawner.run(shell(&script, vec![to_child.into()], writer.into())).unwrap();
+        let (mut output, mut text) = (String::new(), String::new());
+        reader.read_to_string(&mut output).unwrap();
+        passed.read_to_string(&mut text).unwrap();
+        assert_eq!((output.as_str(), text.as_str()), ("output\n", "passed\n"));
+        assert!(process.wait(Duration::from_secs(5)).unwrap().success());
+    }
+
+    #[test]
+    fn dropping_a_process_ends_it() {
+        let spawner = Spawner::start().unwrap();
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let process = spawner.run(shell("exec sleep 100", vec![], writer.into())).unwrap();
+        drop(process);
+        assert_eq!(reader.read(&mut [0]).unwrap(), 0, "the pipe is closed: no process holds it");
+    }
+
+    #[test]
+    fn after_kill_all_nothing_runs_and_nothing_starts() {
+        let spawner = Spawner::start().unwrap();
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let process = spawner.run(shell("exec sleep 100", vec![], writer.try_clone().unwrap().into())).unwrap();
+        spawner.clone().kill_all();
+        assert!(process.wait(Duration::from_secs(5)).is_some());
+        let refused = spawner.run(shell("echo never", vec![], writer.into()));
+        assert!(matches!(refused, Err(HarnessError::Interrupted)), "{refused:?}");
+        let mut output = Vec::new();
+        reader.read_to_end(&mut output).unwrap();
+        assert!(output.is_empty());
+    }
+
+    #[test]
+    fn a_missing_program_is_said_with_what_to_install() {
+        let spawner = Spawner::start().unwrap();
+        let (_reader, writer) = std::io::pipe().unwrap();
+        let command =
+            Command { program: "/nowhere/qemu".into(), args: vec![], inherited: vec![], output: writer.into() };
+        let message = spawner.run(command).unwrap_err().to_string();
+        assert!(message.contains("/nowhere/qemu") && message.contains("apt-get install"), "{message}");
+    }
+}

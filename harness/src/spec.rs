@@ -1,0 +1,244 @@
+//! What to boot, and QEMU's arguments for it. Pure: nothing is looked at or started here.
+
+use crate::machine;
+use std::ffi::{OsStr, OsString};
+use std::os::fd::RawFd;
+use std::path::{Path, PathBuf};
+
+/// One guest machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spec {
+    /// The kernel, a bzImage.
+    pub kernel: PathBuf,
+    /// The initramfs; its `/init` is the agent.
+    pub initramfs: PathBuf,
+    /// Kernel parameters on top of [`machine::APPEND`] and the profile's.
+    pub append: Vec<String>,
+    /// Memory in MiB.
+    pub mem_mib: u32,
+    /// Which boot.
+    pub profile: Profile,
+    /// Which accelerator.
+    pub accel: Accel,
+    /// Virtual time: guest time advances with instructions and idle time costs nothing. TCG only.
+    pub virtual_time: bool,
+}
+
+impl Spec {
+    /// The default machine for a kernel and an initramfs: faithful, TCG, virtual time.
+    pub fn new(kernel: impl Into<PathBuf>, initramfs: impl Into<PathBuf>) -> Self {
+        Self {
+            kernel: kernel.into(),
+            initramfs: initramfs.into(),
+            append: Vec::new(),
+            mem_mib: machine::MEMORY_MIB,
+            profile: Profile::Faithful,
+            accel: Accel::Tcg,
+            virtual_time: true,
+        }
+    }
+
+    /// Is guest time virtual? Asked for, and possible with this accelerator.
+    #[must_use]
+    pub fn is_virtual(&self) -> bool {
+        self.virtual_time && self.accel == Accel::Tcg
+    }
+
+    /// The kernel's command line.
+    #[must_use]
+    pub fn command_line(&self) -> String {
+        let mut words: Vec<String> = machine::APPEND.iter().map(ToString::to_string).collect();
+        if self.profile == Profile::Fast {
+            words.extend(machine::APPEND_FAST.iter().map(ToString::to_string));
+            // Without virtual time the counter's frequency is the host's, which is not known here.
+            if self.is_virtual() {
+                words.push(format!("tsc_early_khz={}", machine::TSC_KHZ_VIRTUAL));
+                words.push("tsc=reliable".to_owned());
+            }
+        }
+        words.extend(self.append.iter().cloned());
+        words.join(" ")
+    }
+}
+
+/// Which boot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Profile {
+    /// The kernel as it would boot anywhere.
+    #[default]
+    Faithful,
+    /// A quicker boot that leaves parts of the kernel out; see [`machine::APPEND_FAST`].
+    Fast,
+}
+
+/// Which accelerator.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Accel {
+    /// QEMU's own translation: the same everywhere, and with virtual time.
+    #[default]
+    Tcg,
+    /// The host's KVM; guest time is real then.
+    Kvm,
+}
+
+/// What a QEMU process is for. Template and clone have the same arguments but for the way their memory is mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role<'a> {
+    /// Boots, and nothing is kept.
+    Cold,
+    /// Boots with its memory in this file.
+    Template {
+        /// The file; QEMU creates it.
+        memory: &'a Path,
+    },
+    /// Waits for a template's device state, and maps the template's memory copy on write.
+    Clone {
+        /// The template's file.
+        memory: &'a Path,
+    },
+}
+
+/// Where QEMU's ports lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channels {
+    /// Connected sockets that QEMU inherits.
+    Descriptors {
+        /// The guest's console.
+        console: RawFd,
+        /// The agent's port.
+        agent: RawFd,
+        /// QEMU's control port.
+        qmp: RawFd,
+    },
+    /// For a person who runs the command by hand: the console on the terminal, no agent, no control port.
+    Terminal,
+}
+
+/// QEMU's arguments, without the program.
+#[must_use]
+pub fn qemu_args(spec: &Spec, role: Role<'_>, channels: Channels) -> Vec<OsString> {
+    let mut args: Vec<OsString> = Vec::new();
+    let mut arg = |name: &str, value: &dyn AsRef<OsStr>| {
+        args.push(name.into());
+        args.push(value.as_ref().into());
+    };
+    arg("-machine", &machine::MACHINE);
+    match (spec.accel, spec.is_virtual()) {
+        (Accel::Tcg, virtual_time) => {
+            arg("-accel", &"tcg");
+            arg("-cpu", &machine::CPU_TCG);
+            if virtual_time {
+                arg("-icount", &machine::ICOUNT);
+                // The guest's hardware clock runs with the guest, not with the host.
+                arg("-rtc", &"base=utc,clock=vm");
+            }
+        }
+        (Accel::Kvm, _) => {
+            arg("-accel", &"kvm");
+            arg("-cpu", &machine::CPU_KVM);
+        }
+    }
+    arg("-smp", &"1");
+    arg("-m", &format!("{}M", spec.mem_mib));
+    arg("-object", &memory_object(spec.mem_mib, role));
+    arg("-kernel", &spec.kernel);
+    arg("-initrd", &spec.initramfs);
+    arg("-append", &spec.command_line());
+    match channels {
+        Channels::Descriptors { console, agent, qmp } => {
+            arg("-chardev", &format!("socket,id=console,fd={console}"));
+            arg("-chardev", &format!("socket,id=agent,fd={agent}"));
+            arg("-chardev", &format!("socket,id=qmp,fd={qmp}"));
+            arg("-mon", &"chardev=qmp,mode=control");
+        }
+        Channels::Terminal => {
+            arg("-chardev", &"stdio,id=console,signal=off");
+            arg("-chardev", &"null,id=agent");
+        }
+    }
+    arg("-serial", &"chardev:console");
+    arg("-serial", &"chardev:agent");
+    arg("-display", &"none");
+    if let Role::Clone { .. } = role {
+        arg("-incoming", &"defer");
+    }
+    args.extend(["-nodefaults", "-no-user-config", "-no-reboot"].map(OsString::from));
+    args
+}
+
+fn memory_object(mem_mib: u32, role: Role<'_>) -> OsString {
+    let file = |memory: &Path, share: &str| {
+        let mut value = OsString::from(format!("memory-backend-file,id=mem,size={mem_mib}M,share={share},mem-path="));
+        // QEMU writes a comma in a value as two.
+        for (index, part) in memory.as_os_str().as_encoded_bytes().split(|&byte| byte == b',').enumerate() {
+            if index > 0 {
+                value.push(",,");
+            }
+            value.push(<OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(part));
+        }
+        value
+    };
+    match role {
+        Role::Cold => format!("memory-backend-ram,id=mem,size={mem_mib}M").into(),
+        Role::Template { memory } => file(memory, "on"),
+        Role::Clone { memory } => file(memory, "off"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHANNELS: Channels = Channels::Descriptors { console: 10, agent: 11, qmp: 12 };
+
+    /// One option a line, as a person reads it.
+    fn shown(args: &[OsString]) -> String {
+        let mut text = String::new();
+        for arg in args {
+            let arg = arg.to_str().unwrap();
+            text += if arg.starts_with('-') { "\n" } else { " " };
+            text += arg;
+        }
+        text.trim_start().to_owned()
+    }
+
+    fn spec() -> Spec {
+        Spec::new("/k/bzImage", "/k/initramfs")
+    }
+
+    #[test]
+    fn a_cold_boot_has_these_arguments() {
+        insta::assert_snapshot!(shown(&qemu_args(&spec(), Role::Cold, CHANNELS)), @"");
+    }
+
+    #[test]
+    fn template_and_clone_differ_in_how_memory_is_mapped_and_in_waiting_for_state() {
+        let memory = Path::new("/cache/a,b/memory");
+        let template = qemu_args(&spec(), Role::Template { memory }, CHANNELS);
+        let clone = qemu_args(&spec(), Role::Clone { memory }, CHANNELS);
+        let only = |these: &[OsString], those: &[OsString]| {
+            these.iter().filter(|arg| !those.contains(arg)).cloned().collect::<Vec<_>>()
+        };
+        insta::assert_snapshot!(shown(&only(&template, &clone)), @"");
+        insta::assert_snapshot!(shown(&only(&clone, &template)), @"");
+    }
+
+    #[test]
+    fn kvm_has_no_virtual_time_even_if_asked() {
+        let spec = Spec { accel: Accel::Kvm, profile: Profile::Fast, ..spec() };
+        insta::assert_snapshot!(shown(&qemu_args(&spec, Role::Cold, CHANNELS)), @"");
+    }
+
+    #[test]
+    fn real_time_drops_the_instruction_counter() {
+        let spec = Spec { virtual_time: false, ..spec() };
+        let args = shown(&qemu_args(&spec, Role::Cold, Channels::Terminal));
+        assert!(!args.contains("icount") && !args.contains("-rtc"), "{args}");
+    }
+
+    #[test]
+    fn the_fast_profile_and_extra_parameters_stand_behind_the_machines() {
+        let spec = Spec { profile: Profile::Fast, append: vec!["modprobe=/x".into()], ..spec() };
+        insta::assert_snapshot!(spec.command_line(), @"");
+    }
+}
