@@ -1,0 +1,357 @@
+//! The reader. It keeps the file's bytes and visits only the nodes that a question needs. Every access is checked against
+//! the end of the file, no walk recurses, and no walk reads more bytes than the file has: in an honest file no two nodes
+//! share a byte, so more can only mean a cycle or shared nodes.
+
+use std::path::{Path, PathBuf};
+
+use super::{CHILDREN, IndexError, IndexErrorKind, KEY_LIMIT, MAGIC, OFFSET_MASK, PREFIX, VALUES, VERSION, Value};
+use crate::file;
+use crate::name::fnmatch;
+
+/// The largest index: what 28-bit offsets can reach.
+const SIZE_LIMIT: u64 = 1 << 28;
+const HEADER: usize = 12;
+const SHARED: &str = "nodes share their bytes or form a cycle";
+
+/// A `.bin` index in memory.
+#[derive(Debug, Clone)]
+pub struct Index {
+    path: PathBuf,
+    bytes: Vec<u8>,
+    root: u32,
+}
+
+impl Index {
+    /// Takes the bytes of an index, and looks at its header only.
+    ///
+    /// # Errors
+    /// [`IndexErrorKind::Short`], [`IndexErrorKind::Magic`], [`IndexErrorKind::Version`].
+    pub fn parse(bytes: Vec<u8>) -> Result<Self, IndexError> {
+        Self::from_parts(PathBuf::new(), bytes)
+    }
+
+    /// Reads an index file.
+    ///
+    /// # Errors
+    /// As [`Index::parse`]; [`IndexErrorKind::Io`] when the file cannot be read, is no regular file, or is larger than
+    /// an index can be.
+    pub fn read(path: &Path) -> Result<Self, IndexError> {
+        match file::read_regular(path, SIZE_LIMIT) {
+            Ok(bytes) => Self::from_parts(path.to_owned(), bytes),
+            Err(error) => Err(IndexError { path: path.to_owned(), kind: error.into() }),
+        }
+    }
+
+    fn from_parts(path: PathBuf, bytes: Vec<u8>) -> Result<Self, IndexError> {
+        let kind = match (be32(&bytes, 0), be32(&bytes, 4), be32(&bytes, 8)) {
+            (Some(MAGIC), Some(version), Some(root)) if version >> 16 == VERSION >> 16 => {
+                return Ok(Self { path, bytes, root });
+            }
+            (Some(MAGIC), Some(version), Some(_)) => IndexErrorKind::Version(version >> 16),
+            (Some(magic), Some(_), Some(_)) => IndexErrorKind::Magic(magic),
+            _ => IndexErrorKind::Short(bytes.len()),
+        };
+        Err(IndexError { path, kind })
+    }
+
+    /// The first value of exactly this key. Wildcards in the index mean nothing here.
+    ///
+    /// # Errors
+    /// [`IndexErrorKind::Corrupt`] for a node on the way that is broken.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
+        let Some(mut node) = self.node(self.root)? else { return Ok(None) };
+        let mut rest = key;
+        loop {
+            let Some(behind) = rest.strip_prefix(node.prefix) else { return Ok(None) };
+            let Some((&byte, behind)) = behind.split_first() else {
+                return Ok(self.values(&node)?.next().transpose()?.map(|value| value.bytes.to_vec()));
+            };
+            // Ends: each step takes a byte of the key.
+            match self.child(&node, byte)? {
+                Some(child) => node = child,
+                None => return Ok(None),
+            }
+            rest = behind;
+        }
+    }
+
+    /// The values of every key that matches `name` as a pattern, by ascending priority; at the same priority the one
+    /// found last comes first, as in the values of one key.
+    ///
+    /// # Errors
+    /// [`IndexErrorKind::Corrupt`] for a node on the way that is broken, or that is met twice.
+    pub fn matches(&self, name: &[u8]) -> Result<Vec<Value>, IndexError> {
+        let mut found: Vec<RawValue<'_>> = Vec::new();
+        let mut budget = Budget::new(self);
+        let Some(mut node) = self.node(self.root)? else { return Ok(Vec::new()) };
+        // What stands before `node`'s prefix in its key.
+        let mut key = Vec::new();
+        let mut rest = name;
+        loop {
+            if node.prefix.iter().any(|b| is_wildcard(*b)) {
+                // A wildcard inside the prefix: everything below is a pattern, unless the bytes before it already differ.
+                let literal = node.prefix.iter().take_while(|b| !is_wildcard(**b)).count();
+                if rest.starts_with(&node.prefix[..literal]) {
+                    self.walk(node, key, &mut budget, &mut |key, value| {
+                        if fnmatch(key, name) {
+                            found.push(value);
+                        }
+                    })?;
+                }
+                break;
+            }
+            let Some(behind) = rest.strip_prefix(node.prefix) else { break };
+            key.extend_from_slice(node.prefix);
+            for wildcard in *b"*?[" {
+                if let Some(child) = self.child(&node, wildcard)? {
+                    let key = [&key[..], &[wildcard]].concat();
+                    self.walk(child, key, &mut budget, &mut |key, value| {
+                        if fnmatch(key, name) {
+                            found.push(value);
+                        }
+                    })?;
+                }
+            }
+            let Some((&byte, behind)) = behind.split_first() else {
+                for value in self.values(&node)? {
+                    found.push(value?);
+                }
+                break;
+            };
+            if is_wildcard(byte) {
+                // The sub-trie of this byte holds patterns, and was searched as such above.
+                break;
+            }
+            match self.child(&node, byte)? {
+                Some(child) => node = child,
+                None => break,
+            }
+            key.push(byte);
+            rest = behind;
+        }
+        found.reverse();
+        found.sort_by_key(|value| value.priority);
+        Ok(found.into_iter().map(RawValue::into_value).collect())
+    }
+
+    /// Calls `each` with every key and value: keys in the order of their bytes, the values of a key as they stand.
+    ///
+    /// # Errors
+    /// [`IndexErrorKind::Corrupt`] for a broken node; what was passed before it stays passed.
+    pub fn for_each(&self, mut each: impl FnMut(&[u8], u32, &[u8])) -> Result<(), IndexError> {
+        match self.node(self.root)? {
+            Some(root) => self.walk(root, Vec::new(), &mut Budget::new(self), &mut |key, value| {
+                each(key, value.priority, value.bytes);
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Every key and value, in the order of [`Index::for_each`].
+    ///
+    /// # Errors
+    /// As [`Index::for_each`].
+    pub fn entries(&self) -> Result<Vec<(Vec<u8>, Value)>, IndexError> {
+        let mut entries = Vec::new();
+        self.for_each(|key, priority, bytes| entries.push((key.to_vec(), Value { priority, bytes: bytes.to_vec() })))?;
+        Ok(entries)
+    }
+
+    /// Visits a node and all below it. `key` is what stands before the node's prefix.
+    fn walk<'a>(
+        &'a self,
+        top: Node<'a>,
+        mut key: Vec<u8>,
+        budget: &mut Budget,
+        each: &mut dyn FnMut(&[u8], RawValue<'a>),
+    ) -> Result<(), IndexError> {
+        // The way from `top` to the node that is read: the length of each one's key, and its next child.
+        let mut way: Vec<(Node<'a>, usize, usize)> = Vec::new();
+        let mut node = top;
+        loop {
+            key.extend_from_slice(node.prefix);
+            if key.len() > KEY_LIMIT {
+                return Err(self.corrupt(node.offset, "a key is too long"));
+            }
+            if !budget.read(node.prefix.len() + node.children.len()) {
+                return Err(self.corrupt(node.offset, SHARED));
+            }
+            for value in self.values(&node)? {
+                let value = value?;
+                if !budget.read(value.bytes.len() + 5) || !budget.give_out(key.len()) {
+                    return Err(self.corrupt(node.offset, SHARED));
+                }
+                each(&key, value);
+            }
+            way.push((node, key.len(), 0));
+            node = loop {
+                let Some((parent, length, place)) = way.last_mut() else { return Ok(()) };
+                let Some(offset) = parent.children.get(*place * 4..).and_then(|table| be32(table, 0)) else {
+                    way.pop();
+                    continue;
+                };
+                let byte = parent.first.wrapping_add(*place as u8);
+                *place += 1;
+                if let Some(child) = self.node(offset)? {
+                    key.truncate(*length);
+                    key.push(byte);
+                    break child;
+                }
+            };
+        }
+    }
+
+    /// The node that an offset with flags points to.
+    fn node(&self, offset: u32) -> Result<Option<Node<'_>>, IndexError> {
+        let start = (offset & OFFSET_MASK) as usize;
+        if start == 0 {
+            return Ok(None);
+        }
+        if start < HEADER {
+            return Err(self.corrupt(start, "a node inside the header"));
+        }
+        let mut at = start;
+        let prefix = if offset & PREFIX != 0 {
+            let prefix = self.string(at)?;
+            at += prefix.len() + 1;
+            prefix
+        } else {
+            &[]
+        };
+        let (mut first, mut children) = (0, &[][..]);
+        if offset & CHILDREN != 0 {
+            let (low, last) = match self.bytes.get(at..at + 2) {
+                Some(&[low, last]) => (low, last),
+                _ => return Err(self.corrupt(at, "the children end behind the file")),
+            };
+            if low > last || last > 0x7f {
+                return Err(self.corrupt(at, "a range of children that is not within 7 bits"));
+            }
+            let count = usize::from(last - low) + 1;
+            let table = self.bytes.get(at + 2..at + 2 + 4 * count);
+            let Some(table) = table else { return Err(self.corrupt(at, "the children end behind the file")) };
+            at += 2 + table.len();
+            (first, children) = (low, table);
+        }
+        let values = if offset & VALUES != 0 { Some(at) } else { None };
+        Ok(Some(Node { offset: start, prefix, first, children, values }))
+    }
+
+    fn child(&self, node: &Node<'_>, byte: u8) -> Result<Option<Node<'_>>, IndexError> {
+        let place = usize::from(byte).checked_sub(usize::from(node.first));
+        match place.and_then(|place| be32(node.children, place * 4)) {
+            Some(offset) => self.node(offset),
+            None => Ok(None),
+        }
+    }
+
+    fn values<'a>(&'a self, node: &Node<'a>) -> Result<Values<'a>, IndexError> {
+        let Some(at) = node.values else { return Ok(Values { index: self, left: 0, at: 0 }) };
+        match be32(&self.bytes, at) {
+            Some(left) => Ok(Values { index: self, left, at: at + 4 }),
+            None => Err(self.corrupt(at, "the values end behind the file")),
+        }
+    }
+
+    /// The bytes up to the next NUL.
+    fn string(&self, at: usize) -> Result<&[u8], IndexError> {
+        let tail = self.bytes.get(at..).unwrap_or_default();
+        match tail.iter().position(|&b| b == 0) {
+            Some(length) => Ok(&tail[..length]),
+            None => Err(self.corrupt(at, "a string without its closing NUL")),
+        }
+    }
+
+    fn corrupt(&self, offset: usize, what: &'static str) -> IndexError {
+        IndexError { path: self.path.clone(), kind: IndexErrorKind::Corrupt { offset, what } }
+    }
+}
+
+/// A node, its parts found but its children and values not yet looked at.
+#[derive(Clone, Copy)]
+struct Node<'a> {
+    offset: usize,
+    prefix: &'a [u8],
+    /// The byte of the first child.
+    first: u8,
+    /// Their offsets, four bytes each.
+    children: &'a [u8],
+    /// Where the values' count stands.
+    values: Option<usize>,
+}
+
+#[derive(Clone, Copy)]
+struct RawValue<'a> {
+    priority: u32,
+    bytes: &'a [u8],
+}
+
+impl RawValue<'_> {
+    fn into_value(self) -> Value {
+        Value { priority: self.priority, bytes: self.bytes.to_vec() }
+    }
+}
+
+/// The values of a node, read one by one: a count is believed only as far as the file goes.
+struct Values<'a> {
+    index: &'a Index,
+    left: u32,
+    at: usize,
+}
+
+impl<'a> Iterator for Values<'a> {
+    type Item = Result<RawValue<'a>, IndexError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        let value = match be32(&self.index.bytes, self.at) {
+            Some(priority) => self.index.string(self.at + 4).map(|bytes| RawValue { priority, bytes }),
+            None => Err(self.index.corrupt(self.at, "the values end behind the file")),
+        };
+        match &value {
+            Ok(value) => self.at += 4 + value.bytes.len() + 1,
+            Err(_) => self.left = 0,
+        }
+        Some(value)
+    }
+}
+
+/// What a walk may still read of the file, and how many bytes of keys it may still give out.
+struct Budget {
+    bytes: usize,
+    keys: usize,
+}
+
+impl Budget {
+    fn new(index: &Index) -> Self {
+        // Keys share prefixes, so together they may be longer than the file; real indexes stay below twice its size.
+        Self { bytes: index.bytes.len(), keys: (16 << 20) + 16 * index.bytes.len() }
+    }
+
+    /// A node costs at least one byte, or a cycle of empty nodes would cost nothing.
+    fn read(&mut self, bytes: usize) -> bool {
+        take(&mut self.bytes, bytes.max(1))
+    }
+
+    fn give_out(&mut self, bytes: usize) -> bool {
+        take(&mut self.keys, bytes)
+    }
+}
+
+fn take(purse: &mut usize, amount: usize) -> bool {
+    match purse.checked_sub(amount) {
+        Some(left) => {
+            *purse = left;
+            true
+        }
+        None => false,
+    }
+}
+
+fn is_wildcard(byte: u8) -> bool {
+    matches!(byte, b'*' | b'?' | b'[')
+}
+
+fn be32(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..)?.first_chunk().map(|chunk| u32::from_be_bytes(*chunk))
+}

@@ -1,0 +1,194 @@
+//! The reader and the writer against a naive model, and the reader against broken files.
+
+use super::*;
+use crate::name::fnmatch;
+
+/// A key, its value and its priority, as they are inserted.
+type Insertion = (Vec<u8>, Vec<u8>, u32);
+
+fn build(insertions: &[Insertion]) -> Index {
+    let mut writer = IndexWriter::new();
+    for (key, value, priority) in insertions {
+        writer.insert(key, value, *priority).unwrap();
+    }
+    Index::parse(writer.to_bytes().unwrap()).unwrap()
+}
+
+/// What `entries` must give: keys in the order of their bytes, values by priority, the later one first.
+fn model(insertions: &[Insertion]) -> Vec<(Vec<u8>, Value)> {
+    let mut entries: Vec<_> = insertions.iter().rev().cloned().collect();
+    entries.sort_by(|a, b| a.0.cmp(&b.0).then(a.2.cmp(&b.2)));
+    entries.into_iter().map(|(key, bytes, priority)| (key, Value { priority, bytes })).collect()
+}
+
+fn some_insertions(u: &mut arbitrary::Unstructured<'_>, alphabet: &[u8]) -> arbitrary::Result<Vec<Insertion>> {
+    (0..u.int_in_range(0..=20)?)
+        .map(|_| {
+            let key = some_key(u, alphabet)?;
+            let value = [b"x", &some_key(u, b"abc")?[..]].concat();
+            Ok((key, value, u.int_in_range(0..=3)?))
+        })
+        .collect()
+}
+
+fn some_key(u: &mut arbitrary::Unstructured<'_>, alphabet: &[u8]) -> arbitrary::Result<Vec<u8>> {
+    (0..u.int_in_range(0..=8)?).map(|_| u.choose(alphabet).copied()).collect()
+}
+
+#[test]
+fn what_is_written_is_read_back() {
+    arbtest::arbtest(|u| {
+        let insertions = some_insertions(u, b"ab_\x01\x7f")?;
+        let index = build(&insertions);
+        let entries = model(&insertions);
+        assert_eq!(index.entries().unwrap(), entries);
+        for (key, _) in &entries {
+            let first = entries.iter().find(|(k, _)| k == key).map(|(_, value)| value.bytes.clone());
+            assert_eq!(index.get(key).unwrap(), first);
+        }
+        let key = some_key(u, b"ab_")?;
+        let first = entries.iter().find(|(k, _)| *k == key).map(|(_, value)| value.bytes.clone());
+        assert_eq!(index.get(&key).unwrap(), first);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_wildcard_search_finds_what_every_pattern_by_itself_matches() {
+    arbtest::arbtest(|u| {
+        let insertions = some_insertions(u, b"ab*?[]")?;
+        let index = build(&insertions);
+        let name = some_key(u, b"ab")?;
+        let mut expected: Vec<Value> =
+            model(&insertions).into_iter().filter(|(key, _)| fnmatch(key, &name)).map(|(_, value)| value).collect();
+        let mut found = index.matches(&name).unwrap();
+        assert!(found.is_sorted_by_key(|value| value.priority));
+        found.sort();
+        expected.sort();
+        assert_eq!(found, expected);
+        Ok(())
+    });
+}
+
+#[test]
+fn no_bytes_make_the_reader_panic_or_run_away() {
+    arbtest::arbtest(|u| {
+        let mut bytes = [MAGIC, VERSION].map(u32::to_be_bytes).concat();
+        if u.arbitrary()? {
+            // A real index with some bytes changed: this is what gets deep.
+            let insertions = some_insertions(u, b"ab*")?;
+            let mut writer = IndexWriter::new();
+            for (key, value, priority) in &insertions {
+                writer.insert(key, value, *priority).unwrap();
+            }
+            bytes = writer.to_bytes().unwrap();
+            for _ in 0..u.int_in_range(0..=4)? {
+                let at = u.choose_index(bytes.len())?;
+                bytes[at] = u.arbitrary()?;
+            }
+        } else {
+            bytes.extend(u.arbitrary::<Vec<u8>>()?);
+        }
+        if let Ok(index) = Index::parse(bytes) {
+            let _ = index.entries();
+            let _ = index.get(b"ab");
+            let _ = index.matches(b"abab");
+        }
+        Ok(())
+    });
+}
+
+fn raw(words: &[&[u8]]) -> Index {
+    Index::parse([&MAGIC.to_be_bytes(), &VERSION.to_be_bytes(), words.concat().as_slice()].concat()).unwrap()
+}
+
+fn complaint<T: std::fmt::Debug>(result: Result<T, IndexError>) -> String {
+    result.unwrap_err().to_string()
+}
+
+#[test]
+fn a_node_that_is_its_own_child_is_an_error() {
+    let root = (12 | CHILDREN).to_be_bytes();
+    let index = raw(&[&root, b"**", &root]);
+    assert!(complaint(index.entries()).contains("form a cycle"), "{}", complaint(index.entries()));
+    assert!(complaint(index.matches(b"a")).contains("form a cycle"));
+    assert_eq!(index.get(b"**").unwrap(), None);
+}
+
+#[test]
+fn children_shared_by_two_nodes_are_an_error() {
+    // Each level points twice at the next: 2^20 keys in a file of some hundred bytes.
+    let mut bytes = Vec::new();
+    for level in 0..20_u32 {
+        let next = ((12 + 10 * (level + 1)) | CHILDREN).to_be_bytes();
+        bytes.extend([&b"ab"[..], &next, &next].concat());
+    }
+    bytes.extend(b"ab\0\0\0\0\0\0\0\0");
+    assert!(complaint(raw(&[&(12 | CHILDREN).to_be_bytes(), &bytes]).entries()).contains("share"));
+}
+
+#[test]
+fn broken_nodes_are_errors_that_name_the_place() {
+    let children = (12 | CHILDREN).to_be_bytes();
+    let values = (12 | VALUES).to_be_bytes();
+    let prefix = (12 | PREFIX).to_be_bytes();
+    for (index, expected) in [
+        (raw(&[&children, b"ba", &[0; 4]]), "corrupt at offset 0xc: a range of children that is not within 7 bits"),
+        (raw(&[&children, b"a\xff", &[0; 4]]), "corrupt at offset 0xc: a range of children that is not within 7 bits"),
+        (raw(&[&children, b"ab", &[0; 4]]), "corrupt at offset 0xc: the children end behind the file"),
+        (raw(&[&values, b"\xff\xff\xff\xff"]), "corrupt at offset 0x10: the values end behind the file"),
+        (raw(&[&values, b"\0\0\0\x01\0\0\0\0abc"]), "corrupt at offset 0x14: a string without its closing NUL"),
+        (raw(&[&prefix, b"abc"]), "corrupt at offset 0xc: a string without its closing NUL"),
+        (raw(&[&(0x0fff_0000 | CHILDREN).to_be_bytes()]), "corrupt at offset 0xfff0000: the children end behind"),
+        (raw(&[&(4 | PREFIX).to_be_bytes()]), "corrupt at offset 0x4: a node inside the header"),
+    ] {
+        let got = complaint(index.entries());
+        assert!(got.contains(expected), "{got} is not {expected}");
+    }
+}
+
+#[test]
+fn headers_are_checked() {
+    let error = |bytes: &[u8]| Index::parse(bytes.to_vec()).unwrap_err().kind.to_string();
+    assert_eq!(error(b"\xb0\x07\xf4\x57"), "has 4 bytes, fewer than the 12 of an index's header; run depmod");
+    assert_eq!(error(&[0; 12]), "magic check fail: 0 instead of b007f457; run depmod");
+    assert_eq!(error(b"\xb0\x07\xf4\x57\0\x03\0\x01\0\0\0\0"), "major version check fail: 3 instead of 2; run depmod");
+    assert_eq!(Index::parse(b"\xb0\x07\xf4\x57\0\x02\0\x09\0\0\0\0".to_vec()).unwrap().entries().unwrap(), []);
+}
+
+#[test]
+fn an_index_written_children_first_is_read_too() {
+    // "a" -> "1", "ab" -> "2": the child at 12, its parent behind it, as depmod wrote up to version 33.
+    let child = [&1_u32.to_be_bytes()[..], &7_u32.to_be_bytes(), b"2\0"].concat();
+    let parent = [&b"bb"[..], &(16 | VALUES).to_be_bytes(), &1_u32.to_be_bytes(), &[0; 4], b"1\0"].concat();
+    let root = [&b"aa"[..], &((16 + child.len()) as u32 | VALUES | CHILDREN).to_be_bytes()].concat();
+    let root_at = (16 + child.len() + parent.len()) as u32 | CHILDREN;
+    // Four bytes of padding keep the offsets readable.
+    let index = raw(&[&root_at.to_be_bytes(), &[0; 4], &child, &parent, &root]);
+    assert_eq!(
+        index.entries().unwrap(),
+        [
+            (b"a".to_vec(), Value { priority: 0, bytes: b"1".to_vec() }),
+            (b"ab".to_vec(), Value { priority: 7, bytes: b"2".to_vec() })
+        ]
+    );
+}
+
+#[test]
+fn keys_that_are_not_7_bit_are_refused() {
+    let mut writer = IndexWriter::new();
+    let error = writer.insert(b"caf\xc3\xa9", b"x", 0).unwrap_err();
+    assert_eq!(error.to_string(), "bad character 0xc3 in caf\\xc3\\xa9: only 7-bit ASCII is supported in an index");
+    assert!(writer.insert(&[b'a'; 4097], b"", 0).is_err());
+    assert!(writer.insert(b"a", b"\0", 0).is_err());
+    assert_eq!(Index::parse(writer.to_bytes().unwrap()).unwrap().entries().unwrap(), []);
+}
+
+#[test]
+fn duplicate_keys_are_named_once() {
+    let mut writer = IndexWriter::new();
+    for key in ["b", "a", "b", "b", "c", "a"] {
+        writer.insert(key.as_bytes(), b"", 0).unwrap();
+    }
+    assert_eq!(writer.duplicate_keys(), [b"a", b"b"]);
+}

@@ -1,0 +1,356 @@
+//! A module directory (`/lib/modules/RELEASE`), read lazily: each index is read when it is first asked, and once. Nothing is
+//! written here, and no module file is opened.
+//!
+//! Every question is answered by the `.bin` index. Where that file is absent its text form is used instead
+//! (`modules.dep` for `modules.dep.bin`, and so on): the answers are the same, the whole text is read for them. A `.bin`
+//! that is there but broken is an error, not a reason to look elsewhere. When both are absent nothing is found.
+
+pub mod text;
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use crate::file;
+use crate::index::{Index, IndexError, InsertError, Value};
+use crate::name::{Escaped, ModuleName, NameError};
+
+/// The largest text file of a module directory that is read, in bytes.
+const TEXT_LIMIT: u64 = 256 << 20;
+
+/// Why a module directory gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum TreeError {
+    /// An index is broken or unreadable; names the file.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// A file could not be read.
+    #[error("could not read {path}: {source}", path = path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A line of a text file is not of the file's form.
+    #[error("{path} line {line}: {source}; run depmod", path = path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        source: text::LineError,
+    },
+    /// An index gives a value that is no module name or no line of modules.dep.
+    #[error("{path}: the value {value} of an index: {source}; run depmod", path = path.display())]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// What it gave.
+        value: Escaped<Vec<u8>>,
+        /// What is wrong with it.
+        source: text::LineError,
+    },
+    /// A text file has more than an index can hold.
+    #[error("{path}: {source}", path = path.display())]
+    Insert {
+        /// The file.
+        path: PathBuf,
+        /// What did not fit.
+        source: InsertError,
+    },
+}
+
+/// A module that the directory lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModuleEntry {
+    /// Its name.
+    pub name: ModuleName,
+    /// Its file, absolute when the directory's own path is.
+    pub path: PathBuf,
+    /// Everything that must be loaded before it, in the order of modules.dep: to be loaded from right to left.
+    pub deps: Vec<PathBuf>,
+}
+
+/// A module directory.
+#[derive(Debug)]
+pub struct Tree {
+    dir: PathBuf,
+    dep: OnceLock<Option<Index>>,
+    alias: OnceLock<Option<Index>>,
+    symbols: OnceLock<Option<Index>>,
+    builtin: OnceLock<Option<Index>>,
+    builtin_alias: OnceLock<Option<Index>>,
+}
+
+impl Tree {
+    /// Names the directory; reads nothing yet.
+    #[must_use]
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self {
+            dir: dir.into(),
+            dep: OnceLock::new(),
+            alias: OnceLock::new(),
+            symbols: OnceLock::new(),
+            builtin: OnceLock::new(),
+            builtin_alias: OnceLock::new(),
+        }
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Whether there is a list of modules at all, as text or as index: without one, depmod has not been run.
+    ///
+    /// # Errors
+    /// [`TreeError`] when it is there and cannot be used.
+    pub fn is_indexed(&self) -> Result<bool, TreeError> {
+        Ok(self.dep()?.is_some())
+    }
+
+    /// The module of exactly this name.
+    ///
+    /// # Errors
+    /// [`TreeError`] when the index is broken.
+    pub fn module(&self, name: &ModuleName) -> Result<Option<ModuleEntry>, TreeError> {
+        let Some(index) = self.dep()? else { return Ok(None) };
+        index.get(name.as_bytes())?.map(|line| self.entry(&line)).transpose()
+    }
+
+    /// All modules, in the order of modules.dep.
+    ///
+    /// # Errors
+    /// As [`Tree::module`].
+    pub fn modules(&self) -> Result<Vec<ModuleEntry>, TreeError> {
+        let Some(index) = self.dep()? else { return Ok(Vec::new()) };
+        let mut entries = index.entries()?;
+        entries.sort_by_key(|(_, value)| value.priority);
+        entries.iter().map(|(_, value)| self.entry(&value.bytes)).collect()
+    }
+
+    /// The modules whose own aliases match a name, which must be normalised; by priority, and one module as often as its
+    /// aliases match.
+    ///
+    /// # Errors
+    /// As [`Tree::module`].
+    pub fn aliases(&self, alias: &[u8]) -> Result<Vec<ModuleName>, TreeError> {
+        self.names(self.alias()?, alias, ALIAS)
+    }
+
+    /// The modules that export a symbol. The name has its prefix: `symbol:crc32c`.
+    ///
+    /// # Errors
+    /// As [`Tree::module`].
+    pub fn symbols(&self, name: &[u8]) -> Result<Vec<ModuleName>, TreeError> {
+        self.names(self.symbol()?, name, SYMBOLS)
+    }
+
+    /// Whether the kernel has the module built in.
+    ///
+    /// # Errors
+    /// As [`Tree::module`].
+    pub fn is_builtin(&self, name: &ModuleName) -> Result<bool, TreeError> {
+        let index = self.load(&self.builtin, BUILTIN, text::builtin_index)?;
+        Ok(match index {
+            Some(index) => index.get(name.as_bytes())?.is_some(),
+            None => false,
+        })
+    }
+
+    /// The built-in modules whose aliases match a name, as [`Tree::aliases`].
+    ///
+    /// # Errors
+    /// As [`Tree::module`].
+    pub fn builtin_aliases(&self, alias: &[u8]) -> Result<Vec<ModuleName>, TreeError> {
+        let index = self.load(&self.builtin_alias, BUILTIN_ALIAS, text::builtin_alias_index)?;
+        self.names(index, alias, BUILTIN_ALIAS)
+    }
+
+    /// Every alias and its module's name, in the order of the index.
+    ///
+    /// # Errors
+    /// As [`Tree::module`].
+    pub fn alias_entries(&self) -> Result<Vec<(Vec<u8>, Value)>, TreeError> {
+        Ok(self.alias()?.map(Index::entries).transpose()?.unwrap_or_default())
+    }
+
+    /// Every `symbol:NAME` and its module's name, in the order of the index.
+    ///
+    /// # Errors
+    /// As [`Tree::module`].
+    pub fn symbol_entries(&self) -> Result<Vec<(Vec<u8>, Value)>, TreeError> {
+        Ok(self.symbol()?.map(Index::entries).transpose()?.unwrap_or_default())
+    }
+
+    /// modules.softdep as it stands; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`TreeError::Io`].
+    pub fn softdep_text(&self) -> Result<Option<Vec<u8>>, TreeError> {
+        self.read("modules.softdep")
+    }
+
+    /// modules.weakdep as it stands; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`TreeError::Io`].
+    pub fn weakdep_text(&self) -> Result<Option<Vec<u8>>, TreeError> {
+        self.read("modules.weakdep")
+    }
+
+    /// modules.devname as it stands; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`TreeError::Io`].
+    pub fn devname_text(&self) -> Result<Option<Vec<u8>>, TreeError> {
+        self.read("modules.devname")
+    }
+
+    /// modules.builtin.modinfo as it stands; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`TreeError::Io`].
+    pub fn builtin_modinfo(&self) -> Result<Option<Vec<u8>>, TreeError> {
+        self.read("modules.builtin.modinfo")
+    }
+
+    fn dep(&self) -> Result<Option<&Index>, TreeError> {
+        self.load(&self.dep, DEP, text::dep_index)
+    }
+
+    fn alias(&self) -> Result<Option<&Index>, TreeError> {
+        self.load(&self.alias, ALIAS, text::alias_index)
+    }
+
+    fn symbol(&self) -> Result<Option<&Index>, TreeError> {
+        self.load(&self.symbols, SYMBOLS, text::alias_index)
+    }
+
+    fn load<'a>(
+        &self,
+        slot: &'a OnceLock<Option<Index>>,
+        files: Files,
+        from_text: fn(&[u8]) -> Result<Index, text::TextError>,
+    ) -> Result<Option<&'a Index>, TreeError> {
+        if let Some(index) = slot.get() {
+            return Ok(index.as_ref());
+        }
+        let index = match Index::read(&self.dir.join(files.bin)) {
+            Ok(index) => Some(index),
+            Err(error) if error.is_not_found() => {
+                let path = self.dir.join(files.text);
+                match self.read(files.text)?.map(|text| from_text(&text)).transpose() {
+                    Ok(index) => index,
+                    Err(text::TextError::Line { line, source }) => return Err(TreeError::Line { path, line, source }),
+                    Err(text::TextError::Insert(source)) => return Err(TreeError::Insert { path, source }),
+                }
+            }
+            Err(error) => return Err(error.into()),
+        };
+        Ok(slot.get_or_init(|| index).as_ref())
+    }
+
+    fn names(&self, index: Option<&Index>, name: &[u8], files: Files) -> Result<Vec<ModuleName>, TreeError> {
+        let Some(index) = index else { return Ok(Vec::new()) };
+        let name_of =
+            |value: Value| ModuleName::new(&value.bytes).map_err(|e| self.bad_value(files, value.bytes, e.into()));
+        index.matches(name)?.into_iter().map(name_of).collect()
+    }
+
+    /// The entry of a line of modules.dep.
+    fn entry(&self, line: &[u8]) -> Result<ModuleEntry, TreeError> {
+        let line_error = |source| self.bad_value(DEP, line.to_vec(), source);
+        let dep = text::DepLine::parse(line).map_err(line_error)?;
+        let name = ModuleName::from_path(dep.path).map_err(|error: NameError| line_error(error.into()))?;
+        // `join` lets an absolute path stand as it is.
+        let absolute = |path: &[u8]| self.dir.join(OsStr::from_bytes(path));
+        Ok(ModuleEntry { name, path: absolute(dep.path), deps: dep.deps().map(absolute).collect() })
+    }
+
+    fn bad_value(&self, files: Files, value: Vec<u8>, source: text::LineError) -> TreeError {
+        TreeError::Value { path: self.dir.join(files.bin), value: Escaped(value), source }
+    }
+
+    fn read(&self, name: &str) -> Result<Option<Vec<u8>>, TreeError> {
+        let path = self.dir.join(name);
+        file::if_present(file::read_regular(&path, TEXT_LIMIT)).map_err(|source| TreeError::Io { path, source })
+    }
+}
+
+/// The two forms of one list.
+#[derive(Clone, Copy)]
+struct Files {
+    bin: &'static str,
+    text: &'static str,
+}
+
+const DEP: Files = Files { bin: "modules.dep.bin", text: "modules.dep" };
+const ALIAS: Files = Files { bin: "modules.alias.bin", text: "modules.alias" };
+const SYMBOLS: Files = Files { bin: "modules.symbols.bin", text: "modules.symbols" };
+const BUILTIN: Files = Files { bin: "modules.builtin.bin", text: "modules.builtin" };
+const BUILTIN_ALIAS: Files = Files { bin: "modules.builtin.alias.bin", text: "modules.builtin.modinfo" };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(name: &str) -> ModuleName {
+        ModuleName::new(name.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn the_text_answers_when_there_is_no_index() {
+        let dir = tempfile::tempdir().unwrap();
+        let put = |name: &str, text: &[u8]| std::fs::write(dir.path().join(name), text).unwrap();
+        put("modules.dep", b"kernel/a-b.ko.xz: kernel/c.ko /elsewhere/d.ko\nkernel/c.ko:\n");
+        put("modules.alias", b"# Aliases\nalias pci:v0*sv-* a_b\nalias fs-x c\n");
+        put("modules.symbols", b"alias symbol:f a_b\n");
+        put("modules.builtin", b"kernel/fs/ext4/ext4.ko\n");
+        put("modules.builtin.modinfo", b"ext4.alias=fs-ext4\0ext4.license=GPL\0");
+        let tree = Tree::new(dir.path());
+        let entry = tree.module(&name("a-b")).unwrap().unwrap();
+        assert_eq!(entry.path, dir.path().join("kernel/a-b.ko.xz"));
+        assert_eq!(entry.deps, [dir.path().join("kernel/c.ko"), "/elsewhere/d.ko".into()]);
+        assert_eq!(tree.module(&name("nosuch")).unwrap(), None);
+        assert_eq!(tree.modules().unwrap().iter().map(|m| m.name.to_string()).collect::<Vec<_>>(), ["a_b", "c"]);
+        assert_eq!(tree.aliases(b"pci:v0777sv_1").unwrap(), [name("a_b")]);
+        assert_eq!(tree.symbols(b"symbol:f").unwrap(), [name("a_b")]);
+        assert!(tree.is_builtin(&name("ext4")).unwrap() && !tree.is_builtin(&name("c")).unwrap());
+        assert_eq!(tree.builtin_aliases(b"fs_ext4").unwrap(), [name("ext4")]);
+    }
+
+    #[test]
+    fn an_empty_directory_has_nothing_and_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let tree = Tree::new(dir.path());
+        assert!(!tree.is_indexed().unwrap());
+        assert_eq!(tree.module(&name("a")).unwrap(), None);
+        assert_eq!(tree.aliases(b"a").unwrap(), []);
+        assert_eq!(tree.softdep_text().unwrap(), None);
+    }
+
+    #[test]
+    fn a_bad_line_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("modules.dep"), b"a.ko:\nno colon here\n").unwrap();
+        let error = Tree::new(dir.path()).module(&name("a")).unwrap_err().to_string();
+        assert!(
+            error.ends_with("/modules.dep line 2: there is no `:` behind the module's path; run depmod"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_broken_index_is_an_error_even_beside_a_good_text() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("modules.dep"), b"a.ko:\n").unwrap();
+        std::fs::write(dir.path().join("modules.dep.bin"), b"").unwrap();
+        assert!(Tree::new(dir.path()).module(&name("a")).is_err());
+    }
+}

@@ -1,0 +1,219 @@
+//! The text lists of a module directory, read purely: bytes in, values or the line's error out.
+
+use crate::index::{Index, IndexWriter, InsertError};
+use crate::name::{ModuleName, NameError, normalise_alias};
+
+/// What is wrong with a line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LineError {
+    /// A line of modules.dep without its colon.
+    #[error("there is no `:` behind the module's path")]
+    NoColon,
+    /// A line that is not `alias PATTERN NAME`.
+    #[error("not of the form `alias PATTERN MODULE`")]
+    NoAlias,
+    /// A name that is none.
+    #[error(transparent)]
+    Name(#[from] NameError),
+}
+
+/// Why a text did not become an index.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TextError {
+    /// A bad line.
+    #[error("line {line}: {source}")]
+    Line {
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        source: LineError,
+    },
+    /// More than an index can hold.
+    #[error(transparent)]
+    Insert(#[from] InsertError),
+}
+
+/// A line of modules.dep: a module's path and, behind a colon, the paths of all that it needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DepLine<'a> {
+    /// The module's path, relative to the module directory or absolute.
+    pub path: &'a [u8],
+    /// What stands behind the colon.
+    rest: &'a [u8],
+}
+
+impl<'a> DepLine<'a> {
+    /// Reads one line, without its newline.
+    ///
+    /// # Errors
+    /// [`LineError::NoColon`].
+    pub fn parse(line: &'a [u8]) -> Result<Self, LineError> {
+        // A colon may stand in a path too: the one that counts ends a word.
+        let ends_word = |&at: &usize| matches!(line.get(at + 1), None | Some(b' ' | b'\t'));
+        let mut colons = line.iter().enumerate().filter(|(_, b)| **b == b':').map(|(at, _)| at);
+        let colon = colons.clone().find(ends_word).or_else(|| colons.next()).ok_or(LineError::NoColon)?;
+        Ok(Self { path: line[..colon].trim_ascii(), rest: &line[colon + 1..] })
+    }
+
+    /// The paths of the dependencies, in the order of the line.
+    pub fn deps(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        words(self.rest)
+    }
+}
+
+/// The lines of modules.dep, with their numbers from 1. Empty lines are passed over.
+pub fn dep_lines(text: &[u8]) -> impl Iterator<Item = (usize, Result<DepLine<'_>, LineError>)> {
+    lines(text).map(|(number, line)| (number, DepLine::parse(line)))
+}
+
+/// A line of modules.alias or modules.symbols: `alias PATTERN MODULE`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AliasLine<'a> {
+    /// As the module has it, not normalised.
+    pub pattern: &'a [u8],
+    /// The module's name.
+    pub module: &'a [u8],
+}
+
+/// The lines of modules.alias or modules.symbols, with their numbers from 1. Empty lines and comments are passed over.
+pub fn alias_lines(text: &[u8]) -> impl Iterator<Item = (usize, Result<AliasLine<'_>, LineError>)> {
+    lines(text).filter(|(_, line)| !line.starts_with(b"#")).map(|(number, line)| {
+        let mut words = words(line);
+        let alias = match (words.next(), words.next(), words.next()) {
+            (Some(b"alias"), Some(pattern), Some(module)) => Ok(AliasLine { pattern, module }),
+            _ => Err(LineError::NoAlias),
+        };
+        (number, alias)
+    })
+}
+
+/// The entries of modules.builtin.modinfo as (module, key, value): `module.key=value`, each ended by a NUL. What has another
+/// form is passed over.
+pub fn builtin_modinfo_entries(bytes: &[u8]) -> impl Iterator<Item = (&[u8], &[u8], &[u8])> {
+    bytes.split(|&b| b == 0).filter_map(|entry| {
+        let dot = entry.iter().position(|&b| b == b'.')?;
+        let (module, rest) = (&entry[..dot], &entry[dot + 1..]);
+        let equals = rest.iter().position(|&b| b == b'=')?;
+        Some((module, &rest[..equals], &rest[equals + 1..]))
+    })
+}
+
+/// modules.dep as the index that depmod would make of it. Of two lines for one module the first counts.
+pub(super) fn dep_index(text: &[u8]) -> Result<Index, TextError> {
+    let mut writer = IndexWriter::new();
+    for ((number, line), (_, raw)) in dep_lines(text).zip(lines(text)) {
+        let named = line.and_then(|line| Ok(ModuleName::from_path(line.path)?));
+        let name = named.map_err(|source| TextError::Line { line: number, source })?;
+        insert(&mut writer, name.as_bytes(), raw, number)?;
+    }
+    finish(&writer)
+}
+
+/// modules.alias or modules.symbols as an index.
+pub(super) fn alias_index(text: &[u8]) -> Result<Index, TextError> {
+    let mut writer = IndexWriter::new();
+    for (number, line) in alias_lines(text) {
+        let AliasLine { pattern, module } = line.map_err(|source| TextError::Line { line: number, source })?;
+        // depmod leaves patterns with unmatched brackets in the text and out of the index.
+        if let Ok(pattern) = normalise_alias(pattern) {
+            insert(&mut writer, &pattern, module, number)?;
+        }
+    }
+    finish(&writer)
+}
+
+/// modules.builtin as an index.
+pub(super) fn builtin_index(text: &[u8]) -> Result<Index, TextError> {
+    let mut writer = IndexWriter::new();
+    for (number, line) in lines(text) {
+        let name =
+            ModuleName::from_path(line).map_err(|source| TextError::Line { line: number, source: source.into() })?;
+        insert(&mut writer, name.as_bytes(), b"", 0)?;
+    }
+    finish(&writer)
+}
+
+/// The aliases of modules.builtin.modinfo as an index.
+pub(super) fn builtin_alias_index(bytes: &[u8]) -> Result<Index, TextError> {
+    let mut writer = IndexWriter::new();
+    for (module, key, value) in builtin_modinfo_entries(bytes) {
+        if key == b"alias" {
+            if let (Ok(alias), Ok(name)) = (normalise_alias(value), ModuleName::new(module)) {
+                insert(&mut writer, &alias, name.as_bytes(), 0)?;
+            }
+        }
+    }
+    finish(&writer)
+}
+
+/// Keys that the format cannot hold are left out, as depmod does.
+fn insert(writer: &mut IndexWriter, key: &[u8], value: &[u8], priority: usize) -> Result<(), InsertError> {
+    match writer.insert(key, value, u32::try_from(priority).unwrap_or(u32::MAX)) {
+        Err(error @ InsertError::TooLarge) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn finish(writer: &IndexWriter) -> Result<Index, TextError> {
+    // What was just written has a good header.
+    Index::parse(writer.to_bytes()?).map_err(|_| InsertError::TooLarge.into())
+}
+
+fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    line.split(|b| matches!(b, b' ' | b'\t')).filter(|word| !word.is_empty())
+}
+
+/// Lines that are not blank, with their numbers from 1.
+fn lines(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let numbered = text.split(|&b| b == b'\n').enumerate().map(|(at, line)| (at + 1, line));
+    numbered.filter(|(_, line)| !line.trim_ascii().is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn collect(line: &[u8]) -> (String, Vec<String>) {
+        let line = DepLine::parse(line).unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (text(line.path), line.deps().map(text).collect())
+    }
+
+    #[test]
+    fn a_dependency_line_is_a_path_and_paths() {
+        assert_eq!(collect(b"k/a.ko: k/b.ko k/c.ko"), ("k/a.ko".into(), vec!["k/b.ko".into(), "k/c.ko".into()]));
+        assert_eq!(collect(b"k/a.ko:"), ("k/a.ko".into(), vec![]));
+        assert_eq!(collect(b"k/a.ko:\tk/b.ko  "), ("k/a.ko".into(), vec!["k/b.ko".into()]));
+        assert_eq!(collect(b"k/a.ko:k/b.ko"), ("k/a.ko".into(), vec!["k/b.ko".into()]));
+        assert_eq!(DepLine::parse(b"k/a.ko"), Err(LineError::NoColon));
+    }
+
+    #[test]
+    fn a_colon_may_stand_in_a_path() {
+        assert_eq!(collect(b"bus:1/a.ko: bus:1/b.ko"), ("bus:1/a.ko".into(), vec!["bus:1/b.ko".into()]));
+    }
+
+    #[test]
+    fn builtin_modinfo_is_cut_at_dots_and_equal_signs() {
+        let entries: Vec<_> = builtin_modinfo_entries(b"a.alias=b.c=d\0junk\0a.x=\0.=\0unended.k=v").collect();
+        let expected: [(&[u8], &[u8], &[u8]); 4] =
+            [(b"a", b"alias", b"b.c=d"), (b"a", b"x", b""), (b"", b"", b""), (b"unended", b"k", b"v")];
+        assert_eq!(entries, expected);
+    }
+
+    #[test]
+    fn any_bytes_become_an_index_or_an_error() {
+        arbtest::arbtest(|u| {
+            let mut text: Vec<u8> = u.arbitrary()?;
+            if u.arbitrary()? {
+                text = text.iter().map(|b| b"ab: .ko\n/*[]-#"[usize::from(*b) % 14]).collect();
+            }
+            for make in [dep_index, alias_index, builtin_index, builtin_alias_index] {
+                if let Ok(index) = make(&text) {
+                    index.entries().unwrap();
+                }
+            }
+            Ok(())
+        });
+    }
+}
