@@ -1,2 +1,57 @@
-//! Under construction.
-fn main() {}
+//! The guest's program. As `/init` (or `agent`) it is PID 1 and serves the host over the second serial
+//! port; under any other name it is the recording helper that the kernel starts in modprobe's place.
+//!
+//! There is no Rust `main`: the kernel starts a helper with no descriptor open, and the runtime in
+//! front of `main` wants descriptors 0 to 2, takes `/dev/null` where they are missing, and aborts where
+//! that is missing too.
+//!
+//! ```text
+//!   init      PID 1: mounts, the serial port, the request loop
+//!   jobs      children that carry out actions; reaping; results
+//!   caller    a job becomes the uid, capabilities and namespaces it was asked to be
+//!   actions   one operation each: run, files, triggers, modules
+//!   kmsg      /dev/kmsg, with the flush that makes late lines visible
+//!   trace     kernel trace events
+//!   processes /proc/PID
+//!   helper    the recording helper
+//!   sys       every system call that needs `unsafe`
+//! ```
+#![cfg_attr(not(test), no_main)]
+
+mod actions;
+mod caller;
+mod helper;
+mod init;
+mod jobs;
+mod kmsg;
+mod processes;
+mod status;
+mod sys;
+mod time;
+mod trace;
+
+use std::ffi::{c_char, c_int};
+
+/// The C library calls this with what execve(2) was given.
+#[cfg(not(test))]
+#[unsafe(no_mangle)]
+extern "C" fn main(_argc: c_int, argv: *const *const c_char, envp: *const *const c_char) -> c_int {
+    enter(argv, envp)
+}
+
+#[cfg_attr(test, allow(dead_code))]
+fn enter(argv: *const *const c_char, envp: *const *const c_char) -> c_int {
+    // Before anything else can open one.
+    let fds = sys::open_descriptors(1024);
+    // SAFETY: `main`'s arguments are NULL-terminated arrays of C strings.
+    let (argv, envp) = unsafe { (sys::copy_strings(argv), sys::copy_strings(envp)) };
+    let name = argv.first().map_or(&b""[..], |path| path.rsplit(|&b| b == b'/').next().unwrap_or(path));
+    match name {
+        b"init" | b"agent" if rustix::process::getpid().is_init() => init::main(),
+        b"init" | b"agent" => {
+            eprintln!("agent: this program is the guest's PID 1; start it as rdinit");
+            2
+        }
+        _ => helper::main(fds, argv, envp),
+    }
+}

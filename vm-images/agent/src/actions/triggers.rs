@@ -1,0 +1,151 @@
+//! System calls on sockets that make the kernel ask for a module.
+
+use crate::sys;
+use rustix::io::{Errno, Result};
+use rustix::net::{RecvFlags, SendFlags};
+
+/// Any IPv4 socket: built in, asks for nothing.
+fn inet_socket() -> Result<rustix::fd::OwnedFd> {
+    sys::socket(libc::AF_INET, libc::SOCK_DGRAM, 0)
+}
+
+/// `struct ifreq` is 40 bytes, and the largest argument of the socket ioctls used here 64.
+const ARGUMENT: usize = 64;
+
+/// `bytes`, padded with zeros; EINVAL unless at least `spare` zeros are left.
+fn padded<const N: usize>(bytes: &[u8], spare: usize) -> Result<[u8; N]> {
+    let mut buffer = [0; N];
+    if bytes.len() + spare > N {
+        return Err(Errno::INVAL);
+    }
+    buffer[..bytes.len()].copy_from_slice(bytes);
+    Ok(buffer)
+}
+
+/// An ioctl with a `struct ifreq` of this name.
+pub fn interface_ioctl(code: u32, name: &[u8]) -> Result<()> {
+    let name: [u8; libc::IFNAMSIZ] = padded(name, 1)?;
+    socket_ioctl(code, &name)
+}
+
+/// An ioctl with these bytes and zeros behind them.
+pub fn socket_ioctl(code: u32, argument: &[u8]) -> Result<()> {
+    let mut argument: [u8; ARGUMENT] = padded(argument, 0)?;
+    sys::ioctl(inet_socket()?, code, &mut argument).map(drop)
+}
+
+/// `IPT_SO_GET_INFO` of linux/netfilter_ipv4/ip_tables.h.
+const IPT_SO_GET_INFO: i32 = 64;
+/// `struct ipt_getinfo`: name[32], valid_hooks, hook_entry[5], underflow[5], num_entries, size.
+const IPT_GETINFO: usize = 32 + 4 * 13;
+
+/// Asks for a table's description; the kernel wants the exact length.
+pub fn ipt_get_info(table: &[u8]) -> Result<()> {
+    let name: [u8; 32] = padded(table, 1)?;
+    let mut info: [u8; IPT_GETINFO] = padded(&name, 0)?;
+    sys::getsockopt(inet_socket()?, libc::IPPROTO_IP, IPT_SO_GET_INFO, &mut info)
+}
+
+/// bind(2) of an `AF_ALG` socket.
+pub fn alg_bind(kind: &[u8], name: &[u8]) -> Result<()> {
+    let address = alg_address(kind, name)?;
+    sys::bind(sys::socket(libc::AF_ALG, libc::SOCK_SEQPACKET, 0)?, &address)
+}
+
+/// `struct sockaddr_alg`: family, type[14], feat, mask, name[64].
+fn alg_address(kind: &[u8], name: &[u8]) -> Result<[u8; 88]> {
+    let kind: [u8; 14] = padded(kind, 1)?;
+    let name: [u8; 64] = padded(name, 1)?;
+    let mut address = [0; 88];
+    address[..2].copy_from_slice(&(libc::AF_ALG as u16).to_ne_bytes());
+    address[2..16].copy_from_slice(&kind);
+    address[24..].copy_from_slice(&name);
+    Ok(address)
+}
+
+/// `CTRL_CMD_GETFAMILY` by name: success, or the errno that the kernel answers.
+pub fn genl_get_family(name: &[u8]) -> Result<()> {
+    let socket = sys::socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_GENERIC)?;
+    rustix::net::send(&socket, &get_family(name)?, SendFlags::empty())?;
+    let mut answer = [0_u8; 8192];
+    let (length, _) = rustix::net::recv(&socket, &mut answer, RecvFlags::empty())?;
+    answer_errno(&answer[..length])
+}
+
+/// A netlink message: `nlmsghdr`, `genlmsghdr`, one attribute `CTRL_ATTR_FAMILY_NAME` with its NUL.
+fn get_family(name: &[u8]) -> Result<Vec<u8>> {
+    const CTRL: u16 = 16;
+    const GETFAMILY: u8 = 3;
+    const VERSION: u8 = 1;
+    const FAMILY_NAME: u16 = 2;
+    let attribute = 4 + name.len() + 1;
+    let total = 16 + 4 + attribute.next_multiple_of(4);
+    let attribute = u16::try_from(attribute).map_err(|_| Errno::MSGSIZE)?;
+    let mut message = Vec::with_capacity(total);
+    message.extend((total as u32).to_ne_bytes());
+    message.extend(CTRL.to_ne_bytes());
+    message.extend((libc::NLM_F_REQUEST as u16).to_ne_bytes());
+    // Sequence number and port.
+    message.extend(1_u32.to_ne_bytes());
+    message.extend(0_u32.to_ne_bytes());
+    message.extend([GETFAMILY, VERSION, 0, 0]);
+    message.extend(attribute.to_ne_bytes());
+    message.extend(FAMILY_NAME.to_ne_bytes());
+    message.extend(name);
+    message.resize(total, 0);
+    Ok(message)
+}
+
+/// An answer's errno, if it is an error; EBADMSG if it is no netlink message.
+fn answer_errno(message: &[u8]) -> Result<()> {
+    let kind = message.get(4..6).ok_or(Errno::BADMSG)?;
+    if u16::from_ne_bytes([kind[0], kind[1]]) != libc::NLMSG_ERROR as u16 {
+        return Ok(());
+    }
+    let error = message.get(16..20).ok_or(Errno::BADMSG)?;
+    match i32::from_ne_bytes([error[0], error[1], error[2], error[3]]) {
+        0 => Ok(()),
+        negative => Err(Errno::from_raw_os_error(negative.wrapping_neg())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_family_is_asked_for_in_one_aligned_message() {
+        let expected = b"\x1c\0\0\0\x10\0\x01\0\x01\0\0\0\0\0\0\0\x03\x01\0\0\x08\0\x02\0abc\0";
+        assert_eq!(get_family(b"abc").unwrap(), expected);
+        let odd = get_family(b"abcd").unwrap();
+        assert_eq!((odd.len(), odd[0], odd[20], &odd[24..]), (32, 32, 9, &b"abcd\0\0\0\0"[..]));
+        assert_eq!(get_family(&[b'x'; 70_000]), Err(Errno::MSGSIZE));
+    }
+
+    #[test]
+    fn a_netlink_error_is_its_errno_and_a_family_is_success() {
+        let mut error = vec![0_u8; 36];
+        error[4] = 2;
+        error[16..20].copy_from_slice(&(-2_i32).to_ne_bytes());
+        assert_eq!(answer_errno(&error), Err(Errno::NOENT));
+        error[4] = 16;
+        assert_eq!(answer_errno(&error), Ok(()));
+        assert_eq!(answer_errno(&error[..5]), Err(Errno::BADMSG));
+    }
+
+    #[test]
+    fn an_alg_address_holds_type_and_name_at_their_places() {
+        let address = alg_address(b"hash", b"qq(x)").unwrap();
+        assert_eq!((&address[..7], &address[16..30]), (&b"\x26\0hash\0"[..], &b"\0\0\0\0\0\0\0\0qq(x)\0"[..]));
+        assert!(alg_address(&[b'a'; 13], &[b'b'; 63]).is_ok());
+        assert_eq!(alg_address(&[b'a'; 14], b""), Err(Errno::INVAL));
+        assert_eq!(alg_address(b"", &[b'b'; 64]), Err(Errno::INVAL));
+    }
+
+    #[test]
+    fn names_keep_room_for_their_nul() {
+        assert_eq!(interface_ioctl(0, &[b'a'; 16]), Err(Errno::INVAL));
+        assert_eq!(ipt_get_info(&[b'a'; 32]), Err(Errno::INVAL));
+        assert_eq!(socket_ioctl(0, &[0; 65]), Err(Errno::INVAL));
+    }
+}

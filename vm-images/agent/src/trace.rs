@@ -1,0 +1,77 @@
+//! Kernel trace events, through a tracefs of our own.
+
+use crate::actions::files;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+const ROOT: &str = "/sys/kernel/tracing";
+
+/// Which events were turned on.
+#[derive(Default)]
+pub struct Trace {
+    on: Vec<String>,
+}
+
+impl Trace {
+    /// Turns these events on, those of before off, and empties the trace.
+    pub fn turn_on(&mut self, events: Vec<String>) -> Result<(), String> {
+        mount()?;
+        for event in self.on.drain(..) {
+            switch(&event, b"0")?;
+        }
+        for event in events {
+            switch(&event, b"1")?;
+            self.on.push(event);
+        }
+        put("trace", b"", OFlags::TRUNC)
+    }
+
+    /// The trace's lines, comments left out.
+    pub fn lines(&self) -> Result<Vec<Vec<u8>>, String> {
+        let path = format!("{ROOT}/trace");
+        let text = files::read(path.as_bytes(), usize::MAX).map_err(|errno| format!("{path}: {errno}"))?;
+        Ok(lines(&text))
+    }
+}
+
+fn lines(text: &[u8]) -> Vec<Vec<u8>> {
+    text.split(|&b| b == b'\n').filter(|line| !matches!(line.first(), None | Some(b'#'))).map(<[u8]>::to_vec).collect()
+}
+
+fn mount() -> Result<(), String> {
+    if files::stat(format!("{ROOT}/trace").as_bytes()).is_ok() {
+        return Ok(());
+    }
+    // A type that is not built in would be asked for.
+    if !crate::init::has_filesystem("tracefs") {
+        return Err("this kernel has no tracefs".into());
+    }
+    files::mount(b"tracefs", ROOT.as_bytes(), b"tracefs", 0, b"").map_err(|errno| format!("mount tracefs: {errno}"))
+}
+
+fn switch(event: &str, to: &[u8]) -> Result<(), String> {
+    put(&format!("events/{event}/enable"), to, OFlags::empty())
+}
+
+fn put(name: &str, data: &[u8], flags: OFlags) -> Result<(), String> {
+    let path = format!("{ROOT}/{name}");
+    match files::write(path.as_bytes(), data, flags | OFlags::WRONLY) {
+        Ok(_) => Ok(()),
+        Err(Errno::NOENT) => Err(format!("this kernel has no {path}")),
+        Err(errno) => Err(format!("{path}: {errno}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comments_and_empty_lines_of_a_trace_are_left_out() {
+        let text = b"# tracer: nop\n#\n   modprobe-1 [000] 1.2: module_request: fs-x wait=1\n\n second\n";
+        assert_eq!(
+            lines(text),
+            [b"   modprobe-1 [000] 1.2: module_request: fs-x wait=1".to_vec(), b" second".to_vec()]
+        );
+    }
+}
