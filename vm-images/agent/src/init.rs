@@ -27,7 +27,7 @@ pub fn main() -> ! {
     mount_all();
     open_console();
     sys::watch_children();
-    let served = start().and_then(|mut agent| agent.serve());
+    let served = start().and_then(|mut agent| agent.send(0, &hello()?).and_then(|()| agent.serve()));
     if let Err(message) = served {
         eprintln!("agent: {message}; the guest is powered off");
     }

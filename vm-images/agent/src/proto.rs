@@ -425,7 +425,8 @@ pub struct Process {
 /// What the agent answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
-    /// The agent is ready.
+    /// The agent is ready. Sent once without being asked, with sequence number 0, when it begins to serve: a host
+    /// that asked earlier would write to a port that the guest's kernel still sets up, and lose bytes.
     Hello {
         /// [`VERSION`] of the agent.
         version: u32,
