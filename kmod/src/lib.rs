@@ -23,5 +23,6 @@ mod file;
 pub mod index;
 pub mod log;
 pub mod name;
+pub mod resolve;
 pub mod sys;
 pub mod tree;

@@ -1,0 +1,186 @@
+//! Module options on the kernel command line: `MODULE.PARAMETER[=VALUE]` and `modprobe.blacklist=A,B`. Pure.
+//!
+//! Items are separated by white space outside double quotes. Quotes may stand inside a value, or around the whole item (as
+//! boot loaders write them, `"foo.bar=a b"`); anywhere else the item is not for us. `--` does not end the list, and
+//! `module_blacklist=` is the kernel's own.
+
+use crate::name::normalise_alias;
+
+/// One item that concerns modules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Item {
+    /// An option of a module.
+    Option {
+        /// The module, normalised.
+        module: Vec<u8>,
+        /// `PARAMETER` or `PARAMETER=VALUE`.
+        text: Vec<u8>,
+    },
+    /// A module not to be loaded by alias, normalised.
+    Blacklist(Vec<u8>),
+}
+
+/// The items of a command line; an error is a module name with an unmatched bracket.
+pub fn items(line: &[u8]) -> Vec<Result<Item, Vec<u8>>> {
+    let mut items = Vec::new();
+    for token in tokens(line) {
+        parse(token, &mut items);
+    }
+    items
+}
+
+/// Splits at white space outside quotes. What an unclosed quote holds is dropped.
+fn tokens(line: &[u8]) -> Vec<&[u8]> {
+    let mut tokens = Vec::new();
+    let (mut start, mut quoted) = (0, false);
+    for (at, &byte) in line.iter().enumerate() {
+        match byte {
+            b'"' => quoted = !quoted,
+            b' ' | b'\t'..=b'\r' | 0 if !quoted => {
+                tokens.push(&line[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    if !quoted {
+        tokens.push(&line[start..]);
+    }
+    tokens
+}
+
+fn parse(token: &[u8], items: &mut Vec<Result<Item, Vec<u8>>>) {
+    // "foo.bar=a b": the quotes belong to the value.
+    let (token, requote) = match token {
+        [b'"', inner @ .., b'"'] if !inner.contains(&b'"') => (inner, true),
+        _ => (token, false),
+    };
+    let Some(dot) = token.iter().position(|&b| b == b'.') else { return };
+    let (module, text) = (&token[..dot], &token[dot + 1..]);
+    let equals = text.iter().position(|&b| b == b'=');
+    let (parameter, value) = match equals {
+        Some(at) => (&text[..at], Some(&text[at + 1..])),
+        None => (text, None),
+    };
+    if !is_word(module) || !is_word(parameter) || parameter.contains(&b'.') || value.is_some_and(|v| v.contains(&0)) {
+        return;
+    }
+    match (module, parameter, value) {
+        (b"modprobe", b"blacklist", Some(names)) => blacklist(names, items),
+        _ => items.push(match normalise_alias(module) {
+            Ok(module) => Ok(Item::Option { module, text: option(parameter, value, requote) }),
+            Err(_) => Err(module.to_vec()),
+        }),
+    }
+}
+
+/// A name without quotes, blanks and `=`; a NUL cannot be part of what the kernel takes.
+fn is_word(name: &[u8]) -> bool {
+    !name.is_empty() && !name.iter().any(|b| matches!(b, b'"' | b'=' | b' ' | b'\t'..=b'\r' | 0))
+}
+
+fn option(parameter: &[u8], value: Option<&[u8]>, requote: bool) -> Vec<u8> {
+    let Some(value) = value else { return parameter.to_vec() };
+    let quote: &[u8] = if requote { b"\"" } else { b"" };
+    [parameter, b"=", quote, value, quote].concat()
+}
+
+fn blacklist(names: &[u8], items: &mut Vec<Result<Item, Vec<u8>>>) {
+    let names = match names {
+        [b'"', inner @ .., b'"'] => inner,
+        _ => names,
+    };
+    for name in names.split(|&b| b == b',').filter(|name| !name.is_empty()) {
+        items.push(normalise_alias(name).map(Item::Blacklist).map_err(|_| name.to_vec()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(line: &str) -> Vec<String> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let shown = |item: Result<Item, Vec<u8>>| match item {
+            Ok(Item::Option { module, text: option }) => format!("options {} {}", text(&module), text(&option)),
+            Ok(Item::Blacklist(name)) => format!("blacklist {}", text(&name)),
+            Err(module) => format!("bad {}", text(&module)),
+        };
+        items(line.as_bytes()).into_iter().map(shown).collect()
+    }
+
+    #[test]
+    fn options_of_modules_are_found_among_the_rest() {
+        let line = "BOOT_IMAGE=/vmlinuz root=/dev/sda1 ro snd-hda-intel.power_save=1\tloop.max_loop quiet -- usb.x=y\n";
+        assert_eq!(shown(line), ["options snd_hda_intel power_save=1", "options loop max_loop", "options usb x=y"]);
+    }
+
+    #[test]
+    fn quotes_in_a_value_are_kept_and_quotes_around_an_item_move_to_its_value() {
+        assert_eq!(shown(r#"foo.bar="a b" x"#), [r#"options foo bar="a b""#]);
+        assert_eq!(shown(r#"foo.bar=a" "b"#), [r#"options foo bar=a" "b"#]);
+        assert_eq!(shown(r#""foo.bar=a b""#), [r#"options foo bar="a b""#]);
+        assert_eq!(shown(r#""foo.bar""#), ["options foo bar"]);
+    }
+
+    #[test]
+    fn items_that_are_not_of_this_form_are_ignored() {
+        for line in [
+            "foo",
+            "foo=a.b",
+            "foo.a.b=1",
+            ".x=1",
+            "foo.=1",
+            "foo.",
+            r#"foo.bar="a b"#,
+            r#"fo"o.bar=1"#,
+            r#"fo"o.bar"=1"#,
+            r#"foo."bar"=1"#,
+            r#""foo .bar=1""#,
+            r#""foo.bar="a" b""#,
+            "",
+            "  ",
+        ] {
+            assert_eq!(shown(line), [""; 0], "{line}");
+        }
+    }
+
+    #[test]
+    fn the_value_may_hold_anything() {
+        assert_eq!(shown("foo.bar=a.b=c,[d"), ["options foo bar=a.b=c,[d"]);
+    }
+
+    #[test]
+    fn an_unmatched_bracket_in_a_module_name_is_told() {
+        assert_eq!(shown("ivrs_acpihid[00:14.5]=HID:0"), ["bad ivrs_acpihid[00:14"]);
+    }
+
+    #[test]
+    fn blacklisted_names_are_normalised_and_empty_ones_dropped() {
+        assert_eq!(shown("modprobe.blacklist=snd-hda-intel,,b"), ["blacklist snd_hda_intel", "blacklist b"]);
+        assert_eq!(shown(r#""modprobe.blacklist=a,b""#), ["blacklist a", "blacklist b"]);
+        assert_eq!(shown(r#"modprobe.blacklist="a,b""#), ["blacklist a", "blacklist b"]);
+        assert_eq!(shown("mod-probe.blacklist=a module_blacklist=c"), ["options mod_probe blacklist=a"]);
+    }
+
+    #[test]
+    fn any_bytes_give_words_without_nul() {
+        const PARTS: &[&[u8]] =
+            &[b"foo", b".", b"=", b"\"", b" ", b"\n", b"\0", b"modprobe.blacklist=", b",", b"[", b"]", b"-"];
+        arbtest::arbtest(|u| {
+            let mut line = Vec::new();
+            for _ in 0..u.int_in_range(0..=12)? {
+                line.extend_from_slice(u.choose(PARTS)?);
+            }
+            for item in items(&line).into_iter().flatten() {
+                let (name, text) = match item {
+                    Item::Option { module, text } => (module, text),
+                    Item::Blacklist(name) => (name, b"blacklist".to_vec()),
+                };
+                assert!(!name.is_empty() && !name.contains(&0) && !name.contains(&b'-'));
+                assert!(!text.is_empty() && !text.contains(&0));
+            }
+            Ok(())
+        });
+    }
+}

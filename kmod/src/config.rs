@@ -1,0 +1,363 @@
+//! What the administrator wants: modprobe.d and the kernel command line, as one value that can be asked. Reading the
+//! directories stands in [`files`], one line in [`line`], `modprobe -c` in [`show`].
+//!
+//! Everything keeps the order of the files. Names and patterns are normalised (`-` is `_`), values are bytes as written.
+
+pub mod files;
+mod line;
+pub mod show;
+
+use crate::name::{Escaped, ModuleName, fnmatch};
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use files::{ConfigSource, DEFAULT_DIRECTORIES};
+
+/// `alias PATTERN NAME`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alias {
+    /// An fnmatch pattern.
+    pub pattern: Vec<u8>,
+    /// What it stands for.
+    pub target: Vec<u8>,
+}
+
+/// `options NAME TEXT`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModuleOptions {
+    /// A module, or an alias by which one is asked for.
+    pub name: Vec<u8>,
+    /// Parameters, as the kernel takes them.
+    pub text: Vec<u8>,
+}
+
+/// `install PATTERN COMMAND` and `remove PATTERN COMMAND`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// An fnmatch pattern on the module's name.
+    pub pattern: Vec<u8>,
+    /// For `/bin/sh -c`.
+    pub command: Vec<u8>,
+}
+
+/// `softdep PATTERN pre: A… post: B…`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Softdep {
+    /// An fnmatch pattern on the module's name.
+    pub pattern: Vec<u8>,
+    /// Names to be loaded before the module.
+    pub pre: Vec<Vec<u8>>,
+    /// Names to be loaded after the module.
+    pub post: Vec<Vec<u8>>,
+}
+
+/// `weakdep PATTERN A…`: for who builds an initramfs; never loaded because of this line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Weakdep {
+    /// An fnmatch pattern on the module's name.
+    pub pattern: Vec<u8>,
+    /// Names.
+    pub names: Vec<Vec<u8>>,
+}
+
+/// The whole configuration, in the order in which it was read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Config {
+    /// `alias` lines.
+    pub aliases: Vec<Alias>,
+    /// `options` lines, then `MODULE.PARAMETER` items of the kernel command line.
+    pub options: Vec<ModuleOptions>,
+    /// `blacklist` lines, then `modprobe.blacklist=` of the kernel command line.
+    pub blacklist: Vec<Vec<u8>>,
+    /// `install` lines.
+    pub install: Vec<Command>,
+    /// `remove` lines.
+    pub remove: Vec<Command>,
+    /// `softdep` lines.
+    pub softdeps: Vec<Softdep>,
+    /// `weakdep` lines.
+    pub weakdeps: Vec<Weakdep>,
+}
+
+/// Something in the configuration that was left out.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigWarning {
+    /// An unknown word, or a field is missing.
+    #[error("{} line {line}: ignoring bad line starting with '{}'", show_path(.file), Escaped(.word))]
+    BadLine {
+        /// The file.
+        file: PathBuf,
+        /// Where the line starts, from 1.
+        line: usize,
+        /// Its first word.
+        word: Vec<u8>,
+    },
+    /// `include` or `config`, which meant something once.
+    #[error("{} line {line}: command {} is deprecated and not parsed anymore", show_path(.file), Escaped(.word))]
+    Deprecated {
+        /// The file.
+        file: PathBuf,
+        /// Where the line starts, from 1.
+        line: usize,
+        /// The command.
+        word: Vec<u8>,
+    },
+    /// `x.conf` is a directory.
+    #[error("Directories inside directories are not supported: {}", show_path(.0))]
+    Directory(PathBuf),
+    /// `x.conf` is a pipe, a socket or a device.
+    #[error("{}: not a regular file, not read", show_path(.0))]
+    NotAFile(PathBuf),
+    /// A file or directory is there and cannot be read.
+    #[error("{}: could not be read: {}", show_path(.file), crate::sys::strerror_io(.source))]
+    Unreadable {
+        /// The file or directory.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A module name of the kernel command line has an unmatched bracket.
+    #[error("Ignoring bad option on kernel command line while parsing module name: '{}'", Escaped(.0))]
+    CommandLine(Vec<u8>),
+}
+
+fn show_path(path: &Path) -> Escaped<&[u8]> {
+    use std::os::unix::ffi::OsStrExt;
+    Escaped(path.as_os_str().as_bytes())
+}
+
+impl Config {
+    /// Reads all of a [`ConfigSource`]. What cannot be used is left out and told.
+    #[must_use]
+    pub fn load(source: &ConfigSource) -> (Self, Vec<ConfigWarning>) {
+        let mut config = Self::default();
+        let mut warnings = Vec::new();
+        for path in files::list(source, &mut warnings) {
+            if let Some(text) = files::read(&path, &mut warnings) {
+                config.add_file(&path, &text, &mut warnings);
+            }
+        }
+        if let Some(path) = &source.command_line {
+            // No /proc: no items. An initramfs may well start us before it is mounted.
+            if let Ok(text) = files::read_limited(path) {
+                config.add_command_line(&text, &mut warnings);
+            }
+        }
+        (config, warnings)
+    }
+
+    /// Adds the lines of one file; `file` is for the warnings only.
+    pub fn add_file(&mut self, file: &Path, text: &[u8], warnings: &mut Vec<ConfigWarning>) {
+        for (number, text) in line::logical_lines(text) {
+            match line::parse(&text) {
+                Ok(Some(line)) => self.add_line(line),
+                Ok(None) => {}
+                Err(line::Bad::Unknown(word)) => {
+                    warnings.push(ConfigWarning::BadLine { file: file.to_owned(), line: number, word });
+                }
+                Err(line::Bad::Deprecated(word)) => {
+                    warnings.push(ConfigWarning::Deprecated { file: file.to_owned(), line: number, word });
+                }
+            }
+        }
+    }
+
+    fn add_line(&mut self, line: line::Line) {
+        match line {
+            line::Line::Alias(alias) => self.aliases.push(alias),
+            line::Line::Options(options) => self.options.push(options),
+            line::Line::Blacklist(name) => self.blacklist.push(name),
+            line::Line::Install(command) => self.install.push(command),
+            line::Line::Remove(command) => self.remove.push(command),
+            line::Line::Softdep(softdep) => self.softdeps.push(softdep),
+            line::Line::Weakdep(weakdep) => self.weakdeps.push(weakdep),
+        }
+    }
+
+    /// Adds the items of a kernel command line (see [`crate::cmdline`]).
+    pub fn add_command_line(&mut self, text: &[u8], warnings: &mut Vec<ConfigWarning>) {
+        for item in crate::cmdline::items(text) {
+            match item {
+                Ok(crate::cmdline::Item::Option { module, text }) => {
+                    self.options.push(ModuleOptions { name: module, text });
+                }
+                Ok(crate::cmdline::Item::Blacklist(name)) => self.blacklist.push(name),
+                Err(module) => warnings.push(ConfigWarning::CommandLine(module)),
+            }
+        }
+    }
+
+    /// All options of a module, asked for under `alias` if that was another name: joined by one blank, in order.
+    #[must_use]
+    pub fn options_for(&self, module: &ModuleName, alias: Option<&[u8]>) -> Vec<u8> {
+        let mut joined = Vec::new();
+        for options in &self.options {
+            if options.name == module.as_bytes() || Some(options.name.as_slice()) == alias {
+                append_word(&mut joined, &options.text);
+            }
+        }
+        joined
+    }
+
+    /// Whether the module is on the blacklist (what that stops is for the resolver to say).
+    #[must_use]
+    pub fn is_blacklisted(&self, module: &ModuleName) -> bool {
+        self.blacklist.iter().any(|name| name == module.as_bytes())
+    }
+
+    /// The install command of a module: that of the first line that matches.
+    #[must_use]
+    pub fn install_for(&self, module: &ModuleName) -> Option<&[u8]> {
+        first_command(&self.install, module)
+    }
+
+    /// The remove command of a module: that of the first line that matches.
+    #[must_use]
+    pub fn remove_for(&self, module: &ModuleName) -> Option<&[u8]> {
+        first_command(&self.remove, module)
+    }
+
+    /// The names to load before and after a module: those of all lines that match, each name once.
+    ///
+    /// C kmod takes the first line only, so that a line of modprobe.d silently replaces what the module itself asks for.
+    #[must_use]
+    pub fn softdeps_for(&self, module: &ModuleName) -> (Vec<&[u8]>, Vec<&[u8]>) {
+        let (mut pre, mut post) = (Vec::new(), Vec::new());
+        for softdep in self.softdeps.iter().filter(|softdep| matches(&softdep.pattern, module.as_bytes())) {
+            add_new(&mut pre, &softdep.pre);
+            add_new(&mut post, &softdep.post);
+        }
+        (pre, post)
+    }
+}
+
+fn first_command<'a>(commands: &'a [Command], module: &ModuleName) -> Option<&'a [u8]> {
+    commands.iter().find(|c| matches(&c.pattern, module.as_bytes())).map(|c| c.command.as_slice())
+}
+
+fn add_new<'a>(names: &mut Vec<&'a [u8]>, more: &'a [Vec<u8>]) {
+    for name in more {
+        if !names.contains(&name.as_slice()) {
+            names.push(name);
+        }
+    }
+}
+
+/// fnmatch, with a short cut for what nearly every line has: a plain name.
+pub(crate) fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    if pattern.iter().any(|b| b"*?[\\".contains(b)) { fnmatch(pattern, name) } else { pattern == name }
+}
+
+/// Adds `word` behind what is there, with one blank between.
+pub(crate) fn append_word(text: &mut Vec<u8>, word: &[u8]) {
+    if !text.is_empty() && !word.is_empty() {
+        text.push(b' ');
+    }
+    text.extend_from_slice(word);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> (Config, Vec<String>) {
+        let (mut config, mut warnings) = (Config::default(), Vec::new());
+        config.add_file(Path::new("a.conf"), text.as_bytes(), &mut warnings);
+        (config, warnings.iter().map(ToString::to_string).collect())
+    }
+
+    fn name(name: &str) -> ModuleName {
+        ModuleName::new(name.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn options_of_all_lines_are_joined_for_name_and_alias() {
+        let (config, _) = parse("options foo a=1\noptions al-ias b=2\noptions other c=3\noptions foo d=4\n");
+        assert_eq!(config.options_for(&name("foo"), Some(b"al_ias")), b"a=1 b=2 d=4");
+        assert_eq!(config.options_for(&name("foo"), None), b"a=1 d=4");
+    }
+
+    #[test]
+    fn options_match_a_name_exactly_and_commands_match_by_pattern() {
+        let (config, _) = parse("options f* a=1\ninstall f* first\ninstall foo second\nremove foo bye\n");
+        assert_eq!(config.options_for(&name("foo"), None), b"");
+        assert_eq!(config.install_for(&name("foo")), Some(&b"first"[..]));
+        assert_eq!(config.remove_for(&name("fo")), None);
+    }
+
+    #[test]
+    fn softdeps_of_all_lines_are_used_once_each() {
+        let (config, _) = parse("softdep foo pre: a b post: c\nsoftdep f?o pre: b d\n");
+        assert_eq!(config.softdeps_for(&name("foo")), (vec![&b"a"[..], b"b", b"d"], vec![&b"c"[..]]));
+    }
+
+    #[test]
+    fn the_blacklist_is_by_exact_name() {
+        let (config, _) = parse("blacklist foo-bar and more\nblacklist b*\n");
+        assert!(config.is_blacklisted(&name("foo-bar")));
+        assert!(!config.is_blacklisted(&name("bar")));
+    }
+
+    #[test]
+    fn bad_lines_are_told_with_file_and_line_and_the_rest_is_used() {
+        let (config, warnings) = parse("\n # x\nalias a\nalias [a b\ninclude x\nop\\\ntions\nblacklist ok\n");
+        assert_eq!(config.blacklist, [b"ok"]);
+        insta::assert_snapshot!(warnings.join("\n"), @r"
+        a.conf line 2: ignoring bad line starting with '#'
+        a.conf line 3: ignoring bad line starting with 'alias'
+        a.conf line 4: ignoring bad line starting with 'alias'
+        a.conf line 5: command include is deprecated and not parsed anymore
+        a.conf line 6: ignoring bad line starting with 'options'
+        ");
+    }
+
+    #[test]
+    fn the_command_line_comes_after_the_files() {
+        let (mut config, _) = parse("options foo a=1\n");
+        let mut warnings = Vec::new();
+        config.add_command_line(b"quiet foo.b=2 modprobe.blacklist=x-y,,z ivrs_acpihid[00:14.5]=1", &mut warnings);
+        assert_eq!(config.options_for(&name("foo"), None), b"a=1 b=2");
+        assert!(config.is_blacklisted(&name("x_y")) && config.is_blacklisted(&name("z")));
+        assert_eq!(config.blacklist.len(), 2);
+        assert_eq!(warnings.len(), 1);
+    }
+
+    #[test]
+    fn any_bytes_are_read_without_a_panic_and_what_is_shown_reads_back() {
+        const WORDS: &[&[u8]] = &[
+            b"alias ",
+            b"options ",
+            b"install ",
+            b"remove ",
+            b"softdep ",
+            b"weakdep ",
+            b"blacklist ",
+            b"pre: ",
+            b"post: ",
+            b"a-b",
+            b"[x-]",
+            b"*",
+            b"\\",
+            b"\n",
+            b"\t",
+            b" ",
+            b"#",
+            b"\r",
+            b"\0",
+            b"\xff",
+        ];
+        arbtest::arbtest(|u| {
+            let mut text = Vec::new();
+            for _ in 0..u.int_in_range(0..=20)? {
+                text.extend_from_slice(u.choose(WORDS)?);
+            }
+            let (mut config, mut again) = (Config::default(), Config::default());
+            config.add_file(Path::new("a"), &text, &mut Vec::new());
+            let mut warnings = Vec::new();
+            again.add_file(Path::new("b"), &show::as_file(&config), &mut warnings);
+            assert!(warnings.is_empty(), "{warnings:?} for {:?}", Escaped(&text));
+            assert_eq!(config, again, "{:?}", Escaped(&text));
+            Ok(())
+        });
+    }
+}

@@ -1,0 +1,182 @@
+//! Which configuration files there are, and reading them. The only part of `config` that touches a file system.
+
+use super::ConfigWarning;
+use crate::file::read_regular;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::{Path, PathBuf};
+
+/// Where configuration lies, the strongest directory first.
+pub const DEFAULT_DIRECTORIES: [&str; 5] =
+    ["/etc/modprobe.d", "/run/modprobe.d", "/usr/local/lib/modprobe.d", "/usr/lib/modprobe.d", "/lib/modprobe.d"];
+
+/// The size in bytes above which a configuration file is not read.
+pub const SIZE_LIMIT: u64 = 16 << 20;
+
+/// What makes up the configuration.
+#[derive(Debug, Clone, Default)]
+pub struct ConfigSource {
+    /// Directories and files (with `-C`), the strongest first. What is not there is left out silently.
+    pub paths: Vec<PathBuf>,
+    /// `modules.softdep` and `modules.weakdep` of the module directory: sorted among the others by name.
+    pub from_tree: Vec<PathBuf>,
+    /// `/proc/cmdline`.
+    pub command_line: Option<PathBuf>,
+}
+
+impl ConfigSource {
+    /// The places that a running system has, for one module directory.
+    #[must_use]
+    pub fn system(module_directory: &Path) -> Self {
+        Self {
+            paths: DEFAULT_DIRECTORIES.map(PathBuf::from).to_vec(),
+            from_tree: ["modules.softdep", "modules.weakdep"].map(|name| module_directory.join(name)).to_vec(),
+            command_line: Some(PathBuf::from("/proc/cmdline")),
+        }
+    }
+}
+
+/// The files to read, in order: sorted by base name over all directories; of one name the first directory's wins.
+pub(super) fn list(source: &ConfigSource, warnings: &mut Vec<ConfigWarning>) -> Vec<PathBuf> {
+    let mut files: BTreeMap<OsString, PathBuf> = BTreeMap::new();
+    for path in &source.paths {
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => list_directory(path, &mut files, warnings),
+            Ok(_) => add(&mut files, path.clone()),
+            Err(error) => unreadable(path, error, warnings),
+        }
+    }
+    for path in &source.from_tree {
+        add(&mut files, path.clone());
+    }
+    files.into_values().collect()
+}
+
+fn list_directory(directory: &Path, files: &mut BTreeMap<OsString, PathBuf>, warnings: &mut Vec<ConfigWarning>) {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) => return unreadable(directory, error, warnings),
+    };
+    for entry in entries {
+        match entry {
+            Ok(entry) if is_config_name(entry.file_name().as_bytes()) => {
+                let path = entry.path();
+                if path.is_dir() {
+                    warnings.push(ConfigWarning::Directory(path));
+                } else {
+                    add(files, path);
+                }
+            }
+            Ok(_) => {}
+            Err(error) => return unreadable(directory, error, warnings),
+        }
+    }
+}
+
+fn is_config_name(name: &[u8]) -> bool {
+    name.len() > b".conf".len() && !name.starts_with(b".") && name.ends_with(b".conf")
+}
+
+fn add(files: &mut BTreeMap<OsString, PathBuf>, path: PathBuf) {
+    let Some(name) = path.file_name() else { return };
+    if let Entry::Vacant(entry) = files.entry(name.to_owned()) {
+        entry.insert(path);
+    }
+}
+
+/// What is missing is no mistake: `-C` of nothing, a dangling link in an initramfs without `/dev/null`.
+fn unreadable(file: &Path, source: io::Error, warnings: &mut Vec<ConfigWarning>) {
+    if !matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
+        warnings.push(ConfigWarning::Unreadable { file: file.to_owned(), source });
+    }
+}
+
+/// The text of one file; none, with a warning, when it is not a file that can be read.
+pub(super) fn read(path: &Path, warnings: &mut Vec<ConfigWarning>) -> Option<Vec<u8>> {
+    let kind = match fs::metadata(path) {
+        Ok(metadata) => metadata.file_type(),
+        Err(error) => {
+            unreadable(path, error, warnings);
+            return None;
+        }
+    };
+    // A link to /dev/null is how a file of a weaker directory is masked.
+    if kind.is_char_device() {
+        return None;
+    }
+    if !kind.is_file() {
+        warnings.push(ConfigWarning::NotAFile(path.to_owned()));
+        return None;
+    }
+    read_regular(path, SIZE_LIMIT).map_err(|error| unreadable(path, error, warnings)).ok()
+}
+
+/// At most 64 KiB of a file of procfs.
+pub(super) fn read_limited(path: &Path) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    File::open(path)?.take(64 << 10).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn write(path: PathBuf, text: &str) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    #[test]
+    fn files_are_sorted_by_name_over_all_directories_and_the_first_directory_hides() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        write(at("etc/b.conf"), "blacklist etc_b\n");
+        write(at("lib/b.conf"), "blacklist lib_b\n");
+        write(at("lib/a.conf"), "blacklist lib_a\n");
+        write(at("lib/z.conf"), "blacklist lib_z\n");
+        write(at("lib/.x.conf"), "blacklist hidden\n");
+        write(at("lib/x.cnf"), "blacklist other\n");
+        write(at("lib/.conf"), "blacklist short\n");
+        write(at("tree/modules.softdep"), "softdep x pre: y\nblacklist tree\n");
+        let source = ConfigSource {
+            paths: vec![at("etc"), at("none"), at("lib")],
+            from_tree: vec![at("tree/modules.softdep"), at("tree/modules.weakdep")],
+            command_line: None,
+        };
+        let (config, warnings) = Config::load(&source);
+        assert!(warnings.is_empty(), "{warnings:?}");
+        let names: Vec<_> = config.blacklist.iter().map(|name| String::from_utf8_lossy(name)).collect();
+        assert_eq!(names, ["lib_a", "etc_b", "tree", "lib_z"]);
+    }
+
+    #[test]
+    fn a_directory_a_pipe_and_a_mask_are_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("d.conf")).unwrap();
+        std::os::unix::fs::symlink("/dev/null", dir.path().join("n.conf")).unwrap();
+        std::os::unix::fs::symlink("/nowhere/at/all", dir.path().join("o.conf")).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, dir.path().join("p.conf"), rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
+        let source = ConfigSource { paths: vec![dir.path().to_owned()], ..ConfigSource::default() };
+        let (_, warnings) = Config::load(&source);
+        let shown: Vec<_> = warnings.iter().map(|w| w.to_string().replace(dir.path().to_str().unwrap(), "DIR")).collect();
+        assert_eq!(
+            shown,
+            ["Directories inside directories are not supported: DIR/d.conf", "DIR/p.conf: not a regular file, not read"]
+        );
+    }
+
+    #[test]
+    fn a_single_file_may_have_any_name() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path().join("any"), "blacklist x\n");
+        let source = ConfigSource { paths: vec![dir.path().join("any")], ..ConfigSource::default() };
+        assert_eq!(Config::load(&source).0.blacklist, [b"x"]);
+    }
+}

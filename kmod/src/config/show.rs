@@ -1,0 +1,87 @@
+//! The configuration as text: what `modprobe -c` prints before the indexes.
+
+use super::{Config, append_word};
+
+/// All lines, by kind, each kind in the order of the files.
+#[must_use]
+pub fn lines(config: &Config) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut line = |fields: &[&[u8]]| {
+        out.extend_from_slice(&fields.join(&b' '));
+        out.push(b'\n');
+    };
+    for name in &config.blacklist {
+        line(&[b"blacklist", name]);
+    }
+    for command in &config.install {
+        line(&[b"install", &command.pattern, &command.command]);
+    }
+    for command in &config.remove {
+        line(&[b"remove", &command.pattern, &command.command]);
+    }
+    for alias in &config.aliases {
+        line(&[b"alias", &alias.pattern, &alias.target]);
+    }
+    for options in &config.options {
+        line(&[b"options", &options.name, &options.text]);
+    }
+    for softdep in &config.softdeps {
+        let mut text = Vec::new();
+        for (mark, names) in [(&b"pre:"[..], &softdep.pre), (b"post:", &softdep.post)] {
+            if !names.is_empty() {
+                append_word(&mut text, mark);
+                names.iter().for_each(|name| append_word(&mut text, name));
+            }
+        }
+        line(&[b"softdep", &softdep.pattern, &text]);
+    }
+    for weakdep in &config.weakdeps {
+        line(&[b"weakdep", &weakdep.pattern, &weakdep.names.join(&b' ')]);
+    }
+    out
+}
+
+/// The same as a file that reads back as the same configuration: backslashes are doubled, and a softdep without names,
+/// which [`lines`] shows without a value, keeps its mark.
+#[cfg(test)]
+pub(super) fn as_file(config: &Config) -> Vec<u8> {
+    let mut shown = Vec::new();
+    for line in lines(config).split_inclusive(|&b| b == b'\n') {
+        for &byte in line {
+            if byte == b'\\' {
+                shown.push(b'\\');
+            }
+            shown.push(byte);
+        }
+        if line.starts_with(b"softdep ") && line.ends_with(b" \n") {
+            shown.truncate(shown.len() - 1);
+            shown.extend_from_slice(b"pre:\n");
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn the_kinds_come_in_a_fixed_order() {
+        let mut config = Config::default();
+        let text = b"weakdep w a  b\nsoftdep s pre: a b post: c\nsoftdep t post: d\noptions o x=1\talpha\nalias a-l m-od\n\
+            remove r rm it\ninstall i echo   hi\nblacklist b-l\nsoftdep u nothing\n";
+        config.add_file(Path::new("x"), text, &mut Vec::new());
+        insta::assert_snapshot!(String::from_utf8(lines(&config)).unwrap(), @r"
+        blacklist b_l
+        install i echo   hi
+        remove r rm it
+        alias a_l m_od
+        options o x=1 alpha
+        softdep s pre: a b post: c
+        softdep t post: d
+        softdep u 
+        weakdep w a b
+        ");
+    }
+}

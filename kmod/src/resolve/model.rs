@@ -1,0 +1,92 @@
+//! A module directory in memory, for the tests of the resolver.
+
+use super::Lookup;
+use crate::config::Config;
+use crate::name::{ModuleName, fnmatch};
+use crate::tree::{ModuleEntry, TreeError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// See the fields.
+#[derive(Debug, Default)]
+pub(crate) struct Model {
+    modules: Vec<ModuleEntry>,
+    aliases: Vec<(String, ModuleName)>,
+    symbols: Vec<(String, ModuleName)>,
+    builtin: Vec<ModuleName>,
+    builtin_aliases: Vec<(String, ModuleName)>,
+    /// Questions for aliases fail.
+    pub(crate) broken_aliases: bool,
+}
+
+pub(crate) fn name(text: &str) -> ModuleName {
+    ModuleName::new(text.as_bytes()).unwrap()
+}
+
+pub(crate) fn config(text: &str) -> Config {
+    let mut config = Config::default();
+    let mut warnings = Vec::new();
+    config.add_file(Path::new("test.conf"), text.as_bytes(), &mut warnings);
+    assert!(warnings.is_empty(), "{warnings:?}");
+    config
+}
+
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(format!("/m/{name}.ko"))
+}
+
+impl Model {
+    /// From lines like those of modules.dep: `a: b c`.
+    pub(crate) fn new(lines: &[&str]) -> Self {
+        let entry = |line: &&str| {
+            let (module, deps) = line.split_once(':').unwrap();
+            ModuleEntry { name: name(module), path: path(module), deps: deps.split_whitespace().map(path).collect() }
+        };
+        Self { modules: lines.iter().map(entry).collect(), ..Self::default() }
+    }
+
+    pub(crate) fn alias(&mut self, pattern: &str, module: &str) -> &mut Self {
+        self.aliases.push((pattern.to_owned(), name(module)));
+        self
+    }
+
+    pub(crate) fn symbol(&mut self, symbol: &str, module: &str) -> &mut Self {
+        self.symbols.push((symbol.to_owned(), name(module)));
+        self
+    }
+
+    pub(crate) fn builtin(&mut self, module: &str) -> &mut Self {
+        self.builtin.push(name(module));
+        self
+    }
+
+    pub(crate) fn builtin_alias(&mut self, pattern: &str, module: &str) -> &mut Self {
+        self.builtin_aliases.push((pattern.to_owned(), name(module)));
+        self
+    }
+}
+
+fn matching(list: &[(String, ModuleName)], name: &[u8]) -> Vec<ModuleName> {
+    list.iter().filter(|(pattern, _)| fnmatch(pattern.as_bytes(), name)).map(|(_, module)| module.clone()).collect()
+}
+
+impl Lookup for Model {
+    fn module(&self, name: &ModuleName) -> Result<Option<ModuleEntry>, TreeError> {
+        Ok(self.modules.iter().find(|module| module.name == *name).cloned())
+    }
+    fn aliases(&self, alias: &[u8]) -> Result<Vec<ModuleName>, TreeError> {
+        if self.broken_aliases {
+            return Err(TreeError::Io { path: PathBuf::from("/m/modules.alias"), source: io::Error::other("broken") });
+        }
+        Ok(matching(&self.aliases, alias))
+    }
+    fn symbols(&self, name: &[u8]) -> Result<Vec<ModuleName>, TreeError> {
+        Ok(matching(&self.symbols, name))
+    }
+    fn is_builtin(&self, name: &ModuleName) -> Result<bool, TreeError> {
+        Ok(self.builtin.contains(name))
+    }
+    fn builtin_aliases(&self, alias: &[u8]) -> Result<Vec<ModuleName>, TreeError> {
+        Ok(matching(&self.builtin_aliases, alias))
+    }
+}

@@ -1,0 +1,209 @@
+//! The plan of a removal: what belongs together with a module, in the order in which it goes.
+//!
+//! Whether a module is loaded, in use or built in is known only when the plan is carried out, and decides whether a part
+//! of it is skipped. So the plan is a list with frames: [`RemovalStep::Begin`] says where its frame ends.
+
+use super::load::dependencies;
+use super::{Hit, Lookup, find};
+use crate::config::Config;
+use crate::name::ModuleName;
+use crate::tree::TreeError;
+use std::collections::BTreeSet;
+
+/// What is asked for besides the name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RemovalRequest {
+    /// No remove command and no soft dependency counts, of no module (`-i`).
+    pub ignore_commands: bool,
+    /// The modules that hold the module, to be removed before it.
+    pub holders: Vec<ModuleName>,
+}
+
+/// One step of a removal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RemovalStep {
+    /// The steps up to `end` are about this module: if it is not loaded they are left out. With a remove command they are
+    /// done all the same, as the command may be about something else.
+    Begin {
+        /// The module.
+        module: ModuleName,
+        /// Whether it has a remove command.
+        command: bool,
+        /// Whether the kernel has it built in.
+        builtin: bool,
+        /// It was not asked for but belongs to another: if it is built in it is left out silently.
+        listed: bool,
+        /// Whether a failure inside ends the frame around this one too; else it is forgotten.
+        fatal: bool,
+        /// The index of the first step that is no longer about it.
+        end: usize,
+    },
+    /// Remove it, by its command if it has one.
+    Unload {
+        /// The module.
+        module: ModuleName,
+        /// The remove command.
+        command: Option<Vec<u8>>,
+    },
+    /// Remove each of these, what the module depended on, that nobody uses any more. In order.
+    Sweep(Vec<ModuleName>),
+}
+
+/// What to do for one [`Hit`].
+#[derive(Debug)]
+pub struct RemovalPlan {
+    /// In order. The first is the frame of the module that was asked for.
+    pub steps: Vec<RemovalStep>,
+    /// Broken indexes. The plan was made without them.
+    pub problems: Vec<TreeError>,
+}
+
+enum Work {
+    Frame { module: ModuleName, listed: bool, fatal: bool },
+    Step(RemovalStep),
+    End(usize),
+}
+
+/// Plans the removal of one hit: `post` soft dependencies in reverse order, the holders, the module, what it depended on,
+/// `pre` soft dependencies in reverse order.
+#[must_use]
+pub fn removal_plan(tree: &impl Lookup, config: &Config, hit: &Hit, request: &RemovalRequest) -> RemovalPlan {
+    let mut plan = RemovalPlan { steps: Vec::new(), problems: Vec::new() };
+    let mut seen = BTreeSet::new();
+    // The last thing first.
+    let mut work = vec![Work::Frame { module: hit.module.clone(), listed: false, fatal: true }];
+    while let Some(next) = work.pop() {
+        match next {
+            Work::Step(step) => plan.steps.push(step),
+            Work::End(begin) => {
+                let here = plan.steps.len();
+                if let Some(RemovalStep::Begin { end, .. }) = plan.steps.get_mut(begin) {
+                    *end = here;
+                }
+            }
+            // Soft dependencies may form loops.
+            Work::Frame { module, .. } if !seen.insert(module.clone()) => {}
+            Work::Frame { module, listed, fatal } => {
+                let (mut pre, mut post, mut command) = (Vec::new(), Vec::new(), None);
+                if !request.ignore_commands {
+                    let (before, after) = config.softdeps_for(&module);
+                    pre = resolve(tree, config, &before, &mut plan.problems);
+                    post = resolve(tree, config, &after, &mut plan.problems);
+                    command = config.remove_for(&module).map(<[u8]>::to_vec);
+                }
+                let soft = |hit: Hit| Work::Frame { module: hit.module, listed: true, fatal: false };
+                work.push(Work::End(plan.steps.len()));
+                // Popped in reverse: the last soft dependency goes first.
+                work.extend(pre.into_iter().map(soft));
+                if command.is_none() {
+                    work.push(Work::Step(RemovalStep::Sweep(needed(tree, &module, &mut plan.problems))));
+                }
+                let has_command = command.is_some();
+                work.push(Work::Step(RemovalStep::Unload { module: module.clone(), command }));
+                if !listed {
+                    let holders = request.holders.iter().rev().cloned();
+                    work.extend(holders.map(|module| Work::Frame { module, listed: true, fatal: true }));
+                }
+                work.extend(post.into_iter().map(soft));
+                let builtin = tree.is_builtin(&module).unwrap_or_else(|problem| {
+                    plan.problems.push(problem);
+                    false
+                });
+                plan.steps.push(RemovalStep::Begin { module, command: has_command, builtin, listed, fatal, end: 0 });
+            }
+        }
+    }
+    plan
+}
+
+/// What a module depends on, in the order in which it can be removed: the reverse of the load order.
+fn needed(tree: &impl Lookup, module: &ModuleName, problems: &mut Vec<TreeError>) -> Vec<ModuleName> {
+    match tree.module(module) {
+        Ok(Some(entry)) => dependencies(&entry).into_iter().rev().map(|(name, _)| name).collect(),
+        Ok(None) => Vec::new(),
+        Err(problem) => {
+            problems.push(problem);
+            Vec::new()
+        }
+    }
+}
+
+fn resolve(tree: &impl Lookup, config: &Config, names: &[&[u8]], problems: &mut Vec<TreeError>) -> Vec<Hit> {
+    let mut hits = Vec::new();
+    for found in names.iter().filter_map(|name| find(tree, config, name).ok()) {
+        hits.extend(found.hits);
+        problems.extend(found.problems);
+    }
+    hits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::model::{Model, config, name};
+    use super::*;
+
+    fn shown(model: &Model, text: &str, module: &str, request: &RemovalRequest) -> String {
+        let hit = Hit { module: name(module), alias: None };
+        let mut out = String::new();
+        let mut ends: Vec<usize> = Vec::new();
+        for (index, step) in removal_plan(model, &config(text), &hit, request).steps.into_iter().enumerate() {
+            while ends.last() == Some(&index) {
+                ends.pop();
+                out += ") ";
+            }
+            match step {
+                RemovalStep::Begin { module, command, builtin, listed, fatal, end } => {
+                    assert!(end > index + 1);
+                    ends.push(end);
+                    let marks = [(builtin, "="), (command, "!"), (listed, "~"), (fatal, "*")];
+                    out += &marks.iter().filter(|(on, _)| *on).map(|(_, mark)| *mark).collect::<String>();
+                    out += &format!("({module}: ");
+                }
+                RemovalStep::Unload { module, command } => {
+                    out += &format!("-{module} ");
+                    out += &command.map(|command| format!("by '{}' ", String::from_utf8(command).unwrap())).unwrap_or_default();
+                }
+                RemovalStep::Sweep(modules) if modules.is_empty() => {}
+                RemovalStep::Sweep(modules) => out += &format!("sweep {modules:?} "),
+            }
+        }
+        out + &") ".repeat(ends.len())
+    }
+
+    #[test]
+    fn what_a_module_needed_goes_after_it_from_left_to_right() {
+        let model = Model::new(&["m: c b", "c: b", "b:"]);
+        let plan = shown(&model, "", "m", &RemovalRequest::default());
+        assert_eq!(plan, "*(m: -m sweep [ModuleName(c), ModuleName(b)] ) ");
+    }
+
+    #[test]
+    fn soft_dependencies_go_in_reverse_around_the_module() {
+        let model = Model::new(&["m:", "a:", "b:", "c:", "d:"]);
+        let plan = shown(&model, "softdep m pre: a b post: c d nosuch", "m", &RemovalRequest::default());
+        assert_eq!(plan, "*(m: ~(d: -d ) ~(c: -c ) -m ~(b: -b ) ~(a: -a ) ) ");
+    }
+
+    #[test]
+    fn holders_go_first_and_their_failure_counts() {
+        let model = Model::new(&["m:"]);
+        let request = RemovalRequest { holders: vec![name("h"), name("i")], ..RemovalRequest::default() };
+        assert_eq!(shown(&model, "", "m", &request), "*(m: ~*(h: -h ) ~*(i: -i ) -m ) ");
+    }
+
+    #[test]
+    fn a_remove_command_takes_the_place_of_the_removal() {
+        let model = Model::new(&["m: d", "d:", "p:"]);
+        let text = "remove m echo bye\nsoftdep m pre: p";
+        assert_eq!(shown(&model, text, "m", &RemovalRequest::default()), "!*(m: -m by 'echo bye' ~(p: -p ) ) ");
+        let request = RemovalRequest { ignore_commands: true, ..RemovalRequest::default() };
+        assert_eq!(shown(&model, text, "m", &request), "*(m: -m sweep [ModuleName(d)] ) ");
+    }
+
+    #[test]
+    fn loops_of_soft_dependencies_end() {
+        let model = Model::new(&["a:", "b:"]);
+        let plan = shown(&model, "softdep a pre: b post: a\nsoftdep b pre: a b", "a", &RemovalRequest::default());
+        assert_eq!(plan, "*(a: -a ~(b: -b ) ) ");
+    }
+}
