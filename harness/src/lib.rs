@@ -17,6 +17,7 @@
 //!   vm         Vm: call, findings, shutdown; Ending: how a guest ended
 //!   template   a booted guest kept on disk by content; clones of it start in milliseconds
 //!   rundir     a locked temporary directory; what dead runs left is swept
+//!   lock       files locked with flock(2)
 //!   error      what can go wrong
 //! ```
 //!
@@ -45,6 +46,7 @@
 pub mod accel;
 mod console;
 mod error;
+mod lock;
 pub mod machine;
 pub mod monitor;
 mod pump;

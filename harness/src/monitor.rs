@@ -1,25 +1,80 @@
-//! Console lines -> findings. Pure: no clock, no guest; tested on recorded logs in `fixtures/console`.
+//! Console lines -> findings. Pure: no clock, no guest; tested on the logs in `fixtures/console`.
+//!
+//! A header is believed only at the start of a printk message, and `WARNING:` only in the shapes that the
+//! kernel's own checks have: drivers write that word too. A program in the guest can write to `/dev/kmsg` what
+//! looks like a report; the console does not tell the two apart, the kernel log's facility does.
 
+use crate::console::printable;
+use std::collections::VecDeque;
 use std::fmt;
+
+/// Lines of context before a report.
+const BEFORE: usize = 5;
+/// Longest report, in lines.
+const LINES: usize = 100;
+/// Longest line that is looked at whole.
+const LINE: usize = 2000;
+/// Most reports that are kept; more say nothing new.
+const FINDINGS: usize = 50;
+/// An oops follows the line that announces it within this many lines.
+const FOLLOWS: usize = 12;
 
 /// What kind of trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// The kernel gave up.
     Panic,
+    /// A fault in the kernel: bad address, general protection, invalid opcode, `kernel BUG at`.
+    Oops,
+    /// `BUG:` of another kind: a broken page table entry, sleeping in atomic context, …
+    Bug,
+    /// A `WARN`.
+    Warning,
+    /// The address sanitizer.
+    Kasan,
+    /// The undefined behaviour sanitizer.
+    Ubsan,
+    /// The memory sanitizer or the race detector.
+    Sanitizer,
+    /// The lock validator, or RCU's own checks.
+    Lockdep,
+    /// RCU waits for a CPU in vain.
+    RcuStall,
+    /// A task sleeps uninterruptibly for too long.
+    HungTask,
+    /// A CPU or a workqueue does not get on.
+    LockUp,
+    /// Memory ran out, and a process was killed for it.
+    OutOfMemory,
+    /// The kernel started a second time, or at all in a clone.
+    SecondBoot,
 }
 
 impl Kind {
-    /// Does the kernel not work as a kernel after this: panic, oops, lock-up?
+    /// Is this evidence that the kernel itself failed: panic, oops, lock-up?
     #[must_use]
     pub fn is_fatal(self) -> bool {
-        true
+        matches!(self, Self::Panic | Self::Oops | Self::LockUp | Self::RcuStall | Self::HungTask)
     }
 }
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("panic")
+        f.write_str(match self {
+            Self::Panic => "panic",
+            Self::Oops => "oops",
+            Self::Bug => "bug",
+            Self::Warning => "warning",
+            Self::Kasan => "kasan",
+            Self::Ubsan => "ubsan",
+            Self::Sanitizer => "sanitizer",
+            Self::Lockdep => "lockdep",
+            Self::RcuStall => "rcu stall",
+            Self::HungTask => "hung task",
+            Self::LockUp => "lock-up",
+            Self::OutOfMemory => "out of memory",
+            Self::SecondBoot => "second boot",
+        })
     }
 }
 
@@ -28,34 +83,256 @@ impl fmt::Display for Kind {
 pub struct Finding {
     /// What kind.
     pub kind: Kind,
-    /// The line that tells most.
+    /// The line that names it, without time and caller.
     pub title: String,
-    /// The report, with a few lines from before it.
+    /// The report's lines, with a few from before it, as printable text.
     pub lines: Vec<String>,
 }
 
 /// Reads a console as it comes.
 #[derive(Debug)]
 pub struct Monitor {
+    /// The line that has not ended yet.
+    partial: Vec<u8>,
+    before: VecDeque<String>,
     findings: Vec<Finding>,
+    open: Option<Open>,
+    boots_expected: u32,
+    boots: u32,
+}
+
+/// The report that is being read: the last of the findings.
+#[derive(Debug)]
+struct Open {
+    lines: usize,
+    after_end: bool,
+}
+
+/// What a line is to the monitor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Line {
+    Header(Kind),
+    /// `---[ end …`
+    End,
+    Boot,
+    Other,
 }
 
 impl Monitor {
     /// `boots`: is a boot expected on this console? A clone does not boot.
     #[must_use]
     pub fn new(boots: bool) -> Self {
-        let _ = boots;
-        Self { findings: Vec::new() }
+        Self {
+            partial: Vec::new(),
+            before: VecDeque::new(),
+            findings: Vec::new(),
+            open: None,
+            boots_expected: u32::from(boots),
+            boots: 0,
+        }
     }
 
     /// Adds bytes as they came.
     pub fn push(&mut self, bytes: &[u8]) {
-        let _ = bytes;
+        for &byte in bytes {
+            if byte == b'\n' {
+                let line = std::mem::take(&mut self.partial);
+                self.line(line.strip_suffix(b"\r").unwrap_or(&line));
+            } else if self.partial.len() < LINE {
+                self.partial.push(byte);
+            }
+        }
     }
 
-    /// What was found so far.
+    /// What was found so far, the last line included if it has no end yet.
     #[must_use]
     pub fn findings(&self) -> Vec<Finding> {
-        self.findings.clone()
+        let mut findings = self.findings.clone();
+        if !self.partial.is_empty() {
+            let mut rest = Self {
+                partial: Vec::new(),
+                before: self.before.clone(),
+                findings: Vec::new(),
+                open: None,
+                boots_expected: self.boots_expected,
+                boots: self.boots,
+            };
+            rest.line(&self.partial);
+            // A continuation of the last report adds nothing that decides.
+            if self.open.is_none() {
+                findings.append(&mut rest.findings);
+            } else {
+                findings.extend(rest.findings.into_iter().filter(|finding| finding.kind == Kind::Panic));
+            }
+        }
+        findings
+    }
+
+    fn line(&mut self, line: &[u8]) {
+        let text = printable(line);
+        let message = message(&text);
+        let kind = match classify(message, self.before.back().map(|line| self::message(line))) {
+            Line::Header(kind) => Some(kind),
+            Line::Boot => {
+                self.boots += 1;
+                (self.boots > self.boots_expected).then_some(Kind::SecondBoot)
+            }
+            Line::End => {
+                if let Some(open) = &mut self.open {
+                    open.after_end = true;
+                }
+                None
+            }
+            Line::Other => None,
+        };
+        match kind {
+            Some(kind) if self.belongs_to_open(kind) => {
+                if let Some(finding) = self.findings.last_mut() {
+                    if kind == Kind::Oops && finding.kind == Kind::Bug {
+                        finding.kind = Kind::Oops; // "BUG: unable to handle …" and the like announced it
+                    }
+                }
+            }
+            Some(kind) if self.findings.len() < FINDINGS => {
+                let lines = self.before.iter().cloned().collect();
+                self.findings.push(Finding { kind, title: message.to_owned(), lines });
+                self.open = Some(Open { lines: 0, after_end: false });
+            }
+            _ => {}
+        }
+        if let Some(open) = &mut self.open {
+            if let Some(finding) = self.findings.last_mut() {
+                finding.lines.push(text.clone());
+            }
+            open.lines += 1;
+            if open.after_end || open.lines >= LINES {
+                self.open = None;
+            }
+        }
+        self.before.push_back(text);
+        if self.before.len() > BEFORE {
+            self.before.pop_front();
+        }
+    }
+
+    /// One fault gives several headers in a row: `BUG: unable to handle …` and `Oops: …`, `kernel BUG at …` and
+    /// `invalid opcode: …`, an RCU stall and the lines that say more of it.
+    fn belongs_to_open(&self, kind: Kind) -> bool {
+        let (Some(open), Some(last)) = (&self.open, self.findings.last()) else { return false };
+        match (last.kind, kind) {
+            (Kind::Oops | Kind::Bug, Kind::Oops) => open.lines <= FOLLOWS,
+            (Kind::RcuStall, Kind::RcuStall) | (Kind::Lockdep, Kind::Lockdep) => true,
+            _ => false,
+        }
+    }
+}
+
+/// What printk was given: the line without time and caller. Another program's output may stand before the
+/// time, when it did not end its line.
+fn message(line: &str) -> &str {
+    let stamped = std::iter::once(0).chain(line.match_indices('[').map(|(at, _)| at)).find_map(|at| stamp(&line[at..]));
+    let rest = stamped.unwrap_or(line);
+    // CONFIG_PRINTK_CALLER: "[    T1] " for a task, "[    C0] " for a CPU.
+    let caller = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')).filter(|(caller, _)| {
+        let caller = caller.trim_start();
+        caller.starts_with(['T', 'C']) && caller.len() > 1 && caller[1..].bytes().all(|byte| byte.is_ascii_digit())
+    });
+    caller.map_or(rest, |(_, rest)| rest).trim_start()
+}
+
+/// What stands behind a time stamp `[   12.345678]` at the start.
+fn stamp(text: &str) -> Option<&str> {
+    let (time, rest) = text.strip_prefix('[')?.split_once(']')?;
+    let (seconds, micros) = time.trim_start().split_once('.')?;
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    (digits(seconds) && digits(micros) && micros.len() == 6).then(|| rest.strip_prefix(' ').unwrap_or(rest))
+}
+
+/// Starts of messages, the more special ones first.
+const HEADERS: &[(&str, Kind)] = &[
+    ("Kernel panic - not syncing", Kind::Panic),
+    ("BUG: KASAN:", Kind::Kasan),
+    ("BUG: KFENCE:", Kind::Kasan),
+    ("BUG: KMSAN:", Kind::Sanitizer),
+    ("BUG: KCSAN:", Kind::Sanitizer),
+    ("UBSAN:", Kind::Ubsan),
+    ("BUG: kernel NULL pointer dereference", Kind::Oops),
+    ("BUG: unable to handle", Kind::Oops),
+    ("Unable to handle kernel", Kind::Oops),
+    ("BUG: stack guard page was hit", Kind::Oops),
+    ("BUG: TASK stack guard page was hit", Kind::Oops),
+    ("kernel BUG at ", Kind::Oops),
+    ("Oops:", Kind::Oops),
+    ("general protection fault", Kind::Oops),
+    ("invalid opcode:", Kind::Oops),
+    ("divide error:", Kind::Oops),
+    ("double fault:", Kind::Oops),
+    ("PANIC: double fault", Kind::Oops),
+    ("stack segment:", Kind::Oops),
+    ("int3:", Kind::Oops),
+    ("watchdog: BUG: soft lockup", Kind::LockUp),
+    ("BUG: soft lockup", Kind::LockUp),
+    ("BUG: workqueue lockup", Kind::LockUp),
+    ("watchdog: CPU", Kind::LockUp),
+    ("watchdog: Watchdog detected hard LOCKUP", Kind::LockUp),
+    ("NMI watchdog: Watchdog detected hard LOCKUP", Kind::LockUp),
+    ("BUG: MAX_LOCK", Kind::Lockdep),
+    ("BUG: Invalid wait context", Kind::Lockdep),
+    ("[ BUG: Invalid wait context ]", Kind::Lockdep),
+    ("BUG:", Kind::Bug),
+    ("INFO: possible recursive locking", Kind::Lockdep),
+    ("INFO: trying to register non-static key", Kind::Lockdep),
+    ("unchecked MSR access error", Kind::Warning),
+    ("Out of memory: Kill", Kind::OutOfMemory),
+    ("Memory cgroup out of memory: Kill", Kind::OutOfMemory),
+];
+
+/// What the lock validator says behind `WARNING: `.
+const LOCKDEP: &[&str] = &[
+    "possible ",
+    "inconsistent lock state",
+    "suspicious RCU usage",
+    "bad unlock balance detected",
+    "held lock freed",
+    "lock held when returning to user space",
+    "Nested lock was not taken",
+    "bad contention detected",
+    "nested lock",
+    "HARDIRQ-safe",
+    "SOFTIRQ-safe",
+];
+
+fn classify(message: &str, previous: Option<&str>) -> Line {
+    if message.starts_with("---[ end ") {
+        return Line::End;
+    }
+    if message.starts_with("Linux version ") {
+        return Line::Boot;
+    }
+    if let Some((_, kind)) = HEADERS.iter().find(|(start, _)| message.starts_with(start)) {
+        let told = match *kind {
+            Kind::LockUp => message.to_ascii_lowercase().contains("lockup"),
+            _ => true,
+        };
+        return if told { Line::Header(*kind) } else { Line::Other };
+    }
+    if let Some(rest) = message.strip_prefix("WARNING: ") {
+        if LOCKDEP.iter().any(|start| rest.starts_with(start)) {
+            return Line::Header(Kind::Lockdep);
+        }
+        // "CPU: 0 PID: 1 at FILE:LINE FUNCTION", since 6.18 "FILE:LINE at FUNCTION, CPU#0: COMM/PID".
+        let warn = rest.starts_with("CPU: ") && rest.contains(" PID: ") && rest.contains(" at ")
+            || rest.contains(" at ") && rest.contains(", CPU#")
+            || rest.starts_with("stack recursion")
+            || rest.starts_with("kernel stack ")
+            || previous.is_some_and(|line| line.contains("[ cut here ]"));
+        return if warn { Line::Header(Kind::Warning) } else { Line::Other };
+    }
+    // "INFO: task NAME:PID blocked for more than 120 seconds.", "rcu: INFO: rcu_sched self-detected stall on CPU".
+    let info = message.strip_prefix("rcu: ").unwrap_or(message).strip_prefix("INFO: ");
+    match info {
+        Some(info) if info.starts_with("task ") && info.contains(" blocked ") => Line::Header(Kind::HungTask),
+        Some(info) if info.starts_with("rcu") && info.contains(" stall") => Line::Header(Kind::RcuStall),
+        _ => Line::Other,
     }
 }

@@ -62,7 +62,9 @@ impl Qemu {
 }
 
 fn version_output(path: &Path) -> io::Result<String> {
-    let handle = duct::cmd(path, ["--version"]).stdin_null().stdout_capture().stderr_null().unchecked().start()?;
+    // As a string: duct takes a bare name for a file of the current directory when it is a path.
+    let handle =
+        duct::cmd(path.as_os_str(), ["--version"]).stdin_null().stdout_capture().stderr_null().unchecked().start()?;
     let deadline = Instant::now() + LIMIT;
     loop {
         if let Some(output) = handle.try_wait()? {

@@ -1,22 +1,52 @@
-//! A temporary directory that belongs to one run.
-use crate::error::HarnessError;
-use std::path::{Path, PathBuf};
+//! A temporary directory that belongs to one run of the program, and the end of those whose run is dead.
+//!
+//! Each directory holds a file that its owner keeps locked. The lock goes when the owner does, also by
+//! SIGKILL; whoever opens the next directory beside it finds the lock free and removes what lies there.
 
-/// A locked temporary directory, removed when dropped; what dead runs left beside it is swept.
+use crate::error::HarnessError;
+use crate::lock::{Lock, Mode};
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const PREFIX: &str = "run-";
+const LOCK: &str = "lock";
+/// Held while a directory is made or swept, so that nobody sweeps one that is not locked yet.
+const GATE: &str = "gate";
+/// A sweep removes files; minutes mean that something else is wrong.
+const GATE_LIMIT: Duration = Duration::from_secs(60);
+
+/// A locked temporary directory, removed when dropped.
 #[derive(Debug)]
 pub struct RunDir {
+    // Fields are dropped in this order: the directory goes first, then its lock.
     dir: tempfile::TempDir,
+    _lock: Lock,
 }
 
 impl RunDir {
-    /// Makes a directory under `base` (which is made too) and removes those of runs that have ended without cleaning up.
+    /// Makes a directory under `base` (which is made too) and removes those of runs that ended without doing so.
     ///
     /// # Errors
     /// The directory cannot be made, or `base` belongs to another user.
     pub fn open(base: &Path) -> Result<Self, HarnessError> {
-        std::fs::create_dir_all(base).map_err(HarnessError::io("create", base))?;
-        let dir = tempfile::Builder::new().prefix("run-").tempdir_in(base).map_err(HarnessError::io("create", base))?;
-        Ok(Self { dir })
+        private_dir(base)?;
+        let gate = base.join(GATE);
+        let _gate = Lock::take(&gate, Mode::Exclusive, GATE_LIMIT)
+            .and_then(|lock| lock.ok_or_else(|| io::ErrorKind::TimedOut.into()))
+            .map_err(HarnessError::io("lock", &gate))?;
+        sweep(base)?;
+        let dir = tempfile::Builder::new()
+            .prefix(PREFIX)
+            .tempdir_in(base)
+            .map_err(HarnessError::io("make a directory in", base))?;
+        let path = dir.path().join(LOCK);
+        let lock = Lock::try_take(&path, Mode::Exclusive)
+            .and_then(|lock| lock.ok_or_else(|| io::ErrorKind::ResourceBusy.into()))
+            .map_err(HarnessError::io("lock", &path))?;
+        Ok(Self { dir, _lock: lock })
     }
 
     /// The directory.
@@ -25,8 +55,82 @@ impl RunDir {
         self.dir.path()
     }
 
-    /// Leaves the directory where it is, for a person to look at.
-    pub fn keep(self) -> PathBuf {
-        self.dir.keep()
+    /// Leaves the directory for a person to look at, under a name that no sweep touches: `kept-…`.
+    ///
+    /// # Errors
+    /// It cannot be renamed; it is removed then.
+    pub fn keep(self) -> Result<PathBuf, HarnessError> {
+        let name = self.dir.path().file_name().unwrap_or_default().to_string_lossy().replacen(PREFIX, "kept-", 1);
+        let kept = self.dir.path().with_file_name(name);
+        std::fs::rename(self.dir.path(), &kept).map_err(HarnessError::io("rename", self.dir.path()))?;
+        let _ = self.dir.keep(); // it has another name now
+        Ok(kept)
+    }
+}
+
+/// Makes a directory that only we may enter, or checks that an existing one is ours.
+pub(crate) fn private_dir(path: &Path) -> Result<(), HarnessError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(HarnessError::io("create", path))?;
+    let owner = std::fs::metadata(path).map_err(HarnessError::io("look at", path))?.uid();
+    if owner != rustix::process::geteuid().as_raw() {
+        return Err(HarnessError::NotOurs { path: path.to_owned() });
+    }
+    Ok(())
+}
+
+/// Removes the directories whose owner is dead. One that cannot be removed stays for the next sweep: it is
+/// no reason not to run.
+fn sweep(base: &Path) -> Result<(), HarnessError> {
+    for entry in base.read_dir().map_err(HarnessError::io("read", base))? {
+        let path = entry.map_err(HarnessError::io("read", base))?.path();
+        if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(PREFIX.as_bytes())) {
+            if let Ok(Some(_dead)) = Lock::try_take(&path.join(LOCK), Mode::Exclusive) {
+                let _ = std::fs::remove_dir_all(&path);
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn runs(base: &Path) -> usize {
+        base.read_dir().unwrap().filter(|e| e.as_ref().unwrap().file_type().unwrap().is_dir()).count()
+    }
+
+    #[test]
+    fn a_dropped_run_leaves_nothing_and_a_kept_one_stays() {
+        let base = tempfile::tempdir().unwrap();
+        let base = base.path().join("made/here");
+        let run = RunDir::open(&base).unwrap();
+        std::fs::write(run.path().join("file"), "x").unwrap();
+        drop(run);
+        assert_eq!(runs(&base), 0);
+        let run = RunDir::open(&base).unwrap();
+        std::fs::write(run.path().join("file"), "x").unwrap();
+        let kept = run.keep().unwrap();
+        let _next = RunDir::open(&base).unwrap();
+        assert_eq!(std::fs::read(kept.join("file")).unwrap(), b"x");
+    }
+
+    #[test]
+    fn the_next_run_sweeps_dead_ones_and_leaves_living_ones() {
+        let base = tempfile::tempdir().unwrap();
+        let living = RunDir::open(base.path()).unwrap();
+        // What a killed run leaves: a directory whose lock nobody holds, or one that it had no time to lock.
+        for (name, locked) in [("run-dead", true), ("run-early", false)] {
+            std::fs::create_dir_all(base.path().join(name).join("deep")).unwrap();
+            std::fs::write(base.path().join(name).join("deep/file"), "x").unwrap();
+            if locked {
+                std::fs::write(base.path().join(name).join(LOCK), "").unwrap();
+            }
+        }
+        std::fs::create_dir(base.path().join("something-else")).unwrap();
+        let next = RunDir::open(base.path()).unwrap();
+        assert!(living.path().exists() && next.path().exists());
+        assert!(!base.path().join("run-dead").exists() && !base.path().join("run-early").exists());
+        assert!(base.path().join("something-else").exists());
     }
 }

@@ -111,7 +111,7 @@ fn start(command: Command, running: &Mutex<Running>) -> io::Result<Arc<duct::Han
     let inherited = Arc::new(command.inherited);
     let parent = rustix::process::getpid();
     let output = command.output.try_clone()?;
-    let handle = duct::cmd(command.program, command.args)
+    let handle = duct::cmd(command.program.into_os_string(), command.args)
         .stdin_null()
         .stdout_file(output)
         .stderr_file(command.output)

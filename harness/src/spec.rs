@@ -208,7 +208,29 @@ mod tests {
 
     #[test]
     fn a_cold_boot_has_these_arguments() {
-        insta::assert_snapshot!(shown(&qemu_args(&spec(), Role::Cold, CHANNELS)), @"");
+        insta::assert_snapshot!(shown(&qemu_args(&spec(), Role::Cold, CHANNELS)), @r"
+        -machine pc,memory-backend=mem
+        -accel tcg
+        -cpu qemu64,-cx16
+        -icount shift=3,sleep=off
+        -rtc base=utc,clock=vm
+        -smp 1
+        -m 256M
+        -object memory-backend-ram,id=mem,size=256M
+        -kernel /k/bzImage
+        -initrd /k/initramfs
+        -append console=ttyS0 rdinit=/init panic=-1 reboot=t loglevel=7
+        -chardev socket,id=console,fd=10
+        -chardev socket,id=agent,fd=11
+        -chardev socket,id=qmp,fd=12
+        -mon chardev=qmp,mode=control
+        -serial chardev:console
+        -serial chardev:agent
+        -display none
+        -nodefaults
+        -no-user-config
+        -no-reboot
+        ");
     }
 
     #[test]
@@ -219,14 +241,37 @@ mod tests {
         let only = |these: &[OsString], those: &[OsString]| {
             these.iter().filter(|arg| !those.contains(arg)).cloned().collect::<Vec<_>>()
         };
-        insta::assert_snapshot!(shown(&only(&template, &clone)), @"");
-        insta::assert_snapshot!(shown(&only(&clone, &template)), @"");
+        insta::assert_snapshot!(shown(&only(&template, &clone)), @r"memory-backend-file,id=mem,size=256M,share=on,mem-path=/cache/a,,b/memory");
+        insta::assert_snapshot!(shown(&only(&clone, &template)), @r"
+        memory-backend-file,id=mem,size=256M,share=off,mem-path=/cache/a,,b/memory
+        -incoming defer
+        ");
     }
 
     #[test]
     fn kvm_has_no_virtual_time_even_if_asked() {
         let spec = Spec { accel: Accel::Kvm, profile: Profile::Fast, ..spec() };
-        insta::assert_snapshot!(shown(&qemu_args(&spec, Role::Cold, CHANNELS)), @"");
+        insta::assert_snapshot!(shown(&qemu_args(&spec, Role::Cold, CHANNELS)), @r"
+        -machine pc,memory-backend=mem
+        -accel kvm
+        -cpu host
+        -smp 1
+        -m 256M
+        -object memory-backend-ram,id=mem,size=256M
+        -kernel /k/bzImage
+        -initrd /k/initramfs
+        -append console=ttyS0 rdinit=/init panic=-1 reboot=t loglevel=7 no_timer_check cryptomgr.notests initcall_blacklist=init_kprobe_trace,load_system_certificate_list noreplace-smp mitigations=off nokaslr
+        -chardev socket,id=console,fd=10
+        -chardev socket,id=agent,fd=11
+        -chardev socket,id=qmp,fd=12
+        -mon chardev=qmp,mode=control
+        -serial chardev:console
+        -serial chardev:agent
+        -display none
+        -nodefaults
+        -no-user-config
+        -no-reboot
+        ");
     }
 
     #[test]
@@ -239,6 +284,6 @@ mod tests {
     #[test]
     fn the_fast_profile_and_extra_parameters_stand_behind_the_machines() {
         let spec = Spec { profile: Profile::Fast, append: vec!["modprobe=/x".into()], ..spec() };
-        insta::assert_snapshot!(spec.command_line(), @"");
+        insta::assert_snapshot!(spec.command_line(), @r"console=ttyS0 rdinit=/init panic=-1 reboot=t loglevel=7 no_timer_check cryptomgr.notests initcall_blacklist=init_kprobe_trace,load_system_certificate_list noreplace-smp mitigations=off nokaslr tsc_early_khz=1000000 tsc=reliable modprobe=/x");
     }
 }

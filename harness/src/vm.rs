@@ -10,15 +10,16 @@ use crate::pump::{self, Ports, Pump, State};
 use crate::qmp::{self, Qmp};
 use crate::spawn::{self, Process, Spawner};
 use crate::spec::{Channels, Role, Spec, qemu_args};
-use crate::{Qemu, machine};
+use crate::{Qemu, machine, template};
 use agent::frame;
 use agent::proto::{self, Reply, Request};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fmt;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -160,15 +161,18 @@ impl Vm {
     pub(crate) fn restore(
         qemu: &Qemu,
         spec: &Spec,
-        role: Role<'_>,
+        memory: &Path,
         device_state: &Arc<[u8]>,
         hello: &Hello,
         spawner: &Spawner,
         limits: &Limits,
     ) -> Result<Self, BootError> {
         let deadline = Instant::now() + limits.restore;
-        let mut machine = Machine::start(qemu, spec, role, Some(device_state), spawner)?;
-        if let Err(error) = machine.resume(deadline) {
+        let (state, pipe) = std::io::pipe().map_err(HarnessError::system("make a pipe for QEMU"))?;
+        let number = state.as_raw_fd();
+        let incoming = Incoming { state: state.into(), feed: (pipe.into(), Arc::clone(device_state)) };
+        let mut machine = Machine::start(qemu, spec, Role::Clone { memory }, Some(incoming), spawner)?;
+        if let Err(error) = machine.resume(number, deadline) {
             let mut death = machine.death(false, false, true);
             death.stderr.push(error.to_string());
             return Err(BootError::Dead(Box::new(death)));
@@ -337,6 +341,14 @@ impl Vm {
     }
 }
 
+/// A template's device state on its way into QEMU.
+struct Incoming {
+    /// QEMU's end of the pipe.
+    state: OwnedFd,
+    /// Ours, and what goes through it.
+    feed: (OwnedFd, Arc<[u8]>),
+}
+
 /// A QEMU process with its ports, from its start on.
 #[derive(Debug)]
 struct Machine {
@@ -354,7 +366,7 @@ impl Machine {
         qemu: &Qemu,
         spec: &Spec,
         role: Role<'_>,
-        device_state: Option<&Arc<[u8]>>,
+        incoming: Option<Incoming>,
         spawner: &Spawner,
     ) -> Result<Self, HarnessError> {
         let pair = || {
@@ -370,14 +382,10 @@ impl Machine {
             qmp: their_qmp.as_raw_fd(),
         };
         let mut inherited = vec![their_console, their_agent, their_qmp];
-        let mut feed = None;
-        let mut incoming = None;
-        if let Some(state) = device_state {
-            let (reader, writer) = pipe()?;
-            incoming = Some(reader.as_raw_fd());
-            inherited.push(reader.into());
-            feed = Some((writer.into(), Arc::clone(state)));
-        }
+        let feed = incoming.map(|incoming| {
+            inherited.push(incoming.state);
+            incoming.feed
+        });
         let command = spawn::Command {
             program: qemu.path.clone(),
             args: qemu_args(spec, role, channels),
@@ -396,7 +404,6 @@ impl Machine {
         let monitor = Monitor::new(!matches!(role, Role::Clone { .. }));
         let pump = Pump::start(ports, monitor).map_err(HarnessError::system("start the thread that reads a guest"))?;
         let qmp = Qmp::new(qmp, Arc::clone(&pump.shared));
-        let _ = incoming;
         Ok(Self { process, pump, qmp, agent, console, qemu: qemu.clone() })
     }
 
@@ -405,9 +412,27 @@ impl Machine {
         self.qmp.call("qmp_capabilities", Value::Null, deadline).map(drop)
     }
 
-    fn resume(&mut self, deadline: Instant) -> Result<(), HarnessError> {
-        let _ = deadline;
-        Ok(())
+    /// Reads the device state from QEMU's descriptor `number` and lets the guest go on. All is sent at once:
+    /// QEMU carries it out in order, and each wait for an answer would cost a part of the clone's time.
+    fn resume(&mut self, number: RawFd, deadline: Instant) -> Result<(), HarnessError> {
+        let commands = [
+            ("qmp_capabilities", Value::Null),
+            ("migrate-set-capabilities", template::migration_capabilities()),
+            ("migrate-incoming", json!({ "uri": format!("fd:{number}") })),
+        ];
+        let pending: Vec<_> = commands
+            .into_iter()
+            .map(|(command, arguments)| self.qmp.send(command, arguments, deadline))
+            .collect::<Result<_, _>>()?;
+        pending.iter().try_for_each(|command| self.qmp.answer(command, deadline).map(drop))?;
+        let status = self.qmp.event(deadline, |event| {
+            qmp::migration_status(event).filter(|status| matches!(status.as_str(), "completed" | "failed"))
+        });
+        if status.as_deref() != Some("completed") {
+            let reason = format!("the template's state was not taken: {}", status.as_deref().unwrap_or("no answer"));
+            return Err(HarnessError::Qmp { command: "migrate-incoming".to_owned(), reason });
+        }
+        self.qmp.call("cont", Value::Null, deadline).map(drop)
     }
 
     /// The agent's first message. It greets by itself when it is ready; one that does not is asked.

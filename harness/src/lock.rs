@@ -1,0 +1,97 @@
+//! Files that are locked with flock(2): the kernel lets go of them when their holder dies, however it dies.
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+/// A held lock. Dropping it lets go.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    file: File,
+    path: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Together with others.
+    Shared,
+    /// Alone.
+    Exclusive,
+}
+
+impl Lock {
+    /// Tries to lock a file, which is made if it is not there. `None`: another one holds it.
+    pub(crate) fn try_take(path: &Path, mode: Mode) -> io::Result<Option<Self>> {
+        let operation = match mode {
+            Mode::Shared => FlockOperation::NonBlockingLockShared,
+            Mode::Exclusive => FlockOperation::NonBlockingLockExclusive,
+        };
+        loop {
+            let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+            match flock(&file, operation) {
+                Ok(()) => {}
+                Err(Errno::WOULDBLOCK) => return Ok(None),
+                Err(Errno::INTR) => continue,
+                Err(error) => return Err(error.into()),
+            }
+            // A former holder may have removed the file between our open and our lock.
+            let ours = file.metadata()?;
+            match std::fs::metadata(path) {
+                Ok(there) if (there.dev(), there.ino()) == (ours.dev(), ours.ino()) => {
+                    return Ok(Some(Self { file, path: path.to_owned() }));
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Locks a file, waiting for others at most this long. `None`: it is held still.
+    pub(crate) fn take(path: &Path, mode: Mode, limit: Duration) -> io::Result<Option<Self>> {
+        let deadline = Instant::now() + limit;
+        loop {
+            if let Some(lock) = Self::try_take(path, mode)? {
+                return Ok(Some(lock));
+            }
+            if Instant::now() >= deadline {
+                return Ok(None);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Sets the file's time to now: what it guards was used.
+    pub(crate) fn touch(&self) {
+        let _ = self.file.set_modified(SystemTime::now()); // it orders a later clean-up, nothing more
+    }
+
+    /// Removes the file and lets go. For a holder that is alone.
+    pub(crate) fn remove(self) {
+        let _ = std::fs::remove_file(&self.path); // one that stays is locked and removed the next time
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exclusive_lock_is_alone_and_shared_ones_are_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let one = Lock::try_take(&path, Mode::Shared).unwrap().unwrap();
+        let two = Lock::try_take(&path, Mode::Shared).unwrap().unwrap();
+        assert!(Lock::try_take(&path, Mode::Exclusive).unwrap().is_none());
+        drop((one, two));
+        let alone = Lock::try_take(&path, Mode::Exclusive).unwrap().unwrap();
+        assert!(Lock::take(&path, Mode::Shared, Duration::from_millis(20)).unwrap().is_none());
+        alone.remove();
+        assert!(!path.exists());
+        assert!(Lock::try_take(&path, Mode::Exclusive).unwrap().is_some());
+    }
+}
