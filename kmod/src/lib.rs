@@ -19,10 +19,14 @@
 
 pub mod cmdline;
 pub mod config;
+pub mod execute;
 mod file;
+mod hash;
 pub mod index;
 pub mod log;
 pub mod name;
+pub mod object;
+pub mod request;
 pub mod resolve;
 pub mod sys;
 pub mod tree;

@@ -1,0 +1,149 @@
+//! Compression of module files: told by magic, undone into memory under a cap.
+
+use std::fmt;
+use std::io::{self, Read};
+
+use flate2::read::MultiGzDecoder;
+use lzma_rust2::XzReader;
+use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
+
+use super::{Limits, ObjectErrorKind};
+
+/// How many first bytes [`Compression::sniff`] wants.
+pub const MAGIC_LENGTH: usize = 6;
+
+const XZ: &[u8] = b"\xfd7zXZ\0";
+const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd";
+const GZIP: &[u8] = b"\x1f\x8b";
+
+/// How a module file is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Compression {
+    /// Not at all, or in a way that nobody here knows.
+    None,
+    /// `.ko.xz`
+    Xz,
+    /// `.ko.gz`
+    Gzip,
+    /// `.ko.zst`
+    Zstd,
+}
+
+impl Compression {
+    /// Tells the format by a file's first bytes.
+    #[must_use]
+    pub fn sniff(start: &[u8]) -> Self {
+        match start {
+            _ if start.starts_with(XZ) => Self::Xz,
+            _ if start.starts_with(ZSTD) => Self::Zstd,
+            _ if start.starts_with(GZIP) => Self::Gzip,
+            _ => Self::None,
+        }
+    }
+
+    /// The kernel's word for it, as in /sys/module/compression; empty for none.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Xz => "xz",
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        }
+    }
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The suffixes of a module file's name.
+const SUFFIXES: [&[u8]; 4] = [b".ko", b".ko.xz", b".ko.gz", b".ko.zst"];
+
+/// The name without the suffix of its compression, when it is the name of a module file: `x.ko` for `x.ko.xz`.
+#[must_use]
+pub fn uncompressed_name(name: &[u8]) -> Option<&[u8]> {
+    let stem = SUFFIXES.iter().find_map(|suffix| name.strip_suffix(*suffix))?;
+    Some(&name[..stem.len() + b".ko".len()])
+}
+
+/// Decompresses a whole file; one that is not compressed comes back as it is.
+///
+/// # Errors
+/// [`ObjectErrorKind::Decompress`], [`ObjectErrorKind::TooLarge`], [`ObjectErrorKind::Window`].
+pub fn decompress(bytes: &[u8], limits: &Limits) -> Result<Vec<u8>, ObjectErrorKind> {
+    let format = Compression::sniff(bytes);
+    let mut out = Vec::new();
+    match format {
+        Compression::None => {
+            if bytes.len() as u64 > limits.size {
+                return Err(ObjectErrorKind::TooLarge(limits.size));
+            }
+            out.extend_from_slice(bytes);
+        }
+        Compression::Xz => {
+            let window_kib = u32::try_from(limits.window / 1024).unwrap_or(u32::MAX);
+            fill(XzReader::new_mem_limit(bytes, true, window_kib), &mut out, format, limits)?;
+        }
+        Compression::Gzip => fill(MultiGzDecoder::new(bytes), &mut out, format, limits)?,
+        Compression::Zstd => zstd(bytes, &mut out, limits)?,
+    }
+    Ok(out)
+}
+
+/// Appends all that a decoder gives, up to the limit.
+fn fill(decoder: impl Read, out: &mut Vec<u8>, format: Compression, limits: &Limits) -> Result<(), ObjectErrorKind> {
+    let room = limits.size.saturating_sub(out.len() as u64);
+    match decoder.take(room.saturating_add(1)).read_to_end(out) {
+        Ok(length) if length as u64 > room => Err(ObjectErrorKind::TooLarge(limits.size)),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::OutOfMemory => {
+            Err(ObjectErrorKind::Window { format, limit: limits.window })
+        }
+        Err(source) => Err(ObjectErrorKind::Decompress { format, source }),
+    }
+}
+
+/// A file may hold several frames, some of them to be skipped.
+fn zstd(bytes: &[u8], out: &mut Vec<u8>, limits: &Limits) -> Result<(), ObjectErrorKind> {
+    let format = Compression::Zstd;
+    let broken = |source: io::Error| ObjectErrorKind::Decompress { format, source };
+    let mut decoder = FrameDecoder::new();
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        if let Some(length) = skippable(rest) {
+            rest = rest.get(length..).ok_or_else(|| broken(io::ErrorKind::UnexpectedEof.into()))?;
+            continue;
+        }
+        if zstd_window(rest).is_some_and(|window| window > limits.window) {
+            return Err(ObjectErrorKind::Window { format, limit: limits.window });
+        }
+        let mut stream =
+            StreamingDecoder::new_with_decoder(&mut rest, &mut decoder).map_err(|e| broken(io::Error::other(e)))?;
+        fill(&mut stream, out, format, limits)?;
+        if decoder.get_checksum_from_data().is_some_and(|sum| Some(sum) != decoder.get_calculated_checksum()) {
+            return Err(broken(io::Error::new(io::ErrorKind::InvalidData, "the checksum does not fit")));
+        }
+    }
+    Ok(())
+}
+
+/// The whole length of a skippable frame, when there is one.
+fn skippable(bytes: &[u8]) -> Option<usize> {
+    let (magic, rest) = bytes.split_first_chunk()?;
+    let (length, _) = rest.split_first_chunk()?;
+    let is_one = u32::from_le_bytes(*magic) & 0xffff_fff0 == 0x184d_2a50;
+    is_one.then(|| (u32::from_le_bytes(*length) as usize).saturating_add(8))
+}
+
+/// The window that a frame's header asks for (RFC 8878, 3.1.1.1); none when the whole content is the window.
+fn zstd_window(frame: &[u8]) -> Option<u64> {
+    let &[descriptor, window] = frame.get(4..6)?.first_chunk()?;
+    if descriptor & 0x20 != 0 {
+        return None;
+    }
+    let base = 1_u64 << (10 + (window >> 3));
+    Some(base + base / 8 * u64::from(window & 7))
+}

@@ -1,0 +1,247 @@
+//! What a module exports and what it needs from others.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use super::ObjectErrorKind::Elf;
+use super::elf::{Encoding, SHT_SYMTAB, SHT_SYMTAB_SHNDX};
+use super::{ElfModule, ObjectErrorKind};
+use crate::hash::SeededState;
+
+const SHN_UNDEF: u16 = 0;
+const SHN_LORESERVE: u16 = 0xff00;
+const SHN_ABS: u16 = 0xfff1;
+const SHN_XINDEX: u16 = 0xffff;
+const STB_WEAK: u8 = 2;
+/// A global register, which SPARC compilers list as undefined; it is no symbol that anyone could give.
+const STT_REGISTER: u8 = 13;
+const SPARC: [u16; 3] = [2, 18, 43];
+
+/// The length of one entry of `__versions`, in either class.
+const VERSION_SIZE: usize = 64;
+
+/// A symbol that a module gives to others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Export<'s> {
+    /// Its name.
+    pub name: &'s [u8],
+    /// Where its checksum is, when the symbol has one.
+    crc: Option<CrcPlace>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum CrcPlace {
+    Value(u64),
+    In { section: usize, offset: u64 },
+}
+
+/// A symbol that a module needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Import<'s> {
+    /// Its name.
+    pub name: &'s [u8],
+    /// Whether the module can do without it.
+    pub weak: bool,
+    /// The checksum that the module was built for.
+    pub crc: Option<u64>,
+}
+
+/// An entry of `__versions`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Version<'s> {
+    /// A symbol's name.
+    pub name: &'s [u8],
+    /// Its checksum.
+    pub crc: u64,
+}
+
+/// The sections with symbols, read once.
+#[derive(Debug)]
+pub(super) struct SymbolTable<'a> {
+    encoding: Encoding,
+    symbols: Cow<'a, [u8]>,
+    /// The names; ends in NUL unless empty.
+    strings: Cow<'a, [u8]>,
+    /// Section numbers that have no room in a symbol.
+    wide: Cow<'a, [u8]>,
+    exported: Cow<'a, [u8]>,
+    versions: Cow<'a, [u8]>,
+}
+
+/// One entry of a symbol table.
+struct Symbol<'s> {
+    number: usize,
+    name: &'s [u8],
+    value: u64,
+    info: u8,
+    section: u16,
+}
+
+impl<'a> SymbolTable<'a> {
+    fn read(elf: &ElfModule<'a>) -> Result<Self, ObjectErrorKind> {
+        let of_kind = |kind| elf.sections().find(|section| section.kind == kind);
+        let (symbols, strings) = match of_kind(SHT_SYMTAB) {
+            Some(table) => {
+                let strings = elf.section_at(table.link as usize).filter(|_| table.link > 0);
+                let strings = strings.ok_or(Elf("the symbol table has no string table"))?;
+                (elf.read(&table)?, elf.read(&strings)?)
+            }
+            None => Default::default(),
+        };
+        if strings.last().is_some_and(|&byte| byte != 0) {
+            return Err(Elf("the string table does not end in NUL"));
+        }
+        let wide = of_kind(SHT_SYMTAB_SHNDX).map(|section| elf.read(&section)).transpose()?;
+        Ok(Self {
+            encoding: elf.encoding,
+            symbols,
+            strings,
+            wide: wide.unwrap_or_default(),
+            exported: elf.section(b"__ksymtab_strings")?.unwrap_or_default(),
+            versions: elf.section(b"__versions")?.unwrap_or_default(),
+        })
+    }
+
+    /// All entries but the first, which is none. A name outside the string table is an error.
+    fn symbols(&self) -> impl Iterator<Item = Result<Symbol<'_>, ObjectErrorKind>> {
+        let (size, value, info, section) = if self.encoding.is_64 { (24, 8, 4, 6) } else { (16, 4, 12, 14) };
+        let entries = self.symbols.chunks_exact(size).enumerate().skip(1);
+        entries.filter_map(move |(number, entry)| {
+            let name = match self.encoding.u32(entry, 0)? as usize {
+                0 => &[][..],
+                at => match self.strings.get(at..) {
+                    Some(rest) => rest,
+                    None => return Some(Err(Elf("a symbol's name is outside the string table"))),
+                },
+            };
+            Some(Ok(Symbol {
+                number,
+                name,
+                value: self.encoding.word(entry, value)?,
+                info: *entry.get(info)?,
+                section: self.encoding.u16(entry, section)?,
+            }))
+        })
+    }
+
+    fn exports(&self) -> Result<Vec<Export<'_>>, ObjectErrorKind> {
+        let mut exports = Vec::new();
+        // Only a module that exports something has symbols named so, but a stripped section table proves nothing: all are looked at.
+        for symbol in self.symbols() {
+            let symbol = symbol?;
+            let Some(name) = symbol.name.strip_prefix(b"__crc_") else { continue };
+            exports.push(Export { name: until_nul(name), crc: self.crc_place(&symbol) });
+        }
+        if exports.is_empty() {
+            let names = self.exported.split(|&byte| byte == 0).filter(|name| !name.is_empty());
+            exports.extend(names.map(|name| Export { name, crc: None }));
+        }
+        Ok(exports)
+    }
+
+    fn crc_place(&self, symbol: &Symbol<'_>) -> Option<CrcPlace> {
+        let section = match symbol.section {
+            SHN_UNDEF => return None,
+            SHN_ABS => return Some(CrcPlace::Value(symbol.value)),
+            SHN_XINDEX => self.encoding.u32(&self.wide, symbol.number.checked_mul(4)?)? as usize,
+            SHN_LORESERVE.. => return None,
+            section => usize::from(section),
+        };
+        Some(CrcPlace::In { section, offset: symbol.value })
+    }
+
+    fn versions(&self) -> impl Iterator<Item = Version<'_>> {
+        let name_at = if self.encoding.is_64 { 8 } else { 4 };
+        self.versions.chunks_exact(VERSION_SIZE).filter_map(move |entry| {
+            Some(Version { crc: self.encoding.word(entry, 0)?, name: until_nul(entry.get(name_at..)?) })
+        })
+    }
+
+    fn imports(&self, is_sparc: bool) -> Result<Vec<Import<'_>>, ObjectErrorKind> {
+        let capacity = self.versions.len() / VERSION_SIZE;
+        let mut versions = HashMap::with_capacity_and_hasher(capacity, SeededState::default());
+        for version in self.versions() {
+            versions.insert(version.name, (version.crc, false));
+        }
+        let mut imports = Vec::with_capacity(capacity);
+        for symbol in self.symbols() {
+            let symbol = symbol?;
+            if symbol.section != SHN_UNDEF || (is_sparc && symbol.info & 0xf == STT_REGISTER) {
+                continue;
+            }
+            let name = until_nul(symbol.name);
+            if name.is_empty() {
+                continue;
+            }
+            let crc = versions.get_mut(name).map(|(crc, seen)| {
+                *seen = true;
+                *crc
+            });
+            imports.push(Import { name, weak: symbol.info >> 4 == STB_WEAK, crc });
+        }
+        // What has a version and no symbol, such as module_layout, in the order of the file.
+        for Version { name, .. } in self.versions() {
+            if let Some((crc, seen @ false)) = versions.get_mut(name) {
+                *seen = true;
+                if !name.is_empty() {
+                    imports.push(Import { name, weak: false, crc: Some(*crc) });
+                }
+            }
+        }
+        Ok(imports)
+    }
+}
+
+impl<'a> ElfModule<'a> {
+    /// What the module gives to others: the names behind `__crc_` in its symbol table, or, where there is none, the strings
+    /// of `__ksymtab_strings`.
+    ///
+    /// # Errors
+    /// [`ObjectErrorKind`] when the tables are malformed.
+    pub fn exports(&self) -> Result<Vec<Export<'_>>, ObjectErrorKind> {
+        self.table()?.exports()
+    }
+
+    /// The checksum of an export; `None` when it has none, or one that does not lie within its section.
+    #[must_use]
+    pub fn crc(&self, export: &Export<'_>) -> Option<u64> {
+        match export.crc? {
+            CrcPlace::Value(value) => Some(value),
+            CrcPlace::In { section, offset } => {
+                let section = self.section_at(section).filter(|_| section > 0)?;
+                let bytes = self.read_part(&section, offset, 4).ok()?;
+                self.encoding.u32(&bytes, 0).map(u64::from)
+            }
+        }
+    }
+
+    /// What the module needs: the undefined names of its symbol table, then those that only `__versions` has.
+    ///
+    /// # Errors
+    /// [`ObjectErrorKind`] when the tables are malformed.
+    pub fn imports(&self) -> Result<Vec<Import<'_>>, ObjectErrorKind> {
+        self.table()?.imports(SPARC.contains(&self.machine))
+    }
+
+    /// The entries of `__versions`.
+    ///
+    /// # Errors
+    /// [`ObjectErrorKind`] when the tables are malformed.
+    pub fn versions(&self) -> Result<Vec<Version<'_>>, ObjectErrorKind> {
+        Ok(self.table()?.versions().collect())
+    }
+
+    fn table(&self) -> Result<&SymbolTable<'a>, ObjectErrorKind> {
+        if let Some(table) = self.symbols.get() {
+            return Ok(table);
+        }
+        let table = SymbolTable::read(self)?;
+        Ok(self.symbols.get_or_init(|| table))
+    }
+}
+
+/// The bytes before the first NUL.
+fn until_nul(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+    &bytes[..end]
+}
