@@ -162,13 +162,24 @@ mod tests {
         fs::create_dir(dir.path().join("d.conf")).unwrap();
         std::os::unix::fs::symlink("/dev/null", dir.path().join("n.conf")).unwrap();
         std::os::unix::fs::symlink("/nowhere/at/all", dir.path().join("o.conf")).unwrap();
-        rustix::fs::mknodat(rustix::fs::CWD, dir.path().join("p.conf"), rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            dir.path().join("p.conf"),
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RUSR,
+            0,
+        )
+        .unwrap();
         let source = ConfigSource { paths: vec![dir.path().to_owned()], ..ConfigSource::default() };
         let (_, warnings) = Config::load(&source);
-        let shown: Vec<_> = warnings.iter().map(|w| w.to_string().replace(dir.path().to_str().unwrap(), "DIR")).collect();
+        let shown: Vec<_> =
+            warnings.iter().map(|w| w.to_string().replace(dir.path().to_str().unwrap(), "DIR")).collect();
         assert_eq!(
             shown,
-            ["Directories inside directories are not supported: DIR/d.conf", "DIR/p.conf: not a regular file, not read"]
+            [
+                "Directories inside directories are not supported: DIR/d.conf",
+                "DIR/p.conf: not a regular file, not read"
+            ]
         );
     }
 

@@ -153,9 +153,18 @@ mod tests {
 
     #[test]
     fn lines_without_their_fields_are_bad() {
-        for line in [&b"alias a"[..], b"options a", b"options a  ", b"install a", b"softdep a", b"weakdep a", b"blacklist",
-            b"unknown a b", b"alias a]b c", b"options a b\0c"]
-        {
+        for line in [
+            &b"alias a"[..],
+            b"options a",
+            b"options a  ",
+            b"install a",
+            b"softdep a",
+            b"weakdep a",
+            b"blacklist",
+            b"unknown a b",
+            b"alias a]b c",
+            b"options a b\0c",
+        ] {
             assert!(matches!(parse(line), Err(Bad::Unknown(_))), "{}", crate::name::Escaped(line));
         }
     }

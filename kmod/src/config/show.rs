@@ -69,7 +69,8 @@ mod tests {
     #[test]
     fn the_kinds_come_in_a_fixed_order() {
         let mut config = Config::default();
-        let text = b"weakdep w a  b\nsoftdep s pre: a b post: c\nsoftdep t post: d\noptions o x=1\talpha\nalias a-l m-od\n\
+        let text =
+            b"weakdep w a  b\nsoftdep s pre: a b post: c\nsoftdep t post: d\noptions o x=1\talpha\nalias a-l m-od\n\
             remove r rm it\ninstall i echo   hi\nblacklist b-l\nsoftdep u nothing\n";
         config.add_file(Path::new("x"), text, &mut Vec::new());
         insta::assert_snapshot!(String::from_utf8(lines(&config)).unwrap(), @r"

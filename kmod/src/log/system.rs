@@ -36,7 +36,9 @@ impl SystemLog {
 /// Whether the kernel has Unix sockets already, read from `/proc`; "no" when that cannot be read.
 fn unix_sockets_exist() -> bool {
     // A file of that name outside procfs proves nothing.
-    let Ok(file) = rustix::fs::open("/proc/net/unix", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) else { return false };
+    let Ok(file) = rustix::fs::open("/proc/net/unix", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) else {
+        return false;
+    };
     rustix::fs::fstatfs(&file).is_ok_and(|stat| stat.f_type == rustix::fs::PROC_SUPER_MAGIC)
 }
 
@@ -61,7 +63,9 @@ fn now() -> Option<LocalTime> {
 /// `<26>Nov 22 18:53:16 modprobe: FATAL: text\n`, as syslog(3) writes it.
 fn datagram(priority: Priority, tool: &str, text: &str, time: Option<LocalTime>) -> Vec<u8> {
     let time = time
-        .and_then(|t| Some(format!("{} {:2} {:02}:{:02}:{:02} ", MONTHS.get(t.month)?, t.day, t.hour, t.minute, t.second)))
+        .and_then(|t| {
+            Some(format!("{} {:2} {:02}:{:02}:{:02} ", MONTHS.get(t.month)?, t.day, t.hour, t.minute, t.second))
+        })
         .unwrap_or_default();
     format!("<{}>{time}{tool}: {text}\n", number(priority)).into_bytes()
 }

@@ -178,7 +178,8 @@ impl<L: Lookup> Walk<'_, L> {
         let is_target = hit.module == self.target.module;
         let alias = if is_target { &self.target.alias } else { &hit.alias };
         let node = self.node(&hit.module, None);
-        let command = if is_target && self.request.ignore_commands { None } else { self.config.install_for(&hit.module) };
+        let command =
+            if is_target && self.request.ignore_commands { None } else { self.config.install_for(&hit.module) };
         let action = match (command, &self.request.file, &node.path) {
             (Some(command), _, _) => Action::Run(command.to_vec()),
             (None, Some(file), _) if is_target => Action::Insert(file.clone()),
@@ -394,7 +395,8 @@ mod tests {
                     }
                 }
             }
-            let lines: Vec<String> = deps.iter().map(|(module, deps)| format!("{module}: {}", deps.join(" "))).collect();
+            let lines: Vec<String> =
+                deps.iter().map(|(module, deps)| format!("{module}: {}", deps.join(" "))).collect();
             let model = Model::new(&lines.iter().map(String::as_str).collect::<Vec<_>>());
             let target = Hit { module: name(u.choose(&NAMES)?), alias: None };
             let plan = load_plan(&model, &config(&text), &target, &LoadRequest::default());

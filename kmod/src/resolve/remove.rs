@@ -161,7 +161,9 @@ mod tests {
                 }
                 RemovalStep::Unload { module, command } => {
                     out += &format!("-{module} ");
-                    out += &command.map(|command| format!("by '{}' ", String::from_utf8(command).unwrap())).unwrap_or_default();
+                    out += &command
+                        .map(|command| format!("by '{}' ", String::from_utf8(command).unwrap()))
+                        .unwrap_or_default();
                 }
                 RemovalStep::Sweep(modules) if modules.is_empty() => {}
                 RemovalStep::Sweep(modules) => out += &format!("sweep {modules:?} "),

@@ -1,0 +1,159 @@
+//! A kernel in memory: for tests and fuzzers, which judge what the tools did to it.
+
+use super::{CommandFailure, Force, Kernel, State};
+use crate::name::ModuleName;
+use crate::object::Compression;
+use rustix::io::Errno;
+use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What was done to a [`Model`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Call {
+    /// finit_module(2)
+    Finit {
+        /// The module.
+        module: ModuleName,
+        /// Its options.
+        options: String,
+        /// Whether the kernel was to decompress.
+        compressed: bool,
+    },
+    /// init_module(2)
+    Init {
+        /// The module.
+        module: ModuleName,
+        /// Its options.
+        options: String,
+    },
+    /// delete_module(2)
+    Delete(ModuleName),
+    /// A command, for a module.
+    Run(String, ModuleName),
+    /// A wait.
+    Sleep(Duration),
+}
+
+/// A loaded module.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Loaded {
+    /// Users that are no modules.
+    pub users: i64,
+    /// Modules that use it.
+    pub holders: Vec<ModuleName>,
+    /// Users go away after this many attempts to remove it.
+    pub busy_for: u32,
+}
+
+/// A kernel in memory.
+#[derive(Debug, Clone, Default)]
+pub struct Model {
+    /// What [`Kernel::open`] finds.
+    pub files: BTreeMap<PathBuf, Compression>,
+    /// The modules that are there, in any order.
+    pub modules: BTreeMap<ModuleName, Loaded>,
+    /// What the kernel decompresses.
+    pub decompresses: Option<Compression>,
+    /// What finit_module(2) answers instead of loading.
+    pub finit_error: Option<Errno>,
+    /// How every command fails.
+    pub command_failure: Option<CommandFailure>,
+    /// What was done, in order.
+    pub calls: Vec<Call>,
+}
+
+impl Model {
+    /// The names of the modules that are there, sorted.
+    #[must_use]
+    pub fn loaded(&self) -> Vec<String> {
+        self.modules.keys().map(ToString::to_string).collect()
+    }
+
+    fn insert(&mut self, module: ModuleName) -> Result<(), Errno> {
+        if self.modules.contains_key(&module) {
+            return Err(Errno::EXIST);
+        }
+        self.modules.insert(module, Loaded::default());
+        Ok(())
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+impl Kernel for Model {
+    type File = PathBuf;
+
+    fn state(&mut self, module: &ModuleName) -> State {
+        if self.modules.contains_key(module) { State::Live } else { State::Absent }
+    }
+
+    fn refcount(&mut self, module: &ModuleName) -> Option<i64> {
+        let module = self.modules.get(module)?;
+        Some(module.users + i64::try_from(module.holders.len()).unwrap_or(i64::MAX))
+    }
+
+    fn holders(&mut self, module: &ModuleName) -> Vec<ModuleName> {
+        self.modules.get(module).map(|module| module.holders.clone()).unwrap_or_default()
+    }
+
+    fn decompresses(&mut self) -> Option<Compression> {
+        self.decompresses
+    }
+
+    fn open(&mut self, path: &Path) -> Result<PathBuf, Errno> {
+        if self.files.contains_key(path) { Ok(path.to_owned()) } else { Err(Errno::NOENT) }
+    }
+
+    fn compression(&mut self, file: &PathBuf) -> Result<Compression, Errno> {
+        self.files.get(file).copied().ok_or(Errno::IO)
+    }
+
+    fn image(&mut self, file: &PathBuf, _path: &Path) -> Result<Vec<u8>, String> {
+        Ok(file.as_os_str().as_bytes().to_vec())
+    }
+
+    fn finit_module(&mut self, file: &PathBuf, options: &[u8], _force: Force, compressed: bool) -> Result<(), Errno> {
+        let module = ModuleName::from_path(file.as_os_str().as_bytes()).map_err(|_| Errno::NOEXEC)?;
+        self.calls.push(Call::Finit { module: module.clone(), options: text(options), compressed });
+        match self.finit_error {
+            Some(errno) => Err(errno),
+            None => self.insert(module),
+        }
+    }
+
+    fn init_module(&mut self, image: &[u8], options: &[u8], _force: Force) -> Result<(), Errno> {
+        let module = ModuleName::from_path(image).map_err(|_| Errno::NOEXEC)?;
+        self.calls.push(Call::Init { module: module.clone(), options: text(options) });
+        self.insert(module)
+    }
+
+    fn delete_module(&mut self, module: &ModuleName, force: bool) -> Result<(), Errno> {
+        self.calls.push(Call::Delete(module.clone()));
+        let loaded = self.modules.get_mut(module).ok_or(Errno::NOENT)?;
+        if loaded.busy_for > 0 {
+            loaded.busy_for -= 1;
+            return Err(Errno::AGAIN);
+        }
+        if !loaded.holders.is_empty() || (loaded.users > 0 && !force) {
+            return Err(Errno::AGAIN);
+        }
+        self.modules.remove(module);
+        for other in self.modules.values_mut() {
+            other.holders.retain(|holder| holder != module);
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, command: &[u8], module: &ModuleName) -> Result<(), CommandFailure> {
+        self.calls.push(Call::Run(text(command), module.clone()));
+        self.command_failure.map_or(Ok(()), Err)
+    }
+
+    fn sleep(&mut self, time: Duration) {
+        self.calls.push(Call::Sleep(time));
+    }
+}

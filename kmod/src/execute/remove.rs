@@ -1,0 +1,344 @@
+//! Carries a removal out.
+
+use super::{CommandFailure, Kernel, Report, State, replace};
+use crate::name::ModuleName;
+use crate::resolve::{RemovalPlan, RemovalStep};
+use crate::sys::strerror;
+use rustix::io::Errno;
+use std::time::Duration;
+
+/// Why a module did not go.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RemovalError {
+    /// It is not there, and that was asked to be an error.
+    #[error("Module {0} is not in kernel.")]
+    NotLoaded(ModuleName),
+    /// It is part of the kernel.
+    #[error("Module {0} is builtin.")]
+    Builtin(ModuleName),
+    /// Somebody uses it.
+    #[error("Module {0} is in use.")]
+    InUse(ModuleName),
+    /// Its remove command failed.
+    #[error("Error running remove command for {module}: {failure}")]
+    Command {
+        /// The module.
+        module: ModuleName,
+        /// How.
+        failure: CommandFailure,
+    },
+    /// The kernel refused.
+    #[error("could not remove '{module}': {}", strerror(*.errno))]
+    Refused {
+        /// The module.
+        module: ModuleName,
+        /// Its answer.
+        errno: Errno,
+    },
+}
+
+/// How a removal is to be done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RemovalMode {
+    /// Change nothing, run nothing.
+    pub dry_run: bool,
+    /// Report each action.
+    pub show: bool,
+    /// Fail when the module is not there.
+    pub first_time: bool,
+    /// Remove it even if it is in use, where the kernel allows that.
+    pub force: bool,
+    /// How long to go on trying while it is in use.
+    pub wait: Option<Duration>,
+}
+
+/// Carries a removal out.
+///
+/// # Errors
+/// The failure of the module itself or of a holder; those of soft dependencies are reported and forgotten.
+pub fn remove(
+    plan: &RemovalPlan,
+    mode: RemovalMode,
+    kernel: &mut impl Kernel,
+    report: &mut impl Report,
+) -> Result<(), RemovalError> {
+    // The frames that we are in: where each ends, and whether its failure ends the one around it.
+    let mut frames: Vec<(usize, bool)> = Vec::new();
+    let mut at = 0;
+    while let Some(step) = plan.steps.get(at) {
+        while frames.last().is_some_and(|(end, _)| *end <= at) {
+            frames.pop();
+        }
+        let result = match step {
+            RemovalStep::Begin { module, command, builtin, listed, fatal, end } => {
+                frames.push((*end, *fatal));
+                match begin(module, *command, *builtin, *listed, mode.first_time, kernel) {
+                    Ok(true) => Ok(()),
+                    Ok(false) => {
+                        at = (*end).max(at + 1);
+                        continue;
+                    }
+                    Err(error) => Err(error),
+                }
+            }
+            RemovalStep::Unload { module, command } => remove_one(module, command.as_deref(), mode, kernel, report),
+            RemovalStep::Sweep(modules) => {
+                modules.iter().for_each(|module| sweep(module, mode, kernel, report));
+                Ok(())
+            }
+        };
+        at += 1;
+        if let Err(error) = result {
+            // A failure leaves its frame, and the frames around it as long as they cannot do without it.
+            let mut fatal = true;
+            while fatal {
+                let Some((end, frame_is_fatal)) = frames.pop() else { return Err(error) };
+                (at, fatal) = (end.max(at), frame_is_fatal);
+            }
+            report.ignored(&error);
+        }
+    }
+    Ok(())
+}
+
+/// Whether there is anything to do for this module.
+fn begin(
+    module: &ModuleName,
+    command: bool,
+    builtin: bool,
+    listed: bool,
+    first_time: bool,
+    kernel: &mut impl Kernel,
+) -> Result<bool, RemovalError> {
+    if command {
+        return Ok(true);
+    }
+    if builtin {
+        return if listed { Ok(false) } else { Err(RemovalError::Builtin(module.clone())) };
+    }
+    match kernel.state(module) {
+        State::Absent if first_time && !listed => Err(RemovalError::NotLoaded(module.clone())),
+        State::Absent => Ok(false),
+        State::Coming | State::Live | State::Going => Ok(true),
+    }
+}
+
+fn remove_one(
+    module: &ModuleName,
+    command: Option<&[u8]>,
+    mode: RemovalMode,
+    kernel: &mut impl Kernel,
+    report: &mut impl Report,
+) -> Result<(), RemovalError> {
+    if let Some(command) = command {
+        if mode.show {
+            report.action(&[b"remove ", command].concat());
+        }
+        if mode.dry_run {
+            return Ok(());
+        }
+        let command = replace(command, b"$CMDLINE_OPTS", b"");
+        return kernel
+            .run(&command, module)
+            .map_err(|failure| RemovalError::Command { module: module.clone(), failure });
+    }
+    if mode.wait.is_none() && kernel.refcount(module).is_some_and(|users| users > 0) {
+        return Err(RemovalError::InUse(module.clone()));
+    }
+    show_removal(module, mode, report);
+    if mode.dry_run {
+        return Ok(());
+    }
+    unload(module, mode.force, mode.wait, kernel)
+        .map_err(|errno| RemovalError::Refused { module: module.clone(), errno })
+}
+
+/// Removes what was only there for another, unless somebody else uses it too.
+fn sweep(module: &ModuleName, mode: RemovalMode, kernel: &mut impl Kernel, report: &mut impl Report) {
+    if kernel.refcount(module) != Some(0) {
+        return;
+    }
+    show_removal(module, mode, report);
+    if mode.dry_run {
+        return;
+    }
+    match kernel.delete_module(module, mode.force) {
+        // Somebody was faster.
+        Ok(()) | Err(Errno::AGAIN | Errno::NOENT) => {}
+        Err(errno) => report.ignored(&RemovalError::Refused { module: module.clone(), errno }),
+    }
+}
+
+fn show_removal(module: &ModuleName, mode: RemovalMode, report: &mut impl Report) {
+    if mode.show {
+        report.action(&[b"rmmod ", module.as_bytes()].concat());
+    }
+}
+
+/// delete_module(2), again and again with growing pauses while the module is in use and `wait` is not over.
+///
+/// # Errors
+/// The kernel's last answer.
+pub fn unload(module: &ModuleName, force: bool, wait: Option<Duration>, kernel: &mut impl Kernel) -> Result<(), Errno> {
+    let mut left = wait.unwrap_or_default();
+    let mut pause = Duration::from_millis(2);
+    loop {
+        match kernel.delete_module(module, force) {
+            Err(Errno::AGAIN) if !left.is_zero() => {
+                let now = pause.min(left);
+                kernel.sleep(now);
+                left -= now;
+                pause = pause.saturating_mul(2);
+            }
+            result => return result,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::model::{Call, Loaded, Model};
+    use super::super::tests::Lines;
+    use super::*;
+    use crate::config::Config;
+    use crate::resolve::{Hit, RemovalRequest, removal_plan};
+    use std::path::Path;
+
+    fn name(text: &str) -> ModuleName {
+        ModuleName::new(text.as_bytes()).unwrap()
+    }
+
+    fn plan(lines: &[&str], text: &str, request: &RemovalRequest) -> RemovalPlan {
+        let mut config = Config::default();
+        config.add_file(Path::new("x"), text.as_bytes(), &mut Vec::new());
+        let mut tree = crate::resolve::model::Model::new(lines);
+        tree.builtin("bi");
+        removal_plan(&tree, &config, &Hit { module: name("m"), alias: None }, request)
+    }
+
+    fn kernel(modules: &[(&str, &[&str])]) -> Model {
+        let mut kernel = Model::default();
+        for (module, holders) in modules {
+            let holders = holders.iter().map(|holder| name(holder)).collect();
+            kernel.modules.insert(name(module), Loaded { holders, ..Loaded::default() });
+        }
+        kernel
+    }
+
+    fn run(plan: &RemovalPlan, mode: RemovalMode, kernel: &mut Model) -> (Result<(), RemovalError>, Vec<String>) {
+        let mut lines = Lines::default();
+        let result = remove(plan, RemovalMode { show: true, ..mode }, kernel, &mut lines);
+        (result, lines.0)
+    }
+
+    #[test]
+    fn a_module_goes_with_what_only_it_needed() {
+        let plan = plan(&["m: c b a", "c: b", "b:", "a:"], "", &RemovalRequest::default());
+        let mut kernel = kernel(&[("m", &[]), ("c", &["m"]), ("b", &["c", "m"]), ("a", &["m", "other"])]);
+        let (result, lines) = run(&plan, RemovalMode::default(), &mut kernel);
+        assert_eq!((result, lines), (Ok(()), vec!["rmmod m".to_owned(), "rmmod c".to_owned(), "rmmod b".to_owned()]));
+        assert_eq!(kernel.loaded(), ["a"]);
+    }
+
+    #[test]
+    fn a_module_that_is_not_there_is_an_error_only_the_first_time() {
+        let plan = plan(&["m:", "s:"], "softdep m pre: s", &RemovalRequest::default());
+        let mut kernel = kernel(&[("s", &[])]);
+        assert_eq!(run(&plan, RemovalMode::default(), &mut kernel), (Ok(()), vec![]));
+        let mode = RemovalMode { first_time: true, ..RemovalMode::default() };
+        assert_eq!(run(&plan, mode, &mut kernel).0, Err(RemovalError::NotLoaded(name("m"))));
+        assert_eq!(kernel.loaded(), ["s"]);
+    }
+
+    #[test]
+    fn a_module_in_use_stays_and_its_pre_dependencies_too() {
+        let plan = plan(&["m:", "s:", "t:"], "softdep m pre: s post: t", &RemovalRequest::default());
+        let mut kernel = kernel(&[("m", &["x"]), ("s", &[]), ("t", &[])]);
+        let (result, lines) = run(&plan, RemovalMode::default(), &mut kernel);
+        assert_eq!((result, lines), (Err(RemovalError::InUse(name("m"))), vec!["rmmod t".to_owned()]));
+    }
+
+    #[test]
+    fn the_failure_of_a_soft_dependency_is_forgotten_and_that_of_a_holder_is_not() {
+        let text = "softdep m post: t bi";
+        let soft = plan(&["m:", "t:"], text, &RemovalRequest::default());
+        let mut both = kernel(&[("m", &[]), ("t", &["x"])]);
+        let (result, lines) = run(&soft, RemovalMode::default(), &mut both);
+        assert_eq!((result, lines.join("; ")), (Ok(()), "ignored: Module t is in use.; rmmod m".to_owned()));
+
+        let request = RemovalRequest { holders: vec![name("h")], ..RemovalRequest::default() };
+        let mut held = kernel(&[("m", &["h"]), ("h", &["x"])]);
+        let (result, _) = run(&plan(&["m:"], "", &request), RemovalMode::default(), &mut held);
+        assert_eq!(result, Err(RemovalError::InUse(name("h"))));
+        let mut held = kernel(&[("m", &["h"]), ("h", &[])]);
+        assert_eq!(run(&plan(&["m:"], "", &request), RemovalMode::default(), &mut held).0, Ok(()));
+        assert!(held.modules.is_empty());
+    }
+
+    #[test]
+    fn the_failure_of_a_nested_holder_leaves_a_soft_frame_only() {
+        let steps = vec![
+            RemovalStep::Begin {
+                module: name("m"),
+                command: false,
+                builtin: false,
+                listed: false,
+                fatal: true,
+                end: 6,
+            },
+            RemovalStep::Begin {
+                module: name("s"),
+                command: false,
+                builtin: false,
+                listed: true,
+                fatal: false,
+                end: 5,
+            },
+            RemovalStep::Begin { module: name("h"), command: false, builtin: false, listed: true, fatal: true, end: 4 },
+            RemovalStep::Unload { module: name("h"), command: None },
+            RemovalStep::Unload { module: name("s"), command: None },
+            RemovalStep::Unload { module: name("m"), command: None },
+        ];
+        let mut kernel = kernel(&[("m", &[]), ("s", &[]), ("h", &["x"])]);
+        let (result, _) = run(&RemovalPlan { steps, problems: Vec::new() }, RemovalMode::default(), &mut kernel);
+        assert_eq!((result, kernel.loaded()), (Ok(()), vec!["h".to_owned(), "s".to_owned()]));
+    }
+
+    #[test]
+    fn waiting_backs_off_and_ends_with_the_last_answer() {
+        let plan = plan(&["m:"], "", &RemovalRequest::default());
+        let mode = RemovalMode { wait: Some(Duration::from_millis(10)), ..RemovalMode::default() };
+        let mut busy = kernel(&[("m", &[])]);
+        busy.modules.get_mut(&name("m")).unwrap().busy_for = 2;
+        assert_eq!(run(&plan, mode, &mut busy).0, Ok(()));
+        let mut stuck = kernel(&[("m", &["x"])]);
+        let refused = RemovalError::Refused { module: name("m"), errno: Errno::AGAIN };
+        assert_eq!(run(&plan, mode, &mut stuck).0, Err(refused.clone()));
+        assert_eq!(refused.to_string(), "could not remove 'm': Resource temporarily unavailable");
+        let pauses: Vec<u128> = stuck
+            .calls
+            .iter()
+            .filter_map(|call| if let Call::Sleep(time) = call { Some(time.as_millis()) } else { None })
+            .collect();
+        assert_eq!(pauses, [2, 4, 4]);
+    }
+
+    #[test]
+    fn a_remove_command_runs_without_options_even_if_the_module_is_not_there() {
+        let plan = plan(&["m:"], "remove m bye $CMDLINE_OPTS x", &RemovalRequest::default());
+        let mut kernel = kernel(&[]);
+        let (result, lines) = run(&plan, RemovalMode::default(), &mut kernel);
+        assert_eq!((result, lines), (Ok(()), vec!["remove bye $CMDLINE_OPTS x".to_owned()]));
+        assert_eq!(kernel.calls, [Call::Run("bye  x".to_owned(), name("m"))]);
+        kernel.command_failure = Some(CommandFailure::Exited(3));
+        assert!(run(&plan, RemovalMode::default(), &mut kernel).0.is_err());
+    }
+
+    #[test]
+    fn a_dry_run_changes_nothing() {
+        let plan = plan(&["m: d", "d:"], "", &RemovalRequest::default());
+        let mut kernel = kernel(&[("m", &[]), ("d", &["m"])]);
+        let (result, lines) = run(&plan, RemovalMode { dry_run: true, ..RemovalMode::default() }, &mut kernel);
+        assert_eq!((result, lines, kernel.calls.len()), (Ok(()), vec!["rmmod m".to_owned()], 0));
+    }
+}
