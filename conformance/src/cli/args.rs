@@ -1,0 +1,219 @@
+//! The arguments.
+
+use crate::era;
+use clap::{Args as Group, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Proves that Linux module loading on demand works: boots kernels in QEMU and checks named behaviours.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, after_help = EXIT_CODES)]
+pub struct Args {
+    #[command(flatten)]
+    pub(super) common: Common,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    at least one behaviour passed; every other passed, is known, or is skipped
+  1    a behaviour failed
+  2    wrong use, found before anything is built or booted; or nothing was selected
+  125  no failure, but something could not be judged, or everything was skipped";
+
+/// What every command takes.
+#[derive(Debug, Group)]
+pub struct Common {
+    /// Keep kernels, images and booted guests here [default: $KMODLAB_CACHE, else ~/.cache/kmodlab]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub cache: Option<PathBuf>,
+    /// Use only what is in the cache
+    #[arg(long, global = true)]
+    pub offline: bool,
+    /// Fetch packages from this Debian archive [default: the one in the machine's own apt configuration]
+    #[arg(long, global = true, value_name = "URI")]
+    pub mirror: Option<String>,
+    /// Use this QEMU [default: qemu-system-x86_64 in PATH]
+    #[arg(long, global = true, value_name = "PROGRAM")]
+    pub qemu: Option<PathBuf>,
+    /// Take the guest's programs from here [default: guest/ beside this program; made by ci/setup]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub guest_dir: Option<PathBuf>,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check behaviours
+    Run(RunArgs),
+    /// List the behaviours
+    List(ListArgs),
+    /// Show everything about one behaviour
+    Show(ShowArgs),
+    /// List, fetch or build kernels
+    #[command(subcommand)]
+    Kernel(KernelCommand),
+    /// Open a shell in the very guest that behaviours run in
+    Shell(ShellArgs),
+    /// Say what is missing on this machine
+    Doctor,
+}
+
+/// Which guest: `run` and `shell` take the same.
+#[derive(Clone, Debug, Group)]
+pub struct GuestArgs {
+    /// A kernel: a name of the catalogue (`kmodlab kernel list`) or the path of a bzImage; repeatable
+    #[arg(long, value_name = "KERNEL", default_value = "default")]
+    pub kernel: Vec<String>,
+    /// The modules of a kernel that was given by its path (…/lib/modules/RELEASE)
+    #[arg(long, value_name = "DIR")]
+    pub modules: Option<PathBuf>,
+    /// Module tools: `ours`, a name such as kmod-30, a program, or a directory of programs; repeatable
+    #[arg(long, value_name = "SUBJECT", default_value = "ours")]
+    pub subject: Vec<String>,
+    /// Look for the libraries of a subject here first; repeatable
+    #[arg(long, value_name = "DIR")]
+    pub subject_lib: Vec<PathBuf>,
+    /// How the kernel is booted; `fast` leaves parts of it out (docs/vm.md)
+    #[arg(long, value_enum, default_value_t)]
+    pub profile: ProfileArg,
+    /// What runs the guest
+    #[arg(long, value_enum, default_value_t)]
+    pub accel: AccelArg,
+    /// Let the guest's clock follow the host's, so that five seconds take five seconds
+    #[arg(long)]
+    pub real_time: bool,
+    /// Add this to the kernel's command line; repeatable
+    #[arg(long, value_name = "PARAMETER", allow_hyphen_values = true)]
+    pub append: Vec<String>,
+    /// Print the QEMU commands that would boot these guests, and stop
+    #[arg(long)]
+    pub print_command: bool,
+}
+
+/// `kmodlab run`.
+#[derive(Debug, Group)]
+pub struct RunArgs {
+    /// Ids (path.empty-disables), catalogue ids (PATH-06) or groups (path) [default: all]
+    #[arg(value_name = "ID")]
+    pub ids: Vec<String>,
+    #[command(flatten)]
+    pub guest: GuestArgs,
+    /// What standard output gets; with ktap the terminal report goes to standard error
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Write a JSON report here; `-` is standard output, and the terminal report then goes to standard error
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write a JUnit report here
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Guests at a time [default: one for each core]
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<usize>,
+    /// Wall-clock limit of one behaviour, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    pub timeout: u64,
+    /// Boot a fresh guest for each behaviour in place of cloning a booted one
+    #[arg(long)]
+    pub cold: bool,
+    /// What a kernel counts as that does not boot
+    #[arg(long, value_enum, default_value_t, value_name = "VERDICT")]
+    pub boot_failure: BootFailure,
+    /// Keep each guest's console in this directory
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
+    /// Take a kernel for one of this era: cutoff=wait-queue or cutoff=semaphore [default: probed]
+    #[arg(long, value_name = "NAME=ERA")]
+    pub era: Option<era::Override>,
+}
+
+/// `kmodlab list`.
+#[derive(Debug, Group)]
+pub struct ListArgs {
+    /// Ids, catalogue ids or groups [default: all]
+    #[arg(value_name = "ID")]
+    pub ids: Vec<String>,
+}
+
+/// `kmodlab show`.
+#[derive(Debug, Group)]
+pub struct ShowArgs {
+    /// An id or a catalogue id
+    #[arg(value_name = "ID", required = true)]
+    pub ids: Vec<String>,
+}
+
+/// `kmodlab kernel`.
+#[derive(Debug, Subcommand)]
+pub enum KernelCommand {
+    /// List the catalogue
+    List,
+    /// Fetch kernels into the cache
+    Fetch {
+        /// Names of the catalogue [default: the default kernel]
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+        /// Look for newer versions also of what is in the cache
+        #[arg(long)]
+        refresh: bool,
+    },
+    /// Build a kernel from its source package, such as 5.10-modular-unix
+    Build {
+        /// Names of the catalogue
+        #[arg(value_name = "NAME", required = true)]
+        names: Vec<String>,
+    },
+}
+
+/// `kmodlab shell`.
+#[derive(Debug, Group)]
+pub struct ShellArgs {
+    #[command(flatten)]
+    pub guest: GuestArgs,
+    /// Run this command line in the guest in place of an interactive shell
+    #[arg(long, short = 'c', value_name = "COMMAND")]
+    pub command: Option<String>,
+}
+
+/// `--profile`.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum ProfileArg {
+    /// As it would boot anywhere
+    #[default]
+    Faithful,
+    /// A second quicker, without PCI, ACPI and kprobe events
+    Fast,
+}
+
+/// `--accel`.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum AccelArg {
+    /// QEMU's own translation: the same verdicts everywhere, in virtual time
+    #[default]
+    Tcg,
+    /// The host's KVM, in real time
+    Kvm,
+    /// KVM where it can boot a guest, else TCG
+    Auto,
+}
+
+/// `--format`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    #[default]
+    Terminal,
+    /// Kernel test anything protocol
+    Ktap,
+}
+
+/// `--boot-failure`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum BootFailure {
+    /// It could not be judged: exit code 125
+    #[default]
+    Error,
+    /// A failure: exit code 1, to bisect a boot
+    Fail,
+}

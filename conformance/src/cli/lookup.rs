@@ -1,0 +1,110 @@
+//! What `--kernel` and `--subject` name.
+
+use super::args::{Common, GuestArgs};
+use super::{Failure, setup};
+use crate::event::SkippedKernel;
+use anyhow::anyhow;
+use std::path::{Path, PathBuf};
+use vm_images::{BuildError, Cache, Catalogue, FetchError, Kernel, Options, Progress, Subject, SubjectError};
+
+/// What `--kernel` says, before anything is fetched.
+pub(super) enum KernelArg {
+    /// A kernel of the user's own, already looked at.
+    Image(Box<Kernel>),
+    /// A name of the catalogue.
+    Named(String),
+}
+
+/// Reads `--kernel` and `--modules`; wrong ones are found here, without fetching.
+pub(super) fn kernel_args(args: &GuestArgs, catalogue: &Catalogue) -> Result<Vec<KernelArg>, Failure> {
+    let mut kernels = Vec::new();
+    for text in &args.kernel {
+        let path = Path::new(text);
+        if !text.contains('/') && !path.exists() {
+            catalogue.resolve(text).map_err(Failure::usage)?;
+            kernels.push(KernelArg::Named(text.clone()));
+        } else if path.is_dir() {
+            return Err(Failure::usage(anyhow!(
+                "{text} is a directory: name the bzImage in it (arch/x86/boot/bzImage), and its modules with --modules"
+            )));
+        } else {
+            let kernel = Kernel::from_image(path, args.modules.as_deref()).map_err(Failure::usage)?;
+            kernels.push(KernelArg::Image(Box::new(kernel)));
+        }
+    }
+    if args.modules.is_some() && !kernels.iter().any(|kernel| matches!(kernel, KernelArg::Image(_))) {
+        return Err(Failure::usage(anyhow!("--modules belongs to a kernel that is given by its path")));
+    }
+    Ok(kernels)
+}
+
+/// Fetches or builds what is not there. A kernel that cannot be had is left out with its reason.
+pub(super) fn kernels(
+    args: Vec<KernelArg>,
+    catalogue: &Catalogue,
+    options: &Options<'_>,
+) -> Result<Vec<Result<Kernel, SkippedKernel>>, Failure> {
+    args.into_iter()
+        .map(|kernel| match kernel {
+            KernelArg::Image(kernel) => Ok(Ok(*kernel)),
+            KernelArg::Named(name) => named_kernel(catalogue, &name, options),
+        })
+        .collect()
+}
+
+/// One kernel of the catalogue, fetched or built.
+pub(super) fn named_kernel(
+    catalogue: &Catalogue,
+    name: &str,
+    options: &Options<'_>,
+) -> Result<Result<Kernel, SkippedKernel>, Failure> {
+    let left_out = |reason: String| Ok(Err(SkippedKernel { name: name.to_owned(), reason }));
+    if catalogue.resolve(name).map_err(Failure::usage)?.is_built() {
+        return match vm_images::build(name, options) {
+            Ok(kernel) => Ok(Ok(kernel)),
+            Err(error @ (BuildError::Unavailable { .. } | BuildError::Fetch(FetchError::Unavailable { .. }))) => {
+                left_out(error.to_string())
+            }
+            Err(error) => Err(Failure::unjudged(error)),
+        };
+    }
+    match vm_images::fetch(catalogue, name, options) {
+        Ok(kernel) => Ok(Ok(kernel)),
+        Err(error @ FetchError::Unavailable { .. }) => left_out(error.to_string()),
+        Err(error) => Err(Failure::unjudged(error)),
+    }
+}
+
+/// The subjects that `--subject` names.
+pub(super) fn subjects(common: &Common, args: &GuestArgs, options: &Options<'_>) -> Result<Vec<Subject>, Failure> {
+    args.subject.iter().map(|text| subject(common, args, text, options)).collect()
+}
+
+fn subject(common: &Common, args: &GuestArgs, text: &str, options: &Options<'_>) -> Result<Subject, Failure> {
+    let subject = if text == "ours" {
+        Subject::ours(&setup::guest_dir(common)?)
+    } else if text.contains('/') || Path::new(text).exists() {
+        Subject::from_path(Path::new(text), &args.subject_lib)
+    } else {
+        Subject::fetch(text, options)
+    };
+    subject.map_err(|error| match error {
+        SubjectError::Fetch(FetchError::Unavailable { .. }) => Failure::unjudged(error),
+        error => Failure::usage(error),
+    })
+}
+
+/// Options for fetching, with this listener.
+pub(super) fn options<'a>(common: &Common, cache: &Cache, progress: &'a (dyn Fn(Progress) + Sync)) -> Options<'a> {
+    Options { cache: cache.clone(), offline: common.offline, refresh: false, mirror: common.mirror.clone(), progress }
+}
+
+/// The built-in catalogue.
+pub(super) fn catalogue() -> Result<Catalogue, Failure> {
+    Catalogue::builtin().map_err(Failure::unjudged)
+}
+
+/// A program for a guest's shell, if it is on the host: path and where it goes.
+pub(super) fn host_program(name: &str) -> Option<PathBuf> {
+    ["/bin", "/usr/bin", "/sbin", "/usr/sbin"].iter().map(|dir| Path::new(dir).join(name)).find(|path| path.is_file())
+}

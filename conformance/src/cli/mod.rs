@@ -1,0 +1,55 @@
+//! The command's arguments and its subcommands: one file each.
+
+mod args;
+mod doctor;
+mod kernel;
+mod list;
+mod lookup;
+mod run;
+mod setup;
+mod shell;
+
+pub use args::Args;
+
+use crate::verdict::exit;
+use args::Command;
+use std::io::{self, Write};
+
+/// A command that could not be carried out, and its exit code.
+#[derive(Debug)]
+pub struct Failure {
+    code: u8,
+    error: anyhow::Error,
+}
+
+impl Failure {
+    /// Wrong use, found before anything is built or booted.
+    fn usage(error: impl Into<anyhow::Error>) -> Failure {
+        Failure { code: exit::USAGE, error: error.into() }
+    }
+
+    /// Something that could not be judged or done.
+    fn unjudged(error: impl Into<anyhow::Error>) -> Failure {
+        Failure { code: exit::UNJUDGED, error: error.into() }
+    }
+}
+
+type Outcome = Result<u8, Failure>;
+
+/// Carries the command out and returns its exit code.
+#[must_use]
+pub fn run(args: &Args) -> u8 {
+    let outcome = match &args.command {
+        Command::Run(run) => run::run(&args.common, run),
+        Command::List(list) => list::list(list),
+        Command::Show(show) => list::show(show),
+        Command::Kernel(kernel) => kernel::kernel(&args.common, kernel),
+        Command::Shell(shell) => shell::shell(&args.common, shell),
+        Command::Doctor => doctor::doctor(&args.common),
+    };
+    outcome.unwrap_or_else(|failure| {
+        // Nobody to tell if standard error is gone.
+        let _ = writeln!(io::stderr(), "kmodlab: {:#}", failure.error);
+        failure.code
+    })
+}

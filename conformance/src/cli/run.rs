@@ -1,0 +1,148 @@
+//! `kmodlab run`.
+
+use super::args::{BootFailure, Common, Format, RunArgs};
+use super::{Failure, Outcome, lookup, setup};
+use crate::engine::{self, Plan};
+use crate::event::Event;
+use crate::pair::{Host, KernelSide};
+use crate::report::Reporter;
+use crate::report::json::{Json, Report};
+use crate::report::junit::Junit;
+use crate::report::ktap::Ktap;
+use crate::report::terminal::Terminal;
+use crate::select::select;
+use crate::verdict::exit;
+use anyhow::{Context, anyhow};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use std::io::{self, IsTerminal};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+pub(super) fn run(common: &Common, args: &RunArgs) -> Outcome {
+    // Wrong use first: nothing is fetched or booted for it.
+    let behaviours = select(&args.ids).map_err(Failure::usage)?;
+    let catalogue = lookup::catalogue()?;
+    let kernels = lookup::kernel_args(&args.guest, &catalogue)?;
+    [&args.json, &args.junit].into_iter().flatten().try_for_each(|path| can_be_written(path))?;
+    if args.jobs == Some(0) {
+        return Err(Failure::usage(anyhow!("--jobs must be at least 1")));
+    }
+    let host = setup::host(common, &args.guest, args.cold, args.era)?;
+
+    let stop = Arc::new(AtomicBool::new(false));
+    end_on_signals(&stop, &host)?;
+    let reporters = Mutex::new(Reporters { all: reporters(args), report: Report::empty(), failed: None });
+    let tell = |event: Event| reporters.lock().unwrap_or_else(PoisonError::into_inner).tell(&event);
+
+    let progress = |progress: vm_images::Progress| {
+        tell(match progress {
+            vm_images::Progress::Note(text) => Event::Note(text),
+            other => Event::Preparing(other.to_string()),
+        });
+    };
+    let options = lookup::options(common, &host.cache, &progress);
+    let subjects = lookup::subjects(common, &args.guest, &options)?;
+    let kernels = lookup::kernels(kernels, &catalogue, &options)?;
+    if args.guest.print_command {
+        return print_commands(&kernels, &subjects, &host);
+    }
+    let plan = Plan {
+        kernels,
+        subjects,
+        behaviours,
+        jobs: args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
+        limit: Duration::from_secs(args.timeout),
+        boot_failure_fails: args.boot_failure == BootFailure::Fail,
+        keep: args.keep.clone(),
+    };
+    engine::run(&plan, &host, &stop, &tell);
+
+    let reporters = reporters.into_inner().unwrap_or_else(PoisonError::into_inner);
+    match reporters.failed {
+        Some(error) => Err(Failure::unjudged(anyhow!("writing a report: {error}"))),
+        None => Ok(reporters.report.exit_code),
+    }
+}
+
+/// Every consumer of events.
+struct Reporters {
+    all: Vec<Box<dyn Reporter + Send>>,
+    report: Report,
+    failed: Option<io::Error>,
+}
+
+impl Reporters {
+    fn tell(&mut self, event: &Event) {
+        self.report.take(event);
+        for reporter in &mut self.all {
+            match reporter.event(event) {
+                // `kmodlab run | head`: whoever went away wants to see no more, the run goes on.
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => self.failed = Some(error),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn reporters(args: &RunArgs) -> Vec<Box<dyn Reporter + Send>> {
+    let json_on_stdout = args.json.as_deref() == Some(Path::new("-"));
+    let mut all: Vec<Box<dyn Reporter + Send>> = Vec::new();
+    if args.format == Format::Ktap || json_on_stdout {
+        all.push(Box::new(Terminal::new(io::stderr(), io::stderr().is_terminal())));
+    } else {
+        all.push(Box::new(Terminal::new(io::stdout(), io::stdout().is_terminal() && io::stderr().is_terminal())));
+    }
+    if args.format == Format::Ktap {
+        all.push(Box::new(Ktap::new(io::stdout())));
+    }
+    all.extend(args.json.clone().map(|path| Box::new(Json::to(path)) as Box<dyn Reporter + Send>));
+    all.extend(args.junit.clone().map(|path| Box::new(Junit::to(path)) as Box<dyn Reporter + Send>));
+    all
+}
+
+fn can_be_written(path: &Path) -> Result<(), Failure> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if path == Path::new("-") || directory.is_dir() && !path.is_dir() {
+        return Ok(());
+    }
+    Err(Failure::usage(anyhow!("{} cannot be written: {} is no directory", path.display(), directory.display())))
+}
+
+/// SIGINT, SIGTERM and SIGHUP end the run: no QEMU is left, and the report tells what was judged.
+fn end_on_signals(stop: &Arc<AtomicBool>, host: &Host) -> Result<(), Failure> {
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])
+        .context("watching for signals")
+        .map_err(Failure::unjudged)?;
+    let (stop, spawner) = (Arc::clone(stop), host.spawner.clone());
+    std::thread::spawn(move || {
+        for _ in signals.forever() {
+            stop.store(true, Ordering::SeqCst);
+            spawner.kill_all();
+        }
+    });
+    Ok(())
+}
+
+/// One line a guest: what to type to boot it by hand, its console on the terminal.
+fn print_commands(
+    kernels: &[Result<vm_images::Kernel, crate::event::SkippedKernel>],
+    subjects: &[vm_images::Subject],
+    host: &Host,
+) -> Outcome {
+    let mut text = String::new();
+    for kernel in kernels {
+        let kernel = match kernel {
+            Ok(kernel) => kernel.clone(),
+            Err(skipped) => return Err(Failure::unjudged(anyhow!("{}: {}", skipped.name, skipped.reason))),
+        };
+        let side = KernelSide::look(kernel, host).map_err(Failure::unjudged)?;
+        for subject in subjects {
+            let spec = side.spec(subject, &[], host).map_err(Failure::unjudged)?.0;
+            text.push_str(&host.qemu.command_line(&spec));
+            text.push('\n');
+        }
+    }
+    super::list::print(&text).map(|_| exit::OK)
+}

@@ -1,0 +1,96 @@
+//! From arguments to a lab: cache, guest programs, QEMU. Everything here is wrong use if it fails, and is found
+//! before anything is built or booted.
+
+use super::Failure;
+use super::args::{AccelArg, Common, GuestArgs, ProfileArg};
+use crate::era;
+use crate::pair::{Boot, Host};
+use anyhow::{Context, anyhow};
+use harness::{Accel, Limits, Profile, Qemu, Spawner, Templates};
+use std::path::{Path, PathBuf};
+use vm_images::Cache;
+
+/// The program that says what is missing.
+const SETUP: &str = "ci/setup";
+
+pub(super) fn cache(common: &Common) -> Result<Cache, Failure> {
+    let dir = match &common.cache {
+        Some(dir) => dir.clone(),
+        None => Cache::default_dir(|name| std::env::var_os(name))
+            .ok_or_else(|| Failure::usage(anyhow!("no cache directory: set HOME, or name one with --cache")))?,
+    };
+    Cache::open(dir).map_err(Failure::usage)
+}
+
+/// The directory with the guest's programs.
+pub(super) fn guest_dir(common: &Common) -> Result<PathBuf, Failure> {
+    let candidates = match &common.guest_dir {
+        Some(dir) => vec![dir.clone()],
+        None => beside_this_program(),
+    };
+    let complete = |dir: &&PathBuf| ["agent", "kmod"].iter().all(|program| dir.join(program).is_file());
+    candidates.iter().find(complete).cloned().ok_or_else(|| {
+        let places: Vec<String> = candidates.iter().map(|dir| dir.display().to_string()).collect();
+        Failure::usage(anyhow!(
+            "the guest's programs (agent, kmod) are not in {}: build them with {SETUP}, or name their directory with --guest-dir",
+            places.join(" or ")
+        ))
+    })
+}
+
+fn beside_this_program() -> Vec<PathBuf> {
+    let program = std::env::current_exe().unwrap_or_default();
+    let directory = program.parent().unwrap_or(Path::new("."));
+    // Beside the program, beside cargo's profile directory, and where ci/install puts them.
+    ["guest", "../guest", "../lib/kmodlab/guest"].iter().map(|place| directory.join(place)).collect()
+}
+
+pub(super) fn qemu(common: &Common) -> Result<Qemu, Failure> {
+    Qemu::find(common.qemu.as_deref()).map_err(Failure::usage)
+}
+
+/// How the guests of `args` are booted. Probes KVM if it is asked for.
+pub(super) fn boot(
+    args: &GuestArgs,
+    cold: bool,
+    era: Option<era::Override>,
+    qemu: &Qemu,
+    cache: &Cache,
+    spawner: &Spawner,
+) -> Result<Boot, Failure> {
+    let accel = match args.accel {
+        AccelArg::Tcg => Accel::Tcg,
+        AccelArg::Kvm | AccelArg::Auto => {
+            let area = cache.area("accel").map_err(Failure::unjudged)?;
+            match harness::accel::probe(qemu, spawner, &area) {
+                Ok(()) => Accel::Kvm,
+                Err(_) if matches!(args.accel, AccelArg::Auto) => Accel::Tcg,
+                Err(reason) => return Err(Failure::usage(anyhow!("KVM cannot be used here: {reason}"))),
+            }
+        }
+    };
+    Ok(Boot {
+        profile: match args.profile {
+            ProfileArg::Faithful => Profile::Faithful,
+            ProfileArg::Fast => Profile::Fast,
+        },
+        accel,
+        virtual_time: !args.real_time,
+        append: args.append.clone(),
+        cold,
+        limits: Limits::default(),
+        era,
+    })
+}
+
+/// The lab itself.
+pub(super) fn host(common: &Common, args: &GuestArgs, cold: bool, era: Option<era::Override>) -> Result<Host, Failure> {
+    let cache = cache(common)?;
+    let agent = guest_dir(common)?.join("agent");
+    let qemu = qemu(common)?;
+    let spawner = Spawner::start().map_err(Failure::unjudged)?;
+    let boot = boot(args, cold, era, &qemu, &cache, &spawner)?;
+    let area = cache.area("templates").context("opening the cache").map_err(Failure::unjudged)?;
+    let templates = Templates::open(area).map_err(Failure::unjudged)?;
+    Ok(Host { qemu, spawner, templates, cache, agent, boot })
+}

@@ -1,0 +1,236 @@
+//! `kmodlab shell`: a shell in the very guest that behaviours run in.
+//!
+//! The guest gets busybox beside the subject's tools; its tools come last in `PATH`, so that `modprobe`
+//! is the subject's. The clock is real: under virtual time a guest that waits for a person would run years ahead.
+
+use super::args::{Common, GuestArgs, ShellArgs};
+use super::{Failure, Outcome, lookup, setup};
+use crate::pair::KernelSide;
+use crate::verdict::exit;
+use agent::proto::{Action, Caller, ExitKind, GuestMillis, JobEnd, JobId, Ran, Reply, Request, Value};
+use anyhow::anyhow;
+use harness::Vm;
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use std::io::{self, IsTerminal, Read, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+use vm_images::{Options, Progress, Source, Subject};
+
+const BUSYBOX: &str = "/bin/busybox";
+/// Ctrl-], as telnet has it.
+const LEAVE: u8 = 0x1d;
+const CALL: Duration = Duration::from_secs(10);
+const TICK: Duration = Duration::from_millis(50);
+/// Longer than anybody sits at a shell.
+const LIMIT: GuestMillis = GuestMillis(7 * 24 * 3600 * 1000);
+
+/// What every shell runs first: busybox's tools, behind the guest's own.
+const PROFILE: &str = "busybox=/bin/busybox; $busybox mkdir -p /run/tools; $busybox --install -s /run/tools; \
+    export PATH=/sbin:/usr/sbin:/bin:/usr/bin:/run/tools HOME=/ TERM=${TERM:-linux} PS1='\\w # '; cd /; ";
+
+pub(super) fn shell(common: &Common, args: &ShellArgs) -> Outcome {
+    let catalogue = lookup::catalogue()?;
+    let guest = GuestArgs { real_time: true, ..args.guest.clone() };
+    let kernels = lookup::kernel_args(&guest, &catalogue)?;
+    if kernels.len() != 1 || guest.subject.len() != 1 {
+        return Err(Failure::usage(anyhow!("a shell is opened on one kernel with one subject")));
+    }
+    let host = setup::host(common, &guest, false, None)?;
+    let progress = |progress: Progress| tell(&progress.to_string());
+    let options = lookup::options(common, &host.cache, &progress);
+    let extra = [(BUSYBOX.to_owned(), busybox(&options)?)];
+    let kernel = match lookup::kernels(kernels, &catalogue, &options)?.pop() {
+        Some(Ok(kernel)) => kernel,
+        Some(Err(skipped)) => return Err(Failure::unjudged(anyhow!("{}", skipped.reason))),
+        None => return Err(Failure::usage(anyhow!("no kernel"))),
+    };
+    let subjects = lookup::subjects(common, &guest, &options)?;
+    let [subject] = &subjects[..] else {
+        return Err(Failure::usage(anyhow!("no subject")));
+    };
+    let side = KernelSide::look(kernel, &host).map_err(Failure::unjudged)?;
+    if guest.print_command {
+        let spec = side.spec(subject, &extra, &host).map_err(Failure::unjudged)?.0;
+        return super::list::print(&format!("{}\n", host.qemu.command_line(&spec)));
+    }
+    let ready = side.with_extra(subject, &extra, &host).map_err(Failure::unjudged)?;
+    let mut vm = ready.guest(&host).map_err(Failure::unjudged)?;
+    let code = match &args.command {
+        Some(command) => run_command(&mut vm, command)?,
+        None => interactive(&mut vm, &side.kernel.release.to_string(), subject)?,
+    };
+    let ending = vm.shutdown();
+    if !ending.planned {
+        tell(&format!("the guest did not end as planned: {ending}"));
+    }
+    Ok(code)
+}
+
+fn tell(line: &str) {
+    // Nobody to tell if standard error is gone.
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// A static busybox: the distribution's package, else the host's.
+fn busybox(options: &Options<'_>) -> Result<PathBuf, Failure> {
+    let from_package = |subject: Subject| {
+        subject.files().iter().find_map(|file| match &file.source {
+            Source::Host(path) if path.ends_with("busybox") => Some(path.clone()),
+            _ => None,
+        })
+    };
+    let fetched = Subject::fetch("busybox", options);
+    let reason = fetched.as_ref().err().map_or_else(String::new, |error| format!(" ({error})"));
+    fetched.ok().and_then(from_package).or_else(|| lookup::host_program("busybox")).ok_or_else(|| {
+        Failure::unjudged(anyhow!("a shell needs busybox, which can neither be fetched nor found here{reason}"))
+    })
+}
+
+fn start(vm: &mut Vm, script: &str) -> Result<JobId, Failure> {
+    let action = Action::Run {
+        program: BUSYBOX.into(),
+        argv: [b"sh".to_vec(), b"-c".to_vec(), format!("{PROFILE}{script}").into_bytes()].to_vec(),
+        env: Vec::new(),
+        stdin: Vec::new(),
+        limit: LIMIT,
+    };
+    match vm.call(&Request::Start { caller: Caller::default(), actions: vec![action], count: 1 }, CALL) {
+        Ok(Reply::Started(jobs)) if jobs.len() == 1 => Ok(jobs[0]),
+        Ok(other) => Err(Failure::unjudged(anyhow!("the agent could not start a shell: {other:?}"))),
+        Err(error) => Err(Failure::unjudged(error)),
+    }
+}
+
+/// The end of the job, if it comes within `limit` of guest time.
+fn ended(vm: &mut Vm, job: JobId, limit: GuestMillis) -> Result<Option<JobEnd>, Failure> {
+    match vm.call(&Request::Wait { job, limit }, CALL) {
+        Ok(Reply::Finished(end)) => Ok(Some(end)),
+        Ok(_) => Ok(None),
+        Err(error) => Err(Failure::unjudged(error)),
+    }
+}
+
+fn ran(end: JobEnd) -> Result<Ran, Failure> {
+    match end.results.into_iter().next().map(|result| result.result) {
+        Some(Ok(Value::Ran(ran))) => Ok(ran),
+        other => Err(Failure::unjudged(anyhow!("the shell did not run: {other:?}"))),
+    }
+}
+
+fn exit_code(exit: ExitKind) -> u8 {
+    match exit {
+        ExitKind::Exited(status) => u8::try_from(status & 0xff).unwrap_or(exit::FAILED),
+        // As a shell tells it.
+        ExitKind::Signalled(signal) => u8::try_from(128 + (signal & 0x7f)).unwrap_or(u8::MAX),
+        ExitKind::TimedOut => exit::UNJUDGED,
+    }
+}
+
+fn run_command(vm: &mut Vm, command: &str) -> Result<u8, Failure> {
+    let job = start(vm, command)?;
+    loop {
+        if let Some(end) = ended(vm, job, GuestMillis(1000))? {
+            let ran = ran(end)?;
+            let written = io::stdout().write_all(&ran.stdout).and_then(|()| io::stderr().write_all(&ran.stderr));
+            written.map_err(Failure::unjudged)?;
+            return Ok(exit_code(ran.exit));
+        }
+    }
+}
+
+fn interactive(vm: &mut Vm, release: &str, subject: &Subject) -> Result<u8, Failure> {
+    tell(&format!(
+        "Linux {release} with {} in /sbin ({}); exit or Ctrl-] ends it",
+        subject.name(),
+        subject.commands().join(" ")
+    ));
+    let mark = vm.console_mark();
+    let job = start(vm, "exec busybox setsid -c busybox sh </dev/ttyS0 >/dev/ttyS0 2>&1")?;
+    let terminal = RawTerminal::enter();
+    let keys = keys();
+    let end = pump(vm, job, mark, &keys);
+    drop(terminal);
+    match end? {
+        Some(end) => Ok(exit_code(ran(end)?.exit)),
+        None => Ok(exit::OK),
+    }
+}
+
+/// Carries keys in and the console out until the shell or the person ends it.
+fn pump(
+    vm: &mut Vm,
+    job: JobId,
+    mut mark: u64,
+    keys: &std::sync::mpsc::Receiver<Option<Vec<u8>>>,
+) -> Result<Option<JobEnd>, Failure> {
+    let mut typed_out = false;
+    loop {
+        let text = vm.wait_console(mark, TICK);
+        mark += text.len() as u64;
+        let mut out = io::stdout().lock();
+        out.write_all(&text).and_then(|()| out.flush()).map_err(Failure::unjudged)?;
+        loop {
+            match keys.try_recv() {
+                Ok(Some(bytes)) if bytes.contains(&LEAVE) => return Ok(None),
+                Ok(Some(bytes)) => vm.type_on_console(&bytes).map_err(Failure::unjudged)?,
+                Ok(None) if !typed_out => {
+                    // Ctrl-D: the end of what was piped in.
+                    typed_out = true;
+                    vm.type_on_console(&[4]).map_err(Failure::unjudged)?;
+                }
+                _ => break,
+            }
+        }
+        if text.is_empty() {
+            if let Some(end) = ended(vm, job, GuestMillis(0))? {
+                return Ok(Some(end));
+            }
+        }
+    }
+}
+
+/// What is typed, read by a thread of its own since standard input cannot be waited for together with the console;
+/// `None` at its end.
+fn keys() -> std::sync::mpsc::Receiver<Option<Vec<u8>>> {
+    let (send, receive) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 1024];
+        loop {
+            let bytes = match io::stdin().read(&mut buffer) {
+                Ok(0) | Err(_) => None,
+                Ok(count) => Some(buffer[..count].to_vec()),
+            };
+            let last = bytes.is_none();
+            if send.send(bytes).is_err() || last {
+                return;
+            }
+        }
+    });
+    receive
+}
+
+/// The terminal in raw mode, as it was before when this is dropped.
+struct RawTerminal(Option<Termios>);
+
+impl RawTerminal {
+    fn enter() -> RawTerminal {
+        let stdin = io::stdin();
+        let before = stdin.is_terminal().then(|| tcgetattr(&stdin).ok()).flatten();
+        if let Some(before) = &before {
+            let mut raw = before.clone();
+            raw.make_raw();
+            // A terminal that cannot be raw still works, line by line.
+            let _ = tcsetattr(&stdin, OptionalActions::Now, &raw);
+        }
+        RawTerminal(before)
+    }
+}
+
+impl Drop for RawTerminal {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            // Nothing better can be done about a terminal that went away.
+            let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);
+        }
+    }
+}

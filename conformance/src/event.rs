@@ -1,0 +1,109 @@
+//! What a run tells: events, which reporters consume. Nothing in the lab prints.
+
+use crate::era::Eras;
+use crate::fact::Fact;
+use crate::verdict::Verdict;
+use serde::{Deserialize, Serialize};
+
+/// Something happened in a run.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The run begins.
+    Started(RunInfo),
+    /// One line on what is being prepared.
+    Preparing(String),
+    /// Something that the user should know.
+    Note(String),
+    /// A kernel that was asked for is left out; the reason says why. It never fails a run.
+    KernelSkipped(SkippedKernel),
+    /// A kernel with a subject is ready; so many rows will follow.
+    PairReady {
+        /// The kernel.
+        kernel: KernelName,
+        /// The subject.
+        subject: String,
+        /// How many rows.
+        rows: usize,
+    },
+    /// One behaviour was judged.
+    Judged(Box<Row>),
+    /// The run is over.
+    Ended(RunEnd),
+}
+
+/// The lab, as reports name it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RunInfo {
+    /// Version of kmodlab.
+    pub kmodlab: String,
+    /// QEMU's version.
+    pub qemu: String,
+    /// `tcg` or `kvm`.
+    pub accelerator: String,
+    /// `faithful` or `fast`.
+    pub profile: String,
+    /// Whether guest time is virtual.
+    pub virtual_time: bool,
+}
+
+/// A kernel in a report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelName {
+    /// What the user called it.
+    pub name: String,
+    /// `uname -r`.
+    pub release: String,
+}
+
+/// A kernel that was left out.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SkippedKernel {
+    /// What the user called it.
+    pub name: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// One behaviour on one kernel with one subject.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Row {
+    /// The behaviour's id.
+    pub id: String,
+    /// Its catalogue id.
+    pub catalogue: String,
+    /// Its group.
+    pub group: String,
+    /// Its statement.
+    pub statement: String,
+    /// Its source.
+    pub source: String,
+    /// `kernel` or `both`: a row about the kernel alone is run once for each kernel.
+    pub about: String,
+    /// The kernel.
+    pub kernel: KernelName,
+    /// The kernel's eras and what decided them; absent if the kernel never came so far.
+    pub eras: Option<Eras>,
+    /// The subject.
+    pub subject: String,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Why it is not a pass.
+    pub reason: Option<String>,
+    /// What was observed.
+    pub facts: Vec<Fact>,
+    /// Guest time from the check's begin to its end, in milliseconds; absent if the guest never said.
+    pub guest_ms: Option<u64>,
+    /// Wall time from the clone's start to its end, in milliseconds.
+    pub wall_ms: u64,
+    /// The console's last lines, unless it passed.
+    pub console: Vec<String>,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RunEnd {
+    /// It was interrupted: rows are missing.
+    pub interrupted: bool,
+    /// Wall time of the run in milliseconds.
+    pub wall_ms: u64,
+}

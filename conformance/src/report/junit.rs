@@ -1,0 +1,100 @@
+//! JUnit XML: one suite for each kernel and subject. Fail is `failure`, error is `error`, skip is `skipped`; known is
+//! a passed case whose property `known` holds the reason.
+
+use super::{Reporter, write_whole};
+use crate::event::{Event, Row};
+use crate::verdict::Verdict;
+use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite, XmlString};
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Writes a JUnit file.
+pub struct Junit {
+    rows: Vec<Row>,
+    target: PathBuf,
+}
+
+impl Junit {
+    /// To this file.
+    #[must_use]
+    pub fn to(target: PathBuf) -> Junit {
+        Junit { rows: Vec::new(), target }
+    }
+}
+
+impl Reporter for Junit {
+    fn event(&mut self, event: &Event) -> io::Result<()> {
+        match event {
+            Event::Judged(row) => self.rows.push((**row).clone()),
+            Event::Ended(_) => write_whole(&self.target, xml(&self.rows)?.as_bytes())?,
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn xml(rows: &[Row]) -> io::Result<String> {
+    let mut report = Report::new("kmodlab");
+    let mut suites: Vec<TestSuite> = Vec::new();
+    for row in rows {
+        let name = format!("{} {}", row.kernel.name, row.subject);
+        let at = suites.iter().position(|suite| suite.name.as_str() == name).unwrap_or_else(|| {
+            suites.push(TestSuite::new(name));
+            suites.len() - 1
+        });
+        suites[at].add_test_case(case(row));
+    }
+    report.add_test_suites(suites);
+    report.to_string().map_err(io::Error::other)
+}
+
+fn case(row: &Row) -> TestCase {
+    let reason = row.reason.clone().unwrap_or_default();
+    let detail = || {
+        let facts = row.facts.iter().map(|fact| {
+            let mark = if fact.holds { "  " } else { "! " };
+            format!("{mark}{}: expected {}, got {}\n", fact.name, fact.expected, fact.got)
+        });
+        let console = row.console.iter().map(|line| format!("{line}\n"));
+        XmlString::new(facts.chain(console).collect::<String>())
+    };
+    let status = match row.verdict {
+        Verdict::Pass | Verdict::Known => TestCaseStatus::success(),
+        Verdict::Skip => {
+            let mut status = TestCaseStatus::skipped();
+            status.set_message(reason.clone());
+            status
+        }
+        Verdict::Fail | Verdict::Error => {
+            let kind = if row.verdict == Verdict::Fail { NonSuccessKind::Failure } else { NonSuccessKind::Error };
+            let mut status = TestCaseStatus::non_success(kind);
+            status.set_message(reason.clone()).set_description(detail());
+            status
+        }
+    };
+    let mut case = TestCase::new(row.id.clone(), status);
+    case.set_classname(format!("{}.{}", row.kernel.name, row.subject));
+    case.set_time(Duration::from_millis(row.wall_ms));
+    case.add_property(Property::new("statement", row.statement.clone()));
+    case.add_property(Property::new("catalogue", row.catalogue.clone()));
+    if row.verdict == Verdict::Known {
+        case.add_property(Property::new("known", reason));
+    }
+    case
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+
+    #[test]
+    fn every_verdict_has_its_element_and_hostile_text_is_escaped() {
+        let rows: Vec<Row> = sample::events()
+            .into_iter()
+            .filter_map(|event| if let Event::Judged(row) = event { Some(*row) } else { None })
+            .collect();
+        insta::assert_snapshot!(xml(&rows).unwrap());
+    }
+}

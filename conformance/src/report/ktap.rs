@@ -1,0 +1,81 @@
+//! KTAP, version 1 (`Documentation/dev-tools/ktap.rst`): one subtest for each kernel and subject. Pass is `ok`; known is
+//! `ok … # known: reason`; skip is `ok … # SKIP reason`; fail and error are `not ok`, their reason in a diagnostic line.
+
+use super::Reporter;
+use crate::event::{Event, Row};
+use crate::verdict::Verdict;
+use std::io::{self, Write};
+
+/// Writes KTAP when the run has ended, since a subtest's lines may not be mixed with another's.
+pub struct Ktap<W> {
+    out: W,
+    rows: Vec<Row>,
+}
+
+impl<W: Write> Ktap<W> {
+    /// To this stream.
+    pub fn new(out: W) -> Self {
+        Ktap { out, rows: Vec::new() }
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        let mut pairs: Vec<(String, Vec<&Row>)> = Vec::new();
+        for row in &self.rows {
+            let name = format!("{} {}", row.kernel.name, row.subject);
+            match pairs.iter_mut().find(|(pair, _)| *pair == name) {
+                Some((_, rows)) => rows.push(row),
+                None => pairs.push((name, vec![row])),
+            }
+        }
+        let out = &mut self.out;
+        writeln!(out, "KTAP version 1\n1..{}", pairs.len())?;
+        for (number, (pair, rows)) in pairs.iter().enumerate() {
+            writeln!(out, "  KTAP version 1\n  # Subtest: {pair}\n  1..{}", rows.len())?;
+            for (number, row) in rows.iter().enumerate() {
+                let reason = row.reason.as_deref().map_or_else(String::new, one_line);
+                let (word, directive) = match row.verdict {
+                    Verdict::Pass => ("ok", String::new()),
+                    Verdict::Known => ("ok", format!(" # known: {reason}")),
+                    Verdict::Skip => ("ok", format!(" # SKIP {reason}")),
+                    Verdict::Fail | Verdict::Error => ("not ok", String::new()),
+                };
+                if word == "not ok" {
+                    writeln!(out, "  # {}: {}: {reason}", row.id, row.verdict.word())?;
+                }
+                writeln!(out, "  {word} {} {}{directive}", number + 1, row.id)?;
+            }
+            let bad = rows.iter().any(|row| matches!(row.verdict, Verdict::Fail | Verdict::Error));
+            writeln!(out, "{} {} {pair}", if bad { "not ok" } else { "ok" }, number + 1)?;
+        }
+        out.flush()
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+impl<W: Write> Reporter for Ktap<W> {
+    fn event(&mut self, event: &Event) -> io::Result<()> {
+        match event {
+            Event::Judged(row) => self.rows.push((**row).clone()),
+            Event::Ended(_) => self.write()?,
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+
+    #[test]
+    fn every_verdict_has_its_line() {
+        let mut out = Vec::new();
+        let mut ktap = Ktap::new(&mut out);
+        sample::events().iter().for_each(|event| ktap.event(event).unwrap());
+        insta::assert_snapshot!(String::from_utf8(out).unwrap());
+    }
+}

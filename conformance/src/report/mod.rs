@@ -1,0 +1,96 @@
+//! Reports: each consumes the events of a run. How a format names the five verdicts stands in its file.
+
+pub mod json;
+pub mod junit;
+pub mod ktap;
+pub mod terminal;
+
+use crate::event::Event;
+use std::io;
+
+/// Consumes the events of a run.
+pub trait Reporter {
+    /// Something happened.
+    ///
+    /// # Errors
+    /// What writing the report said.
+    fn event(&mut self, event: &Event) -> io::Result<()>;
+}
+
+/// A file report that appears whole or not at all: it is written beside its place and renamed.
+///
+/// # Errors
+/// What writing said, with the file's name.
+pub fn write_whole(path: &std::path::Path, text: &[u8]) -> io::Result<()> {
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let mut file = tempfile::NamedTempFile::new_in(directory.unwrap_or(std::path::Path::new("."))).map_err(named)?;
+    io::Write::write_all(&mut file, text).map_err(named)?;
+    // A report is for others to read; the temporary file is for its owner alone.
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    file.as_file().set_permissions(mode).map_err(named)?;
+    file.persist(path).map_err(|error| named(error.error))?;
+    Ok(())
+}
+
+#[cfg(test)]
+pub(crate) mod sample {
+    //! A small run that every reporter's test tells.
+
+    use crate::era::{CutOff, DecidedBy, Eras};
+    use crate::event::{Event, KernelName, Row, RunEnd, RunInfo, SkippedKernel};
+    use crate::fact::Fact;
+    use crate::verdict::Verdict;
+
+    fn row(id: &str, verdict: Verdict, reason: Option<&str>) -> Event {
+        let fact = |holds| Fact {
+            name: "result".into(),
+            expected: "ENOENT".into(),
+            got: if holds { "ENOENT" } else { "EACCES" }.into(),
+            holds,
+        };
+        Event::Judged(Box::new(Row {
+            id: id.into(),
+            catalogue: "PATH-01".into(),
+            group: "path".into(),
+            statement: "what is promised".into(),
+            source: "kernel/umh.c".into(),
+            about: "kernel".into(),
+            kernel: kernel(),
+            eras: Some(Eras { cutoff: CutOff::WaitQueue, cutoff_by: DecidedBy::Image }),
+            subject: "ours".into(),
+            verdict,
+            reason: reason.map(Into::into),
+            facts: vec![fact(verdict != Verdict::Fail)],
+            guest_ms: Some(12),
+            wall_ms: 34,
+            console: if verdict == Verdict::Pass { vec![] } else { vec!["last \\x01 <words> & more".into()] },
+        }))
+    }
+
+    fn kernel() -> KernelName {
+        KernelName { name: "6.1".into(), release: "6.1.0-1-cloud-amd64".into() }
+    }
+
+    /// One row of each verdict, and a kernel that was left out.
+    pub fn events() -> Vec<Event> {
+        vec![
+            Event::Started(RunInfo {
+                kmodlab: "0.1.0".into(),
+                qemu: "7.2.0".into(),
+                accelerator: "tcg".into(),
+                profile: "faithful".into(),
+                virtual_time: true,
+            }),
+            Event::Preparing("booting 6.1 with ours".into()),
+            Event::KernelSkipped(SkippedKernel { name: "9.9".into(), reason: "no suite offers it".into() }),
+            Event::PairReady { kernel: kernel(), subject: "ours".into(), rows: 5 },
+            row("path.one", Verdict::Pass, None),
+            row("path.two", Verdict::Fail, Some("result: expected ENOENT, got EACCES")),
+            row("path.three", Verdict::Known, Some("since 4.13")),
+            row("path.four", Verdict::Skip, Some("needs a kernel with CONFIG_UNIX=m")),
+            row("path.five", Verdict::Error, Some("the guest fell silent")),
+            Event::Ended(RunEnd { interrupted: false, wall_ms: 2345 }),
+        ]
+    }
+}

@@ -1,0 +1,181 @@
+//! The terminal report: a line a behaviour as it is judged, failures again at the end with their facts, a summary.
+
+use super::Reporter;
+use crate::event::{Event, Row};
+use crate::report::json::Counts;
+use crate::verdict::Verdict;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::{self, Write};
+use std::time::Duration;
+
+/// Writes the terminal report.
+pub struct Terminal<W> {
+    out: W,
+    colour: bool,
+    bar: Option<ProgressBar>,
+    counts: Counts,
+    bad: Vec<Row>,
+    skipped_kernels: usize,
+}
+
+impl<W: Write> Terminal<W> {
+    /// To this stream; with colours and a moving progress line if a person is watching it.
+    pub fn new(out: W, watched: bool) -> Self {
+        let bar = watched.then(|| {
+            let bar = ProgressBar::new(0);
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {pos}/{len} {wide_msg}") {
+                bar.set_style(style);
+            }
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        Terminal { out, colour: watched, bar, counts: Counts::default(), bad: Vec::new(), skipped_kernels: 0 }
+    }
+
+    fn line(&mut self, text: &str) -> io::Result<()> {
+        let out = &mut self.out;
+        match &self.bar {
+            Some(bar) => bar.suspend(|| writeln!(out, "{text}")),
+            None => writeln!(out, "{text}"),
+        }
+    }
+
+    fn paint(&self, verdict: Verdict, text: &str) -> String {
+        let code = match verdict {
+            Verdict::Pass => "32",
+            Verdict::Fail => "31;1",
+            Verdict::Error => "35;1",
+            Verdict::Known => "36",
+            Verdict::Skip => "33",
+        };
+        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    fn judged(&mut self, row: &Row) -> io::Result<()> {
+        self.counts.add(row.verdict);
+        let word = self.paint(row.verdict, &format!("{:>5}", row.verdict.word()));
+        let id = format!("{:<26} {:<8} {:<8}", row.id, row.kernel.name, row.subject);
+        let text = match (&row.reason, row.verdict) {
+            (Some(reason), Verdict::Known | Verdict::Skip) => format!("{word}  {id} {reason}"),
+            _ => format!("{word}  {id} {:.2} s", millis(row.wall_ms)),
+        };
+        self.line(&text)?;
+        if let Some(bar) = &self.bar {
+            bar.inc(1);
+        }
+        if matches!(row.verdict, Verdict::Fail | Verdict::Error) {
+            self.bad.push(row.clone());
+        }
+        Ok(())
+    }
+
+    fn explain(&mut self, row: &Row) -> io::Result<()> {
+        let word = self.paint(row.verdict, row.verdict.word());
+        self.line(&format!(
+            "\n{word}  {} on {} ({}) with {}",
+            row.id, row.kernel.name, row.kernel.release, row.subject
+        ))?;
+        self.line(&format!("  statement  {}", row.statement))?;
+        self.line(&format!("  source     {}", row.source))?;
+        for line in row.reason.iter().flat_map(|reason| reason.lines()) {
+            self.line(&format!("  because    {line}"))?;
+        }
+        for fact in &row.facts {
+            let text = if fact.holds {
+                format!("  fact       {}: {}", fact.name, fact.got)
+            } else {
+                format!("  fact    !  {}: expected {}, got {}", fact.name, fact.expected, fact.got)
+            };
+            self.line(&text)?;
+        }
+        if !row.console.is_empty() {
+            self.line("  console, last lines:")?;
+            for line in &row.console {
+                self.line(&format!("    | {line}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, interrupted: bool, wall_ms: u64) -> io::Result<()> {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+        for row in std::mem::take(&mut self.bad) {
+            self.explain(&row)?;
+        }
+        let Counts { pass, fail, known, skip, error } = self.counts;
+        let mut parts = vec![self.paint(Verdict::Pass, &format!("{pass} passed"))];
+        for (count, word, verdict) in [
+            (fail, "failed", Verdict::Fail),
+            (error, "not judged", Verdict::Error),
+            (known, "known", Verdict::Known),
+            (skip, "skipped", Verdict::Skip),
+        ] {
+            if count > 0 {
+                parts.push(self.paint(verdict, &format!("{count} {word}")));
+            }
+        }
+        if self.skipped_kernels > 0 {
+            let plural = if self.skipped_kernels == 1 { "" } else { "s" };
+            parts.push(format!("{} kernel{plural} left out", self.skipped_kernels));
+        }
+        let total = pass + fail + known + skip + error;
+        let interrupted = if interrupted { "; interrupted" } else { "" };
+        self.line(&format!("\n{total} behaviours in {:.1} s: {}{interrupted}", millis(wall_ms), parts.join(", ")))
+    }
+}
+
+fn millis(millis: u64) -> f64 {
+    Duration::from_millis(millis).as_secs_f64()
+}
+
+impl<W: Write> Reporter for Terminal<W> {
+    fn event(&mut self, event: &Event) -> io::Result<()> {
+        match event {
+            Event::Started(info) => {
+                let time = if info.virtual_time { "virtual time" } else { "real time" };
+                self.line(&format!(
+                    "kmodlab {}: QEMU {}, {}, {} boot, {time}",
+                    info.kmodlab, info.qemu, info.accelerator, info.profile
+                ))
+            }
+            Event::Preparing(what) => match &self.bar {
+                Some(bar) => {
+                    bar.set_message(what.clone());
+                    Ok(())
+                }
+                None => self.line(&format!("   ..  {what}")),
+            },
+            Event::Note(text) => self.line(&format!(" note  {text}")),
+            Event::KernelSkipped(kernel) => {
+                self.skipped_kernels += 1;
+                let word = self.paint(Verdict::Skip, " skip");
+                self.line(&format!("{word}  kernel {}: {}", kernel.name, kernel.reason))
+            }
+            Event::PairReady { rows, .. } => {
+                if let Some(bar) = &self.bar {
+                    bar.inc_length(*rows as u64);
+                    bar.set_message("");
+                }
+                Ok(())
+            }
+            Event::Judged(row) => self.judged(row),
+            Event::Ended(end) => self.end(end.interrupted, end.wall_ms),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+
+    #[test]
+    fn failures_stand_last_with_their_facts() {
+        let mut out = Vec::new();
+        let mut terminal = Terminal::new(&mut out, false);
+        sample::events().iter().for_each(|event| terminal.event(event).unwrap());
+        insta::assert_snapshot!(String::from_utf8(out).unwrap());
+    }
+}

@@ -1,0 +1,40 @@
+//! Every seed and every input that once broke something goes through its fuzz target's body, without a fuzzer.
+
+use conformance::replay::TARGETS;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn fuzz() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz")
+}
+
+/// The files of a directory, in the order of their names; none for a directory that is not there.
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_file()).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn every_seed_and_every_regression_keeps_the_promises() {
+    for (target, body) in TARGETS {
+        let seeds = files(&fuzz().join("seeds").join(target));
+        assert!(!seeds.is_empty(), "{target} has no seed");
+        for input in seeds.into_iter().chain(files(&fuzz().join("regressions").join(target))) {
+            let data = fs::read(&input).unwrap();
+            // Names the input when the body panics.
+            eprintln!("{}", input.display());
+            body(&data);
+        }
+    }
+}
+
+#[test]
+fn every_fuzz_target_has_its_body_here() {
+    let mut targets: Vec<&str> = TARGETS.iter().map(|(name, _)| *name).collect();
+    targets.sort_unstable();
+    let programs = files(&fuzz().join("fuzz_targets"));
+    let names: Vec<_> = programs.iter().map(|path| path.file_stem().unwrap().to_str().unwrap()).collect();
+    assert_eq!(names, targets);
+}

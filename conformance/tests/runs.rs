@@ -1,0 +1,177 @@
+//! Whole runs of `kmodlab run` on the default kernel: exit codes, reports, wrong subjects, interruption.
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
+
+mod support;
+
+use conformance::report::json::Report;
+use conformance::verdict::Verdict;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+use support::{EXIT_0, LOOPING, kmodlab, processes_with, run, stderr, stdout, tiny_program, vm_or_skip};
+
+fn report(args: &[&str]) -> (Option<i32>, Report) {
+    let output = run(&[&["run", "--json", "-"], args].concat());
+    let report = serde_json::from_slice(&output.stdout);
+    (output.status.code(), report.unwrap_or_else(|error| panic!("{error}: {}", stderr(&output))))
+}
+
+fn verdict(report: &Report, id: &str) -> Verdict {
+    report.results.iter().find(|row| row.id == id).unwrap_or_else(|| panic!("{id} was not run")).verdict
+}
+
+#[test]
+fn the_default_kernel_with_ours_keeps_every_promise() {
+    if !vm_or_skip() {
+        return;
+    }
+    let (code, report) = report(&[]);
+    assert_eq!(code, Some(0), "{report:#?}");
+    assert!(report.counts.pass >= 20, "{:?}", report.counts);
+    for row in &report.results {
+        let era = row.eras.map_or("none", |eras| eras.cutoff.word());
+        let transcript = conformance::fact::transcript(&row.facts);
+        insta::with_settings!({ snapshot_suffix => format!("{}@{era}", row.id), omit_expression => true }, {
+            insta::assert_snapshot!("transcript", format!("{}\n{transcript}", row.verdict.word()));
+        });
+    }
+}
+
+#[test]
+fn a_modprobe_that_does_nothing_and_says_it_did_fails_what_must_load() {
+    if !vm_or_skip() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let subject = tiny_program(&dir.path().join("modprobe"), EXIT_0);
+    let (code, report) = report(&["--subject", subject.to_str().unwrap(), "dep", "tool", "path.newline"]);
+    assert_eq!(code, Some(1));
+    for id in ["dep.order", "dep.socket-family", "dep.damaged-index", "dep.cycle", "tool.starts-bare"] {
+        assert_eq!(verdict(&report, id), Verdict::Fail, "{id}");
+    }
+    assert_eq!(verdict(&report, "path.newline"), Verdict::Pass);
+    assert_eq!(verdict(&report, "dep.depmod-mends"), Verdict::Skip);
+}
+
+#[test]
+fn a_modprobe_that_loops_where_modules_dep_is_missing_fails_there() {
+    if !vm_or_skip() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let subject = tiny_program(&dir.path().join("modprobe"), LOOPING);
+    let (code, report) = report(&["--subject", subject.to_str().unwrap(), "dep.no-directory", "dep.no-index"]);
+    assert_eq!(code, Some(1));
+    for id in ["dep.no-directory", "dep.no-index"] {
+        assert_eq!(verdict(&report, id), Verdict::Fail, "{id}");
+    }
+}
+
+#[test]
+fn exit_codes_are_as_documented() {
+    if !vm_or_skip() {
+        return;
+    }
+    let code = |args: &[&str]| run(&[&["run"], args].concat()).status.code();
+    assert_eq!(code(&["path.newline"]), Some(0));
+    assert_eq!(code(&["loop.historic-unix"]), Some(125), "nothing but skips");
+    let dead = ["path.newline", "--append", "rdinit=/nonexistent"];
+    assert_eq!(code(&dead), Some(125), "a kernel that does not reach the agent");
+    assert_eq!(code(&[&dead[..], &["--boot-failure", "fail"]].concat()), Some(1));
+    assert_eq!(code(&["no.such"]), Some(2));
+}
+
+#[test]
+fn reports_go_where_they_are_asked_to() {
+    if !vm_or_skip() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let junit = dir.path().join("out.xml");
+    let keep = dir.path().join("consoles");
+    let args = ["run", "path.newline", "--format", "ktap", "--junit"];
+    let output = run(&[&args[..], &[junit.to_str().unwrap(), "--keep", keep.to_str().unwrap()]].concat());
+    assert!(stdout(&output).starts_with("KTAP version 1\n1..1\n"), "{}", stdout(&output));
+    assert!(stderr(&output).contains("1 passed"), "{}", stderr(&output));
+    assert!(std::fs::read_to_string(&junit).unwrap().contains("path.newline"));
+    let console = std::fs::read_to_string(keep.join("path.newline-default-ours.console"))
+        .or_else(|_| std::fs::read_to_string(keep.join("path.newline-6.1-ours.console")));
+    assert!(console.is_ok(), "{:?}", std::fs::read_dir(&keep).unwrap().collect::<Vec<_>>());
+}
+
+/// Starts a long run whose guests carry this mark, and returns once one is up.
+fn long_run(mark: &str) -> std::process::Child {
+    let mut child = kmodlab()
+        .args(["run", "loop", "path", "--cold", "--jobs", "1", "--append", mark])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // The first verdict is printed while the next guest boots.
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("pass")), "no behaviour passed");
+    // Keep reading, so that the run does not end by a closed pipe.
+    std::thread::spawn(move || lines.for_each(drop));
+    child
+}
+
+fn gone_within(mark: &str, limit: Duration) -> bool {
+    let deadline = Instant::now() + limit;
+    while !processes_with(mark).is_empty() {
+        if Instant::now() > deadline {
+            return false;
+        }
+        std::thread::yield_now();
+    }
+    true
+}
+
+fn signal(child: &std::process::Child, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process(pid, signal).unwrap();
+}
+
+#[test]
+fn an_interrupted_run_ends_with_125_and_leaves_no_guest() {
+    if !vm_or_skip() {
+        return;
+    }
+    let mark = "kmodlab.test=interrupted";
+    let mut child = long_run(mark);
+    signal(&child, rustix::process::Signal::INT);
+    assert_eq!(child.wait().unwrap().code(), Some(125));
+    assert_eq!(processes_with(mark), Vec::<String>::new());
+    assert_no_files_left();
+}
+
+#[test]
+fn a_killed_run_leaves_no_guest_and_the_next_run_sweeps_its_files() {
+    if !vm_or_skip() {
+        return;
+    }
+    let mark = "kmodlab.test=killed";
+    let mut child = long_run(mark);
+    signal(&child, rustix::process::Signal::KILL);
+    child.wait().unwrap();
+    assert!(gone_within(mark, Duration::from_secs(1)), "{:?}", processes_with(mark));
+    assert_eq!(run(&["run", "path.newline"]).status.code(), Some(0));
+    assert_no_files_left();
+}
+
+/// No run directory of a run that has ended is left in the temporary directory.
+fn assert_no_files_left() {
+    let left: Vec<_> = std::fs::read_dir(std::env::temp_dir())
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("kmodlab-run-")))
+        .filter(|path| !is_locked(path))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+fn is_locked(run_dir: &Path) -> bool {
+    let Ok(lock) = std::fs::File::open(run_dir.join("lock")) else { return false };
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err()
+}

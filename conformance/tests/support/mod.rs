@@ -1,0 +1,88 @@
+//! What the integration tests share.
+#![allow(dead_code, reason = "each test program uses a part of this")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// The program under test.
+pub fn kmodlab() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_kmodlab"))
+}
+
+/// Runs it to its end.
+pub fn run(args: &[&str]) -> Output {
+    kmodlab().args(args).output().expect("kmodlab starts")
+}
+
+/// Standard error as text.
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Standard output as text.
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Whether guests can be booted here. With `KMODLAB_REQUIRE_VM=1` they must.
+pub fn vm_or_skip() -> bool {
+    let doctor = run(&["doctor"]);
+    if doctor.status.success() {
+        return true;
+    }
+    let report = stdout(&doctor);
+    assert!(std::env::var_os("KMODLAB_REQUIRE_VM").is_none(), "guests must boot here, but:\n{report}");
+    eprintln!("skipped: no guest can be booted here; run ci/setup\n{report}");
+    false
+}
+
+/// A static x86-64 program of these machine instructions.
+pub fn tiny_program(path: &Path, code: &[u8]) -> PathBuf {
+    const BASE: u64 = 0x40_0000;
+    const HEADERS: u64 = 64 + 56;
+    let size = HEADERS + code.len() as u64;
+    let mut file = b"\x7fELF\x02\x01\x01".to_vec();
+    file.resize(16, 0);
+    for half in [2_u16, 62] {
+        file.extend(half.to_le_bytes());
+    }
+    file.extend(1_u32.to_le_bytes());
+    for word in [BASE + HEADERS, 64, 0] {
+        file.extend(word.to_le_bytes());
+    }
+    file.extend(0_u32.to_le_bytes());
+    for half in [64_u16, 56, 1, 0, 0, 0] {
+        file.extend(half.to_le_bytes());
+    }
+    // One segment: all of the file, readable and executable.
+    for word in [1_u32, 5] {
+        file.extend(word.to_le_bytes());
+    }
+    for word in [0, BASE, BASE, size, size, 0x1000] {
+        file.extend(word.to_le_bytes());
+    }
+    file.extend(code);
+    std::fs::write(path, file).expect("the program can be written");
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("and made executable");
+    path.to_owned()
+}
+
+/// `exit(0)`, nothing done.
+pub const EXIT_0: &[u8] = b"\xb8\x3c\0\0\0\x31\xff\x0f\x05";
+
+/// `socket(3, SOCK_STREAM, 0); exit(1)`: a modprobe that needs a module itself, and so loops.
+pub const LOOPING: &[u8] =
+    b"\xb8\x29\0\0\0\xbf\x03\0\0\0\xbe\x01\0\0\0\x31\xd2\x0f\x05\xb8\x3c\0\0\0\xbf\x01\0\0\0\x0f\x05";
+
+/// Processes whose command line holds this word.
+pub fn processes_with(word: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").expect("/proc is there").flatten() {
+        let Ok(cmdline) = std::fs::read(entry.path().join("cmdline")) else { continue };
+        let text = String::from_utf8_lossy(&cmdline).replace('\0', " ");
+        if text.contains("qemu") && !text.contains("kmodlab run") && text.contains(word) {
+            found.push(format!("{}: {text}", entry.file_name().to_string_lossy()));
+        }
+    }
+    found
+}

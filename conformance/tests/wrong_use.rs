@@ -1,0 +1,100 @@
+//! Wrong use ends with exit code 2 and a message that says what to do, before anything is fetched or booted.
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use support::{run, stderr, stdout};
+
+fn refused(args: &[&str]) -> String {
+    let output = run(args);
+    assert_eq!(output.status.code(), Some(2), "{args:?}: {}{}", stdout(&output), stderr(&output));
+    stderr(&output)
+}
+
+/// As much of a bzImage as has a boot header: release `9.9.9-made`.
+fn made_kernel(path: &Path) {
+    let mut image = vec![0_u8; 4096];
+    image[0x1f1] = 4;
+    image[0x1fe..0x200].copy_from_slice(&[0x55, 0xaa]);
+    image[0x202..0x206].copy_from_slice(b"HdrS");
+    image[0x206..0x208].copy_from_slice(&0x020f_u16.to_le_bytes());
+    image[0x20e..0x210].copy_from_slice(&0x0400_u16.to_le_bytes());
+    image[0x211] = 1;
+    image[0x600..0x60f].copy_from_slice(b"9.9.9-made (us)");
+    fs::write(path, image).unwrap();
+}
+
+#[test]
+fn an_unknown_behaviour_is_told_with_a_hint() {
+    let message = refused(&["run", "path.empty-disable"]);
+    assert!(message.contains("did you mean path.empty-disables?"), "{message}");
+    refused(&["show", "nonsense"]);
+}
+
+#[test]
+fn a_file_that_is_no_kernel_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("bzImage");
+    fs::write(&path, "text").unwrap();
+    let message = refused(&["run", "--kernel", path.to_str().unwrap()]);
+    assert!(message.contains("is no kernel"), "{message}");
+    refused(&["run", "--kernel", "/nonexistent/bzImage"]);
+    refused(&["run", "--kernel", "0.99"]);
+}
+
+#[test]
+fn modules_of_another_release_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let kernel = dir.path().join("bzImage");
+    made_kernel(&kernel);
+    let modules = dir.path().join("lib/modules/1.2.3");
+    fs::create_dir_all(modules.join("kernel")).unwrap();
+    let message = refused(&["run", "--kernel", kernel.to_str().unwrap(), "--modules", modules.to_str().unwrap()]);
+    assert!(message.contains("1.2.3") && message.contains("9.9.9-made"), "{message}");
+}
+
+#[test]
+fn a_missing_qemu_is_told_with_what_to_install() {
+    let message = refused(&["run", "--qemu", "/nonexistent/qemu"]);
+    assert!(message.contains("qemu-system-x86"), "{message}");
+}
+
+#[test]
+fn missing_guest_programs_are_told_with_the_command_that_builds_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let message = refused(&["run", "--guest-dir", dir.path().to_str().unwrap()]);
+    assert!(message.contains("ci/setup"), "{message}");
+}
+
+#[test]
+fn a_subject_that_cannot_be_executed_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("modprobe");
+    fs::write(&path, "not a program").unwrap();
+    let message = refused(&["run", "--subject", path.to_str().unwrap()]);
+    assert!(message.contains("modprobe"), "{message}");
+    refused(&["run", "--subject", "/nonexistent/modprobe"]);
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_refused_before_the_run() {
+    let message = refused(&["run", "--json", "/nonexistent/report.json"]);
+    assert!(message.contains("/nonexistent"), "{message}");
+}
+
+#[test]
+fn help_and_version_are_no_failure() {
+    for args in [["--help"], ["--version"]] {
+        assert_eq!(run(&args).status.code(), Some(0));
+    }
+}
+
+#[test]
+fn the_help_of_every_command() {
+    for args in [&["--help"][..], &["run", "--help"], &["kernel", "--help"], &["shell", "--help"]] {
+        let name = args.join("_").replace("--", "");
+        insta::assert_snapshot!(name, stdout(&run(args)));
+    }
+}
