@@ -1,0 +1,146 @@
+//! What every plan must keep to, judged from the module list alone.
+
+use kmod::config::Config;
+use kmod::name::ModuleName;
+use kmod::resolve::{Action, Hit, LoadPlan, LoadRequest, RemovalRequest, RemovalStep, find, load_plan, removal_plan};
+use kmod::tree::{ModuleEntry, Tree};
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+/// Who needs whom, by name.
+pub(super) struct Graph<'a> {
+    /// The line that counts for each module: its first.
+    entries: BTreeMap<&'a ModuleName, &'a ModuleEntry>,
+    /// For each listed module, all that it needs, directly or not; itself only if it is part of a cycle.
+    reachable: BTreeMap<&'a ModuleName, BTreeSet<ModuleName>>,
+}
+
+impl<'a> Graph<'a> {
+    pub(super) fn new(list: &'a [ModuleEntry]) -> Self {
+        let mut entries = BTreeMap::new();
+        for entry in list {
+            entries.entry(&entry.name).or_insert(entry);
+        }
+        let mut graph = Self { entries, reachable: BTreeMap::new() };
+        graph.reachable = graph.entries.keys().map(|name| (*name, graph.closure(name))).collect();
+        graph
+    }
+
+    fn needs(&self, name: &ModuleName) -> Vec<ModuleName> {
+        let deps = self.entries.get(name).map(|entry| entry.deps.as_slice()).unwrap_or_default();
+        deps.iter().filter_map(|path| name_of(path)).filter(|need| need != name).collect()
+    }
+
+    fn closure(&self, name: &ModuleName) -> BTreeSet<ModuleName> {
+        let mut closure = BTreeSet::new();
+        let mut todo = self.needs(name);
+        while let Some(next) = todo.pop() {
+            if !closure.contains(&next) {
+                todo.extend(self.needs(&next));
+                closure.insert(next);
+            }
+        }
+        closure
+    }
+
+    fn reaches(&self, from: &ModuleName, to: &ModuleName) -> bool {
+        self.reachable.get(from).is_some_and(|reachable| reachable.contains(to))
+    }
+
+    /// Whether each of these comes once and behind all that it needs.
+    fn is_load_order(&self, names: &[ModuleName]) -> bool {
+        names.iter().enumerate().all(|(at, name)| {
+            !names[..at].contains(name) && self.needs(name).iter().all(|need| names[..at].contains(need))
+        })
+    }
+
+    /// Plans the load and the removal of one listed module, and checks both.
+    pub(super) fn plans_hold(&self, tree: &Tree, config: &Config, module: &ModuleName) {
+        let found = match find(tree, config, module.as_bytes()) {
+            Ok(found) => found,
+            // A file may be called so; nothing that asks by name can mean it.
+            Err(_) => return,
+        };
+        assert!(found.problems.is_empty());
+        if module.as_bytes().contains(&b':') {
+            return;
+        }
+        let hit = Hit { module: module.clone(), alias: None };
+        assert_eq!(found.hits, std::slice::from_ref(&hit), "a listed module is found by its name");
+        self.load_holds(config, module, &load_plan(tree, config, &hit, &LoadRequest::default()));
+        let removal = removal_plan(tree, config, &hit, &RemovalRequest::default());
+        assert!(removal.problems.is_empty());
+        self.removal_holds(module, &removal.steps);
+    }
+
+    /// Each module once, all that is needed, what is needed before what needs it.
+    fn load_holds(&self, config: &Config, module: &ModuleName, plan: &LoadPlan) {
+        assert!(plan.problems.is_empty() && !plan.blacklisted);
+        assert_eq!(&plan.module, module);
+        let place: BTreeMap<&ModuleName, usize> =
+            plan.steps.iter().enumerate().map(|(at, step)| (&step.module, at)).collect();
+        assert_eq!(place.len(), plan.steps.len(), "a module is planned once");
+        let mut required = self.reachable[module].clone();
+        required.insert(module.clone());
+        for (at, step) in plan.steps.iter().enumerate() {
+            assert_eq!(step.required, required.contains(&step.module), "{}", step.module);
+            match (self.entries.get(&step.module), &step.action) {
+                (Some(entry), Action::Insert(path)) => assert_eq!(path, &entry.path),
+                (None, Action::Insert(path)) => assert_eq!(name_of(path).as_ref(), Some(&step.module)),
+                (_, action) => panic!("{} is not inserted but: {action:?}", step.module),
+            }
+            for need in self.needs(&step.module) {
+                let before = place.get(&need).is_some_and(|&place| place < at);
+                assert!(
+                    before || self.reaches(&need, &step.module),
+                    "{} comes before {need}, which it needs",
+                    step.module
+                );
+            }
+        }
+        assert!(required.iter().all(|module| place.contains_key(module)), "something needed is not planned");
+        if config.softdeps.is_empty() {
+            assert_eq!(plan.steps.len(), required.len(), "something is planned that nobody needs");
+            let mut expected: Vec<ModuleName> = self.needs(module).into_iter().rev().collect();
+            expected.push(module.clone());
+            // A line as depmod writes it, complete and in order, is followed as it stands.
+            if self.is_load_order(&expected) {
+                let order: Vec<ModuleName> = plan.steps.iter().map(|step| step.module.clone()).collect();
+                assert_eq!(order, expected, "from right to left of the line");
+            }
+        }
+    }
+
+    /// Frames lie inside each other, and the module that was asked for is removed.
+    fn removal_holds(&self, module: &ModuleName, steps: &[RemovalStep]) {
+        let mut frames: Vec<(&ModuleName, usize)> = Vec::new();
+        let mut unloaded = false;
+        for (at, step) in steps.iter().enumerate() {
+            while frames.last().is_some_and(|(_, end)| *end <= at) {
+                frames.pop();
+            }
+            match step {
+                RemovalStep::Begin { module, end, .. } => {
+                    let outer = frames.last().map_or(steps.len(), |(_, end)| *end);
+                    assert!(at < *end && *end <= outer, "a frame ends at {end}, inside one that ends at {outer}");
+                    frames.push((module, *end));
+                }
+                RemovalStep::Unload { module: gone, .. } => {
+                    assert_eq!(frames.last().map(|(module, _)| *module), Some(gone), "unloaded outside its frame");
+                    unloaded |= gone == module;
+                }
+                RemovalStep::Sweep(modules) => {
+                    let Some((framed, _)) = frames.last() else { panic!("a sweep outside every frame") };
+                    let needed = |swept| self.reachable.get(*framed).is_some_and(|reachable| reachable.contains(swept));
+                    assert!(modules.iter().all(needed), "a sweep takes what {framed} does not need");
+                }
+            }
+        }
+        assert!(unloaded, "the plan to remove {module} does not");
+    }
+}
+
+fn name_of(path: &Path) -> Option<ModuleName> {
+    ModuleName::from_path(path.as_os_str().as_bytes()).ok()
+}
