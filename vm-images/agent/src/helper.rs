@@ -1,20 +1,21 @@
 //! The recording helper: what the kernel starts in modprobe's place.
 //!
-//! It notes who it was made before it opens anything, follows the plan that lies beside it, and is
-//! quick about it: hundreds are started in a second.
+//! It notes who it was made, follows the plan that lies beside it, and is quick about it: hundreds may be
+//! started in a second. What it opens it closes again, so the descriptors that it finds are those it was given.
 
 use crate::actions::{self, files};
-use crate::status::Status;
+use crate::status::{Status, number};
 use crate::{sys, time};
 use agent::plan::{Arg, End, Plan, Record};
 use agent::proto::GuestMicros;
-use rustix::fs::OFlags;
+use rustix::fd::{AsRawFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
 use rustix::process::Resource;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 
-/// A helper's life. `fds` are the descriptors that were open at its start.
-pub fn main(fds: Vec<i32>, argv: Vec<Vec<u8>>, envp: Vec<Vec<u8>>) -> i32 {
+/// A helper's life.
+pub fn main(argv: Vec<Vec<u8>>, envp: Vec<Vec<u8>>) -> i32 {
     let started = time::now();
     let path = own_path(&argv);
     let plan = match read_plan(&path) {
@@ -25,7 +26,7 @@ pub fn main(fds: Vec<i32>, argv: Vec<Vec<u8>>, envp: Vec<Vec<u8>>) -> i32 {
         }
     };
     if plan.record {
-        if let Err(message) = append_record(&path, &record(started, fds, &argv, &envp)) {
+        if let Err(message) = append_record(&path, &record(started, &argv, &envp)) {
             complain(&message);
         }
     }
@@ -102,35 +103,62 @@ fn arguments(wanted: &[Arg], own: &[Vec<u8>]) -> Vec<Vec<u8>> {
 }
 
 /// Who this process is. What `/proc` would tell stays empty where there is none.
-fn record(time: GuestMicros, fds: Vec<i32>, argv: &[Vec<u8>], envp: &[Vec<u8>]) -> Record {
-    let text = files::read(b"/proc/self/status", usize::MAX).unwrap_or_default();
-    let status = Status(&text);
-    let hex = |name| status.hex(name).unwrap_or_default();
-    let link = |path: &[u8]| rustix::fs::readlink(path, Vec::new()).map(|l| l.into_bytes()).unwrap_or_default();
-    let namespaces = files::list(b"/proc/self/ns").unwrap_or_default();
-    let nofile = rustix::process::getrlimit(Resource::Nofile);
-    let core = rustix::process::getrlimit(Resource::Core);
-    Record {
+fn record(time: GuestMicros, argv: &[Vec<u8>], envp: &[Vec<u8>]) -> Record {
+    let mut record = Record {
         time,
         pid: rustix::process::getpid().as_raw_nonzero().get(),
         argv: argv.to_vec(),
         envp: envp.to_vec(),
-        fds,
-        uids: status.ids("Uid").unwrap_or([u32::MAX; 3]),
-        gids: status.ids("Gid").unwrap_or([u32::MAX; 3]),
-        caps: [hex("CapInh"), hex("CapPrm"), hex("CapEff"), hex("CapBnd"), hex("CapAmb")],
-        no_new_privs: status.number("NoNewPrivs") == Some(1),
-        seccomp: status.number("Seccomp").unwrap_or_default(),
-        umask: status.octal("Umask").unwrap_or(u32::MAX),
+        uids: [u32::MAX; 3],
+        gids: [u32::MAX; 3],
         nice: rustix::process::getpriority_process(None).unwrap_or_default(),
-        cwd: link(b"/proc/self/cwd"),
-        root: link(b"/proc/self/root"),
-        namespaces: namespaces.iter().map(|name| link(&[b"/proc/self/ns/", name.as_slice()].concat())).collect(),
         sid: sys::session(),
         pgid: sys::process_group(),
-        signals: [hex("SigBlk"), hex("SigIgn")],
-        nofile: [nofile.current.unwrap_or(u64::MAX), nofile.maximum.unwrap_or(u64::MAX)],
-        core: core.current.unwrap_or(u64::MAX),
+        ..Record::default()
+    };
+    let limit = |value: Option<u64>| value.unwrap_or(u64::MAX);
+    let nofile = rustix::process::getrlimit(Resource::Nofile);
+    record.nofile = [limit(nofile.current), limit(nofile.maximum)];
+    record.core = limit(rustix::process::getrlimit(Resource::Core).current);
+    match files::open(b"/proc/self", OFlags::PATH | OFlags::DIRECTORY) {
+        Ok(this) => ask_proc(&this, &mut record),
+        Err(_) => record.fds = sys::open_descriptors(1024),
+    }
+    record
+}
+
+/// Adds what only `/proc/self` knows. Every walk of a path costs; so it is walked once.
+fn ask_proc(this: &OwnedFd, record: &mut Record) {
+    let open = |name: &str, flags| rustix::fs::openat(this, name, flags | OFlags::CLOEXEC, Mode::empty());
+    let link = |directory: &OwnedFd, name: &[u8]| {
+        rustix::fs::readlinkat(directory, name, Vec::with_capacity(32)).map(CString::into_bytes).unwrap_or_default()
+    };
+    record.fds = match open("fd", OFlags::RDONLY | OFlags::DIRECTORY) {
+        Ok(list) => {
+            let numbers = files::names(&list).unwrap_or_default();
+            let ours = [this.as_raw_fd(), list.as_raw_fd()];
+            let mut fds: Vec<i32> = numbers.iter().filter_map(|n| Some(number(n, 10)? as i32)).collect();
+            fds.retain(|fd| !ours.contains(fd));
+            fds.sort_unstable();
+            fds
+        }
+        Err(_) => Vec::new(),
+    };
+    let text = open("status", OFlags::RDONLY).and_then(|file| files::read_whole(file, 0)).unwrap_or_default();
+    let status = Status(&text);
+    let hex = |name| status.hex(name).unwrap_or_default();
+    record.uids = status.ids("Uid").unwrap_or(record.uids);
+    record.gids = status.ids("Gid").unwrap_or(record.gids);
+    record.caps = [hex("CapInh"), hex("CapPrm"), hex("CapEff"), hex("CapBnd"), hex("CapAmb")];
+    record.no_new_privs = status.number("NoNewPrivs") == Some(1);
+    record.seccomp = status.number("Seccomp").unwrap_or_default();
+    record.umask = status.octal("Umask").unwrap_or(u32::MAX);
+    record.signals = [hex("SigBlk"), hex("SigIgn")];
+    record.cwd = link(this, b"cwd");
+    record.root = link(this, b"root");
+    if let Ok(namespaces) = open("ns", OFlags::RDONLY | OFlags::DIRECTORY) {
+        let names = files::names(&namespaces).unwrap_or_default();
+        record.namespaces = names.iter().map(|name| link(&namespaces, name)).collect();
     }
 }
 

@@ -129,6 +129,9 @@ fn open_port() -> Result<OwnedFd, String> {
         rustix::fs::fcntl_setfl(&port, OFlags::RDWR)
     };
     raw().map_err(|errno: Errno| format!("the serial port {path} does not work: {errno}"))?;
+    // An interrupt for every 14 bytes instead of 8. QEMU hands over no more at a time than the guest waits for, so
+    // this is what triples the speed at which requests arrive; where it cannot be set they only arrive later.
+    let _ = files::write(b"/sys/class/tty/ttyS1/rx_trig_bytes", b"14", files::for_writing(0));
     Ok(port)
 }
 

@@ -41,8 +41,6 @@ extern "C" fn main(_argc: c_int, argv: *const *const c_char, envp: *const *const
 
 #[cfg_attr(test, allow(dead_code))]
 fn enter(argv: *const *const c_char, envp: *const *const c_char) -> c_int {
-    // Before anything else can open one.
-    let fds = sys::open_descriptors(1024);
     // SAFETY: `main`'s arguments are NULL-terminated arrays of C strings.
     let (argv, envp) = unsafe { (sys::copy_strings(argv), sys::copy_strings(envp)) };
     let name = argv.first().map_or(&b""[..], |path| path.rsplit(|&b| b == b'/').next().unwrap_or(path));
@@ -52,6 +50,6 @@ fn enter(argv: *const *const c_char, envp: *const *const c_char) -> c_int {
             eprintln!("agent: this program is the guest's PID 1; start it as rdinit");
             2
         }
-        _ => helper::main(fds, argv, envp),
+        _ => helper::main(argv, envp),
     }
 }

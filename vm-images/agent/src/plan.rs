@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a helper does, in this order: record, act, end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(arbitrary::Arbitrary))]
 pub struct Plan {
     /// Leave a [`Record`].
     pub record: bool,
@@ -21,6 +22,7 @@ pub struct Plan {
 
 /// How a helper ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(arbitrary::Arbitrary))]
 pub enum End {
     /// `_exit(status)`.
     Exit(i32),
@@ -37,6 +39,7 @@ pub enum End {
 
 /// One argument of [`End::Exec`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(arbitrary::Arbitrary))]
 pub enum Arg {
     /// These bytes.
     Literal(Vec<u8>),
@@ -48,6 +51,7 @@ pub enum Arg {
 
 /// Who the kernel made the helper. Everything is as found at its very start.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(arbitrary::Arbitrary))]
 pub struct Record {
     /// When it started.
     pub time: GuestMicros,
@@ -89,4 +93,20 @@ pub struct Record {
     pub nofile: [u64; 2],
     /// Soft limit of `RLIMIT_CORE`.
     pub core: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_plan_and_record_is_read_as_it_was_written() {
+        arbtest::arbtest(|u| {
+            let plan: Plan = u.arbitrary()?;
+            assert_eq!(postcard::from_bytes::<Plan>(&postcard::to_stdvec(&plan).unwrap()).unwrap(), plan);
+            let record: Record = u.arbitrary()?;
+            assert_eq!(postcard::from_bytes::<Record>(&postcard::to_stdvec(&record).unwrap()).unwrap(), record);
+            Ok(())
+        });
+    }
 }

@@ -10,6 +10,7 @@ pub const VERSION: u32 = 1;
 
 /// Microseconds of guest time since the guest booted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(arbitrary::Arbitrary))]
 pub struct GuestMicros(pub u64);
 
 impl GuestMicros {
@@ -22,18 +23,22 @@ impl GuestMicros {
 
 /// Milliseconds of guest time: a limit or a duration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(arbitrary::Arbitrary))]
 pub struct GuestMillis(pub u64);
 
 /// A Linux errno as the guest's kernel returned it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(arbitrary::Arbitrary))]
 pub struct Errno(pub i32);
 
 /// Names one job that [`Request::Start`] began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(arbitrary::Arbitrary))]
 pub struct JobId(pub u32);
 
 /// What the host asks. One request is answered by exactly one [`Reply`], in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(arbitrary::Arbitrary))]
 pub enum Request {
     /// Are you there, and who are you? Answered by [`Reply::Hello`].
     Hello,
@@ -95,6 +100,7 @@ pub enum Request {
 
 /// As whom a job acts. The default is PID 1's own identity: uid 0, all capabilities, initial namespaces.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(arbitrary::Arbitrary))]
 pub struct Caller {
     /// Real, effective and saved uid and gid; supplementary groups are dropped. `None`: as PID 1.
     pub uid: Option<u32>,
@@ -115,6 +121,7 @@ pub struct Caller {
 
 /// One operation in the guest. Paths and names are bytes; none may hold NUL unless said otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(arbitrary::Arbitrary))]
 pub enum Action {
     /// Runs a program to its end and captures what it writes (1 MiB of each stream). [`Value::Ran`]
     Run {
@@ -305,6 +312,7 @@ pub enum Action {
 
 /// What an action gave.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(arbitrary::Arbitrary))]
 pub enum Value {
     /// It succeeded; there is nothing to say.
     Unit,
@@ -324,6 +332,7 @@ pub enum Value {
 
 /// Part of `struct stat`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(arbitrary::Arbitrary))]
 pub struct FileStat {
     /// Type and permissions.
     pub mode: u32,
@@ -337,6 +346,7 @@ pub struct FileStat {
 
 /// How a program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(arbitrary::Arbitrary))]
 pub enum ExitKind {
     /// It exited with this status.
     Exited(i32),
@@ -348,6 +358,7 @@ pub enum ExitKind {
 
 /// A program that ran: its end and its output.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(arbitrary::Arbitrary))]
 pub struct Ran {
     /// How it ended.
     pub exit: ExitKind,
@@ -361,6 +372,7 @@ pub struct Ran {
 
 /// One action's result with the guest time at which it began and ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(arbitrary::Arbitrary))]
 pub struct ActionResult {
     /// The value, or the errno.
     pub result: Result<Value, Errno>,
@@ -372,6 +384,7 @@ pub struct ActionResult {
 
 /// A step of becoming the [`Caller`] that failed: no action was carried out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(arbitrary::Arbitrary))]
 pub struct SetupFailure {
     /// The system call or file, such as `unshare`.
     pub step: String,
@@ -381,6 +394,7 @@ pub struct SetupFailure {
 
 /// How a job ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(arbitrary::Arbitrary))]
 pub struct JobEnd {
     /// The job could not become its [`Caller`]; it did nothing.
     pub setup: Option<SetupFailure>,
@@ -394,6 +408,7 @@ pub struct JobEnd {
 
 /// One record of the kernel log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(arbitrary::Arbitrary))]
 pub struct KmsgRecord {
     /// Sequence number.
     pub seq: u64,
@@ -409,6 +424,7 @@ pub struct KmsgRecord {
 
 /// One process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(arbitrary::Arbitrary))]
 pub struct Process {
     /// Process id.
     pub pid: i32,
@@ -424,6 +440,7 @@ pub struct Process {
 
 /// What the agent answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(arbitrary::Arbitrary))]
 pub enum Reply {
     /// The agent is ready. Sent once without being asked, with sequence number 0, when it begins to serve: a host
     /// that asked earlier would write to a port that the guest's kernel still sets up, and lose bytes.
@@ -464,4 +481,41 @@ pub enum Reply {
     Bye,
     /// The agent could not do it; the text says why (not a result of the kernel's).
     Failed(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{self, Decoder};
+
+    #[test]
+    fn every_request_arrives_as_it_was_sent() {
+        arbtest::arbtest(|u| {
+            let sent: Request = u.arbitrary()?;
+            let mut decoder = Decoder::new();
+            decoder.push(&frame::encode(3, &sent).unwrap());
+            let (seq, payload) = decoder.next_frame().unwrap();
+            assert_eq!((seq, frame::decode::<Request>(&payload).unwrap()), (3, sent));
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn every_reply_arrives_as_it_was_sent() {
+        arbtest::arbtest(|u| {
+            let sent: Reply = u.arbitrary()?;
+            let bytes = postcard::to_stdvec(&sent).unwrap();
+            assert_eq!(frame::decode::<Reply>(&bytes).unwrap(), sent);
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn any_bytes_are_a_request_or_an_error() {
+        arbtest::arbtest(|u| {
+            let bytes: Vec<u8> = u.arbitrary()?;
+            let _ = frame::decode::<Request>(&bytes);
+            Ok(())
+        });
+    }
 }

@@ -196,7 +196,7 @@ pub unsafe fn adopt(fd: i32) -> OwnedFd {
 pub fn ioctl(fd: impl AsFd, code: u32, buffer: &mut [u8]) -> Result<i64> {
     // SAFETY: the codes that tests use take a struct no longer than the buffer they are given (see the callers). One
     // that holds a pointer makes the kernel check it; what could be overwritten belongs to a child made for this call.
-    check(unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), code.into(), buffer.as_mut_ptr()) })
+    check(unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), code as _, buffer.as_mut_ptr()) })
 }
 
 /// getsockopt(2) into a buffer.

@@ -90,8 +90,13 @@ pub fn read(path: &[u8], max: usize) -> Result<Vec<u8>> {
 
 /// Names in a directory, sorted, without `.` and `..`.
 pub fn list(path: &[u8]) -> Result<Vec<Vec<u8>>> {
+    names(open(path, OFlags::RDONLY | OFlags::DIRECTORY)?)
+}
+
+/// The same of an open directory.
+pub fn names(directory: impl AsFd) -> Result<Vec<Vec<u8>>> {
     let mut names = Vec::new();
-    for entry in Dir::new(open(path, OFlags::RDONLY | OFlags::DIRECTORY)?)? {
+    for entry in Dir::read_from(directory)? {
         let name = entry?.file_name().to_bytes().to_vec();
         if name != b"." && name != b".." {
             names.push(name);
