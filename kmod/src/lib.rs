@@ -18,6 +18,7 @@
 //! ```
 
 pub mod cmdline;
+pub mod commands;
 pub mod config;
 pub mod execute;
 mod file;

@@ -1,0 +1,165 @@
+//! The commands: arguments, messages, exit codes, nothing else. [`run`] chooses one by the name under which the program was
+//! started, as `modprobe` and its brothers are links to one file.
+//!
+//! Exit codes are 0 and 1 only.
+
+pub mod insmod;
+pub mod kmod;
+pub mod lsmod;
+pub mod modinfo;
+pub mod modprobe;
+pub mod options;
+pub mod output;
+pub mod rmmod;
+pub mod words;
+
+use crate::log::{Destination, Log, Priority, SystemLog};
+use crate::sys::StandardStreams;
+use options::{Flag, Parsed};
+use output::Output;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+/// All that a command gets from outside.
+#[derive(Debug, Clone, Default)]
+pub struct Invocation {
+    /// All arguments; the first is the name of the program as it was called.
+    pub arguments: Vec<OsString>,
+    /// What was open when the program started. By now nothing of 0, 1, 2 is closed.
+    pub streams: StandardStreams,
+    /// The variable `MODPROBE_OPTIONS`.
+    pub modprobe_options: Option<OsString>,
+}
+
+/// A command failed, and has said why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failed;
+
+impl From<crate::log::Stop> for Failed {
+    fn from(_: crate::log::Stop) -> Self {
+        Self
+    }
+}
+
+/// Runs the command that the first argument names; gives the exit code. An unknown name is a silent failure, as it is with
+/// the C tools.
+#[must_use]
+pub fn run(invocation: Invocation) -> i32 {
+    let name = invocation.arguments.first().map(|name| Path::new(name).file_name().unwrap_or_default().to_owned());
+    let result = match name.as_ref().map(|name| name.as_bytes()) {
+        Some(b"modprobe") => modprobe::run(&invocation),
+        Some(b"insmod") => insmod::run(&invocation),
+        Some(b"rmmod") => rmmod::run(&invocation),
+        Some(b"lsmod") => lsmod::run(&invocation),
+        Some(b"modinfo") => modinfo::run(&invocation),
+        Some(b"kmod") => kmod::run(&invocation),
+        _ => Err(Failed),
+    };
+    i32::from(result.is_err())
+}
+
+impl Invocation {
+    /// The arguments behind the program's name.
+    #[must_use]
+    pub fn operands(&self) -> &[OsString] {
+        self.arguments.get(1..).unwrap_or_default()
+    }
+
+    /// Standard output.
+    #[must_use]
+    pub fn output(&self) -> Output {
+        Output::new(!self.streams.output_closed)
+    }
+
+    /// The log of a tool: standard error, or the system log when that was asked for or standard error was closed.
+    #[must_use]
+    pub fn log(&self, tool: &'static str, level: Priority, syslog: bool) -> Log {
+        let system = syslog || self.streams.error_closed;
+        Log::new(tool, level, if system { Destination::System(SystemLog::default()) } else { Destination::Stderr })
+    }
+
+    /// Parses options. Wrong use is told on standard error, whatever the options say; help and version are printed.
+    /// None when there is nothing left to do.
+    ///
+    /// # Errors
+    /// [`Failed`] after wrong use.
+    pub fn parse<A>(
+        &self,
+        about: &options::About<A>,
+        arguments: Vec<OsString>,
+        into: &mut A,
+    ) -> Result<Option<Vec<OsString>>, Failed> {
+        let mut output = self.output();
+        match options::parse(about.flags, arguments, into) {
+            Ok(Parsed::Run(operands)) => return Ok(Some(operands)),
+            Ok(Parsed::Help) => output.write(about.help().as_bytes()),
+            Ok(Parsed::Version) => output.write(version().as_bytes()),
+            Err(error) => {
+                let called = self.arguments.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+                output::complain(&format!("{called}: {error}\n"));
+                return Err(Failed);
+            }
+        }
+        output.flush().map_err(|_| Failed)?;
+        Ok(None)
+    }
+}
+
+/// What `-V` prints.
+#[must_use]
+pub fn version() -> String {
+    format!("kmod version {} (kmodlab)\n+ZSTD +XZ +ZLIB\n", env!("CARGO_PKG_VERSION"))
+}
+
+/// The two flags that every command has.
+const fn help_flag<A>() -> Flag<A> {
+    Flag { short: Some('h'), long: "help", old: &[], apply: options::Apply::Help, help: "show this help" }
+}
+
+const fn version_flag<A>() -> Flag<A> {
+    Flag { short: Some('V'), long: "version", old: &[], apply: options::Apply::Version, help: "show the version" }
+}
+
+/// The release of the running kernel.
+fn running_release() -> OsString {
+    use std::os::unix::ffi::OsStringExt as _;
+    OsString::from_vec(rustix::system::uname().release().to_bytes().to_vec())
+}
+
+/// A path made absolute by the working directory, without looking at it.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Arguments for a module as one text: `k=v with blanks` becomes `k="v with blanks"`.
+fn join_arguments(arguments: &[OsString]) -> Vec<u8> {
+    let quote = |argument: &OsString| {
+        let bytes = argument.as_bytes();
+        match bytes.iter().position(|&b| b == b'=') {
+            Some(at) if bytes.contains(&b' ') && !bytes.contains(&b'"') => {
+                let (key, value) = bytes.split_at(at + 1);
+                [key, b"\"", value, b"\""].concat()
+            }
+            _ => bytes.to_vec(),
+        }
+    };
+    arguments.iter().map(quote).collect::<Vec<_>>().join(&b' ')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_with_blanks_are_quoted_unless_they_are() {
+        let joined = join_arguments(&["a=1", "b=x y", "c=\"x y\"", "d e", "f"].map(OsString::from));
+        assert_eq!(String::from_utf8(joined).unwrap(), r#"a=1 b="x y" c="x y" d e f"#);
+    }
+
+    #[test]
+    fn an_unknown_program_name_is_a_silent_failure() {
+        assert_eq!(run(Invocation { arguments: vec!["/bin/other".into()], ..Invocation::default() }), 1);
+        assert_eq!(run(Invocation::default()), 1);
+    }
+}

@@ -1,0 +1,119 @@
+//! `insmod`: loads one file, without dependencies and configuration.
+
+use super::options::{About, Apply, Flag};
+use super::{Failed, Invocation, help_flag, join_arguments, version_flag};
+use crate::execute::{Force, Linux, LoadError, insert_file};
+use crate::log::Priority;
+use crate::name::Escaped;
+use crate::sys::strerror;
+use rustix::io::Errno;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+/// What was given, options only.
+#[derive(Debug, Clone, Default)]
+pub struct Arguments {
+    force: Force,
+    syslog: bool,
+    verbose: u8,
+}
+
+/// The command.
+pub static ABOUT: About<Arguments> = About {
+    usage: "insmod [options] FILE [PARAMETER...]",
+    flags: &[
+        Flag {
+            short: Some('f'),
+            long: "force",
+            old: &[],
+            apply: Apply::Set(|a| a.force = Force { modversions: true, vermagic: true }),
+            help: "force insertion; implies --force-modversion\nand --force-vermagic",
+        },
+        Flag {
+            short: None,
+            long: "force-modversion",
+            old: &[],
+            apply: Apply::Set(|a| a.force.modversions = true),
+            help: "ignore versions of symbols",
+        },
+        Flag {
+            short: None,
+            long: "force-vermagic",
+            old: &[],
+            apply: Apply::Set(|a| a.force.vermagic = true),
+            help: "ignore the version magic",
+        },
+        Flag {
+            short: Some('s'),
+            long: "syslog",
+            old: &[],
+            apply: Apply::Set(|a| a.syslog = true),
+            help: "messages go to the system log",
+        },
+        Flag {
+            short: Some('v'),
+            long: "verbose",
+            old: &[],
+            apply: Apply::Set(|a| a.verbose = a.verbose.saturating_add(1)),
+            help: "more messages",
+        },
+        version_flag(),
+        help_flag(),
+    ],
+};
+
+/// Runs it.
+///
+/// # Errors
+/// [`Failed`] after a message.
+pub fn run(invocation: &Invocation) -> Result<(), Failed> {
+    let mut arguments = Arguments::default();
+    let Some(operands) = invocation.parse(&ABOUT, invocation.operands().to_vec(), &mut arguments)? else {
+        return Ok(());
+    };
+    let level = if arguments.verbose == 0 { Priority::Error } else { Priority::Info };
+    let mut log = invocation.log("insmod", level, arguments.syslog);
+    let Some((file, parameters)) = operands.split_first() else {
+        log.error("missing filename.");
+        return Err(Failed);
+    };
+    if file == "-" {
+        log.error("this tool does not support loading from stdin!");
+        return Err(Failed);
+    }
+    log.write(Priority::Info, format_args!("loading {}", Escaped(file.as_bytes())));
+    let inserted = insert_file(Path::new(file), &join_arguments(parameters), arguments.force, &mut Linux::default());
+    inserted.map_err(|error| {
+        let file = Escaped(file.as_bytes());
+        match error {
+            LoadError::Open { errno, .. } => {
+                log.error(format_args!("could not load module {file}: {}", strerror(errno)))
+            }
+            LoadError::Refused(errno) => log.error(format_args!("could not insert module {file}: {}", explain(errno))),
+            LoadError::AlreadyLoaded => {
+                log.error(format_args!("could not insert module {file}: {}", strerror(Errno::EXIST)));
+            }
+            other => log.error(format_args!("could not load module: {other}")),
+        }
+        Failed
+    })
+}
+
+/// What the kernel's answers mean when a module is inserted.
+fn explain(errno: Errno) -> String {
+    match errno {
+        Errno::NOEXEC => "Invalid module format".to_owned(),
+        Errno::NOENT => "Unknown symbol in module".to_owned(),
+        Errno::SRCH => "Module has wrong symbol version".to_owned(),
+        Errno::INVAL => "Invalid parameters".to_owned(),
+        other => strerror(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_help_names_every_option() {
+        insta::assert_snapshot!(super::ABOUT.help());
+    }
+}

@@ -1,0 +1,363 @@
+//! `modprobe`: loads and removes modules with all that belongs to them.
+//!
+//! Started by the kernel as `modprobe -q -- NAME`, it takes NAME for a name whatever it looks like: a path is a module file
+//! only for who calls it otherwise. The kernel's names come from whoever may open a socket or look at an interface.
+
+pub mod arguments;
+mod query;
+
+use super::{Failed, Invocation, absolute, join_arguments, output::Output, running_release, words};
+use crate::config::{Config, ConfigSource};
+use crate::execute::{self, Kernel as _, Linux, LoadMode, RemovalError, RemovalMode, Report};
+use crate::log::{Log, Priority, Stop};
+use crate::name::{Escaped, ModuleName};
+use crate::resolve::{Hit, LoadRequest, RemovalRequest, find, load_plan, removal_plan};
+use crate::tree::{Tree, TreeError};
+use arguments::{ABOUT, Arguments};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Runs it.
+///
+/// # Errors
+/// [`Failed`] after a message (or, with `-q`, without one).
+pub fn run(invocation: &Invocation) -> Result<(), Failed> {
+    let mut arguments = Arguments::default();
+    let from_environment = invocation.modprobe_options.as_ref().map(|options| words::split(options.as_bytes()));
+    let all =
+        from_environment.into_iter().flatten().map(OsString::from_vec).chain(invocation.operands().iter().cloned());
+    let Some(operands) = invocation.parse(&ABOUT, all.collect(), &mut arguments)? else { return Ok(()) };
+
+    let mut log = invocation.log("modprobe", level(arguments.verbose), arguments.syslog);
+    if arguments.quiet {
+        log.silence();
+    }
+    let wait = match arguments.wait.as_deref().map(|text| (text, milliseconds(text))) {
+        Some((text, None)) => {
+            log.error(format_args!("unexpected wait value '{}'.", Escaped(text.as_bytes())));
+            return Err(Failed);
+        }
+        Some((_, Some(wait))) => Some(Duration::from_millis(wait)),
+        None => None,
+    };
+    if operands.is_empty() && !arguments.show_config {
+        log.error("missing parameters. See -h.");
+        return Err(Failed);
+    }
+
+    let tree = Tree::new(module_directory(&arguments));
+    let mut source = ConfigSource::system(tree.dir());
+    if !arguments.config.is_empty() {
+        source.paths.clone_from(&arguments.config);
+    }
+    let (config, warnings) = Config::load(&source);
+    warnings.iter().for_each(|warning| log.error(warning));
+
+    let mut session = Session {
+        kernel: Linux::new(child_environment(invocation, &arguments)),
+        paths_are_files: !started_by_kernel(invocation),
+        output: invocation.output(),
+        arguments,
+        wait,
+        tree,
+        config,
+        log,
+    };
+    let result = session.act(&operands);
+    let written = session.output.flush().map_err(|_| Failed);
+    result.and(written)
+}
+
+fn level(verbose: u8) -> Priority {
+    match verbose {
+        0 => Priority::Warning,
+        1 => Priority::Notice,
+        2 => Priority::Info,
+        _ => Priority::Debug,
+    }
+}
+
+/// A number as strtoul(3) reads it with base 0.
+fn milliseconds(text: &OsStr) -> Option<u64> {
+    let text = text.to_str()?;
+    if let Some(digits) = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        return u64::from_str_radix(digits, 16).ok();
+    }
+    match text.strip_prefix('0') {
+        Some(digits) if !digits.is_empty() => u64::from_str_radix(digits, 8).ok(),
+        _ => text.parse().ok(),
+    }
+}
+
+fn module_directory(arguments: &Arguments) -> PathBuf {
+    let root = arguments.root.as_deref().map(absolute).unwrap_or_default();
+    let release = arguments.release.clone().unwrap_or_else(running_release);
+    // Not `join` of absolute paths: that would drop the root.
+    let mut directory = root.into_os_string();
+    if directory.as_bytes().ends_with(b"/") {
+        directory =
+            OsString::from_vec(directory.as_bytes().trim_ascii_end().strip_suffix(b"/").unwrap_or_default().to_vec());
+    }
+    directory.push("/lib/modules/");
+    directory.push(release);
+    PathBuf::from(directory)
+}
+
+/// The kernel gives no descriptor and just these arguments; either is taken as a sign, since the helper may be a script that
+/// calls us.
+fn started_by_kernel(invocation: &Invocation) -> bool {
+    let arguments = invocation.operands();
+    invocation.streams.all_closed() || (arguments.len() == 3 && arguments[0] == "-q" && arguments[1] == "--")
+}
+
+/// The options that hold for the modprobes that our commands start, too.
+fn child_environment(invocation: &Invocation, arguments: &Arguments) -> Vec<(OsString, OsString)> {
+    let mut options = invocation.modprobe_options.clone().unwrap_or_default().into_vec();
+    let mut add = |word: &[u8]| {
+        if !options.is_empty() {
+            options.push(b' ');
+        }
+        options.extend_from_slice(&words::quote(word));
+    };
+    for path in &arguments.config {
+        add(b"-C");
+        add(absolute(path).as_os_str().as_bytes());
+    }
+    let flags: [(bool, &[u8]); 3] =
+        [(arguments.quiet, b"-q"), (arguments.syslog, b"-s"), (arguments.verbose > 0, b"-v")];
+    flags.iter().filter(|(given, _)| *given).for_each(|(_, flag)| add(flag));
+    if options.is_empty() { Vec::new() } else { vec![("MODPROBE_OPTIONS".into(), OsString::from_vec(options))] }
+}
+
+/// One run, after the arguments were understood.
+struct Session {
+    arguments: Arguments,
+    wait: Option<Duration>,
+    tree: Tree,
+    config: Config,
+    kernel: Linux,
+    paths_are_files: bool,
+    output: Output,
+    log: Log,
+}
+
+struct Reporter<'a> {
+    output: &'a mut Output,
+    log: &'a mut Log,
+}
+
+impl Report for Reporter<'_> {
+    fn action(&mut self, line: &[u8]) {
+        self.output.line_now(line);
+    }
+    fn ignored(&mut self, failure: &dyn std::fmt::Display) {
+        self.log.write(Priority::Notice, failure);
+    }
+}
+
+impl Session {
+    fn act(&mut self, operands: &[OsString]) -> Result<(), Failed> {
+        if self.arguments.show_config {
+            return query::show_config(self);
+        }
+        if self.arguments.show_modversions || self.arguments.show_exports {
+            return query::show_symbols(self, operands);
+        }
+        if self.arguments.remove {
+            return self.each(operands, Self::remove);
+        }
+        if self.arguments.all {
+            return self.each(operands, |session, name| session.load(name, &[]));
+        }
+        match operands {
+            [name, options @ ..] => self.load(name, options).unwrap_or(Err(Failed)),
+            [] => Err(Failed),
+        }
+    }
+
+    /// Does the same for every operand, also after one failed, unless a fatal message ended it all.
+    fn each(
+        &mut self,
+        operands: &[OsString],
+        mut act: impl FnMut(&mut Self, &OsStr) -> Result<Result<(), Failed>, Stop>,
+    ) -> Result<(), Failed> {
+        let mut result = Ok(());
+        for operand in operands {
+            result = act(self, operand)?.and(result);
+        }
+        result
+    }
+
+    /// A failure that ends the run unless there are more operands to come (`-a`).
+    fn fatal(&mut self, text: impl std::fmt::Display) -> Result<Failed, Stop> {
+        if self.arguments.all {
+            self.log.warning(text);
+        } else {
+            self.log.fatal(text)?;
+        }
+        Ok(Failed)
+    }
+
+    fn tell(&mut self, problems: &[TreeError]) {
+        problems.iter().for_each(|problem| self.log.error(problem));
+    }
+
+    /// What a name stands for; none, and nothing said yet, when nobody knows it.
+    fn find(&mut self, name: &OsStr) -> Vec<Hit> {
+        match find(&self.tree, &self.config, name.as_bytes()) {
+            Ok(found) => {
+                self.tell(&found.problems);
+                found.hits
+            }
+            Err(_) => Vec::new(),
+        }
+    }
+
+    fn load(&mut self, name: &OsStr, options: &[OsString]) -> Result<Result<(), Failed>, Stop> {
+        let mut request = LoadRequest {
+            arguments: join_arguments(options),
+            ignore_commands: self.arguments.ignore_commands,
+            use_blacklist: self.arguments.use_blacklist,
+            file: None,
+        };
+        let bytes = name.as_bytes();
+        let hits = if self.paths_are_files && (bytes.starts_with(b"/") || bytes.starts_with(b"./")) {
+            match module_file(Path::new(name)) {
+                Ok((hit, file)) => {
+                    request.file = Some(file);
+                    vec![hit]
+                }
+                Err(why) => {
+                    let failed =
+                        self.fatal(format_args!("Failed to get module from path {}: {why}", Escaped(bytes)))?;
+                    return Ok(Err(failed));
+                }
+            }
+        } else {
+            self.find(name)
+        };
+        if hits.is_empty() {
+            let directory = Escaped(self.tree.dir().as_os_str().as_bytes().to_vec());
+            return Ok(Err(self.fatal(format_args!("Module {} not found in directory {directory}", Escaped(bytes)))?));
+        }
+        // Of several modules all are tried, and the last one decides.
+        let mut result = Ok(());
+        for hit in hits {
+            result = if self.arguments.show_alias {
+                self.output.write(&[hit.module.as_bytes(), b"\n"].concat());
+                Ok(())
+            } else {
+                self.load_one(&hit, &request)
+            };
+        }
+        Ok(result)
+    }
+
+    fn load_one(&mut self, hit: &Hit, request: &LoadRequest) -> Result<(), Failed> {
+        let plan = load_plan(&self.tree, &self.config, hit, request);
+        self.tell(&plan.problems);
+        let mode = LoadMode {
+            dry_run: self.arguments.dry_run || self.arguments.show_depends,
+            show: self.arguments.verbose > 0 || self.arguments.show_depends,
+            ignore_loaded: self.arguments.show_depends,
+            first_time: self.arguments.first_time,
+            force: self.arguments.force,
+        };
+        let mut report = Reporter { output: &mut self.output, log: &mut self.log };
+        execute::load(&plan, mode, &mut self.kernel, &mut report).map_err(|error| {
+            error.detail().iter().for_each(|detail| self.log.error(detail));
+            self.log.error(format_args!("could not insert '{}': {error}", plan.module));
+            Failed
+        })
+    }
+
+    fn remove(&mut self, name: &OsStr) -> Result<Result<(), Failed>, Stop> {
+        let hits = self.find(name);
+        if hits.is_empty() {
+            return Ok(Err(self.fatal(format_args!("Module {} not found.", Escaped(name.as_bytes())))?));
+        }
+        for hit in hits {
+            let request = RemovalRequest {
+                ignore_commands: self.arguments.ignore_commands,
+                holders: if self.arguments.remove_holders { self.kernel.holders(&hit.module) } else { Vec::new() },
+            };
+            let plan = removal_plan(&self.tree, &self.config, &hit, &request);
+            self.tell(&plan.problems);
+            let mode = RemovalMode {
+                dry_run: self.arguments.dry_run || self.arguments.show_depends,
+                show: self.arguments.verbose > 0 || self.arguments.show_depends,
+                first_time: self.arguments.first_time,
+                force: self.arguments.force.modversions && self.arguments.force.vermagic,
+                wait: self.wait,
+            };
+            let mut report = Reporter { output: &mut self.output, log: &mut self.log };
+            match execute::remove(&plan, mode, &mut self.kernel, &mut report) {
+                Ok(()) => {}
+                Err(error @ RemovalError::Refused { .. }) => {
+                    self.log.error(error);
+                    return Ok(Err(Failed));
+                }
+                Err(error) => return Ok(Err(self.fatal(error)?)),
+            }
+        }
+        Ok(Ok(()))
+    }
+}
+
+/// The module that a path names.
+fn module_file(path: &Path) -> Result<(Hit, PathBuf), String> {
+    std::fs::metadata(path).map_err(|error| crate::sys::strerror_io(&error))?;
+    let module = ModuleName::from_path(path.as_os_str().as_bytes()).map_err(|error| error.to_string())?;
+    Ok((Hit { module, alias: None }, absolute(path)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::StandardStreams;
+
+    fn invocation(arguments: &[&str]) -> Invocation {
+        Invocation { arguments: arguments.iter().map(OsString::from).collect(), ..Invocation::default() }
+    }
+
+    #[test]
+    fn the_kernel_is_known_by_its_arguments_and_by_the_closed_descriptors() {
+        assert!(started_by_kernel(&invocation(&["/sbin/modprobe", "-q", "--", "./x.ko"])));
+        assert!(!started_by_kernel(&invocation(&["modprobe", "-q", "./x.ko"])));
+        assert!(!started_by_kernel(&invocation(&["modprobe", "-q", "--", "./x.ko", "a=1"])));
+        let mut closed = invocation(&["modprobe", "-s", "--", "./x.ko"]);
+        assert!(!started_by_kernel(&closed));
+        closed.streams = StandardStreams { input_closed: true, output_closed: true, error_closed: true };
+        assert!(started_by_kernel(&closed));
+    }
+
+    #[test]
+    fn the_wait_is_read_in_the_bases_of_c() {
+        let values = ["10", "0x10", "010", "0", "", "abc", "1x", "-1"].map(|text| milliseconds(OsStr::new(text)));
+        assert_eq!(values, [Some(10), Some(16), Some(8), Some(0), None, None, None, None]);
+    }
+
+    #[test]
+    fn the_module_directory_lies_under_the_root() {
+        let directory = |root: &str| {
+            let arguments = Arguments { root: Some(root.into()), release: Some("1.2".into()), ..Arguments::default() };
+            module_directory(&arguments).into_os_string().into_string().unwrap()
+        };
+        assert_eq!(directory("/r"), "/r/lib/modules/1.2");
+        assert_eq!(directory("/r/"), "/r/lib/modules/1.2");
+        assert_eq!(directory("/"), "/lib/modules/1.2");
+        assert!(directory("r").ends_with("/r/lib/modules/1.2") && directory("r").starts_with('/'));
+    }
+
+    #[test]
+    fn children_get_the_options_that_concern_them() {
+        let mut parent = invocation(&["modprobe"]);
+        assert!(child_environment(&parent, &Arguments::default()).is_empty());
+        parent.modprobe_options = Some("-v".into());
+        let arguments = Arguments { config: vec!["/a b".into()], quiet: true, syslog: true, ..Arguments::default() };
+        let environment = child_environment(&parent, &arguments);
+        assert_eq!(environment, [("MODPROBE_OPTIONS".into(), r#"-v -C "/a b" -q -s"#.into())]);
+    }
+}

@@ -1,0 +1,66 @@
+//! What `modprobe` only prints: configuration (`-c`) and symbols of a module.
+
+use super::{Failed, Session};
+use crate::config::show;
+use crate::name::{Escaped, ModuleName};
+use crate::object::{Limits, Module, ObjectError};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
+
+/// `-c`: the configuration, then the aliases of the module directory. A missing directory has none.
+pub(super) fn show_config(session: &mut Session) -> Result<(), Failed> {
+    session.output.write(&show::lines(&session.config));
+    session.output.write(b"\n# End of configuration files. Dumping indexes now:\n\n");
+    for entries in [session.tree.alias_entries(), session.tree.symbol_entries()] {
+        match entries {
+            Ok(entries) => {
+                for (key, value) in entries {
+                    session.output.write(&[b"alias ", &key[..], b" ", &value.bytes, b"\n"].concat());
+                }
+            }
+            Err(problem) => session.tell(&[problem]),
+        }
+    }
+    Ok(())
+}
+
+/// `--show-modversions` and `--show-exports`: `0xCHECKSUM<tab>SYMBOL` for each, of a file or of a module by its name.
+pub(super) fn show_symbols(session: &mut Session, operands: &[OsString]) -> Result<(), Failed> {
+    let [operand] = operands else {
+        session.log.error("exactly one module or file is expected. See -h.");
+        return Err(Failed);
+    };
+    let path = match ModuleName::new(operand.as_bytes()).map(|name| session.tree.module(&name)) {
+        // A name, unless a file of exactly that name lies here.
+        Ok(Ok(Some(entry))) if !PathBuf::from(operand).exists() => entry.path,
+        _ => PathBuf::from(operand),
+    };
+    let exports = session.arguments.show_exports;
+    match symbols(&path, exports) {
+        Ok(symbols) => {
+            for (crc, name) in symbols {
+                session.output.write(format!("0x{crc:08x}\t").as_bytes());
+                session.output.write(&name);
+                session.output.write(b"\n");
+            }
+            Ok(())
+        }
+        Err(error) => {
+            let what = if exports { "exports" } else { "modversions" };
+            session.log.error(format_args!("could not get {what} of {}: {error}", Escaped(operand.as_bytes())));
+            Err(Failed)
+        }
+    }
+}
+
+fn symbols(path: &std::path::Path, exports: bool) -> Result<Vec<(u64, Vec<u8>)>, ObjectError> {
+    let module = Module::open(path, &Limits::default())?;
+    let elf = module.elf()?;
+    let found = if exports {
+        elf.exports().map(|list| list.iter().map(|e| (elf.crc(e).unwrap_or_default(), e.name.to_vec())).collect())
+    } else {
+        elf.versions().map(|list| list.iter().map(|version| (version.crc, version.name.to_vec())).collect())
+    };
+    found.map_err(|kind| ObjectError { path: path.to_owned(), kind })
+}
