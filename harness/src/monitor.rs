@@ -336,3 +336,103 @@ fn classify(message: &str, previous: Option<&str>) -> Line {
         _ => Line::Other,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    /// A log with what is to be found in it: lines `# finding: kind: title`, in order, before the log.
+    struct Fixture {
+        name: String,
+        boots: bool,
+        expected: Vec<String>,
+        log: Vec<u8>,
+    }
+
+    fn fixtures() -> Vec<Fixture> {
+        let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/console");
+        let mut paths: Vec<_> = dir.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        paths.into_iter().map(|path| fixture(&path)).collect()
+    }
+
+    fn fixture(path: &std::path::Path) -> Fixture {
+        let mut log = std::fs::read(path).unwrap();
+        let (mut boots, mut expected) = (true, Vec::new());
+        while log.starts_with(b"#") {
+            let line: Vec<u8> = log.drain(..=log.iter().position(|&byte| byte == b'\n').unwrap()).collect();
+            let line = String::from_utf8(line).unwrap();
+            match line.trim_end().split_once(": ") {
+                Some(("# finding", finding)) => expected.push(finding.to_owned()),
+                Some(("# boots", value)) => boots = value == "yes",
+                _ => {}
+            }
+        }
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        Fixture { name, boots, expected, log }
+    }
+
+    fn found(monitor: &Monitor) -> Vec<String> {
+        monitor.findings().iter().map(|finding| format!("{}: {}", finding.kind, finding.title)).collect()
+    }
+
+    #[test]
+    fn every_recorded_console_gives_its_findings_and_no_others() {
+        let fixtures = fixtures();
+        assert!(fixtures.len() >= 12);
+        for Fixture { name, boots, expected, log } in fixtures {
+            let mut monitor = Monitor::new(boots);
+            monitor.push(&log);
+            assert_eq!(found(&monitor), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn how_the_bytes_arrive_does_not_matter() {
+        for Fixture { name, boots, expected, log } in fixtures() {
+            for size in [1, 7] {
+                let mut monitor = Monitor::new(boots);
+                for bytes in log.chunks(size) {
+                    monitor.push(bytes);
+                }
+                assert_eq!(found(&monitor), expected, "{name} in pieces of {size}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_finding_carries_lines_from_before_and_after_its_header_up_to_the_end_marker() {
+        let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/console");
+        let mut monitor = Monitor::new(true);
+        monitor.push(&fixture(&dir.join("warn.txt")).log);
+        let lines = monitor.findings().remove(0).lines;
+        assert!(lines.first().unwrap().ends_with("[ cut here ]------------"), "{lines:#?}");
+        assert!(lines.iter().any(|line| line.contains("Call Trace")));
+        assert!(lines.last().unwrap().contains("end trace"), "{lines:#?}");
+    }
+
+    #[test]
+    fn reports_and_lines_without_end_stay_bounded() {
+        let mut monitor = Monitor::new(true);
+        for _ in 0..1000 {
+            monitor.push(b"[    1.000000] BUG: again\n[    1.000001] ");
+            monitor.push(&vec![b'x'; 10_000]);
+            monitor.push(b"\n");
+        }
+        let findings = monitor.findings();
+        assert_eq!(findings.len(), FINDINGS);
+        assert!(findings.iter().all(|finding| finding.lines.len() <= LINES + BEFORE));
+        assert!(findings.iter().flat_map(|finding| &finding.lines).all(|line| line.len() <= 4 * LINE));
+    }
+
+    #[test]
+    fn any_bytes_are_read_without_a_panic() {
+        arbtest::arbtest(|u| {
+            let mut monitor = Monitor::new(u.arbitrary()?);
+            monitor.push(u.arbitrary()?);
+            let _ = monitor.findings();
+            Ok(())
+        });
+    }
+}

@@ -2,10 +2,12 @@
 //! in mid-panic. What was read is kept, bounded, for the threads that wait for it.
 
 use crate::console::Console;
+use crate::error::HarnessError;
 use crate::monitor::Monitor;
 use agent::frame::Decoder;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::pipe::PipeFlags;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -230,6 +232,11 @@ fn bounded<T>(queue: &mut VecDeque<T>, item: T) {
         queue.pop_front();
     }
     queue.push_back(item);
+}
+
+/// A pipe: the end to read from, and the end to write to.
+pub(crate) fn pipe() -> Result<(OwnedFd, OwnedFd), HarnessError> {
+    rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(HarnessError::system("make a pipe for QEMU"))
 }
 
 /// Sends all of `bytes` to a socket whose reader may have stopped reading.

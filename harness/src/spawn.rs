@@ -196,7 +196,13 @@ impl Drop for Process {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
     use std::io::Read;
+
+    fn pipe() -> (File, OwnedFd) {
+        let (reader, writer) = crate::pump::pipe().unwrap();
+        (reader.into(), writer)
+    }
 
     fn shell(script: &str, inherited: Vec<OwnedFd>, output: OwnedFd) -> Command {
         Command { program: "/bin/sh".into(), args: vec!["-c".into(), script.into()], inherited, output }
@@ -206,10 +212,10 @@ mod tests {
     fn a_child_inherits_the_named_descriptors_and_its_output_ends_with_it() {
         use std::os::fd::AsRawFd;
         let spawner = Spawner::start().unwrap();
-        let (mut reader, writer) = std::io::pipe().unwrap();
-        let (mut passed, to_child) = std::io::pipe().unwrap();
+        let (mut reader, writer) = pipe();
+        let (mut passed, to_child) = pipe();
         let script = format!("echo output; echo passed >&{}", to_child.as_raw_fd());
-        let process = spawner.run(shell(&script, vec![to_child.into()], writer.into())).unwrap();
+        let process = spawner.run(shell(&script, vec![to_child], writer)).unwrap();
         let (mut output, mut text) = (String::new(), String::new());
         reader.read_to_string(&mut output).unwrap();
         passed.read_to_string(&mut text).unwrap();
@@ -220,8 +226,8 @@ mod tests {
     #[test]
     fn dropping_a_process_ends_it() {
         let spawner = Spawner::start().unwrap();
-        let (mut reader, writer) = std::io::pipe().unwrap();
-        let process = spawner.run(shell("exec sleep 100", vec![], writer.into())).unwrap();
+        let (mut reader, writer) = pipe();
+        let process = spawner.run(shell("exec sleep 100", vec![], writer)).unwrap();
         drop(process);
         assert_eq!(reader.read(&mut [0]).unwrap(), 0, "the pipe is closed: no process holds it");
     }
@@ -229,11 +235,11 @@ mod tests {
     #[test]
     fn after_kill_all_nothing_runs_and_nothing_starts() {
         let spawner = Spawner::start().unwrap();
-        let (mut reader, writer) = std::io::pipe().unwrap();
-        let process = spawner.run(shell("exec sleep 100", vec![], writer.try_clone().unwrap().into())).unwrap();
+        let (mut reader, writer) = pipe();
+        let process = spawner.run(shell("exec sleep 100", vec![], writer.try_clone().unwrap())).unwrap();
         spawner.clone().kill_all();
         assert!(process.wait(Duration::from_secs(5)).is_some());
-        let refused = spawner.run(shell("echo never", vec![], writer.into()));
+        let refused = spawner.run(shell("echo never", vec![], writer));
         assert!(matches!(refused, Err(HarnessError::Interrupted)), "{refused:?}");
         let mut output = Vec::new();
         reader.read_to_end(&mut output).unwrap();
@@ -243,9 +249,8 @@ mod tests {
     #[test]
     fn a_missing_program_is_said_with_what_to_install() {
         let spawner = Spawner::start().unwrap();
-        let (_reader, writer) = std::io::pipe().unwrap();
-        let command =
-            Command { program: "/nowhere/qemu".into(), args: vec![], inherited: vec![], output: writer.into() };
+        let (_reader, writer) = pipe();
+        let command = Command { program: "/nowhere/qemu".into(), args: vec![], inherited: vec![], output: writer };
         let message = spawner.run(command).unwrap_err().to_string();
         assert!(message.contains("/nowhere/qemu") && message.contains("apt-get install"), "{message}");
     }

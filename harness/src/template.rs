@@ -15,17 +15,17 @@
 
 use crate::error::{BootError, HarnessError};
 use crate::lock::{Lock, Mode};
-use crate::qmp;
 use crate::rundir::{RunDir, private_dir};
 use crate::spec::{Channels, Role, qemu_args};
 use crate::vm::Hello;
 use crate::{Limits, Qemu, Spawner, Spec, Vm};
+use crate::{pump, qmp};
 use rustix::event::PollFlags;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -64,6 +64,12 @@ struct Meta {
     memory_len: u64,
     /// A template's memory never changes once it is saved: its time tells if somebody wrote to it.
     memory_mtime: (i64, i64),
+}
+
+/// A whole template as it was read.
+struct Saved {
+    meta: Meta,
+    device: Arc<[u8]>,
 }
 
 impl Templates {
@@ -105,7 +111,7 @@ impl Templates {
         let lock_path = self.dir.join(format!("{name}.lock"));
         let lock_error = |error| HarnessError::io("lock", &lock_path)(error);
         let deadline = Instant::now() + limits.boot + SAVE;
-        let template = |lock: Lock, (meta, device): (Meta, Arc<[u8]>)| {
+        let template = |lock: Lock, Saved { meta, device }| {
             lock.touch();
             let (qemu, spec, limits) = (qemu.clone(), spec.clone(), *limits);
             let shared = Shared { qemu, spec, limits, dir: dir.clone(), meta, device, _lock: lock };
@@ -143,8 +149,9 @@ impl Templates {
         }
     }
 
-    /// Removes the templates that were not used for longest until the rest fits the limit. What cannot be removed stays.
-    fn prune(&self) {
+    /// Removes the templates that were not used for longest until the rest fits the limit. What is in use or
+    /// cannot be removed stays. [`Self::get`] does so before it makes one.
+    pub fn prune(&self) {
         let Ok(entries) = self.dir.read_dir() else { return };
         let mut templates: Vec<(SystemTime, u64, PathBuf)> = entries
             .filter_map(|entry| {
@@ -194,7 +201,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Reads a template and checks it. `None`: there is none, or it is not whole.
-fn read(dir: &Path) -> Result<Option<(Meta, Arc<[u8]>)>, HarnessError> {
+fn read(dir: &Path) -> Result<Option<Saved>, HarnessError> {
     let path = dir.join("meta.json");
     let text = match std::fs::read(&path) {
         Ok(text) => text,
@@ -209,7 +216,7 @@ fn read(dir: &Path) -> Result<Option<(Meta, Arc<[u8]>)>, HarnessError> {
         && memory.len() == meta.memory_len
         && (memory.mtime(), memory.mtime_nsec()) == meta.memory_mtime
         && hex(&Sha256::digest(&device)) == meta.device_sha256;
-    Ok(whole.then(|| (meta, device.into())))
+    Ok(whole.then(|| Saved { meta, device: device.into() }))
 }
 
 /// Boots a guest and saves it in a new directory.
@@ -265,15 +272,15 @@ fn make(
 fn save(qemu: &mut qmp::Qmp, deadline: Instant) -> Result<Vec<u8>, HarnessError> {
     qemu.call("stop", serde_json::Value::Null, deadline)?;
     qemu.call("migrate-set-capabilities", migration_capabilities(), deadline)?;
-    let (mut reader, writer) = io::pipe().map_err(HarnessError::system("make a pipe for QEMU"))?;
+    let (reader, writer) = pump::pipe()?;
     qemu.give("device", writer.as_fd(), deadline)?;
     drop(writer);
     qemu.call("migrate", json!({ "uri": "fd:device" }), deadline)?;
     let mut state = Vec::new();
     let mut buffer = vec![0; 64 << 10];
     loop {
-        let received =
-            crate::pump::await_ready(&reader, PollFlags::IN, deadline).and_then(|()| reader.read(&mut buffer));
+        let received = pump::await_ready(&reader, PollFlags::IN, deadline)
+            .and_then(|()| Ok(rustix::io::read(&reader, &mut buffer[..])?));
         let count = received.map_err(HarnessError::system("read the guest's device state from QEMU"))?;
         state.extend_from_slice(&buffer[..count]);
         if count == 0 {

@@ -168,9 +168,9 @@ impl Vm {
         limits: &Limits,
     ) -> Result<Self, BootError> {
         let deadline = Instant::now() + limits.restore;
-        let (state, pipe) = std::io::pipe().map_err(HarnessError::system("make a pipe for QEMU"))?;
+        let (state, pipe) = pump::pipe()?;
         let number = state.as_raw_fd();
-        let incoming = Incoming { state: state.into(), feed: (pipe.into(), Arc::clone(device_state)) };
+        let incoming = Incoming { state, feed: (pipe, Arc::clone(device_state)) };
         let mut machine = Machine::start(qemu, spec, Role::Clone { memory }, Some(incoming), spawner)?;
         if let Err(error) = machine.resume(number, deadline) {
             let mut death = machine.death(false, false, true);
@@ -373,9 +373,8 @@ impl Machine {
             socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
                 .map_err(HarnessError::system("make a pair of sockets for QEMU"))
         };
-        let pipe = || std::io::pipe().map_err(HarnessError::system("make a pipe for QEMU"));
         let ((console, their_console), (agent, their_agent), (qmp, their_qmp)) = (pair()?, pair()?, pair()?);
-        let (stderr, output) = pipe()?;
+        let (stderr, output) = pump::pipe()?;
         let channels = Channels::Descriptors {
             console: their_console.as_raw_fd(),
             agent: their_agent.as_raw_fd(),
@@ -386,21 +385,12 @@ impl Machine {
             inherited.push(incoming.state);
             incoming.feed
         });
-        let command = spawn::Command {
-            program: qemu.path.clone(),
-            args: qemu_args(spec, role, channels),
-            inherited,
-            output: output.into(),
-        };
+        let command =
+            spawn::Command { program: qemu.path.clone(), args: qemu_args(spec, role, channels), inherited, output };
         let process = spawner.run(command)?;
         let (console, agent, qmp) = (Arc::new(console), Arc::new(agent), Arc::new(qmp));
-        let ports = Ports {
-            console: Arc::clone(&console),
-            agent: Arc::clone(&agent),
-            qmp: Arc::clone(&qmp),
-            stderr: stderr.into(),
-            feed,
-        };
+        let ports =
+            Ports { console: Arc::clone(&console), agent: Arc::clone(&agent), qmp: Arc::clone(&qmp), stderr, feed };
         let monitor = Monitor::new(!matches!(role, Role::Clone { .. }));
         let pump = Pump::start(ports, monitor).map_err(HarnessError::system("start the thread that reads a guest"))?;
         let qmp = Qmp::new(qmp, Arc::clone(&pump.shared));

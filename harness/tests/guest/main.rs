@@ -1,0 +1,276 @@
+//! Real guests: they answer, they are independent, and each way to die is told apart and leaves nothing behind.
+
+#![allow(clippy::unwrap_used)] // tests, helpers included
+
+mod rig;
+mod sigkill;
+
+use agent::proto::{Action, Errno, Reply, Request, Value};
+use harness::{BootError, Death, Exit, Kind, Limits, Spec, Templates, VmError, boot_cold};
+use rig::{CALL, Rig, act, is_alive};
+use std::time::{Duration, Instant, SystemTime};
+
+/// What is asked of a guest that is to die by it: the call's error and how long that took.
+fn die(vm: &mut harness::Vm, action: Action, wall: Duration) -> (VmError, Duration) {
+    let started = Instant::now();
+    let error = vm.call(&Request::InInit(action), wall).unwrap_err();
+    (error, started.elapsed())
+}
+
+fn death(error: VmError) -> Death {
+    match error {
+        VmError::Dead(death) => *death,
+        other => panic!("not dead: {other}"),
+    }
+}
+
+#[test]
+fn a_cold_boot_greets_answers_and_ends_as_planned() {
+    let Some(rig) = Rig::open() else { return };
+    let mut vm = boot_cold(&rig.qemu, &rig.spec, &rig.spawner, &Limits::default()).unwrap();
+    let pid = vm.qemu_pid();
+    assert!(String::from_utf8_lossy(&vm.hello().cmdline).contains("rdinit=/init"));
+    assert!(matches!(vm.call(&Request::Clock, CALL).unwrap(), Reply::Clock(_)));
+    assert!(String::from_utf8_lossy(&vm.console()).contains("Linux version"));
+    assert_eq!(vm.findings(), []);
+    let ending = vm.shutdown();
+    assert!(ending.planned, "{ending:?}");
+    assert_eq!((ending.reason.as_deref(), ending.exit, ending.noise), (Some("guest-reset"), Exit::Code(0), 0));
+    assert!(!is_alive(pid));
+}
+
+#[test]
+fn clones_are_independent_and_leave_the_template_as_it_was() {
+    let Some(rig) = Rig::open() else { return };
+    let template = rig.template();
+    let memory = template.dir().join("memory");
+    let before = rig::digest(&std::fs::read(&memory).unwrap());
+    let (mut one, mut two) = (template.clone_vm(&rig.spawner).unwrap(), template.clone_vm(&rig.spawner).unwrap());
+    assert_eq!(one.hello(), two.hello());
+    let path = b"/tmp/left-by-one".to_vec();
+    let write = Action::Write { path: path.clone(), data: vec![7; 1 << 16], flags: 0o100 };
+    assert_eq!(act(&mut one, write).result, Ok(Value::Number(1 << 16)));
+    let read = Action::Read { path, max: 1 << 20 };
+    assert_eq!(act(&mut one, read.clone()).result, Ok(Value::Bytes(vec![7; 1 << 16])));
+    assert_eq!(act(&mut two, read.clone()).result, Err(Errno(2)));
+    assert!(one.shutdown().planned && two.shutdown().planned);
+    let mut later = template.clone_vm(&rig.spawner).unwrap();
+    assert_eq!(act(&mut later, read).result, Err(Errno(2)));
+    later.kill();
+    assert_eq!(rig::digest(&std::fs::read(&memory).unwrap()), before);
+}
+
+#[test]
+fn a_clone_knows_the_time_of_day_and_has_randomness_of_its_own() {
+    let Some(rig) = Rig::open() else { return };
+    let mut random = Vec::new();
+    for _ in 0..2 {
+        let mut vm = rig.guest();
+        let read = |path: &[u8], max| Action::Read { path: path.to_vec(), max };
+        // The second in which the guest booted is its time of day less its uptime.
+        let Ok(Value::Bytes(stat)) = act(&mut vm, read(b"/proc/stat", 1 << 16)).result else { panic!() };
+        let stat = String::from_utf8(stat).unwrap();
+        let booted: u64 = stat.lines().find_map(|line| line.strip_prefix("btime ")).unwrap().parse().unwrap();
+        let Reply::Clock(uptime) = vm.call(&Request::Clock, CALL).unwrap() else { panic!() };
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        assert!((booted + uptime.0 / 1_000_000).abs_diff(now) < 30, "{booted} + {uptime:?} is not {now}");
+        random.push(act(&mut vm, read(b"/dev/urandom", 32)).result.unwrap());
+        assert!(vm.shutdown().planned);
+    }
+    assert_ne!(random[0], random[1]);
+}
+
+#[test]
+fn idle_guest_time_costs_no_wall_time_and_repeats() {
+    let Some(rig) = Rig::open() else { return };
+    let mut took = Vec::new();
+    for _ in 0..2 {
+        let mut vm = rig.guest();
+        let started = Instant::now();
+        let result = act(&mut vm, Action::Sleep(60_000));
+        assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+        took.push(result.ended.millis_since(result.began));
+    }
+    assert!(took.iter().all(|took| (60_000..60_010).contains(took)), "{took:?}");
+}
+
+#[test]
+fn a_panic_is_death_with_evidence() {
+    let Some(rig) = Rig::open() else { return };
+    let mut vm = rig.guest();
+    let pid = vm.qemu_pid();
+    let (error, took) = die(&mut vm, Action::Panic, CALL);
+    let death = death(error);
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    assert!(death.evidence && !death.ending.planned, "{death}");
+    let kinds: Vec<Kind> = death.ending.findings.iter().map(|finding| finding.kind).collect();
+    assert_eq!(kinds.last(), Some(&Kind::Panic), "{death}");
+    assert!(death.tail.len() <= 40 && death.tail.iter().any(|line| line.contains("Kernel panic")), "{death}");
+    assert!(!is_alive(pid));
+    // A dead guest stays dead, and says so again.
+    assert!(matches!(vm.call(&Request::Clock, CALL), Err(VmError::Dead(_))));
+    assert!(!vm.shutdown().planned);
+}
+
+#[test]
+fn a_reset_that_was_not_asked_for_is_death_without_evidence() {
+    let Some(rig) = Rig::open() else { return };
+    let mut vm = rig.guest();
+    let (error, took) = die(&mut vm, Action::Reset, CALL);
+    let death = death(error);
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    assert!(!death.evidence && !death.ending.planned, "{death}");
+    assert_eq!(death.ending.reason.as_deref(), Some("guest-reset"));
+    assert!(death.to_string().contains("reset itself without being asked"), "{death}");
+}
+
+#[test]
+fn a_guest_that_hangs_is_a_timeout_within_its_limit_and_is_killed_when_dropped() {
+    let Some(rig) = Rig::open() else { return };
+    let mut vm = rig.guest();
+    let pid = vm.qemu_pid();
+    let limit = Duration::from_millis(1500);
+    let (error, took) = die(&mut vm, Action::Hang, limit);
+    assert!(matches!(error, VmError::Timeout { .. }), "{error}");
+    assert!(took >= limit && took < limit + Duration::from_secs(1), "{took:?}");
+    assert!(is_alive(pid));
+    drop(vm);
+    assert!(!is_alive(pid));
+}
+
+#[test]
+fn a_guest_that_hangs_does_not_end_as_planned() {
+    let Some(rig) = Rig::open() else { return };
+    let limits = Limits { shutdown: Duration::from_secs(2), ..Limits::default() };
+    let templates = Templates::open(rig.template().dir().parent().unwrap()).unwrap();
+    let template = templates.get(&rig.qemu, &rig.spec, &rig.key, &rig.spawner, &limits).unwrap();
+    let mut vm = template.clone_vm(&rig.spawner).unwrap();
+    let _ = die(&mut vm, Action::Hang, Duration::from_millis(200));
+    let started = Instant::now();
+    let ending = vm.shutdown();
+    assert!(!ending.planned && ending.exit == Exit::Killed, "{ending:?}");
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+}
+
+#[test]
+fn a_qemu_that_stops_is_a_timeout_and_one_that_is_killed_is_death_without_evidence() {
+    let Some(rig) = Rig::open() else { return };
+    let mut vm = rig.guest();
+    let pid = rustix::process::Pid::from_raw(i32::try_from(vm.qemu_pid()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+    let big = Request::InInit(Action::InitModule { image: vec![0; 1 << 20], params: vec![] });
+    let started = Instant::now();
+    let error = vm.call(&big, Duration::from_secs(1)).unwrap_err();
+    assert!(matches!(error, VmError::Timeout { .. }), "{error}");
+    assert!(started.elapsed() < Duration::from_secs(2));
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    let death = death(vm.call(&Request::Clock, CALL).unwrap_err());
+    assert_eq!((death.ending.exit, death.evidence), (Exit::Signal(9), false), "{death}");
+}
+
+#[test]
+fn a_guest_without_init_is_death_before_the_agent_and_no_evidence() {
+    let Some(rig) = Rig::open() else { return };
+    let spec = Spec { initramfs: rig.initramfs_with_init(None), ..rig.spec.clone() };
+    match boot_cold(&rig.qemu, &spec, &rig.spawner, &Limits::default()) {
+        Err(BootError::Dead(death)) => {
+            assert!(!death.evidence, "{death}");
+            assert!(death.ending.findings.iter().any(|finding| finding.kind == Kind::Panic), "{death}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_agent_that_stays_silent_is_a_timeout_within_the_limit() {
+    let Some(rig) = Rig::open() else { return };
+    let limits = Limits { boot: Duration::from_millis(700), ..Limits::default() };
+    let started = Instant::now();
+    match boot_cold(&rig.qemu, &rig.spec, &rig.spawner, &limits) {
+        Err(BootError::Timeout { death, .. }) => assert_eq!(death.ending.exit, Exit::Killed),
+        other => panic!("{other:?}"),
+    }
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+}
+
+#[test]
+fn qemus_own_words_are_told_when_it_refuses_the_kernel() {
+    let Some(rig) = Rig::open() else { return };
+    let spec = Spec { kernel: "/nowhere/bzImage".into(), ..rig.spec.clone() };
+    match boot_cold(&rig.qemu, &spec, &rig.spawner, &Limits::default()) {
+        Err(BootError::Dead(death)) => {
+            assert!(death.stderr.iter().any(|line| line.contains("/nowhere/bzImage")), "{death}");
+            assert_eq!(death.ending.exit, Exit::Code(1));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_broken_template_is_made_anew_and_two_runs_make_it_once() {
+    let Some(rig) = Rig::open() else { return };
+    let source = rig.template();
+    // A copy, so that nothing has to boot but what the test is about.
+    let dir = rig.scratch.path().join("templates");
+    let name = source.dir().file_name().unwrap();
+    std::fs::create_dir_all(dir.join(name)).unwrap();
+    for file in ["memory", "device", "meta.json", "console.txt"] {
+        std::fs::copy(source.dir().join(file), dir.join(name).join(file)).unwrap();
+    }
+    // The copied memory has another time: the template counts as touched and is made anew, by one of the two.
+    let get = || {
+        let templates = Templates::open(&dir).unwrap();
+        templates.get(&rig.qemu, &rig.spec, &rig.key, &rig.spawner, &Limits::default()).unwrap()
+    };
+    let (one, two) = std::thread::scope(|scope| {
+        let other = scope.spawn(get);
+        (get(), other.join().unwrap())
+    });
+    assert_eq!((one.dir(), one.boot_time()), (two.dir(), two.boot_time()));
+    let made = std::fs::metadata(one.dir().join("memory")).unwrap().modified().unwrap();
+    drop((one, two));
+    std::fs::write(dir.join(name).join("device"), b"short").unwrap();
+    let again = get();
+    assert!(std::fs::metadata(again.dir().join("memory")).unwrap().modified().unwrap() > made);
+    assert!(again.clone_vm(&rig.spawner).unwrap().shutdown().planned);
+    let left: Vec<_> = dir.join("work").read_dir().unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(left, ["gate"]);
+    // In use, it is not removed; later, it is.
+    let small = Templates::open(&dir).unwrap().with_disk_limit(0);
+    small.prune();
+    assert!(again.dir().exists());
+    drop(again);
+    small.prune();
+    assert!(!dir.join(name).exists());
+}
+
+#[test]
+fn eight_clones_at_once_answer() {
+    let Some(rig) = Rig::open() else { return };
+    let template = rig.template();
+    std::thread::scope(|scope| {
+        let clones: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut vm = template.clone_vm(&rig.spawner).unwrap();
+                    vm.call(&Request::Clock, CALL).unwrap();
+                    vm.shutdown().planned
+                })
+            })
+            .collect();
+        assert!(clones.into_iter().all(|clone| clone.join().unwrap()));
+    });
+}
+
+#[test]
+fn kill_all_ends_every_guest_and_later_ones_do_not_start() {
+    let Some(rig) = Rig::open() else { return };
+    let mut vm = rig.guest();
+    let spawner = rig.spawner.clone();
+    let template = rig.template();
+    std::thread::spawn(move || spawner.kill_all()).join().unwrap();
+    let death = death(vm.call(&Request::Clock, CALL).unwrap_err());
+    assert_eq!(death.ending.exit, Exit::Signal(9));
+    let refused = template.clone_vm(&rig.spawner);
+    assert!(matches!(refused, Err(BootError::Harness(harness::HarnessError::Interrupted))), "{refused:?}");
+}

@@ -1,0 +1,128 @@
+//! What a test with a real guest needs: QEMU, a kernel, an initramfs with the agent, and templates kept between runs.
+//!
+//! `KMODLAB_TEST_KERNEL` and `KMODLAB_TEST_AGENT` name the files; else the catalogue's default kernel and the
+//! agent that `ci/setup` built are taken. A machine that has none skips such tests and says why, or fails them
+//! when `KMODLAB_REQUIRE_VM=1`.
+
+use agent::proto::{Action, ActionResult, Reply, Request};
+use harness::{Limits, Qemu, Spawner, Spec, Template, Templates, Vm};
+use sha2::{Digest, Sha256};
+use std::env::var_os;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use vm_images::{Cache, Catalogue, Options, initramfs::Builder};
+
+/// Far above what a call takes on a loaded machine.
+pub const CALL: Duration = Duration::from_secs(30);
+
+pub struct Rig {
+    pub qemu: Qemu,
+    pub spawner: Spawner,
+    pub spec: Spec,
+    pub key: String,
+    /// Removed with the rig.
+    pub scratch: tempfile::TempDir,
+    agent: PathBuf,
+}
+
+impl Rig {
+    /// `None`: guests cannot be tested here, and that has been said.
+    pub fn open() -> Option<Self> {
+        match Self::try_open() {
+            Ok(rig) => Some(rig),
+            Err(reason) if var_os("KMODLAB_REQUIRE_VM").is_some_and(|value| value == "1") => {
+                panic!("KMODLAB_REQUIRE_VM=1, but no guest can be tested: {reason}")
+            }
+            Err(reason) => {
+                eprintln!("skipped: {reason}");
+                None
+            }
+        }
+    }
+
+    fn try_open() -> Result<Self, String> {
+        let qemu = Qemu::find(None).map_err(|error| error.to_string())?;
+        let kernel = kernel()?;
+        let agent = agent()?;
+        let scratch = tempfile::tempdir_in(target_tmp()).map_err(|error| error.to_string())?;
+        let mut archive = Builder::new();
+        archive.file("/init", 0o755, agent.clone()).file("/bin/agent", 0o755, agent.clone()).node(
+            "/dev/console",
+            0o020_600,
+            5,
+            1,
+        );
+        let initramfs = scratch.path().join("initramfs");
+        let bytes = archive.build().map_err(|error| error.to_string())?;
+        std::fs::write(&initramfs, &bytes).map_err(|error| error.to_string())?;
+        let key = format!("{} {}", digest(&std::fs::read(&kernel).map_err(|error| error.to_string())?), digest(&bytes));
+        let spawner = Spawner::start().map_err(|error| error.to_string())?;
+        Ok(Self { qemu, spawner, spec: Spec::new(kernel, initramfs), key, scratch, agent })
+    }
+
+    /// The template that all tests share; it stays between runs, by content.
+    pub fn template(&self) -> Template {
+        let templates = Templates::open(target_tmp().join("templates")).unwrap().with_disk_limit(1 << 30);
+        templates.get(&self.qemu, &self.spec, &self.key, &self.spawner, &Limits::default()).unwrap()
+    }
+
+    /// A fresh guest.
+    pub fn guest(&self) -> Vm {
+        self.template().clone_vm(&self.spawner).unwrap()
+    }
+
+    /// An initramfs whose `/init` is this program of the host, or none.
+    pub fn initramfs_with_init(&self, init: Option<&[u8]>) -> PathBuf {
+        let mut archive = Builder::new();
+        archive.node("/dev/console", 0o020_600, 5, 1).file("/bin/agent", 0o755, self.agent.clone());
+        if let Some(bytes) = init {
+            archive.file("/init", 0o755, bytes.to_vec());
+        }
+        let path = self.scratch.path().join("other-initramfs");
+        std::fs::write(&path, archive.build().unwrap()).unwrap();
+        path
+    }
+}
+
+/// Carries one action out in the guest's PID 1.
+pub fn act(vm: &mut Vm, action: Action) -> ActionResult {
+    match vm.call(&Request::InInit(action), CALL).unwrap() {
+        Reply::Finished(mut end) => end.results.remove(0),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Does a process of this id exist, other than as a zombie?
+pub fn is_alive(pid: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().trim_start().starts_with('Z'))
+}
+
+pub fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn target_tmp() -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+}
+
+fn kernel() -> Result<PathBuf, String> {
+    if let Some(path) = var_os("KMODLAB_TEST_KERNEL") {
+        return Ok(path.into());
+    }
+    let dir =
+        Cache::default_dir(|name| var_os(name)).ok_or("no cache directory: neither KMODLAB_CACHE nor HOME is set")?;
+    let cache = Cache::open(dir).map_err(|error| error.to_string())?;
+    let catalogue = Catalogue::builtin().map_err(|error| error.to_string())?;
+    let kernel = vm_images::fetch(&catalogue, "default", &Options::new(cache)).map_err(|error| error.to_string())?;
+    Ok(kernel.image)
+}
+
+fn agent() -> Result<PathBuf, String> {
+    if let Some(path) = var_os("KMODLAB_TEST_AGENT") {
+        return Ok(path.into());
+    }
+    // TARGET/tmp is cargo's place for tests; ci/setup puts the guest programs into TARGET/guest.
+    let path = target_tmp().parent().unwrap_or(Path::new("/")).join("guest/agent");
+    if path.exists() { Ok(path) } else { Err(format!("there is no {}: run ci/setup", path.display())) }
+}
