@@ -12,6 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use files::{ConfigSource, DEFAULT_DIRECTORIES};
+pub(crate) use line::logical_lines;
 
 /// `alias PATTERN NAME`
 #[derive(Debug, Clone, PartialEq, Eq)]

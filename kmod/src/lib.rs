@@ -20,6 +20,7 @@
 pub mod cmdline;
 pub mod commands;
 pub mod config;
+pub mod depmod;
 pub mod execute;
 mod file;
 mod hash;

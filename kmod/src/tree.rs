@@ -3,7 +3,8 @@
 //!
 //! Every question is answered by the `.bin` index. Where that file is absent its text form is used instead
 //! (`modules.dep` for `modules.dep.bin`, and so on): the answers are the same, the whole text is read for them. A `.bin`
-//! that is there but broken is an error, not a reason to look elsewhere. When both are absent nothing is found.
+//! that is there but broken is an error, not a reason to look elsewhere; one without a byte counts as absent, since C kmod's
+//! depmod leaves such files where a list of the kernel's build is missing. When both are absent nothing is found.
 
 pub mod text;
 
@@ -243,7 +244,7 @@ impl Tree {
         }
         let index = match Index::read(&self.dir.join(files.bin)) {
             Ok(index) => Some(index),
-            Err(error) if error.is_not_found() => {
+            Err(error) if error.is_not_found() || error.is_empty() => {
                 let path = self.dir.join(files.text);
                 match self.read(files.text)?.map(|text| from_text(&text)).transpose() {
                     Ok(index) => index,
@@ -350,7 +351,7 @@ mod tests {
     fn a_broken_index_is_an_error_even_beside_a_good_text() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("modules.dep"), b"a.ko:\n").unwrap();
-        std::fs::write(dir.path().join("modules.dep.bin"), b"").unwrap();
+        std::fs::write(dir.path().join("modules.dep.bin"), b"\xb0").unwrap();
         assert!(Tree::new(dir.path()).module(&name("a")).is_err());
     }
 }

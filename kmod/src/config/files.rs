@@ -42,7 +42,7 @@ impl ConfigSource {
 }
 
 /// The files to read, in order: sorted by base name over all directories; of one name the first directory's wins.
-pub(super) fn list(source: &ConfigSource, warnings: &mut Vec<ConfigWarning>) -> Vec<PathBuf> {
+pub(crate) fn list(source: &ConfigSource, warnings: &mut Vec<ConfigWarning>) -> Vec<PathBuf> {
     let mut files: BTreeMap<OsString, PathBuf> = BTreeMap::new();
     for path in &source.paths {
         match fs::metadata(path) {
@@ -97,7 +97,7 @@ fn unreadable(file: &Path, source: io::Error, warnings: &mut Vec<ConfigWarning>)
 }
 
 /// The text of one file; none, with a warning, when it is not a file that can be read.
-pub(super) fn read(path: &Path, warnings: &mut Vec<ConfigWarning>) -> Option<Vec<u8>> {
+pub(crate) fn read(path: &Path, warnings: &mut Vec<ConfigWarning>) -> Option<Vec<u8>> {
     let kind = match fs::metadata(path) {
         Ok(metadata) => metadata.file_type(),
         Err(error) => {

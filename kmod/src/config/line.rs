@@ -24,7 +24,7 @@ pub(super) enum Bad {
 }
 
 /// The lines of a file after joining, each with the number of its first physical line.
-pub(super) fn logical_lines(text: &[u8]) -> Vec<(usize, Vec<u8>)> {
+pub(crate) fn logical_lines(text: &[u8]) -> Vec<(usize, Vec<u8>)> {
     let mut lines = Vec::new();
     let (mut number, mut start) = (1, 1);
     let mut current = Vec::new();

@@ -1,0 +1,246 @@
+//! depmod.d: which of several files for one module is listed, what is searched, what is left out. Files and directories are
+//! found as for modprobe.d.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
+
+use crate::config::{ConfigSource, ConfigWarning, files, logical_lines};
+use crate::name::ModuleName;
+
+/// Where configuration lies, the strongest directory first.
+pub const DEFAULT_DIRECTORIES: [&str; 5] =
+    ["/etc/depmod.d", "/run/depmod.d", "/usr/local/lib/depmod.d", "/usr/lib/depmod.d", "/lib/depmod.d"];
+
+/// What depmod.d says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DepmodConfig {
+    /// `search`: the strongest first; `updates built-in` when empty.
+    pub searches: Vec<Search>,
+    /// `override`: the directory whose file of a module wins.
+    pub overrides: Vec<Override>,
+    /// `external`: directories outside the module directory.
+    pub externals: Vec<PathBuf>,
+    /// `exclude`: base names that are passed over.
+    pub excludes: Vec<Vec<u8>>,
+}
+
+/// One word of a `search` line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Search {
+    /// `built-in`: what no other word names.
+    BuiltIn,
+    /// `external`: the directories of `external` lines.
+    External,
+    /// A directory below the module directory.
+    Below(Vec<u8>),
+}
+
+/// An `override` line for this kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Override {
+    /// The module.
+    pub name: ModuleName,
+    /// The directory below the module directory.
+    pub dir: Vec<u8>,
+}
+
+/// Why a line is not used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct BadLine(Vec<u8>);
+
+impl DepmodConfig {
+    /// Reads directories and files, the strongest first; what is not there is left out silently.
+    #[must_use]
+    pub fn load(paths: Vec<PathBuf>, release: &[u8]) -> (Self, Vec<ConfigWarning>) {
+        let (mut config, mut warnings) = (Self::default(), Vec::new());
+        let source = ConfigSource { paths, ..ConfigSource::default() };
+        for file in files::list(&source, &mut warnings) {
+            let Some(text) = files::read(&file, &mut warnings) else { continue };
+            for (line, text) in logical_lines(&text) {
+                if let Err(BadLine(word)) = config.add(&text, release) {
+                    warnings.push(ConfigWarning::BadLine { file: file.clone(), line, word });
+                }
+            }
+        }
+        (config, warnings)
+    }
+
+    /// Adds the lines of one text for a kernel release; those that mean nothing are passed over.
+    pub fn parse(&mut self, text: &[u8], release: &[u8]) {
+        for (_, line) in logical_lines(text) {
+            let _told_by_load_only = self.add(&line, release);
+        }
+    }
+
+    fn add(&mut self, line: &[u8], release: &[u8]) -> Result<(), BadLine> {
+        let mut words = line.split(|b| matches!(b, b' ' | b'\t')).filter(|word| !word.is_empty());
+        let Some(keyword) = words.next() else { return Ok(()) };
+        let bad = || BadLine(keyword.to_vec());
+        if line.starts_with(b"#") {
+            return Ok(());
+        }
+        if line.contains(&0) {
+            return Err(bad());
+        }
+        match keyword {
+            b"search" => self.searches.extend(words.map(|word| match word {
+                b"built-in" => Search::BuiltIn,
+                b"external" => Search::External,
+                dir => Search::Below(trim_slashes(dir).to_vec()),
+            })),
+            b"override" => match (words.next(), words.next(), words.next()) {
+                (Some(name), Some(kernel), Some(dir)) => {
+                    let name = ModuleName::new(name).map_err(|_| bad())?;
+                    if is_for(kernel, release).ok_or_else(bad)? {
+                        self.overrides.push(Override { name, dir: trim_slashes(dir).to_vec() });
+                    }
+                }
+                _ => return Err(bad()),
+            },
+            b"external" => match (words.next(), words.next()) {
+                (Some(kernel), Some(dir)) if dir.starts_with(b"/") => {
+                    if is_for(kernel, release).ok_or_else(bad)? {
+                        self.externals.push(PathBuf::from(OsStr::from_bytes(dir)));
+                    }
+                }
+                _ => return Err(bad()),
+            },
+            b"exclude" => self.excludes.extend(words.map(<[u8]>::to_vec)),
+            // They meant something once.
+            b"include" | b"make_map_files" => {}
+            _ => return Err(bad()),
+        }
+        Ok(())
+    }
+
+    /// Whether a directory entry is passed over.
+    pub(super) fn is_excluded(&self, name: &[u8]) -> bool {
+        // Links to the kernel's source, which has modules of its own.
+        matches!(name, b"build" | b"source") || self.excludes.iter().any(|excluded| excluded == name)
+    }
+
+    /// How good a file for a module is: lower is better.
+    pub(super) fn rank(&self, name: &ModuleName, listed: &[u8], external: bool) -> usize {
+        let dir = listed.iter().rposition(|&b| b == b'/').map_or(&[][..], |slash| &listed[..slash]);
+        if self.overrides.iter().any(|o| o.name == *name && o.dir == dir) {
+            return 0;
+        }
+        let usual = [Search::Below(b"updates".to_vec()), Search::BuiltIn];
+        let searches = if self.searches.is_empty() { &usual[..] } else { &self.searches };
+        let names = |search: &Search| match search {
+            Search::BuiltIn => false,
+            Search::External => external,
+            Search::Below(top) => !external && dir.strip_prefix(&top[..]).is_some_and(|d| matches!(d, [] | [b'/', ..])),
+        };
+        let at = searches.iter().position(names).or_else(|| searches.iter().position(|s| *s == Search::BuiltIn));
+        1 + at.unwrap_or(searches.len())
+    }
+}
+
+/// Whether a line is for this kernel: `*`, or a regular expression that matches somewhere in the release. None when it is no
+/// such expression.
+fn is_for(kernel: &[u8], release: &[u8]) -> Option<bool> {
+    if kernel == b"*" {
+        return Some(true);
+    }
+    let expression =
+        regex_lite::RegexBuilder::new(std::str::from_utf8(kernel).ok()?).size_limit(1 << 20).build().ok()?;
+    Some(expression.is_match(&String::from_utf8_lossy(release)))
+}
+
+fn trim_slashes(mut dir: &[u8]) -> &[u8] {
+    while let [b'/', rest @ ..] | [rest @ .., b'/'] = dir {
+        dir = rest;
+    }
+    dir
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> DepmodConfig {
+        let mut config = DepmodConfig::default();
+        config.parse(text.as_bytes(), b"6.1.0-9-cloud-amd64");
+        config
+    }
+
+    /// The better one of two files.
+    fn better(config: &DepmodConfig, a: &'static str, b: &'static str) -> &'static str {
+        let rank = |path: &str| {
+            config.rank(&ModuleName::from_path(path.as_bytes()).unwrap(), path.as_bytes(), path.starts_with('/'))
+        };
+        match rank(a).cmp(&rank(b)) {
+            std::cmp::Ordering::Less => a,
+            std::cmp::Ordering::Greater => b,
+            std::cmp::Ordering::Equal => "equal",
+        }
+    }
+
+    #[test]
+    fn updates_come_before_the_rest_when_nothing_is_said() {
+        let none = config("");
+        assert_eq!(better(&none, "kernel/a.ko", "updates/x/a.ko"), "updates/x/a.ko");
+        assert_eq!(better(&none, "kernel/a.ko", "updatesx/a.ko"), "equal");
+    }
+
+    #[test]
+    fn search_orders_whole_directories() {
+        let ordered = config("search extra/x built-in external updates");
+        assert_eq!(better(&ordered, "kernel/a.ko", "extra/x/a.ko"), "extra/x/a.ko");
+        assert_eq!(better(&ordered, "kernel/a.ko", "extra/a.ko"), "equal");
+        assert_eq!(better(&ordered, "kernel/a.ko", "/opt/a.ko"), "kernel/a.ko");
+        assert_eq!(better(&ordered, "updates/a.ko", "/opt/a.ko"), "/opt/a.ko");
+        let without = config("search extra updates");
+        assert_eq!(better(&without, "kernel/a.ko", "updates/a.ko"), "updates/a.ko");
+    }
+
+    #[test]
+    fn an_override_wins_for_its_module_and_kernel() {
+        let for_ours = config("override a-b 6\\.1 /weird/\noverride c 5.10 weird\noverride d * weird");
+        assert_eq!(better(&for_ours, "updates/a_b.ko", "weird/a-b.ko"), "weird/a-b.ko");
+        assert_eq!(better(&for_ours, "updates/c.ko", "weird/c.ko"), "updates/c.ko");
+        assert_eq!(better(&for_ours, "updates/d.ko", "weird/d.ko"), "weird/d.ko");
+        assert_eq!(better(&for_ours, "updates/d.ko", "weird/e/d.ko"), "updates/d.ko");
+    }
+
+    #[test]
+    fn externals_and_excludes_are_taken() {
+        let taken = config("external * /opt/m\nexternal ^5 /opt/n\nexternal * relative\nexclude .debug old\n");
+        assert_eq!(taken.externals, [PathBuf::from("/opt/m")]);
+        for name in [&b".debug"[..], b"old", b"build", b"source"] {
+            assert!(taken.is_excluded(name));
+        }
+        assert!(!taken.is_excluded(b"kernel"));
+    }
+
+    #[test]
+    fn bad_lines_are_told_with_their_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a.conf");
+        std::fs::write(&file, "# c\n\nfoo x\noverride a b\noverride a ( b\ninclude x\nsearch \\\n x\nexternal * r\n")
+            .unwrap();
+        let (config, warnings) = DepmodConfig::load(vec![dir.path().to_owned()], b"6.1");
+        assert_eq!(config.searches, [Search::Below(b"x".to_vec())]);
+        let told: Vec<String> = warnings.iter().map(|w| w.to_string().replace(file.to_str().unwrap(), "F")).collect();
+        let line = |number, word| format!("F line {number}: ignoring bad line starting with '{word}'");
+        assert_eq!(told, [line(3, "foo"), line(4, "override"), line(5, "override"), line(9, "external")]);
+    }
+
+    #[test]
+    fn any_text_is_a_configuration() {
+        arbtest::arbtest(|u| {
+            let mut text: Vec<u8> = u.arbitrary()?;
+            if u.arbitrary()? {
+                let words =
+                    ["search ", "override ", "external ", "exclude ", "* ", "[a-z]+ ", "(((", "{9}", "/x ", "\n"];
+                text = text.iter().flat_map(|b| words[usize::from(*b) % words.len()].bytes()).collect();
+            }
+            let mut config = DepmodConfig::default();
+            config.parse(&text, b"6.1");
+            config.rank(&ModuleName::new(b"x").unwrap(), b"x/x.ko", false);
+            Ok(())
+        });
+    }
+}

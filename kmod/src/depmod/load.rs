@@ -1,0 +1,153 @@
+//! Reading the module files, by several threads. What is kept of a module is one run of bytes and spans into it.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use super::search::Found;
+use super::{Notice, Options};
+use crate::object::{Module, ObjectError, ObjectErrorKind};
+
+/// What the lists need to know of a module.
+#[derive(Debug, Default)]
+pub(super) struct Loaded {
+    text: Vec<u8>,
+    info: Vec<(Key, Span)>,
+    exports: Vec<(Span, Option<u64>)>,
+    imports: Vec<(Span, bool, Option<u64>)>,
+}
+
+/// The keys of `.modinfo` that become lines of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Key {
+    Alias,
+    Softdep,
+    Weakdep,
+}
+
+impl Key {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Alias => "alias",
+            Self::Softdep => "softdep",
+            Self::Weakdep => "weakdep",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    start: u32,
+    end: u32,
+}
+
+/// A symbol that a module needs.
+pub(super) struct Needed<'m> {
+    pub(super) name: &'m [u8],
+    pub(super) weak: bool,
+    pub(super) crc: Option<u64>,
+}
+
+impl Loaded {
+    /// The values of one key, in the order of the module.
+    pub(super) fn info(&self, key: Key) -> impl Iterator<Item = &[u8]> {
+        self.info.iter().filter(move |(found, _)| *found == key).map(|(_, span)| self.bytes(*span))
+    }
+
+    pub(super) fn exports(&self) -> impl Iterator<Item = (&[u8], Option<u64>)> {
+        self.exports.iter().map(|(span, crc)| (self.bytes(*span), *crc))
+    }
+
+    pub(super) fn imports(&self) -> impl Iterator<Item = Needed<'_>> {
+        self.imports.iter().map(|&(span, weak, crc)| Needed { name: self.bytes(span), weak, crc })
+    }
+
+    fn bytes(&self, span: Span) -> &[u8] {
+        &self.text[span.start as usize..span.end as usize]
+    }
+
+    fn keep(&mut self, bytes: &[u8]) -> Result<Span, ObjectErrorKind> {
+        let place = |at: usize| u32::try_from(at).map_err(|_| ObjectErrorKind::Elf("more than 4 GiB of names"));
+        let start = place(self.text.len())?;
+        let end = place(self.text.len() + bytes.len())?;
+        self.text.extend_from_slice(bytes);
+        Ok(Span { start, end })
+    }
+
+    fn read(&mut self, module: &Found, options: &Options) -> Result<(), ObjectError> {
+        let file = Module::open(&module.path, &options.limits)?;
+        let elf = file.elf()?;
+        let mut look = || {
+            for (key, value) in elf.modinfo()?.iter() {
+                let key = match key {
+                    b"alias" => Key::Alias,
+                    b"softdep" => Key::Softdep,
+                    b"weakdep" => Key::Weakdep,
+                    _ => continue,
+                };
+                let span = self.keep(value)?;
+                self.info.push((key, span));
+            }
+            let versions_matter = options.kernel_symbols.as_ref().is_some_and(|symbols| symbols.has_versions);
+            for export in elf.exports()? {
+                let crc = if versions_matter { elf.crc(&export) } else { None };
+                let span = self.keep(export.name)?;
+                self.exports.push((span, crc));
+            }
+            for import in elf.imports()? {
+                let span = self.keep(import.name)?;
+                self.imports.push((span, import.weak, import.crc));
+            }
+            Ok(())
+        };
+        look().map_err(|kind| ObjectError { path: module.path.clone(), kind })
+    }
+}
+
+/// Reads all modules. One that cannot be read is kept with what is known of it.
+pub(super) fn load(found: &[Found], options: &Options, notify: &mut dyn FnMut(Notice)) -> Vec<Loaded> {
+    let mut loaded = parallel(found.len(), options, |place| {
+        let mut module = Loaded::default();
+        let error = module.read(&found[place], options).err();
+        module.text.shrink_to_fit();
+        (module, error)
+    });
+    // The notices come in the order of the modules, whichever thread was first.
+    for error in loaded.iter_mut().filter_map(|(_, error)| error.take()) {
+        notify(Notice::Unreadable(error));
+    }
+    loaded.into_iter().map(|(module, _)| module).collect()
+}
+
+/// What `job` gives for each number below `count`, in their order; done by several threads.
+pub(super) fn parallel<T: Send>(count: usize, options: &Options, job: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    /// Small enough for the threads to end together, large enough for them not to meet often.
+    const BATCH: usize = 16;
+    let processors = || thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let threads = options.threads.unwrap_or_else(processors).clamp(1, count.div_ceil(BATCH).max(1));
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut done: Vec<(usize, T)> = Vec::new();
+        loop {
+            let start = next.fetch_add(BATCH, Ordering::Relaxed);
+            if start >= count {
+                return done;
+            }
+            done.extend((start..count.min(start + BATCH)).map(|place| (place, job(place))));
+        }
+    };
+    let mut results: Vec<(usize, T)> = thread::scope(|scope| {
+        // A machine that gives no more threads gets by with this one.
+        let spawn = |_| thread::Builder::new().spawn_scoped(scope, work).ok();
+        let others: Vec<_> = (1..threads).map_while(spawn).collect();
+        let mut results = work();
+        for other in others {
+            match other.join() {
+                Ok(done) => results.extend(done),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        results
+    });
+    results.sort_unstable_by_key(|(place, _)| *place);
+    results.into_iter().map(|(_, result)| result).collect()
+}

@@ -1,0 +1,131 @@
+//! What depmod tells its user while it goes on.
+
+use std::io;
+use std::path::PathBuf;
+
+use rustix::io::Errno;
+
+use crate::index::InsertError;
+use crate::log::Priority;
+use crate::name::{Escaped, NameError};
+use crate::object::ObjectError;
+use crate::sys::{strerror, strerror_io};
+
+/// Something worth telling; its `Display` is the message, without the tool's name and the priority.
+#[derive(Debug, thiserror::Error)]
+pub enum Notice {
+    /// A directory below the module directory cannot be read; its modules are not listed.
+    #[error("could not open directory {}: {}", path.display(), strerror_io(source))]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A module file whose path cannot stand in the lists; it is not listed.
+    #[error("{}: {why}; the module is left out", path.display())]
+    Unlistable {
+        /// The file.
+        path: PathBuf,
+        /// What is in the way.
+        why: &'static str,
+    },
+    /// A module file that cannot be read, or not in part; it is listed with what is known.
+    #[error("failed to load symbols from {}: {} ({})", .0.path.display(), strerror(Errno::from_raw_os_error(.0.kind.errno())), .0.kind)]
+    Unreadable(ObjectError),
+    /// A list of the kernel's build is not there.
+    #[error("could not open {name} at {}: {}", dir.display(), strerror_io(source))]
+    MissingList {
+        /// Its name.
+        name: &'static str,
+        /// The module directory.
+        dir: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A line of modules.builtin that names no module.
+    #[error("Invalid modules.builtin line: {}", Escaped(.0))]
+    BuiltinLine(Vec<u8>),
+    /// An alias that is in the text and not in the index.
+    #[error("{error}; the alias of {} is left out of the index", Escaped(.module))]
+    Alias {
+        /// The module.
+        module: Vec<u8>,
+        /// What is wrong with it.
+        error: NameError,
+    },
+    /// A key that is in the text and not in the index.
+    #[error("Module index: {0}")]
+    Key(InsertError),
+    /// A value of a module's own information that cannot stand in a line.
+    #[error("{}: its {key} cannot stand in a list: {}; left out", path.display(), Escaped(.value))]
+    Value {
+        /// The module file.
+        path: PathBuf,
+        /// The key.
+        key: &'static str,
+        /// The value.
+        value: Vec<u8>,
+    },
+    /// A module announces a device node without its numbers.
+    #[error(
+        "Module '{}' has devname ({}) but lacks major and minor information. Ignoring.",
+        Escaped(.module), Escaped(.devname)
+    )]
+    Devname {
+        /// The module.
+        module: Vec<u8>,
+        /// The node.
+        devname: Vec<u8>,
+    },
+    /// A key that an index holds more than once.
+    #[error("duplicate {what}: {}", Escaped(.key))]
+    Duplicate {
+        /// Of which kind.
+        what: &'static str,
+        /// The key.
+        key: Vec<u8>,
+    },
+    /// A module needs what nobody exports.
+    #[error("{} needs unknown symbol {}", path.display(), Escaped(.symbol))]
+    UnknownSymbol {
+        /// The module file.
+        path: PathBuf,
+        /// The symbol.
+        symbol: Vec<u8>,
+    },
+    /// A module was built for another version of a symbol.
+    #[error("{} disagrees about version of symbol {}", path.display(), Escaped(.symbol))]
+    SymbolVersion {
+        /// The module file.
+        path: PathBuf,
+        /// The symbol.
+        symbol: Vec<u8>,
+    },
+    /// A module needs a symbol of another one.
+    #[error("{} needs \"{}\": {}", path.display(), Escaped(.symbol), owner.display())]
+    Needs {
+        /// The module file.
+        path: PathBuf,
+        /// The symbol.
+        symbol: Vec<u8>,
+        /// The file of the module that exports it.
+        owner: PathBuf,
+    },
+}
+
+impl Notice {
+    /// How grave it is.
+    #[must_use]
+    pub fn priority(&self) -> Priority {
+        match self {
+            Self::Directory { .. }
+            | Self::Unlistable { .. }
+            | Self::Unreadable(_)
+            | Self::BuiltinLine(_)
+            | Self::Devname { .. } => Priority::Error,
+            Self::Needs { .. } => Priority::Info,
+            _ => Priority::Warning,
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! The lists and indexes, as bytes, in the order in which they are written. Pure, save for the two lists of the kernel's build that
+//! it reads.
+
+use super::graph::Graph;
+use super::load::{Key, Loaded};
+use super::search::Found;
+use super::{DepmodError, Notice, Options, build_list};
+use crate::index::{IndexWriter, InsertError};
+use crate::name::{ModuleName, normalise_alias};
+use crate::tree::text::builtin_modinfo_entries;
+
+/// A file to be written.
+pub(super) struct Output {
+    pub(super) name: &'static str,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// Everything that depmod makes of the modules.
+pub(super) fn outputs(
+    found: &[Found],
+    modules: &[Loaded],
+    graph: &Graph<'_>,
+    options: &Options,
+    notify: &mut dyn FnMut(Notice),
+) -> Result<Vec<Output>, DepmodError> {
+    let infos = readable_infos(found, modules, notify);
+    let mut out = Outputs { files: Vec::with_capacity(11), options, notify };
+    out.dependencies(found, graph)?;
+    out.aliases(&infos)?;
+    out.infos("modules.softdep", "# Soft dependencies extracted from modules themselves.\n", Key::Softdep, &infos);
+    out.infos("modules.weakdep", "# Weak dependencies extracted from modules themselves.\n", Key::Weakdep, &infos);
+    out.symbols(found, graph)?;
+    out.builtin()?;
+    out.builtin_aliases()?;
+    out.devnames(&infos);
+    Ok(out.files)
+}
+
+/// What the modules say of themselves: name, key, value, and the module's place.
+struct Info<'m> {
+    name: &'m [u8],
+    key: Key,
+    value: &'m [u8],
+    place: u32,
+}
+
+/// A value with a newline would become a line of its own in a list that modprobe obeys: it is left out.
+fn readable_infos<'m>(found: &'m [Found], modules: &'m [Loaded], notify: &mut dyn FnMut(Notice)) -> Vec<Info<'m>> {
+    let mut infos = Vec::new();
+    for (place, (module, loaded)) in (0_u32..).zip(found.iter().zip(modules)) {
+        for key in [Key::Alias, Key::Softdep, Key::Weakdep] {
+            for value in loaded.info(key) {
+                let blank = |b: &u8| b.is_ascii_control() && (*b != b'\t' || key == Key::Alias);
+                if value.iter().any(blank) || (key == Key::Alias && value.contains(&b' ')) {
+                    let (path, key, value) = (module.path.clone(), key.as_str(), value.to_vec());
+                    notify(Notice::Value { path, key, value });
+                } else {
+                    infos.push(Info { name: module.name.as_bytes(), key, value, place });
+                }
+            }
+        }
+    }
+    infos
+}
+
+struct Outputs<'o> {
+    files: Vec<Output>,
+    options: &'o Options,
+    notify: &'o mut dyn FnMut(Notice),
+}
+
+impl Outputs<'_> {
+    fn dependencies(&mut self, found: &[Found], graph: &Graph<'_>) -> Result<(), DepmodError> {
+        let (mut text, mut index) = (Vec::new(), IndexWriter::new());
+        for ((place, module), dependencies) in (0_u32..).zip(found).zip(graph.all_dependencies()) {
+            let start = text.len();
+            text.extend_from_slice(&module.listed);
+            text.push(b':');
+            for dependency in dependencies {
+                text.push(b' ');
+                text.extend_from_slice(&found[dependency as usize].listed);
+            }
+            self.insert("modules.dep.bin", &mut index, module.name.as_bytes(), &text[start..], place)?;
+            text.push(b'\n');
+        }
+        self.push("modules.dep", text);
+        self.push_index("modules.dep.bin", "module deps", &index)
+    }
+
+    fn aliases(&mut self, infos: &[Info<'_>]) -> Result<(), DepmodError> {
+        let mut text = b"# Aliases extracted from modules themselves.\n".to_vec();
+        let mut index = IndexWriter::new();
+        for info in infos.iter().filter(|info| info.key == Key::Alias) {
+            for part in [b"alias ", info.value, b" ", info.name, b"\n"] {
+                text.extend_from_slice(part);
+            }
+            match normalise_alias(info.value) {
+                Ok(alias) => self.insert("modules.alias.bin", &mut index, &alias, info.name, info.place)?,
+                Err(error) => (self.notify)(Notice::Alias { module: info.name.to_vec(), error }),
+            }
+        }
+        self.push("modules.alias", text);
+        self.push_index("modules.alias.bin", "module alias", &index)
+    }
+
+    fn infos(&mut self, file: &'static str, heading: &str, key: Key, infos: &[Info<'_>]) {
+        let mut text = heading.as_bytes().to_vec();
+        for info in infos.iter().filter(|info| info.key == key) {
+            for part in [key.as_str().as_bytes(), b" ", info.name, b" ", info.value, b"\n"] {
+                text.extend_from_slice(part);
+            }
+        }
+        self.push(file, text);
+    }
+
+    fn symbols(&mut self, found: &[Found], graph: &Graph<'_>) -> Result<(), DepmodError> {
+        let mut text = b"# Aliases for symbols, used by symbol_request().\n".to_vec();
+        let mut index = IndexWriter::new();
+        let mut key = b"symbol:".to_vec();
+        for &(symbol, owner) in &graph.symbols {
+            let name = found[owner as usize].name.as_bytes();
+            key.truncate(b"symbol:".len());
+            key.extend_from_slice(symbol);
+            if !symbol.iter().all(u8::is_ascii_graphic) {
+                let error = InsertError::BadCharacter {
+                    key: crate::name::Escaped(key.clone()),
+                    byte: symbol.iter().copied().find(|b| !b.is_ascii_graphic()).unwrap_or_default(),
+                };
+                (self.notify)(Notice::Key(error));
+                continue;
+            }
+            for part in [b"alias ", &key[..], b" ", name, b"\n"] {
+                text.extend_from_slice(part);
+            }
+            self.insert("modules.symbols.bin", &mut index, &key, name, owner)?;
+        }
+        self.push("modules.symbols", text);
+        self.push_index("modules.symbols.bin", "module syms", &index)
+    }
+
+    fn builtin(&mut self) -> Result<(), DepmodError> {
+        let list = build_list(&self.options.dir, "modules.builtin", self.notify);
+        let mut index = IndexWriter::new();
+        for line in list.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
+            let name = ModuleName::from_path(line).ok().filter(|_| line[0].is_ascii_alphabetic());
+            match name {
+                Some(name) => self.insert("modules.builtin.bin", &mut index, name.as_bytes(), b"", 0)?,
+                None => (self.notify)(Notice::BuiltinLine(line.to_vec())),
+            }
+        }
+        self.push_index("modules.builtin.bin", "builtin module", &index)
+    }
+
+    fn builtin_aliases(&mut self) -> Result<(), DepmodError> {
+        let list = build_list(&self.options.dir, "modules.builtin.modinfo", self.notify);
+        let mut index = IndexWriter::new();
+        for (module, key, value) in builtin_modinfo_entries(&list) {
+            let Ok(name) = ModuleName::new(module) else { continue };
+            if key != b"alias" {
+                continue;
+            }
+            match normalise_alias(value) {
+                Ok(alias) => self.insert("modules.builtin.alias.bin", &mut index, &alias, name.as_bytes(), 0)?,
+                Err(error) => (self.notify)(Notice::Alias { module: module.to_vec(), error }),
+            }
+        }
+        self.push_index("modules.builtin.alias.bin", "builtin module alias", &index)
+    }
+
+    /// Device nodes that can be made before their module is loaded: a module that has an alias for a node's name and one for
+    /// its numbers.
+    fn devnames(&mut self, infos: &[Info<'_>]) {
+        let mut text = Vec::new();
+        let aliases: Vec<&Info<'_>> = infos.iter().filter(|info| info.key == Key::Alias).collect();
+        for aliases in aliases.chunk_by(|a, b| a.place == b.place) {
+            let mut values = aliases.iter().map(|info| info.value);
+            let Some(devname) = values.clone().find_map(|alias| alias.strip_prefix(b"devname:")) else { continue };
+            let name = aliases[0].name;
+            let Some((kind, major, minor)) = values.find_map(device_number) else {
+                let (module, devname) = (name.to_vec(), devname.to_vec());
+                (self.notify)(Notice::Devname { module, devname });
+                continue;
+            };
+            if text.is_empty() {
+                text.extend_from_slice(b"# Device nodes to trigger on-demand module loading.\n");
+            }
+            let numbers = format!(" {kind}{major}:{minor}\n");
+            for part in [name, b" ", devname, numbers.as_bytes()] {
+                text.extend_from_slice(part);
+            }
+        }
+        self.push("modules.devname", text);
+    }
+
+    /// A key that an index cannot hold is told of and left out.
+    fn insert(
+        &mut self,
+        file: &'static str,
+        index: &mut IndexWriter,
+        key: &[u8],
+        value: &[u8],
+        priority: u32,
+    ) -> Result<(), DepmodError> {
+        match index.insert(key, value, priority) {
+            Ok(()) => Ok(()),
+            Err(source @ InsertError::TooLarge) => Err(DepmodError::Index { file, source }),
+            Err(error) => {
+                (self.notify)(Notice::Key(error));
+                Ok(())
+            }
+        }
+    }
+
+    fn push_index(&mut self, name: &'static str, what: &'static str, index: &IndexWriter) -> Result<(), DepmodError> {
+        if self.options.warn_duplicates {
+            for key in index.duplicate_keys() {
+                (self.notify)(Notice::Duplicate { what, key: key.to_vec() });
+            }
+        }
+        let bytes = index.to_bytes().map_err(|source| DepmodError::Index { file: name, source })?;
+        self.push(name, bytes);
+        Ok(())
+    }
+
+    fn push(&mut self, name: &'static str, bytes: Vec<u8>) {
+        self.files.push(Output { name, bytes });
+    }
+}
+
+/// The numbers of `char-major-10-229`; a pattern in their place is no number.
+fn device_number(alias: &[u8]) -> Option<(char, u32, u32)> {
+    let alias = std::str::from_utf8(alias).ok()?;
+    let (kind, numbers) = match alias.strip_prefix("char-major-") {
+        Some(numbers) => ('c', numbers),
+        None => ('b', alias.strip_prefix("block-major-")?),
+    };
+    let (major, minor) = numbers.split_once('-')?;
+    Some((kind, major.parse().ok()?, minor.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_two_whole_numbers_are_device_numbers() {
+        assert_eq!(device_number(b"char-major-10-229"), Some(('c', 10, 229)));
+        assert_eq!(device_number(b"block-major-7-0"), Some(('b', 7, 0)));
+        for alias in ["char-major-10-*", "char-major-10", "fs-char-major-1-2", "char-major-1-99999999999"] {
+            assert_eq!(device_number(alias.as_bytes()), None, "{alias}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! What the kernel itself exports, as its build tells: System.map or Module.symvers. Needed to tell which symbols nobody has.
+
+use std::io;
+use std::path::Path;
+
+use crate::file;
+
+/// The symbols that the kernel gives to modules.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KernelSymbols {
+    /// Names, with their checksums where these are known.
+    pub symbols: Vec<(Vec<u8>, Option<u64>)>,
+    /// Whether checksums are known: then those of modules are compared too.
+    pub has_versions: bool,
+    /// Whether symbols that nobody has are told of.
+    pub tell_unknown: bool,
+}
+
+/// The largest files have some 10 MiB.
+const LIMIT: u64 = 256 << 20;
+
+impl KernelSymbols {
+    /// Reads Module.symvers.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn read_symvers(path: &Path) -> io::Result<Self> {
+        file::read_regular(path, LIMIT).map(|text| Self::from_symvers(&text))
+    }
+
+    /// Reads System.map.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn read_system_map(path: &Path) -> io::Result<Self> {
+        file::read_regular(path, LIMIT).map(|text| Self::from_system_map(&text))
+    }
+
+    /// Takes the lines `0xCHECKSUM SYMBOL vmlinux …`; others are of modules, or nothing.
+    #[must_use]
+    pub fn from_symvers(text: &[u8]) -> Self {
+        let symbol = |line: &[u8]| {
+            let mut words = words(line);
+            let (crc, name, owner) = (words.next()?, words.next()?, words.next()?);
+            let crc = u64::from_str_radix(std::str::from_utf8(crc).ok()?.trim_start_matches("0x"), 16).ok();
+            (owner == b"vmlinux").then(|| (name.to_vec(), crc))
+        };
+        Self { symbols: lines(text).filter_map(symbol).collect(), has_versions: true, tell_unknown: false }
+    }
+
+    /// Takes the lines `ADDRESS TYPE __ksymtab_SYMBOL`.
+    #[must_use]
+    pub fn from_system_map(text: &[u8]) -> Self {
+        let symbol = |line: &[u8]| words(line).nth(2)?.strip_prefix(b"__ksymtab_").map(|name| (name.to_vec(), None));
+        Self { symbols: lines(text).filter_map(symbol).collect(), has_versions: false, tell_unknown: false }
+    }
+}
+
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|&byte| byte == b'\n')
+}
+
+fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    line.split(|byte| matches!(byte, b' ' | b'\t' | b'\r')).filter(|word| !word.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn symvers_gives_what_the_kernel_exports_with_checksums() {
+        let text =
+            b"0x0000002a\tone\tvmlinux\tEXPORT_SYMBOL\t\n0x7\ttwo\tnet/x\tEXPORT_SYMBOL_GPL\nzz three vmlinux\n\nx\n";
+        let expected = [(b"one".to_vec(), Some(42)), (b"three".to_vec(), None)];
+        assert_eq!(KernelSymbols::from_symvers(text).symbols, expected);
+    }
+
+    #[test]
+    fn system_map_gives_what_the_symbol_table_names() {
+        let text = b"ffffffff82000000 r __ksymtab_kmalloc\nffffffff81000000 T kfree\nffff __ksymtab_x\n";
+        assert_eq!(KernelSymbols::from_system_map(text).symbols, [(b"kmalloc".to_vec(), None)]);
+    }
+}
