@@ -6,7 +6,7 @@
 
 use crate::error::HarnessError;
 use crate::sys;
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Resource, Rlimit, Signal};
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -147,6 +147,8 @@ impl sys::Child for Inheritance {
         if rustix::process::getppid() != Some(self.parent) {
             return Err(rustix::io::Errno::SRCH.into());
         }
+        // A QEMU that aborts would leave its dump wherever we were started.
+        rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
         for descriptor in self.inherited.iter() {
             rustix::io::fcntl_setfd(descriptor.as_fd(), rustix::io::FdFlags::empty())?;
         }

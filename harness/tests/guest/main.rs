@@ -6,7 +6,8 @@ mod rig;
 mod sigkill;
 
 use agent::proto::{Action, Errno, Reply, Request, Value};
-use harness::{BootError, Death, Exit, Kind, Limits, Spec, Templates, VmError, boot_cold};
+use harness::accel::{self, Kvm};
+use harness::{Accel, BootError, Death, Exit, Kind, Limits, Spec, Templates, VmError, boot_cold};
 use rig::{CALL, Rig, act, is_alive};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -273,4 +274,21 @@ fn kill_all_ends_every_guest_and_later_ones_do_not_start() {
     assert_eq!(death.ending.exit, Exit::Signal(9));
     let refused = template.clone_vm(&rig.spawner);
     assert!(matches!(refused, Err(BootError::Harness(harness::HarnessError::Interrupted))), "{refused:?}");
+}
+
+#[test]
+fn kvm_is_believed_when_a_guest_came_up_and_asked_once() {
+    let Some(rig) = Rig::open() else { return };
+    let cache = rig.scratch.path().join("cache");
+    let started = Instant::now();
+    let kvm = accel::probe(&rig.qemu, &rig.spec, &rig.spawner, &cache).unwrap();
+    eprintln!("{kvm:?}, found in {:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(60));
+    let started = Instant::now();
+    assert_eq!(accel::probe(&rig.qemu, &rig.spec, &rig.spawner, &cache).unwrap(), kvm);
+    assert!(started.elapsed() < Duration::from_millis(100));
+    if kvm == Kvm::Works {
+        let spec = Spec { accel: Accel::Kvm, ..rig.spec.clone() };
+        assert!(boot_cold(&rig.qemu, &spec, &rig.spawner, &Limits::default()).unwrap().shutdown().planned);
+    }
 }

@@ -1,0 +1,71 @@
+//! What a clone costs: from the start of QEMU to the agent's first reply, to a second, to its planned end;
+//! one at a time and several at once; and the memory that each holds for itself.
+//!
+//! `cargo run --release -p harness --example clone_time -- KERNEL INITRAMFS TEMPLATES_DIR [COUNT]`
+
+use agent::proto::Request;
+use harness::{Limits, Qemu, Spawner, Spec, Template, Templates};
+use std::error::Error;
+use std::time::{Duration, Instant};
+
+const CALL: Duration = Duration::from_secs(10);
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let [kernel, initramfs, dir, rest @ ..] = args.as_slice() else {
+        return Err("usage: clone_time KERNEL INITRAMFS TEMPLATES_DIR [COUNT]".into());
+    };
+    let count = rest.first().map_or(Ok(50), |count| count.parse())?;
+    let (qemu, spawner) = (Qemu::find(None)?, Spawner::start()?);
+    println!("{}", qemu.banner);
+    for virtual_time in [true, false] {
+        let spec = Spec { virtual_time, ..Spec::new(kernel, initramfs) };
+        let template = Templates::open(dir)?.get(&qemu, &spec, &args.join(" "), &spawner, &Limits::default())?;
+        println!("{} time:", if virtual_time { "virtual" } else { "real" });
+        one_at_a_time(&template, &spawner, count)?;
+        for together in [4, 8] {
+            at_once(&template, &spawner, together)?;
+        }
+    }
+    Ok(())
+}
+
+fn one_at_a_time(template: &Template, spawner: &Spawner, count: usize) -> Result<(), Box<dyn Error>> {
+    let (mut first, mut second, mut end, mut memory) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    for _ in 0..count {
+        let started = Instant::now();
+        let mut vm = template.clone_vm(spawner)?;
+        first.push(started.elapsed());
+        vm.call(&Request::Clock, CALL)?;
+        second.push(started.elapsed());
+        memory = private_kib(vm.qemu_pid())?;
+        let started = Instant::now();
+        if !vm.shutdown().planned {
+            return Err("a clone did not end as planned".into());
+        }
+        end.push(started.elapsed());
+    }
+    for (name, mut times) in [("first reply", first), ("second reply", second), ("planned end", end)] {
+        times.sort();
+        println!("  {name}: least {:.1?}, median {:.1?}, most {:.1?}", times[0], times[count / 2], times[count - 1]);
+    }
+    println!("  private memory of the last: {} MiB", memory >> 10);
+    Ok(())
+}
+
+fn at_once(template: &Template, spawner: &Spawner, together: usize) -> Result<(), Box<dyn Error>> {
+    let started = Instant::now();
+    let clones = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..together).map(|_| scope.spawn(|| template.clone_vm(spawner))).collect();
+        threads.into_iter().map(|thread| thread.join().map_err(|_| "a thread panicked")).collect::<Result<Vec<_>, _>>()
+    })?;
+    println!("  {together} at once: all have answered after {:.1?}", started.elapsed());
+    clones.into_iter().collect::<Result<Vec<_>, _>>()?;
+    Ok(())
+}
+
+fn private_kib(pid: u32) -> Result<u64, Box<dyn Error>> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    let values = text.lines().filter_map(|line| line.strip_prefix("Private_Dirty:"));
+    Ok(values.filter_map(|rest| rest.trim().strip_suffix(" kB")?.parse::<u64>().ok()).sum())
+}
