@@ -114,6 +114,7 @@ fn record(time: GuestMicros, argv: &[Vec<u8>], envp: &[Vec<u8>]) -> Record {
         nice: rustix::process::getpriority_process(None).unwrap_or_default(),
         sid: sys::session(),
         pgid: sys::process_group(),
+        umask: u32::MAX,
         ..Record::default()
     };
     let limit = |value: Option<u64>| value.unwrap_or(u64::MAX);

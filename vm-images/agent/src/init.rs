@@ -10,7 +10,7 @@ use crate::time::Moment;
 use crate::trace::Trace;
 use crate::{processes, sys, time};
 use agent::frame::{self, Decoder};
-use agent::proto::{GuestMillis, JobEnd, JobId, Reply, Request, VERSION};
+use agent::proto::{Group, GuestMillis, JobEnd, JobId, Reply, Request, VERSION};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -190,7 +190,8 @@ impl Agent {
                 let Some((seq, payload)) = self.decoder.next_frame() else { break };
                 self.answer(seq, &payload)?;
             }
-            let deadline = self.waiting.as_ref().map(|waiting| waiting.deadline);
+            let awaited = self.waiting.as_ref().map(|waiting| waiting.deadline);
+            let deadline = self.jobs.send_due().into_iter().chain(awaited).min();
             let failed = |errno: Errno| format!("the serial port failed: {errno}");
             if sys::wait_input(self.port.as_fd(), deadline).map_err(failed)? {
                 match rustix::io::read(&self.port, &mut buffer) {
@@ -246,7 +247,10 @@ impl Agent {
                 refresh(realtime_ns, &seed)?;
                 Reply::Done
             }
-            Request::Start { caller, actions, count } => Reply::Started(self.jobs.start(&caller, &actions, count)?),
+            Request::Start { caller, actions, count } => {
+                Reply::Started(self.jobs.start(&[Group { caller, actions, count, ..Group::default() }])?)
+            }
+            Request::StartAll(groups) => Reply::Started(self.jobs.start(&groups)?),
             Request::Signal { job, signal } => {
                 self.jobs.signal(job, signal)?;
                 Reply::Done

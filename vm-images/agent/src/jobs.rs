@@ -3,14 +3,17 @@
 //! A job appends each result to an unlinked file of its own. PID 1 reads the file when the host asks
 //! for the job, so it never waits for a child's output, and a killed job's finished results are kept.
 
+use crate::time::Moment;
 use crate::{actions, caller, sys, time};
-use agent::proto::{Action, ActionResult, Caller, GuestMicros, JobEnd, JobId, SetupFailure};
+use agent::proto::{ActionResult, Group, GuestMicros, JobEnd, JobId, SetupFailure};
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, Resource, Rlimit, WaitOptions, WaitStatus};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::time::Duration;
 
 /// What a job writes, one after the other.
 #[derive(Serialize, Deserialize)]
@@ -36,6 +39,8 @@ pub struct Jobs {
     last: u32,
     table: BTreeMap<JobId, Job>,
     running: BTreeMap<i32, JobId>,
+    /// Signals to be sent, the next one on top.
+    signals: BinaryHeap<Reverse<(Moment, JobId, i32)>>,
 }
 
 impl Jobs {
@@ -44,27 +49,36 @@ impl Jobs {
         let nofile = rustix::process::getrlimit(Resource::Nofile);
         // One descriptor a job.
         let _ = rustix::process::setrlimit(Resource::Nofile, Rlimit { current: nofile.maximum, ..nofile });
-        Self { directory, nofile, last: 0, table: BTreeMap::new(), running: BTreeMap::new() }
+        Self {
+            directory,
+            nofile,
+            last: 0,
+            table: BTreeMap::new(),
+            running: BTreeMap::new(),
+            signals: BinaryHeap::new(),
+        }
     }
 
-    /// Starts `count` jobs; if one of them cannot be started, none is.
-    pub fn start(&mut self, caller: &Caller, actions: &[Action], count: u32) -> Result<Vec<JobId>, String> {
+    /// Starts all jobs of all groups; if one of them cannot be started, none is.
+    pub fn start(&mut self, groups: &[Group]) -> Result<Vec<JobId>, String> {
         let mut started = Vec::new();
-        for number in 1..=count {
-            match self.start_one(caller, actions) {
-                Ok(job) => started.push(job),
-                Err((what, errno)) => {
-                    for job in started {
-                        self.abandon(job);
+        for group in groups {
+            for number in 1..=group.count {
+                match self.start_one(group) {
+                    Ok(job) => started.push(job),
+                    Err((what, errno)) => {
+                        for job in started {
+                            self.abandon(job);
+                        }
+                        return Err(format!("cannot start job {number} of {}: {what}: {errno}", group.count));
                     }
-                    return Err(format!("cannot start job {number} of {count}: {what}: {errno}"));
                 }
             }
         }
         Ok(started)
     }
 
-    fn start_one(&mut self, caller: &Caller, actions: &[Action]) -> Result<JobId, (&'static str, Errno)> {
+    fn start_one(&mut self, group: &Group) -> Result<JobId, (&'static str, Errno)> {
         let results = self.result_file().map_err(|errno| ("its result file", errno))?;
         match sys::fork().map_err(|errno| ("fork", errno))? {
             sys::Fork::Child => {
@@ -81,7 +95,7 @@ impl Jobs {
                 let _ = rustix::process::setrlimit(Resource::Nofile, self.nofile);
                 sys::default_signals();
                 match done {
-                    Ok(results) => carry_out(&results, caller, actions),
+                    Ok(results) => carry_out(&results, group),
                     Err(_) => sys::exit(LOST),
                 }
             }
@@ -90,6 +104,9 @@ impl Jobs {
                 let id = JobId(self.last);
                 self.table.insert(id, Job { pid, results, ended: None });
                 self.running.insert(pid.as_raw_nonzero().get(), id);
+                if let Some((after, signal)) = group.signal {
+                    self.signals.push(Reverse((Moment::after(after), id, signal)));
+                }
                 Ok(id)
             }
         }
@@ -146,6 +163,19 @@ impl Jobs {
         Ok(())
     }
 
+    /// Sends the signals that are due; says when the next one is.
+    pub fn send_due(&mut self) -> Option<Moment> {
+        while let Some(Reverse((moment, id, signal))) = self.signals.peek().copied() {
+            if !moment.passed() {
+                return Some(moment);
+            }
+            self.signals.pop();
+            // A job that was fetched needs none.
+            let _ = self.signal(id, signal);
+        }
+        None
+    }
+
     /// Process ids of the jobs that run.
     pub fn pids(&self) -> impl Iterator<Item = i32> {
         self.running.keys().copied()
@@ -161,12 +191,13 @@ impl Jobs {
 const LOST: i32 = 113;
 
 /// The child's life: become the caller, act, end.
-fn carry_out(results: &OwnedFd, caller: &Caller, actions: &[Action]) -> ! {
-    if let Err(failure) = caller::assume(caller) {
+fn carry_out(results: &OwnedFd, group: &Group) -> ! {
+    if let Err(failure) = caller::assume(&group.caller) {
         append(results, &Entry::Setup(failure));
         sys::exit(0);
     }
-    for action in actions {
+    std::thread::sleep(Duration::from_millis(group.after.0));
+    for action in &group.actions {
         append(results, &Entry::Action(actions::timed(action)));
     }
     sys::exit(0)

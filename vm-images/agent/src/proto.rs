@@ -60,6 +60,10 @@ pub enum Request {
         /// How many such jobs.
         count: u32,
     },
+    /// Starts several groups of jobs at once. Guest time runs on while the host thinks, and under virtual time an
+    /// idle guest skips seconds of it; so what must happen together, or so long after something else, is asked for
+    /// in one request. Answered by [`Reply::Started`] with the jobs of the first group, of the second, and so on.
+    StartAll(Vec<Group>),
     /// Waits for a job, at most `limit` of guest time. Answered by [`Reply::Finished`] or [`Reply::StillRunning`].
     Wait {
         /// The job.
@@ -96,6 +100,22 @@ pub enum Request {
     Clock,
     /// Ends the guest in the planned way: the agent answers [`Reply::Bye`], then resets the machine.
     Shutdown,
+}
+
+/// Jobs that are alike, for [`Request::StartAll`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(arbitrary::Arbitrary))]
+pub struct Group {
+    /// As whom.
+    pub caller: Caller,
+    /// What each does, in this order, also after one failed.
+    pub actions: Vec<Action>,
+    /// How many such jobs.
+    pub count: u32,
+    /// Each waits this long before its first action.
+    pub after: GuestMillis,
+    /// Each is sent this signal so long after it was started, if it still runs then.
+    pub signal: Option<(GuestMillis, i32)>,
 }
 
 /// As whom a job acts. The default is PID 1's own identity: uid 0, all capabilities, initial namespaces.

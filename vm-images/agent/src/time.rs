@@ -11,7 +11,7 @@ pub fn now() -> GuestMicros {
 }
 
 /// A moment of guest time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(GuestMicros);
 
 impl Moment {
