@@ -1,0 +1,269 @@
+//! `modprobe` as a process, on a small module directory. Nothing here changes the kernel: what is asked for is shown, fails
+//! before the kernel is asked, or is done by an install command.
+
+// A failed unwrap is a failed test, in helpers too.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::Lab;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::process::Stdio;
+
+#[test]
+fn show_depends_prints_the_load_order_with_options() {
+    let lab = Lab::new();
+    lab.config("a.conf", "options mid level=2\noptions top a=1\nsoftdep top pre: al nosuch post: bi\n");
+    insta::assert_snapshot!(lab.modprobe(&["-D", "top", "b=2", "c=x y"]).all(), @r#"
+    Some(0)
+    insmod LAB/lib/modules/1.2.3-test/k/leaf.ko 
+    insmod LAB/lib/modules/1.2.3-test/k/mid.ko.xz level=2
+    insmod LAB/lib/modules/1.2.3-test/k/al.ko 
+    insmod LAB/lib/modules/1.2.3-test/k/top.ko a=1 b=2 c="x y"
+    builtin bi
+    --
+    "#);
+}
+
+#[test]
+fn show_alias_prints_what_a_name_stands_for() {
+    let lab = Lab::new();
+    assert_eq!(lab.modprobe(&["-R", "pci:v00000002d00000001sv0"]).out, "al\n");
+    assert_eq!(lab.modprobe(&["-R", "two"]).out, "leaf\nal\n");
+    assert_eq!(lab.modprobe(&["-R", "symbol:leaf_do"]).out, "leaf\n");
+    assert_eq!(lab.modprobe(&["-R", "-a", "top", "two"]).out, "top\nleaf\nal\n");
+}
+
+#[test]
+fn an_unknown_name_is_fatal_a_warning_with_all_and_silent_when_quiet() {
+    let lab = Lab::new();
+    insta::assert_snapshot!(lab.modprobe(&["no such\n%s\\"]).all(), @r"
+    Some(1)
+    --
+    modprobe: FATAL: Module no such\x0a%s\\ not found in directory LAB/lib/modules/1.2.3-test
+    ");
+    insta::assert_snapshot!(lab.modprobe(&["-a", "-D", "nosuch", "leaf", "x.y"]).all(), @r"
+    Some(1)
+    insmod LAB/lib/modules/1.2.3-test/k/leaf.ko 
+    --
+    modprobe: WARNING: Module nosuch not found in directory LAB/lib/modules/1.2.3-test
+    modprobe: WARNING: Module x.y not found in directory LAB/lib/modules/1.2.3-test
+    ");
+    let quiet = lab.modprobe(&["-q", "--", "nosuch"]);
+    assert_eq!((quiet.code, quiet.err.as_str()), (Some(1), ""));
+}
+
+#[test]
+fn a_fatal_message_ends_a_removal_of_several_and_all_goes_on() {
+    let lab = Lab::new();
+    assert_eq!(lab.modprobe(&["-r", "bi", "nosuch"]).err, "modprobe: FATAL: Module bi is builtin.\n");
+    assert_eq!(
+        lab.modprobe(&["-r", "-a", "bi", "nosuch"]).err,
+        "modprobe: WARNING: Module bi is builtin.\nmodprobe: WARNING: Module nosuch not found.\n"
+    );
+    assert_eq!(lab.modprobe(&["-r", "a[b"]).err, "modprobe: FATAL: Module a[b not found.\n");
+    assert_eq!(lab.modprobe(&["-rn", "leaf"]).code, Some(0));
+    assert_eq!(lab.modprobe(&["-r", "--first-time", "leaf"]).err, "modprobe: FATAL: Module leaf is not in kernel.\n");
+}
+
+#[test]
+fn a_builtin_module_is_there_already() {
+    let lab = Lab::new();
+    assert_eq!(lab.modprobe(&["bi"]).code, Some(0));
+    assert_eq!(
+        lab.modprobe(&["--first-time", "bi"]).all(),
+        "Some(1)\n--\nmodprobe: ERROR: could not insert 'bi': Module already in kernel\n"
+    );
+}
+
+#[test]
+fn a_missing_file_of_a_dependency_is_named() {
+    let lab = Lab::new();
+    insta::assert_snapshot!(lab.modprobe(&["-v", "top"]).all(), @r"
+    Some(1)
+    insmod LAB/lib/modules/1.2.3-test/k/leaf.ko 
+    --
+    modprobe: ERROR: could not insert 'top': LAB/lib/modules/1.2.3-test/k/leaf.ko: No such file or directory
+    ");
+}
+
+#[test]
+fn an_alias_to_nothing_is_an_error_only_when_something_is_done() {
+    let lab = Lab::new();
+    lab.config("a.conf", "alias foo nothing\n");
+    assert_eq!(lab.modprobe(&["-D", "foo"]).all(), "Some(0)\n--\n");
+    insta::assert_snapshot!(lab.modprobe(&["foo"]).all(), @r"
+    Some(1)
+    --
+    modprobe: ERROR: could not find module by name='nothing'
+    modprobe: ERROR: could not insert 'nothing': Function not implemented
+    ");
+}
+
+#[test]
+fn a_dry_run_prints_only_when_asked() {
+    let lab = Lab::new();
+    assert_eq!(lab.modprobe(&["-n", "leaf"]).all(), "Some(0)\n--\n");
+    assert_eq!(lab.modprobe(&["-nv", "leaf"]).out, "insmod LAB/lib/modules/1.2.3-test/k/leaf.ko \n");
+    lab.config("a.conf", "install leaf touch done\n");
+    assert_eq!(lab.modprobe(&["-nv", "leaf"]).out, "install touch done \n");
+    assert!(!lab.path("done").exists());
+}
+
+#[test]
+fn install_commands_run_with_their_options_and_module() {
+    let lab = Lab::new();
+    lab.config(
+        "a.conf",
+        "options leaf a=1\ninstall leaf echo $MODPROBE_MODULE [$CMDLINE_OPTS] \"$MODPROBE_OPTIONS\"\n",
+    );
+    let expected = "install echo $MODPROBE_MODULE [$CMDLINE_OPTS] \"$MODPROBE_OPTIONS\" a=1 b=2\n\
+        leaf [a=1 b=2] -C LAB/conf -q -v\n";
+    assert_eq!(lab.modprobe(&["-qv", "leaf", "b=2"]).out, expected);
+    // A softdep does not switch it off.
+    lab.config("b.conf", "softdep leaf pre: bi\n");
+    assert_eq!(lab.modprobe(&["-qv", "leaf", "b=2"]).out, expected);
+    lab.config("a.conf", "install leaf false\nremove al true\n");
+    assert_eq!(lab.modprobe(&["-i", "-D", "leaf"]).out, "insmod LAB/lib/modules/1.2.3-test/k/leaf.ko \n");
+}
+
+#[test]
+fn a_failing_or_killed_install_command_is_a_failure() {
+    let lab = Lab::new();
+    lab.config("a.conf", "install leaf exit 3\ninstall al kill -9 $$\nremove al exit 1\n");
+    insta::assert_snapshot!(lab.modprobe(&["leaf"]).all(), @r"
+    Some(1)
+    --
+    modprobe: ERROR: Error running install command 'exit 3' for module leaf: retcode 3
+    modprobe: ERROR: could not insert 'leaf': Invalid argument
+    ");
+    insta::assert_snapshot!(lab.modprobe(&["al"]).all(), @r"
+    Some(1)
+    --
+    modprobe: ERROR: Error running install command 'kill -9 $$' for module al: killed by signal 9
+    modprobe: ERROR: could not insert 'al': Invalid argument
+    ");
+    insta::assert_snapshot!(lab.modprobe(&["-r", "al"]).all(), @r"
+    Some(1)
+    --
+    modprobe: FATAL: Error running remove command for al: retcode 1
+    ");
+}
+
+#[test]
+fn the_blacklist_stops_aliases_and_with_b_names() {
+    let lab = Lab::new();
+    lab.config("a.conf", "blacklist al\n");
+    assert_eq!(lab.modprobe(&["-D", "pci:v1d00000001sv2"]).all(), "Some(0)\n--\n");
+    assert_eq!(lab.modprobe(&["-b", "-D", "al"]).all(), "Some(0)\n--\n");
+    assert!(lab.modprobe(&["-D", "al"]).out.contains("/al.ko"));
+}
+
+#[test]
+fn options_are_taken_as_getopt_takes_them() {
+    let lab = Lab::new();
+    let leaf = "insmod LAB/lib/modules/1.2.3-test/k/leaf.ko \n";
+    assert_eq!(lab.modprobe(&["leaf", "--show-dep"]).out, leaf);
+    assert_eq!(lab.modprobe(&["-aD", "--", "leaf"]).out, leaf);
+    assert_eq!(lab.modprobe(&["--nosuch"]).all(), "Some(1)\n--\nLAB/bin/modprobe: unrecognized option '--nosuch'\n");
+    assert_eq!(lab.modprobe(&["-q", "-Z"]).all(), "Some(1)\n--\nLAB/bin/modprobe: invalid option -- 'Z'\n");
+    assert_eq!(lab.modprobe::<&str>(&[]).all(), "Some(1)\n--\nmodprobe: ERROR: missing parameters. See -h.\n");
+    assert_eq!(lab.modprobe(&["-r", "-w", "abc", "x"]).err, "modprobe: ERROR: unexpected wait value 'abc'.\n");
+}
+
+#[test]
+fn modprobe_options_are_split_into_words() {
+    let lab = Lab::new();
+    let run = |options: &str| lab.done(lab.modprobe_command().env("MODPROBE_OPTIONS", options).arg("leaf"));
+    assert_eq!(run(" -D\t ").out, "insmod LAB/lib/modules/1.2.3-test/k/leaf.ko \n");
+    assert_eq!(
+        run("").err,
+        "modprobe: ERROR: could not insert 'leaf': LAB/lib/modules/1.2.3-test/k/leaf.ko: No such file or directory\n"
+    );
+    assert_eq!(run("-D --set-version '9 9'").code, Some(0));
+}
+
+#[test]
+fn bad_configuration_is_told_and_the_rest_is_used() {
+    let lab = Lab::new();
+    lab.config("a.conf", "bogus line\noptions leaf a=1\n");
+    insta::assert_snapshot!(lab.modprobe(&["-D", "leaf"]).all(), @r"
+    Some(0)
+    insmod LAB/lib/modules/1.2.3-test/k/leaf.ko a=1
+    --
+    modprobe: ERROR: LAB/conf/a.conf line 1: ignoring bad line starting with 'bogus'
+    ");
+    assert_eq!(lab.modprobe(&["-q", "-D", "leaf"]).err, "");
+}
+
+#[test]
+fn show_config_prints_the_configuration_and_the_indexes() {
+    let lab = Lab::new();
+    lab.config("a.conf", "softdep x pre: a b post: c\nblacklist b-l\n");
+    let done = lab.modprobe(&["-c"]);
+    // The options of this machine's own kernel command line stand among them.
+    let lines: Vec<&str> = done.out.lines().filter(|line| !line.starts_with("options ")).collect();
+    insta::assert_snapshot!(lines.join("\n"), @r"
+    blacklist b_l
+    softdep x pre: a b post: c
+
+    # End of configuration files. Dumping indexes now:
+
+    alias pci:v*d00000001sv* al
+    alias two leaf
+    alias two al
+    alias symbol:leaf_do leaf
+    ");
+    assert_eq!(lab.done(lab.command("modprobe").args(["-S", "no-such-release", "-c"])).code, Some(0));
+}
+
+#[test]
+fn a_broken_index_is_told_and_the_module_not_found() {
+    let lab = Lab::new();
+    lab.index("modules.dep.bin", "\0\0\0\0\0\0\0\0\0\0\0\0");
+    let done = lab.modprobe(&["leaf"]);
+    assert_eq!(done.code, Some(1));
+    assert!(done.err.starts_with("modprobe: ERROR: LAB/lib/modules/1.2.3-test/modules.dep.bin"), "{}", done.err);
+    assert!(done.err.ends_with("modprobe: FATAL: Module leaf not found in directory LAB/lib/modules/1.2.3-test\n"));
+}
+
+#[test]
+fn a_path_is_a_file_except_for_the_kernel() {
+    let lab = Lab::new();
+    std::fs::write(lab.path("x.ko"), "no module").unwrap();
+    assert_eq!(lab.modprobe(&["-D", "./x.ko"]).out, "insmod LAB/./x.ko \n".replace("/./", "/"));
+    assert_eq!(
+        lab.modprobe(&["./y.ko"]).err,
+        "modprobe: FATAL: Failed to get module from path ./y.ko: No such file or directory\n"
+    );
+    assert!(lab.modprobe(&["x.ko"]).err.contains("Module x.ko not found"));
+    // As the kernel calls: options come from the environment here.
+    let options = format!("-v -d {} -S {} -C {}", lab.path("").display(), common::RELEASE, lab.path("conf").display());
+    for name in ["./x.ko", "/x.ko"] {
+        let done = lab.done(lab.command("modprobe").env("MODPROBE_OPTIONS", &options).args(["-q", "--", name]));
+        assert_eq!(done.all(), "Some(1)\n--\n");
+    }
+}
+
+#[test]
+fn any_name_of_the_kernel_is_only_a_name() {
+    let lab = Lab::new();
+    let before = common::contents(lab.path("").as_path());
+    let names: [&[u8]; 9] =
+        [b"-r", b"-C/t/x", b"--", b"../../x", b"a b", b"$(touch x)", b";reboot", &[0xff; 55], b"%s%n\n/../"];
+    for name in names {
+        let done = lab.modprobe(&[OsStr::new("-q"), OsStr::new("--"), OsStr::from_bytes(name)]);
+        assert_eq!(done.all(), "Some(1)\n--\n", "{name:?}");
+    }
+    assert_eq!(common::contents(lab.path("").as_path()), before);
+}
+
+#[test]
+fn output_that_cannot_be_written_is_a_failure() {
+    let lab = Lab::new();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = lab.modprobe_command().args(["-D", "leaf"]).stdout(Stdio::from(full)).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("No space left on device"));
+}

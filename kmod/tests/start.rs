@@ -1,0 +1,132 @@
+//! How the program starts when the kernel starts it: no descriptor open, no `/dev`, no `/proc`, nothing in the
+//! environment.
+
+// A failed unwrap is a failed test, in helpers too.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{Lab, contents};
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const CLOSED: &str = "0<&- 1>&- 2>&-";
+
+/// Runs a shell line; `$0` is the program. Gives the exit code, 128 and more after a signal.
+fn shell(program: &Path, line: &str) -> i32 {
+    let output = Command::new("/bin/sh").arg("-c").arg(line).arg(program).output().unwrap();
+    output.status.code().unwrap_or(-1)
+}
+
+/// A directory to chroot into with the program, the libraries that it needs, and nothing else. None, after a word why, when
+/// that cannot be done.
+fn empty_root(lab: &Lab) -> Option<PathBuf> {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: chroot(2) needs root");
+        return None;
+    }
+    let root = lab.path("root");
+    fs::create_dir(&root).unwrap();
+    fs::copy(env!("CARGO_BIN_EXE_kmod"), root.join("modprobe")).unwrap();
+    let Ok(ldd) = Command::new("ldd").arg(env!("CARGO_BIN_EXE_kmod")).output() else {
+        eprintln!("skipped: no ldd to find the libraries of the program with");
+        return None;
+    };
+    for library in String::from_utf8_lossy(&ldd.stdout).split_whitespace().filter(|word| word.starts_with('/')) {
+        let target = root.join(library.trim_start_matches('/'));
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        fs::copy(library, target).unwrap();
+    }
+    Some(root)
+}
+
+fn chroot(root: &Path, arguments: &str) -> i32 {
+    shell(root, &format!("exec chroot \"$0\" /modprobe {arguments}"))
+}
+
+#[test]
+fn it_starts_with_no_descriptor_and_no_dev() {
+    let lab = Lab::new();
+    let Some(root) = empty_root(&lab) else { return };
+    assert_eq!(chroot(&root, "-q -- x"), 1, "the empty root itself");
+    for arguments in ["-q -- x", "-- x", "-s -- x", "-v x", "--nosuch", "-r x"] {
+        assert_eq!(chroot(&root, &format!("{arguments} {CLOSED}")), 1, "{arguments}");
+    }
+    assert_eq!(chroot(&root, &format!("-V {CLOSED}")), 0);
+}
+
+#[test]
+fn messages_never_land_in_a_file_that_was_opened() {
+    let lab = Lab::new();
+    let Some(root) = empty_root(&lab) else { return };
+    let release = rustix::system::uname().release().to_str().unwrap().to_owned();
+    fs::create_dir_all(root.join("lib/modules")).unwrap();
+    fs::create_dir_all(root.join("etc/modprobe.d")).unwrap();
+    fs::rename(lab.tree(), root.join("lib/modules").join(release)).unwrap();
+    fs::write(root.join("etc/modprobe.d/a.conf"), "a bad line\noptions\n").unwrap();
+    // What looks like the null device and the kernel log is a file.
+    fs::create_dir(root.join("dev")).unwrap();
+    fs::write(root.join("dev/null"), "").unwrap();
+    fs::write(root.join("dev/kmsg"), "").unwrap();
+    let before = contents(&root);
+    for arguments in ["-- nosuch", "-v top", "-s -a x y", "-vvv -D top", "-c", "-h", "--nosuch"] {
+        for closed in [CLOSED, "0<&- 2>&-", "1>&-", "2>&-"] {
+            chroot(&root, &format!("{arguments} {closed} >/dev/null"));
+            chroot(&root, &format!("{arguments} {closed}"));
+        }
+    }
+    assert_eq!(contents(&root), before);
+}
+
+#[test]
+fn the_commands_that_it_runs_do_not_get_a_closed_or_a_foreign_descriptor() {
+    let lab = Lab::new();
+    lab.config("a.conf", &format!("install leaf ls -l /proc/self/fd >{}/fds\n", lab.path("").display()));
+    let line = format!(
+        "exec \"$0\" -d {dir} -S {release} -C {dir}/conf leaf {CLOSED}",
+        dir = lab.path("").display(),
+        release = common::RELEASE
+    );
+    assert_eq!(shell(&lab.path("bin/modprobe"), &line), 0);
+    let fds = fs::read_to_string(lab.path("fds")).unwrap();
+    assert!(fds.contains(" 0 -> /dev/null\n") && fds.contains(" 2 -> /dev/null\n"), "{fds}");
+    assert!(!fds.contains("modules.") && !fds.contains(".conf"), "{fds}");
+}
+
+#[test]
+fn without_proc_no_socket_is_made_for_the_system_log() {
+    let lab = Lab::new();
+    let Some(root) = empty_root(&lab) else { return };
+    if Command::new("strace").arg("-V").output().is_err() {
+        eprintln!("skipped: no strace to see the system calls with");
+        return;
+    }
+    let trace = lab.path("trace");
+    for closed in ["", CLOSED] {
+        let line = format!("exec strace -f -o {} chroot \"$0\" /modprobe -s -- net-pf-1 {closed}", trace.display());
+        assert_eq!(shell(&root, &line), 1);
+        let calls = fs::read_to_string(&trace).unwrap();
+        assert!(calls.contains("/proc/net/unix"), "{calls}");
+        assert!(!calls.contains("socket("), "{calls}");
+    }
+}
+
+#[test]
+fn it_needs_no_environment() {
+    let lab = Lab::new();
+    let output =
+        Command::new(lab.path("bin/modprobe")).env_clear().args(["-q", "--", "no-such-module"]).output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.len()), (Some(1), 0));
+    let link = lab.path("modprobe");
+    symlink(env!("CARGO_BIN_EXE_kmod"), &link).unwrap();
+    assert_eq!(Command::new(link).env_clear().arg("-V").status().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_it_quietly() {
+    let lab = Lab::new();
+    let line = format!("\"$0\" -S {} -c | true; exit 0", common::RELEASE);
+    assert_eq!(shell(&lab.path("bin/modprobe"), &line), 0);
+}
