@@ -77,9 +77,9 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         catalogue: "DEP-09",
         group: Group::Dep,
         statement: "a user without privileges can open a socket of a family that is a module",
-        source: "__sock_create() asks for net-pf-40 (net/socket.c), an alias of vsock (net/vmw_vsock/af_vsock.c)",
+        source: "__sock_create() asks for net-pf-38 (net/socket.c), an alias of af_alg (crypto/af_alg.c)",
         about: About::Both,
-        needs: &[Need::Command("modprobe"), Need::Module("vsock")],
+        needs: &[Need::Command("modprobe"), Need::Module("af_alg")],
         check: socket_family,
     },
 ];
@@ -237,12 +237,12 @@ fn order(lab: &mut Lab<'_>) -> Check {
 
 fn socket_family(lab: &mut Lab<'_>) -> Check {
     let recorder = recorded_modprobe(lab)?;
-    let socket = lab.observe_as(nobody(), socket(libc::AF_VSOCK, libc::SOCK_STREAM))?;
+    let socket = lab.observe_as(nobody(), socket(libc::AF_ALG, libc::SOCK_SEQPACKET))?;
     lab.expect("socket(2) as uid 1000", socket.result, 0);
-    let states = lab.module_states(&["vsock"])?;
-    lab.expect("vsock", Many(states), Many(vec!["Live"]));
+    let states = lab.module_states(&["af_alg"])?;
+    lab.expect("af_alg", Many(states), Many(vec!["Live"]));
     let records = lab.records(&recorder)?;
-    lab.expect("asked", Many(asked(&records)), Many(vec!["net-pf-40"]));
+    lab.expect("asked", Many(asked(&records)), Many(vec!["net-pf-38"]));
     Ok(())
 }
 
