@@ -61,6 +61,10 @@ impl Jobs {
 
     /// Starts all jobs of all groups; if one of them cannot be started, none is.
     pub fn start(&mut self, groups: &[Group]) -> Result<Vec<JobId>, String> {
+        let asked = groups.iter().map(|group| u64::from(group.count)).sum::<u64>();
+        if asked + self.table.len() as u64 > MOST {
+            return Err(format!("{asked} more jobs are over the limit of {MOST}"));
+        }
         let mut started = Vec::new();
         for group in groups {
             for number in 1..=group.count {
@@ -186,6 +190,9 @@ impl Jobs {
         self.table.remove(&id);
     }
 }
+
+/// So many jobs at once: some 1,600 fill a guest of 256 MiB, and the kernel then ends what it likes.
+const MOST: u64 = 1000;
 
 /// Exit status of a job whose results could not be written.
 const LOST: i32 = 113;

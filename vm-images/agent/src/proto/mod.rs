@@ -63,7 +63,7 @@ pub enum Request {
         caller: Caller,
         /// What, in this order. All are carried out, also after one failed.
         actions: Vec<Action>,
-        /// How many such jobs.
+        /// How many such jobs; 1,000 may be there at once.
         count: u32,
     },
     /// Starts several groups of jobs at once. Guest time runs on while the host thinks, and under virtual time an
