@@ -225,6 +225,10 @@ fn a_broken_index_is_told_and_the_module_not_found() {
     let done = lab.modprobe(&["leaf"]);
     assert_eq!(done.code, Some(1));
     assert!(done.err.starts_with("modprobe: ERROR: LAB/lib/modules/1.2.3-test/modules.dep.bin"), "{}", done.err);
+    assert_eq!(done.err.lines().count(), 2);
+    // Told once, however many names are looked up.
+    lab.config("a.conf", "softdep two pre: a b c\nalias other al\n");
+    assert_eq!(lab.modprobe(&["-a", "-D", "leaf", "mid", "other"]).err.matches("ERROR").count(), 1);
     assert!(done.err.ends_with("modprobe: FATAL: Module leaf not found in directory LAB/lib/modules/1.2.3-test\n"));
 }
 

@@ -64,6 +64,7 @@ pub fn run(invocation: &Invocation) -> Result<(), Failed> {
         tree,
         config,
         log,
+        told: Vec::new(),
     };
     let result = session.act(&operands);
     let written = session.output.flush().map_err(|_| Failed);
@@ -141,6 +142,7 @@ struct Session {
     paths_are_files: bool,
     output: Output,
     log: Log,
+    told: Vec<String>,
 }
 
 struct Reporter<'a> {
@@ -200,8 +202,14 @@ impl Session {
         Ok(Failed)
     }
 
+    /// Each problem once: one broken index is met by every name that is looked up.
     fn tell(&mut self, problems: &[TreeError]) {
-        problems.iter().for_each(|problem| self.log.error(problem));
+        for problem in problems.iter().map(ToString::to_string) {
+            if !self.told.contains(&problem) {
+                self.log.error(&problem);
+                self.told.push(problem);
+            }
+        }
     }
 
     /// What a name stands for; none, and nothing said yet, when nobody knows it.
