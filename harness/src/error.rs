@@ -1,41 +1,10 @@
-//! What can go wrong between the host and a guest, and what a dead guest leaves as evidence.
+//! What can go wrong between the host and a guest.
 
+use crate::ending::Death;
 use crate::monitor::Finding;
-use crate::vm::Ending;
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// How a guest ended that was not meant to end, and what it said before.
-#[derive(Clone, Debug)]
-pub struct Death {
-    /// How QEMU and the guest ended.
-    pub ending: Ending,
-    /// The last lines of the console, at most 40.
-    pub tail: Vec<String>,
-    /// The last lines that QEMU itself wrote to its standard error.
-    pub stderr: Vec<String>,
-    /// Does the console of a guest whose agent had answered hold a panic, an oops or a lock-up? Then the
-    /// guest's kernel is to blame; without it nobody can say.
-    pub evidence: bool,
-}
-
-impl fmt::Display for Death {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.ending)?;
-        for finding in &self.ending.findings {
-            write!(f, "\n  found on the console: {}: {}", finding.kind, finding.title)?;
-        }
-        for (name, lines) in [("QEMU wrote", &self.stderr), ("the console's last lines", &self.tail)] {
-            if !lines.is_empty() {
-                write!(f, "\n  {name}:")?;
-                lines.iter().try_for_each(|line| write!(f, "\n    {line}"))?;
-            }
-        }
-        Ok(())
-    }
-}
 
 /// The host's side failed: QEMU is missing, a file cannot be written, QEMU's control port talks nonsense.
 #[derive(Debug, thiserror::Error)]
@@ -126,7 +95,7 @@ pub enum BootError {
     },
     /// The agent in the initramfs was built from other sources.
     #[error(
-        "the guest's agent speaks version {found} of the protocol, this program {expected}: build the guest programs anew with ci/setup"
+        "the guest's agent speaks version {found:#x} of the protocol, this program {expected:#x}: build the guest programs anew with ci/setup"
     )]
     Version {
         /// The agent's.

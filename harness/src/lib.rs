@@ -14,7 +14,9 @@
 //!     console    what the guest printed, bounded
 //!     monitor    console lines -> findings (panic, oops, KASAN, lockdep, hung task, ...); pure
 //!   qmp        QEMU's control port: stop, migrate, cont, why it ended
-//!   vm         Vm: call, findings, shutdown; Ending: how a guest ended
+//!   instance   one QEMU process with its ports
+//!   vm         a running guest: call, findings, shutdown
+//!   ending     how a guest ended, and what a dead one leaves as evidence
 //!   template   a booted guest kept on disk by content; clones of it start in milliseconds
 //!   rundir     a locked temporary directory; what dead runs left is swept
 //!   lock       files locked with flock(2)
@@ -45,7 +47,9 @@
 
 pub mod accel;
 mod console;
+mod ending;
 mod error;
+mod instance;
 mod lock;
 pub mod machine;
 pub mod monitor;
@@ -59,11 +63,12 @@ mod sys;
 mod template;
 mod vm;
 
-pub use error::{BootError, Death, HarnessError, VmError};
+pub use ending::{Death, Ending, Exit};
+pub use error::{BootError, HarnessError, VmError};
 pub use monitor::{Finding, Kind};
 pub use qemu::{Qemu, Version};
 pub use rundir::RunDir;
 pub use spawn::Spawner;
 pub use spec::{Accel, Channels, Profile, Role, Spec, qemu_args};
 pub use template::{Template, Templates};
-pub use vm::{Ending, Exit, Hello, Limits, Vm, boot_cold};
+pub use vm::{Hello, Limits, Vm, boot_cold};

@@ -20,11 +20,6 @@ pub const ICOUNT: &str = "shift=3,sleep=off";
 pub const TSC_KHZ_VIRTUAL: u32 = 1_000_000;
 /// Guest memory.
 pub const MEMORY_MIB: u32 = 256;
-/// The guest's name of the port that carries the console.
-pub const CONSOLE: &str = "ttyS0";
-/// The guest's name of the port that carries the agent's protocol.
-pub const AGENT_PORT: &str = "ttyS1";
-
 /// Kernel parameters of every guest. `loglevel=7` because a kernel may be configured to keep warnings off
 /// its console; a panic resets the machine at once, by the way that every x86 has (a triple fault).
 pub const APPEND: [&str; 5] = ["console=ttyS0", "rdinit=/init", "panic=-1", "reboot=t", "loglevel=7"];

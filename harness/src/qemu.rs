@@ -3,6 +3,7 @@
 
 use crate::error::HarnessError;
 use crate::machine;
+use crate::spec::{Channels, Role, Spec, qemu_args};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -61,6 +62,26 @@ impl Qemu {
     }
 }
 
+impl Qemu {
+    /// A command line that boots a machine by hand, its console on the terminal; for a shell.
+    #[must_use]
+    pub fn command_line(&self, spec: &Spec) -> String {
+        let args = qemu_args(spec, Role::Cold, Channels::Terminal);
+        let words = std::iter::once(self.path.as_os_str()).chain(args.iter().map(AsRef::as_ref));
+        words.map(|word| quoted(&word.to_string_lossy())).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// A word as a shell reads it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./,:=+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
 fn version_output(path: &Path) -> io::Result<String> {
     // As a string: duct takes a bare name for a file of the current directory when it is a path.
     let handle =
@@ -95,6 +116,11 @@ mod tests {
         assert_eq!(version("QEMU emulator version 10.0.2"), Some((10, 0)));
         assert_eq!(version("GNU bash, version 5.2"), None);
         assert_eq!(version(""), None);
+    }
+
+    #[test]
+    fn the_command_line_is_words_for_a_shell() {
+        assert_eq!(["-m", "a b", "it's", ""].map(quoted), ["-m", "'a b'", r"'it'\''s'", "''"]);
     }
 
     #[test]

@@ -33,11 +33,7 @@ impl RunDir {
     /// The directory cannot be made, or `base` belongs to another user.
     pub fn open(base: &Path) -> Result<Self, HarnessError> {
         private_dir(base)?;
-        let gate = base.join(GATE);
-        let _gate = Lock::take(&gate, Mode::Exclusive, GATE_LIMIT)
-            .and_then(|lock| lock.ok_or_else(|| io::ErrorKind::TimedOut.into()))
-            .map_err(HarnessError::io("lock", &gate))?;
-        sweep(base)?;
+        let _gate = sweep(base)?;
         let dir = tempfile::Builder::new()
             .prefix(PREFIX)
             .tempdir_in(base)
@@ -78,9 +74,13 @@ pub(crate) fn private_dir(path: &Path) -> Result<(), HarnessError> {
     Ok(())
 }
 
-/// Removes the directories whose owner is dead. One that cannot be removed stays for the next sweep: it is
-/// no reason not to run.
-fn sweep(base: &Path) -> Result<(), HarnessError> {
+/// Removes the directories whose owner is dead, and gives the lock under which nobody else sweeps or makes one.
+/// What cannot be removed stays for the next sweep: it is no reason not to run.
+pub(crate) fn sweep(base: &Path) -> Result<Lock, HarnessError> {
+    let path = base.join(GATE);
+    let gate = Lock::take(&path, Mode::Exclusive, GATE_LIMIT)
+        .and_then(|lock| lock.ok_or_else(|| io::ErrorKind::TimedOut.into()))
+        .map_err(HarnessError::io("lock", &path))?;
     for entry in base.read_dir().map_err(HarnessError::io("read", base))? {
         let path = entry.map_err(HarnessError::io("read", base))?.path();
         if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(PREFIX.as_bytes())) {
@@ -89,7 +89,7 @@ fn sweep(base: &Path) -> Result<(), HarnessError> {
             }
         }
     }
-    Ok(())
+    Ok(gate)
 }
 
 #[cfg(test)]

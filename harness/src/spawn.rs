@@ -13,9 +13,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::ExitStatus;
-use std::sync::mpsc::{Sender, channel, sync_channel};
+use std::sync::mpsc::{SendError, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
+
+/// How long fork and exec may take; others may be before us.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Starts processes that do not outlive this program. Clones share one thread, which ends with the last
 /// clone; every [`crate::Vm`] holds one.
@@ -34,7 +37,7 @@ struct Running {
 #[derive(Debug)]
 struct Job {
     command: Command,
-    reply: std::sync::mpsc::SyncSender<io::Result<Arc<duct::Handle>>>,
+    reply: SyncSender<io::Result<Arc<duct::Handle>>>,
 }
 
 /// A program to start.
@@ -61,8 +64,10 @@ impl Spawner {
             .name("spawner".to_owned())
             .spawn(move || {
                 for Job { command, reply } in queue {
-                    // A caller that has gone away drops the handle with the reply; nobody gives up on it today.
-                    let _ = reply.send(start(command, &shared));
+                    // A caller that has given up will not end what was started for it.
+                    if let Err(SendError(Ok(handle))) = reply.send(start(command, &shared)) {
+                        let _ = handle.kill();
+                    }
                 }
             })
             .map_err(HarnessError::system("start the thread that starts QEMU"))?;
@@ -88,12 +93,12 @@ impl Spawner {
     pub(crate) fn run(&self, command: Command) -> Result<Process, HarnessError> {
         let program = command.program.clone();
         let (reply, answer) = sync_channel(1);
-        let gone = || io::Error::other("the spawner's thread has ended");
+        let gone = || io::Error::other("the thread that starts processes does not answer");
         let handle = self
             .jobs
             .send(Job { command, reply })
             .map_err(|_| gone())
-            .and_then(|()| answer.recv().map_err(|_| gone())?)
+            .and_then(|()| answer.recv_timeout(LIMIT).map_err(|_| gone())?)
             .map_err(|source| match source.kind() {
                 io::ErrorKind::Interrupted => HarnessError::Interrupted,
                 io::ErrorKind::NotFound => HarnessError::QemuMissing { path: program.clone() },

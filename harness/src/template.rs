@@ -15,7 +15,7 @@
 
 use crate::error::{BootError, HarnessError};
 use crate::lock::{Lock, Mode};
-use crate::rundir::{RunDir, private_dir};
+use crate::rundir::{RunDir, private_dir, sweep};
 use crate::spec::{Channels, Role, qemu_args};
 use crate::vm::Hello;
 use crate::{Limits, Qemu, Spawner, Spec, Vm};
@@ -38,6 +38,8 @@ const FORMAT: u32 = 1;
 const DEVICE_MAX: usize = 64 << 20;
 /// How long stopping, saving and ending a booted guest may take.
 const SAVE: Duration = Duration::from_secs(60);
+/// Where templates are made.
+const WORK: &str = "work";
 /// Templates that were not used for longest are removed when they take more than this; one takes about 100 MiB.
 const DISK: u64 = 4 << 30;
 
@@ -73,7 +75,7 @@ struct Saved {
 }
 
 impl Templates {
-    /// Opens the directory, which is made if it is not there.
+    /// Opens the directory, which is made if it is not there, and sweeps what killed runs left unfinished in it.
     ///
     /// # Errors
     /// It cannot be made, or belongs to another user.
@@ -82,6 +84,9 @@ impl Templates {
         private_dir(&dir)?;
         // QEMU must find it from wherever it is started.
         let dir = dir.canonicalize().map_err(HarnessError::io("find", &dir))?;
+        let work = dir.join(WORK);
+        private_dir(&work)?;
+        drop(sweep(&work)?);
         Ok(Self { dir, disk: DISK })
     }
 
@@ -90,6 +95,13 @@ impl Templates {
     pub fn with_disk_limit(mut self, bytes: u64) -> Self {
         self.disk = bytes;
         self
+    }
+
+    /// Is the template there, so that [`Self::get`] will not have to boot?
+    #[must_use]
+    pub fn has(&self, qemu: &Qemu, spec: &Spec, key: &str) -> bool {
+        let name = content_name(key, &qemu.banner, &key_arguments(spec));
+        read(&self.dir.join(name)).is_ok_and(|found| found.is_some())
     }
 
     /// The template for a machine; boots it if it is not there. `key` names the content of kernel and initramfs;
@@ -126,7 +138,7 @@ impl Templates {
             }
             if let Some(alone) = Lock::try_take(&lock_path, Mode::Exclusive).map_err(lock_error)? {
                 if read(&dir)?.is_none() {
-                    let work = RunDir::open(&self.dir.join("work"))?;
+                    let work = RunDir::open(&self.dir.join(WORK))?;
                     if dir.exists() {
                         // It is not whole, or of another format: its new place is swept.
                         std::fs::rename(&dir, work.path().join("old")).map_err(HarnessError::io("remove", &dir))?;
@@ -367,5 +379,38 @@ impl Template {
     #[must_use]
     pub fn spec(&self) -> &Spec {
         &self.shared.spec
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Profile;
+
+    #[test]
+    fn all_that_shapes_a_guest_is_in_its_name_and_the_places_of_files_are_not() {
+        let name = |spec: &Spec, key, banner| content_name(key, banner, &key_arguments(spec));
+        let spec = Spec::new("/a/kernel", "/a/initramfs");
+        let base = name(&spec, "key", "QEMU 7.2");
+        assert_eq!(name(&Spec::new("/b/kernel", "/b/initramfs"), "key", "QEMU 7.2"), base);
+        let others = [
+            name(&spec, "other", "QEMU 7.2"),
+            name(&spec, "key", "QEMU 8.2"),
+            name(&Spec { mem_mib: 512, ..spec.clone() }, "key", "QEMU 7.2"),
+            name(&Spec { profile: Profile::Fast, ..spec.clone() }, "key", "QEMU 7.2"),
+            name(&Spec { virtual_time: false, ..spec.clone() }, "key", "QEMU 7.2"),
+            name(&Spec { append: vec!["quiet".into()], ..spec.clone() }, "key", "QEMU 7.2"),
+        ];
+        assert!(others.iter().all(|other| *other != base), "{base} {others:?}");
+    }
+
+    #[test]
+    fn opening_the_directory_sweeps_what_a_killed_run_was_making() {
+        let dir = tempfile::tempdir().unwrap();
+        let dead = dir.path().join(WORK).join("run-dead");
+        std::fs::create_dir_all(dead.join("new")).unwrap();
+        std::fs::write(dead.join("new/memory"), "x").unwrap();
+        Templates::open(dir.path()).unwrap();
+        assert!(!dead.exists());
     }
 }

@@ -1,0 +1,147 @@
+//! One QEMU process with its ports, from its start to its end.
+
+use crate::console::printable;
+use crate::ending::{Death, Ending, Exit};
+use crate::error::{BootError, HarnessError};
+use crate::monitor::Monitor;
+use crate::pump::{self, Ports, Pump};
+use crate::qmp::{self, Qmp};
+use crate::spawn::{self, Process, Spawner};
+use crate::spec::{Channels, Role, Spec, qemu_args};
+use crate::{Qemu, template};
+use agent::frame;
+use agent::proto::Reply;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use serde_json::{Value, json};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::process::ExitStatusExt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Lines of the console that an error carries.
+pub(crate) const TAIL: usize = 40;
+/// How long a QEMU whose ports are closed may take to be gone.
+const EXIT: Duration = Duration::from_secs(5);
+
+/// A template's device state on its way into QEMU.
+pub(crate) struct Incoming {
+    /// QEMU's end of the pipe.
+    pub(crate) state: OwnedFd,
+    /// Ours, and what goes through it.
+    pub(crate) feed: (OwnedFd, Arc<[u8]>),
+}
+
+/// A QEMU process with its ports, from its start on.
+#[derive(Debug)]
+pub(crate) struct Instance {
+    // Fields are dropped in this order: QEMU must be gone before its pump can end.
+    pub(crate) process: Process,
+    pub(crate) pump: Pump,
+    pub(crate) qmp: Qmp,
+    pub(crate) agent: Arc<OwnedFd>,
+    pub(crate) console: Arc<OwnedFd>,
+    pub(crate) qemu: Qemu,
+}
+
+impl Instance {
+    pub(crate) fn start(
+        qemu: &Qemu,
+        spec: &Spec,
+        role: Role<'_>,
+        incoming: Option<Incoming>,
+        spawner: &Spawner,
+    ) -> Result<Self, HarnessError> {
+        let pair = || {
+            socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+                .map_err(HarnessError::system("make a pair of sockets for QEMU"))
+        };
+        let ((console, their_console), (agent, their_agent), (qmp, their_qmp)) = (pair()?, pair()?, pair()?);
+        let (stderr, output) = pump::pipe()?;
+        let channels = Channels::Descriptors {
+            console: their_console.as_raw_fd(),
+            agent: their_agent.as_raw_fd(),
+            qmp: their_qmp.as_raw_fd(),
+        };
+        let mut inherited = vec![their_console, their_agent, their_qmp];
+        let feed = incoming.map(|incoming| {
+            inherited.push(incoming.state);
+            incoming.feed
+        });
+        let command =
+            spawn::Command { program: qemu.path.clone(), args: qemu_args(spec, role, channels), inherited, output };
+        let process = spawner.run(command)?;
+        let (console, agent, qmp) = (Arc::new(console), Arc::new(agent), Arc::new(qmp));
+        let ports =
+            Ports { console: Arc::clone(&console), agent: Arc::clone(&agent), qmp: Arc::clone(&qmp), stderr, feed };
+        let monitor = Monitor::new(!matches!(role, Role::Clone { .. }));
+        let pump = Pump::start(ports, monitor).map_err(HarnessError::system("start the thread that reads a guest"))?;
+        let qmp = Qmp::new(qmp, Arc::clone(&pump.shared));
+        Ok(Self { process, pump, qmp, agent, console, qemu: qemu.clone() })
+    }
+
+    /// Opens the control port: events are sent from then on.
+    pub(crate) fn negotiate(&mut self, deadline: Instant) -> Result<(), HarnessError> {
+        self.qmp.call("qmp_capabilities", Value::Null, deadline).map(drop)
+    }
+
+    /// Reads the device state from QEMU's descriptor `number` and lets the guest go on. All is sent at once:
+    /// QEMU carries it out in order, and each wait for an answer would cost a part of the clone's time.
+    pub(crate) fn resume(&mut self, number: RawFd, deadline: Instant) -> Result<(), HarnessError> {
+        let commands = [
+            ("qmp_capabilities", Value::Null),
+            ("migrate-set-capabilities", template::migration_capabilities()),
+            ("migrate-incoming", json!({ "uri": format!("fd:{number}") })),
+        ];
+        let pending: Vec<_> = commands
+            .into_iter()
+            .map(|(command, arguments)| self.qmp.send(command, arguments, deadline))
+            .collect::<Result<_, _>>()?;
+        pending.iter().try_for_each(|command| self.qmp.answer(command, deadline).map(drop))?;
+        let status = self.qmp.event(deadline, |event| {
+            qmp::migration_status(event).filter(|status| matches!(status.as_str(), "completed" | "failed"))
+        });
+        if status.as_deref() != Some("completed") {
+            let reason = format!("the template's state was not taken: {}", status.as_deref().unwrap_or("no answer"));
+            return Err(HarnessError::Qmp { command: "migrate-incoming".to_owned(), reason });
+        }
+        self.qmp.call("cont", Value::Null, deadline).map(drop)
+    }
+
+    /// The agent's first message: it greets when it is ready. `None`: it did not, in time or before its end.
+    pub(crate) fn greeting(&self, deadline: Instant) -> Result<Option<Reply>, BootError> {
+        let frame = self.pump.shared.wait(deadline, |state| state.frames.pop_front());
+        let reply = frame.map(|(_, payload)| frame::decode(&payload)).transpose();
+        reply.map_err(|error| BootError::Protocol(error.to_string()))
+    }
+
+    /// Waits for QEMU's end, or forces it, and reads the last words.
+    pub(crate) fn end(&mut self, bye: bool, kill: bool) -> Ending {
+        if kill {
+            self.process.kill();
+        }
+        let mut killed = kill;
+        let status = self.process.wait(EXIT).or_else(|| {
+            killed = true;
+            self.process.kill();
+            self.process.wait(EXIT)
+        });
+        self.pump.join();
+        let state = self.pump.shared.lock();
+        let reason = state.events.iter().find_map(qmp::shutdown_reason);
+        let exit = match status {
+            _ if killed => Exit::Killed,
+            Some(status) => status.signal().map_or(Exit::Code(status.code().unwrap_or_default()), Exit::Signal),
+            None => Exit::Killed,
+        };
+        let planned = bye && exit == Exit::Code(0) && reason.as_deref() == Some("guest-reset");
+        Ending { planned, reason, exit, findings: state.monitor.findings(), noise: state.noise }
+    }
+
+    pub(crate) fn death(&mut self, answered: bool, bye: bool, kill: bool) -> Death {
+        let ending = self.end(bye, kill);
+        let state = self.pump.shared.lock();
+        let stderr = state.stderr.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).map(printable);
+        let evidence = answered && ending.findings.iter().any(|finding| finding.kind.is_fatal());
+        Death { tail: state.console.tail(TAIL), stderr: stderr.collect(), evidence, ending }
+    }
+}
