@@ -3,6 +3,7 @@
 //!
 //! Exit codes are 0 and 1 only.
 
+pub mod depmod;
 pub mod insmod;
 pub mod kmod;
 pub mod lsmod;
@@ -52,6 +53,7 @@ pub fn run(invocation: Invocation) -> i32 {
         Some(b"insmod") => insmod::run(&invocation),
         Some(b"rmmod") => rmmod::run(&invocation),
         Some(b"lsmod") => lsmod::run(&invocation),
+        Some(b"depmod") => depmod::run(&invocation),
         Some(b"modinfo") => modinfo::run(&invocation),
         Some(b"kmod") => kmod::run(&invocation),
         _ => Err(Failed),

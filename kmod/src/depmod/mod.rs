@@ -108,6 +108,14 @@ pub enum DepmodError {
         /// Why.
         source: io::Error,
     },
+    /// A file that the options name cannot be had.
+    #[error("could not create module {path}: {source}", path = path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// A file that the options name is no module.
     #[error("{path} is not a module file; its name must end in .ko, .ko.xz, .ko.gz or .ko.zst", path = path.display())]
     NotAModule {

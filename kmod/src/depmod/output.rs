@@ -30,8 +30,11 @@ pub(super) fn outputs(
     out.infos("modules.softdep", "# Soft dependencies extracted from modules themselves.\n", Key::Softdep, &infos);
     out.infos("modules.weakdep", "# Weak dependencies extracted from modules themselves.\n", Key::Weakdep, &infos);
     out.symbols(found, graph)?;
-    out.builtin()?;
-    out.builtin_aliases()?;
+    // These two are indexes alone: there is nothing to show of them.
+    if !options.dry_run {
+        out.builtin()?;
+        out.builtin_aliases()?;
+    }
     out.devnames(&infos);
     Ok(out.files)
 }

@@ -45,6 +45,7 @@ pub(super) fn search(options: &Options, notify: &mut dyn FnMut(Notice)) -> Resul
         if uncompressed_name(name).is_none() {
             return Err(DepmodError::NotAModule { path: path.clone() });
         }
+        fs::metadata(path).map_err(|source| DepmodError::File { path: path.clone(), source })?;
         choice.add(path.clone(), false, notify);
     }
     let mut found: Vec<Found> = choice.by_name.into_values().map(|(found, _)| found).collect();

@@ -76,7 +76,7 @@ pub enum ObjectErrorKind {
         limit: u64,
     },
     /// No ELF file.
-    #[error("not an ELF file (it starts with neither ELF's magic nor that of a known compression)")]
+    #[error("not an ELF file: it starts with neither ELF's magic nor that of a known compression")]
     NotElf,
     /// An ELF file with a part that is not as it must be.
     #[error("malformed ELF file: {0}")]

@@ -1,0 +1,344 @@
+//! `depmod`: indexes a module directory.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use super::options::{About, Apply, Flag};
+use super::{Failed, Invocation, absolute, help_flag, running_release, version_flag};
+use crate::depmod::{self, DepmodConfig, DepmodError, KernelSymbols, Notice, Options, show_cycle};
+use crate::log::{Log, Priority};
+use crate::name::Escaped;
+use crate::sys::strerror_io;
+
+/// What was given, options only.
+#[derive(Debug, Clone, Default)]
+pub struct Arguments {
+    all: bool,
+    quick: bool,
+    root: Option<PathBuf>,
+    module_directory: Option<PathBuf>,
+    out: Option<PathBuf>,
+    config: Vec<PathBuf>,
+    symvers: Option<PathBuf>,
+    system_map: Option<PathBuf>,
+    unknown_symbols: bool,
+    symbol_prefix: Option<OsString>,
+    dry_run: bool,
+    warn: bool,
+    verbose: u8,
+}
+
+/// The command.
+pub static ABOUT: About<Arguments> = About {
+    usage: "depmod [options] [RELEASE]\ndepmod [options] RELEASE FILE...",
+    flags: &[
+        Flag {
+            short: Some('a'),
+            long: "all",
+            old: &[],
+            apply: Apply::Set(|a| a.all = true),
+            help: "index all modules; so without FILE",
+        },
+        Flag {
+            short: Some('A'),
+            long: "quick",
+            old: &[],
+            apply: Apply::Set(|a| a.quick = true),
+            help: "do nothing unless a module is newer than\nmodules.dep",
+        },
+        Flag {
+            short: Some('b'),
+            long: "basedir",
+            old: &[],
+            apply: Apply::Take("DIR", |a, value| a.root = Some(value.into())),
+            help: "DIR stands for / where modules are looked for",
+        },
+        Flag {
+            short: Some('m'),
+            long: "moduledir",
+            old: &[],
+            apply: Apply::Take("DIR", |a, value| a.module_directory = Some(value.into())),
+            help: "DIR below / instead of /lib/modules",
+        },
+        Flag {
+            short: Some('o'),
+            long: "outdir",
+            old: &[],
+            apply: Apply::Take("DIR", |a, value| a.out = Some(value.into())),
+            help: "DIR stands for / where files are written",
+        },
+        Flag {
+            short: Some('C'),
+            long: "config",
+            old: &[],
+            apply: Apply::Take("PATH", |a, value| a.config.push(value.into())),
+            help: "read this file or directory instead of depmod.d;\nmay be given several times",
+        },
+        Flag {
+            short: Some('E'),
+            long: "symvers",
+            old: &[],
+            apply: Apply::Take("FILE", |a, value| a.symvers = Some(value.into())),
+            help: "Module.symvers: check symbol versions",
+        },
+        Flag {
+            short: Some('F'),
+            long: "filesyms",
+            old: &[],
+            apply: Apply::Take("FILE", |a, value| a.system_map = Some(value.into())),
+            help: "System.map: what the kernel exports",
+        },
+        Flag {
+            short: Some('e'),
+            long: "errsyms",
+            old: &[],
+            apply: Apply::Set(|a| a.unknown_symbols = true),
+            help: "tell of symbols that nobody has; needs -E or -F",
+        },
+        Flag {
+            short: Some('n'),
+            long: "show",
+            old: &["dry-run"],
+            apply: Apply::Set(|a| a.dry_run = true),
+            help: "print the lists, write nothing",
+        },
+        Flag {
+            short: Some('P'),
+            long: "symbol-prefix",
+            old: &[],
+            apply: Apply::Take("CHAR", |a, value| a.symbol_prefix = Some(value)),
+            help: "a character before each exported name",
+        },
+        Flag {
+            short: Some('w'),
+            long: "warn",
+            old: &[],
+            apply: Apply::Set(|a| a.warn = true),
+            help: "warn of duplicate aliases and symbols",
+        },
+        Flag {
+            short: Some('v'),
+            long: "verbose",
+            old: &[],
+            apply: Apply::Set(|a| a.verbose = a.verbose.saturating_add(1)),
+            help: "print who needs which symbol of whom",
+        },
+        version_flag(),
+        help_flag(),
+    ],
+};
+
+/// Runs it.
+///
+/// # Errors
+/// [`Failed`] after a message.
+pub fn run(invocation: &Invocation) -> Result<(), Failed> {
+    let mut arguments = Arguments::default();
+    let Some(operands) = invocation.parse(&ABOUT, invocation.operands().to_vec(), &mut arguments)? else {
+        return Ok(());
+    };
+    let level = match arguments.verbose {
+        0 => Priority::Warning,
+        1 => Priority::Notice,
+        2 => Priority::Info,
+        _ => Priority::Debug,
+    };
+    let mut log = invocation.log("depmod", level, false);
+    let (release, files) = match operands.split_first() {
+        Some((release, files)) if is_release(release) => (release.clone(), files),
+        Some((other, _)) => {
+            log.error(format_args!("Bad version passed {}", Escaped(other.as_bytes())));
+            return Err(Failed);
+        }
+        None => (running_release(), &[][..]),
+    };
+    let options = options(&arguments, &release, files, &mut log)?;
+
+    let mut output = invocation.output();
+    let summary = depmod::run_with(&options, &mut |notice| match notice {
+        // Not a message but what was asked for.
+        Notice::Needs { .. } => output.write(format!("{notice}\n").as_bytes()),
+        notice => log.write(notice.priority(), notice),
+    });
+    let result = match summary {
+        Ok(summary) => {
+            output.write(&summary.text);
+            Ok(())
+        }
+        Err(error) => {
+            tell(&error, &mut log);
+            Err(Failed)
+        }
+    };
+    let written = output.flush().map_err(|_| Failed);
+    result.and(written)
+}
+
+/// `6.1…`: two numbers and a dot between them come first.
+fn is_release(text: &OsStr) -> bool {
+    let number = |bytes: &[u8]| bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let bytes = text.as_bytes();
+    let major = number(bytes);
+    // It becomes a part of a path, and must not lead elsewhere.
+    major > 0 && bytes.get(major) == Some(&b'.') && number(&bytes[major + 1..]) > 0 && !bytes.contains(&b'/')
+}
+
+fn options(arguments: &Arguments, release: &OsStr, files: &[OsString], log: &mut Log) -> Result<Options, Failed> {
+    let fatal = |log: &mut Log, text: String| -> Result<(), Failed> { log.fatal(text).map_err(|_| Failed) };
+    let modules = arguments.module_directory.as_deref().unwrap_or(Path::new("/lib/modules"));
+    let below = |root: Option<&PathBuf>| {
+        let root = root.map_or_else(|| PathBuf::from("/"), |root| absolute(root));
+        // The module directory is always below the root, also when it is written as an absolute path.
+        root.join(modules.strip_prefix("/").unwrap_or(modules)).join(release)
+    };
+    let mut options = Options::new(below(arguments.root.as_ref()));
+    options.out = arguments.out.as_ref().map(|out| below(Some(out)));
+    options.quick = arguments.quick;
+    options.dry_run = arguments.dry_run;
+    options.warn_duplicates = arguments.warn;
+    options.show_needs = arguments.verbose > 0;
+    for file in files.iter().filter(|_| !arguments.all) {
+        if !Path::new(file).is_absolute() {
+            fatal(log, format!("{}: not absolute path.", Escaped(file.as_bytes())))?;
+        }
+        options.files.push(file.into());
+    }
+    if let Some(prefix) = &arguments.symbol_prefix {
+        match prefix.as_bytes() {
+            &[prefix] => options.symbol_prefix = Some(prefix),
+            _ => fatal(log, "-P only takes a single char".into())?,
+        }
+    }
+    let symbols = match (&arguments.symvers, &arguments.system_map) {
+        (Some(file), _) => Some((file, KernelSymbols::read_symvers(file))),
+        (None, Some(file)) => Some((file, KernelSymbols::read_system_map(file))),
+        (None, None) => None,
+    };
+    match symbols {
+        Some((_, Ok(symbols))) => {
+            options.kernel_symbols = Some(KernelSymbols { tell_unknown: arguments.unknown_symbols, ..symbols });
+        }
+        Some((file, Err(error))) => {
+            let file = Escaped(file.as_os_str().as_bytes());
+            fatal(log, format!("could not load {file}: {}", strerror_io(&error)))?;
+        }
+        None if arguments.unknown_symbols => log.warning("-e needs -E or -F"),
+        None => {}
+    }
+    if options.files.is_empty() {
+        let paths = match &arguments.config[..] {
+            [] => depmod::config::DEFAULT_DIRECTORIES.map(PathBuf::from).to_vec(),
+            given => given.to_vec(),
+        };
+        let (config, warnings) = DepmodConfig::load(paths, release.as_bytes());
+        warnings.iter().for_each(|warning| log.error(warning));
+        options.config = config;
+    }
+    Ok(options)
+}
+
+fn tell(error: &DepmodError, log: &mut Log) {
+    match error {
+        DepmodError::Directory { path, source } => {
+            let (path, why) = (Escaped(path.as_os_str().as_bytes()), strerror_io(source));
+            log.error(format_args!("could not open directory {path}: {why}"));
+            let _it_is_the_last = log.fatal(format_args!("could not search modules: {why}"));
+        }
+        DepmodError::Cycles { cycles, modules } => {
+            for cycle in cycles {
+                log.error(format_args!("Cycle detected: {}", show_cycle(cycle)));
+            }
+            log.error(format_args!("Found {modules} modules in dependency cycles!"));
+        }
+        other => {
+            let _it_is_the_last = log.fatal(other);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::Destination;
+
+    fn log() -> Log {
+        Log::new("depmod", Priority::Warning, Destination::Memory(Vec::new()))
+    }
+
+    fn taken(arguments: &Arguments, files: &[&str]) -> (Result<Options, Failed>, Vec<String>) {
+        // No configuration of this machine.
+        let arguments = Arguments { config: vec!["/nonexistent".into()], ..arguments.clone() };
+        let (mut log, files) = (log(), files.iter().map(OsString::from).collect::<Vec<_>>());
+        let options = options(&arguments, OsStr::new("6.1.0-test"), &files, &mut log);
+        (options, log.lines().to_vec())
+    }
+
+    #[test]
+    fn a_release_starts_with_two_numbers() {
+        for good in ["6.1", "6.1.0-56-cloud-amd64", "10.20x"] {
+            assert!(is_release(OsStr::new(good)), "{good}");
+        }
+        for bad in ["", "6", "6.", ".1", "x.ko", "/a/6.1", "6.1/../..", "v6.1"] {
+            assert!(!is_release(OsStr::new(bad)), "{bad}");
+        }
+    }
+
+    #[test]
+    fn directories_are_made_of_root_module_directory_and_release() {
+        let dirs = |root: Option<&str>, modules: Option<&str>, out: Option<&str>| {
+            let path = |text: Option<&str>| text.map(PathBuf::from);
+            let arguments =
+                Arguments { root: path(root), module_directory: path(modules), out: path(out), ..Default::default() };
+            let options = taken(&arguments, &[]).0.unwrap();
+            (options.dir, options.out)
+        };
+        assert_eq!(dirs(None, None, None), ("/lib/modules/6.1.0-test".into(), None));
+        assert_eq!(dirs(Some("/r"), Some("/usr/lib/modules"), None).0, Path::new("/r/usr/lib/modules/6.1.0-test"));
+        let (dir, out) = dirs(Some("/r/"), Some("m"), Some("/o"));
+        assert_eq!((dir, out), ("/r/m/6.1.0-test".into(), Some("/o/m/6.1.0-test".into())));
+        assert!(dirs(Some("relative"), None, None).0.is_absolute());
+    }
+
+    #[test]
+    fn wrong_use_is_fatal() {
+        let fatal = |arguments: &Arguments, files: &[&str]| {
+            let (options, lines) = taken(arguments, files);
+            assert!(options.is_err());
+            lines.join("\n")
+        };
+        assert_eq!(fatal(&Arguments::default(), &["x.ko"]), "depmod: FATAL: x.ko: not absolute path.");
+        let prefix = Arguments { symbol_prefix: Some("ab".into()), ..Default::default() };
+        assert_eq!(fatal(&prefix, &[]), "depmod: FATAL: -P only takes a single char");
+        let map = Arguments { system_map: Some("/nonexistent/map".into()), ..Default::default() };
+        assert_eq!(fatal(&map, &[]), "depmod: FATAL: could not load /nonexistent/map: No such file or directory");
+    }
+
+    #[test]
+    fn e_alone_is_warned_of() {
+        let (options, lines) = taken(&Arguments { unknown_symbols: true, ..Default::default() }, &[]);
+        assert!(options.unwrap().kernel_symbols.is_none());
+        assert_eq!(lines, ["depmod: WARNING: -e needs -E or -F"]);
+    }
+
+    #[test]
+    fn cycles_are_told_one_by_one() {
+        let name = |text: &str| crate::name::ModuleName::new(text.as_bytes()).unwrap();
+        let cycles = vec![vec![name("a"), name("b")], vec![name("c"), name("d"), name("e")]];
+        let mut log = log();
+        tell(&DepmodError::Cycles { cycles, modules: 5 }, &mut log);
+        assert_eq!(
+            log.lines(),
+            [
+                "depmod: ERROR: Cycle detected: a -> b -> a",
+                "depmod: ERROR: Cycle detected: c -> d -> e -> c",
+                "depmod: ERROR: Found 5 modules in dependency cycles!",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_help_comes_from_the_table() {
+        insta::assert_snapshot!(ABOUT.help());
+    }
+}
