@@ -11,8 +11,31 @@ pub use reply::{JobEnd, KmsgRecord, Process, Reply, SetupFailure};
 
 use serde::{Deserialize, Serialize};
 
-/// Version of the protocol. The agent names it in [`Reply::Hello`]; host and agent must agree.
-pub const VERSION: u32 = 1;
+/// Version of the protocol: a fingerprint of the files that define it. The agent names it in [`Reply::Hello`], and
+/// a host that was built from another state of them refuses it: a message of a changed protocol does not fail
+/// to be read, it is read as another one.
+pub const VERSION: u32 = fingerprint(&[
+    include_bytes!("mod.rs"),
+    include_bytes!("action.rs"),
+    include_bytes!("reply.rs"),
+    include_bytes!("../frame.rs"),
+    include_bytes!("../plan.rs"),
+]);
+
+/// FNV-1a.
+const fn fingerprint(files: &[&[u8]]) -> u32 {
+    let mut hash: u32 = 0x811c_9dc5;
+    let mut file = 0;
+    while file < files.len() {
+        let mut at = 0;
+        while at < files[file].len() {
+            hash = (hash ^ files[file][at] as u32).wrapping_mul(0x0100_0193);
+            at += 1;
+        }
+        file += 1;
+    }
+    hash
+}
 
 /// Microseconds of guest time since the guest booted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
