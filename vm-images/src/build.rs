@@ -1,11 +1,34 @@
-//! A kernel built from a distribution's source package and a configuration fragment.
+//! A kernel built from a distribution's source package: tinyconfig with a fragment of `configs/` over it.
+//!
+//! Everything happens in the cache. What is there after an interrupted build is used by the next one; when it has succeeded
+//! only the kernel, its modules and its configuration stay.
 
-use crate::cache::CacheError;
-use crate::catalogue::CatalogueError;
-use crate::fetch::FetchError;
-use crate::kernel::{Kernel, KernelError};
-use crate::options::Options;
-use std::path::PathBuf;
+use crate::apt::AptError;
+use crate::cache::{CacheError, ContentId};
+use crate::catalogue::{Catalogue, CatalogueError, KernelEntry};
+use crate::fetch::{self, FetchError};
+use crate::kernel::{Kernel, KernelError, PackageVersion};
+use crate::obtain::{self, Offer, Pointer};
+use crate::options::{Options, Progress};
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// What a build needs: the package, and a program or a file of it.
+const NEEDS: [(&str, &str); 8] = [
+    ("make", "make"),
+    ("gcc", "gcc"),
+    ("binutils", "ld"),
+    ("flex", "flex"),
+    ("bison", "bison"),
+    ("bc", "bc"),
+    ("tar", "tar"),
+    ("xz-utils", "xz"),
+];
+
+/// Lines of the log that stand in an error.
+const TAIL_LINES: usize = 15;
 
 /// Why a kernel could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -18,7 +41,7 @@ pub enum BuildError {
         /// Why not, and what to do about it.
         reason: String,
     },
-    /// make failed.
+    /// A step failed.
     #[error("building {name} failed in `{command}`: see {}\n{tail}", log.display())]
     Failed {
         /// What was asked for.
@@ -29,6 +52,16 @@ pub enum BuildError {
         log: PathBuf,
         /// The last lines of that.
         tail: String,
+    },
+    /// The fragment wants what this source does not offer.
+    #[error("{name}: these lines of configs/{config} had no effect: {}", lines.join(", "))]
+    Config {
+        /// What was asked for.
+        name: String,
+        /// The fragment.
+        config: String,
+        /// Its lines.
+        lines: Vec<String>,
     },
     /// The name is unknown.
     #[error(transparent)]
@@ -44,7 +77,276 @@ pub enum BuildError {
     Cache(#[from] CacheError),
 }
 
-/// Builds the kernel called `name` (such as `5.10-modular-unix`), or takes it from the cache.
-pub fn build(name: &str, _options: &Options<'_>) -> Result<Kernel, BuildError> {
-    Err(BuildError::Unavailable { name: name.to_owned(), reason: "building is under construction".to_owned() })
+/// The text of a fragment in `configs/`.
+pub(crate) fn fragment(name: &str) -> Option<&'static str> {
+    match name {
+        "modular-unix" => Some(include_str!("../configs/modular-unix")),
+        _ => None,
+    }
+}
+
+/// The kernel if it was built before, with the fragment as it is now.
+pub(crate) fn cached(entry: &KernelEntry, options: &Options<'_>) -> Result<Option<Kernel>, CacheError> {
+    let area = options.cache.area("built")?;
+    let pointer: Option<Pointer> = obtain::read_json(&area.join(pointer_name(entry)));
+    Ok(pointer.and_then(|pointer| fetch::read_stored(&area.join(&pointer.dir), &entry.name, pointer.notes)))
+}
+
+/// The fragment's sum is part of the name, so that a changed fragment is a kernel that was never built.
+fn pointer_name(entry: &KernelEntry) -> String {
+    let text = entry.config.as_deref().and_then(fragment).unwrap_or_default();
+    format!("{}-{}.json", entry.name, &ContentId::new().with(text).finish()[..16])
+}
+
+/// Builds the kernel called `name` (such as `5.10-modular-unix`) of the built-in catalogue, or takes it from the cache.
+/// Takes minutes, at the lowest priority that does not starve.
+pub fn build(name: &str, options: &Options<'_>) -> Result<Kernel, BuildError> {
+    let catalogue = Catalogue::builtin()?;
+    let entry = catalogue.resolve(name)?;
+    let unavailable = |reason: String| BuildError::Unavailable { name: entry.name.clone(), reason };
+    let (Some(source), Some(config)) = (&entry.source, &entry.config) else {
+        return Ok(fetch::fetch(&catalogue, name, options)?);
+    };
+    if let Some(kernel) = cached(entry, options)? {
+        return Ok(kernel);
+    }
+    let text = fragment(config).ok_or_else(|| unavailable(format!("there is no configs/{config}")))?;
+    let missing = missing_tools(|tool| found_in_path(tool, std::env::var_os("PATH").as_deref()));
+    if !missing.is_empty() {
+        return Err(unavailable(format!("it needs the packages {}: install them", missing.join(" "))));
+    }
+    let _lock = options.cache.lock(&format!("build-{}", entry.name), |lock| {
+        (options.progress)(Progress::Waiting { lock: lock.to_owned() })
+    })?;
+    if let Some(kernel) = cached(entry, options)? {
+        return Ok(kernel);
+    }
+    let work = options.cache.area("building")?.join(pointer_name(entry).trim_end_matches(".json"));
+    let (package, notes) = unpack_source(&catalogue, entry, source, &work, options)?;
+    let log = options.cache.area("logs")?.join(format!("build-{}.log", entry.name));
+    (options.progress)(Progress::Building { kernel: entry.name.clone(), log: log.clone() });
+    let job = Job { name: &entry.name, work: &work, log: &log };
+    job.configure(config, text)?;
+    job.compile()?;
+    job.install()?;
+
+    let dir = format!("{}_{}", entry.name, obtain::directory_name(&package));
+    let area = options.cache.area("built")?;
+    let result = options.cache.temp_dir()?;
+    let root = result.path().join("root");
+    fs::rename(work.join("install"), &root).map_err(CacheError::new("move the built kernel to", &root))?;
+    fetch::store_built(result.path(), &package)?;
+    let target = area.join(format!("{dir}_{}", &ContentId::new().with(text).finish()[..8]));
+    // A build of the same contents whose pointer was lost: ours is as good.
+    let _ = fs::remove_dir_all(&target);
+    options.cache.publish(result, &target)?;
+    let dir = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    obtain::write_json(&area.join(pointer_name(entry)), &Pointer { locked: Some(package), dir, notes })?;
+    fs::remove_dir_all(&work).map_err(CacheError::new("remove", &work))?;
+    cached(entry, options)?.ok_or_else(|| unavailable("it was built, but is not in the cache".to_owned()))
+}
+
+/// The packages of [`NEEDS`] whose program is not there.
+fn missing_tools(found: impl Fn(&str) -> bool) -> Vec<&'static str> {
+    NEEDS.iter().filter(|(_, tool)| !found(tool)).map(|(package, _)| *package).collect()
+}
+
+fn found_in_path(tool: &str, path: Option<&std::ffi::OsStr>) -> bool {
+    path.is_some_and(|path| std::env::split_paths(path).any(|dir| dir.join(tool).is_file()))
+}
+
+/// Brings the source tree to `work/source`. A tree that is complete is not fetched again.
+fn unpack_source(
+    catalogue: &Catalogue,
+    entry: &KernelEntry,
+    source: &str,
+    work: &Path,
+    options: &Options<'_>,
+) -> Result<(PackageVersion, Vec<String>), BuildError> {
+    let done = work.join("source.json");
+    if let Some(pointer) = obtain::read_json::<Pointer>(&done) {
+        if let Some(package) = pointer.locked {
+            return Ok((package, pointer.notes));
+        }
+    }
+    let unavailable = |reason: String| BuildError::Unavailable { name: entry.name.clone(), reason };
+    if options.offline {
+        return Err(unavailable(format!("{source} is not in the cache, and --offline forbids to fetch it")));
+    }
+    let _lock = options.cache.lock("fetch", |lock| (options.progress)(Progress::Waiting { lock: lock.to_owned() }))?;
+    let offer = Offer::open(&entry.name, &entry.suites, |name| name == source, options)?;
+    let lock = catalogue.lock().get(&entry.name);
+    let locked = lock.map(|lock| obtain::locked(&offer.index, lock)).transpose().map_err(FetchError::from)?.flatten();
+    let mut notes = Vec::new();
+    let parts = match locked {
+        Some(parts) => parts,
+        None => {
+            let newest = offer
+                .index
+                .newest(source)
+                .ok_or_else(|| unavailable(format!("{} has no {source}", entry.suites.join(", "))))?;
+            notes.extend(lock.map(|lock| obtain::drift(lock, newest)));
+            vec![newest]
+        }
+    };
+    let Some(package) = obtain::record(&parts) else {
+        return Err(unavailable(format!("{source} was not found")));
+    };
+    // An unpacked tree without its mark is half a tree.
+    let _ = fs::remove_dir_all(work);
+    let package_dir = options.cache.temp_dir()?;
+    offer.unpack(&parts, package_dir.path(), options)?;
+    let tarball = package_dir.path().join(format!("usr/src/{source}.tar.xz"));
+    let tree = work.join("source");
+    fs::create_dir_all(&tree).map_err(CacheError::new("create", &tree))?;
+    let mut tar = Command::new("tar");
+    tar.arg("--extract").arg("--file").arg(&tarball).arg("--strip-components=1").arg("--directory").arg(&tree);
+    let output = tar.stdin(Stdio::null()).output().map_err(CacheError::new("run tar for", &tarball))?;
+    if !output.status.success() {
+        let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        return Err(FetchError::from(AptError::Failed { command: "tar", message }).into());
+    }
+    let pointer = Pointer { locked: Some(package.clone()), dir: String::new(), notes: notes.clone() };
+    obtain::write_json(&done, &pointer)?;
+    Ok((package, notes))
+}
+
+/// One build: `work/source`, `work/objects`, `work/install`.
+struct Job<'a> {
+    name: &'a str,
+    work: &'a Path,
+    log: &'a Path,
+}
+
+impl Job<'_> {
+    fn configure(&self, config: &str, text: &str) -> Result<(), BuildError> {
+        File::create(self.log).map_err(CacheError::new("write", self.log))?;
+        let fragment = self.work.join("source/kernel/configs/kmodlab.config");
+        fs::write(&fragment, text).map_err(CacheError::new("write", &fragment))?;
+        let path = self.work.join("objects/.config");
+        // An interrupted build goes on with the configuration that it has.
+        if !path.exists() {
+            self.make(&["tinyconfig", "kmodlab.config"])?;
+        }
+        let made = fs::read_to_string(&path).map_err(CacheError::new("read", &path))?;
+        let lines = without_effect(text, &made);
+        if lines.is_empty() {
+            return Ok(());
+        }
+        Err(BuildError::Config { name: self.name.to_owned(), config: config.to_owned(), lines })
+    }
+
+    fn compile(&self) -> Result<(), BuildError> {
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        self.make(&[&format!("-j{cpus}"), "bzImage", "modules"])
+    }
+
+    /// `work/install` gets the layout of a distribution's package: boot/ and lib/modules/.
+    fn install(&self) -> Result<(), BuildError> {
+        let install = self.work.join("install");
+        let _ = fs::remove_dir_all(&install);
+        // The host's depmod has no business here: our own makes the index of what goes into a guest.
+        self.make(&[&format!("INSTALL_MOD_PATH={}", install.display()), "DEPMOD=true", "modules_install"])?;
+        let objects = self.work.join("objects");
+        let release = objects.join("include/config/kernel.release");
+        let release = fs::read_to_string(&release).map_err(CacheError::new("read", &release))?;
+        let release = release.trim();
+        let boot = install.join("boot");
+        fs::create_dir_all(&boot).map_err(CacheError::new("create", &boot))?;
+        for (from, to) in
+            [("arch/x86/boot/bzImage", format!("vmlinuz-{release}")), (".config", format!("config-{release}"))]
+        {
+            let (from, to) = (objects.join(from), boot.join(to));
+            fs::copy(&from, &to).map_err(CacheError::new("copy", &from))?;
+        }
+        // They lead into a tree that is about to go.
+        for link in ["build", "source"] {
+            let _ = fs::remove_file(install.join("lib/modules").join(release).join(link));
+        }
+        Ok(())
+    }
+
+    fn make(&self, targets: &[&str]) -> Result<(), BuildError> {
+        let log = OpenOptions::new().append(true).open(self.log).map_err(CacheError::new("write", self.log))?;
+        let errors = log.try_clone().map_err(CacheError::new("write", self.log))?;
+        let mut make = Command::new("nice");
+        make.args(["make", "--no-print-directory", "ARCH=x86", "-C"])
+            .arg(self.work.join("source"))
+            .arg(format!("O={}", self.work.join("objects").display()))
+            .args(targets)
+            .env("LC_ALL", "C")
+            // So that the same source gives the same image wherever and whenever it is built.
+            .envs([("KBUILD_BUILD_USER", "kmodlab"), ("KBUILD_BUILD_HOST", "kmodlab"), ("KBUILD_BUILD_VERSION", "1")])
+            .env("KBUILD_BUILD_TIMESTAMP", "1970-01-01 00:00:00 UTC")
+            .env_remove("MAKEFLAGS")
+            .env_remove("MFLAGS")
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(errors);
+        let status = make.status();
+        if matches!(&status, Ok(status) if status.success()) {
+            return Ok(());
+        }
+        let end = match status {
+            Ok(status) => status.to_string(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => "nice was not found".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        let text = fs::read(self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        let tail = lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n");
+        Err(BuildError::Failed {
+            name: self.name.to_owned(),
+            command: format!("make {}", targets.join(" ")),
+            log: self.log.to_owned(),
+            tail: format!("{tail}\n({end})"),
+        })
+    }
+}
+
+/// The lines of a fragment that a made configuration does not hold.
+fn without_effect(fragment: &str, config: &str) -> Vec<String> {
+    let made: std::collections::HashSet<&str> = config.lines().collect();
+    let mut lost = Vec::new();
+    for line in fragment.lines() {
+        let unset = line.strip_prefix("# ").and_then(|rest| rest.strip_suffix(" is not set"));
+        let kept = match unset {
+            // An option whose parents are off is not even mentioned.
+            Some(option) => {
+                !config.lines().any(|made| made.strip_prefix(option).is_some_and(|rest| rest.starts_with('=')))
+            }
+            None => !line.starts_with("CONFIG_") || made.contains(line),
+        };
+        if !kept {
+            lost.push(line.to_owned());
+        }
+    }
+    lost
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_had_no_effect_is_found() {
+        let fragment =
+            "# a comment\nCONFIG_A=y\nCONFIG_B=m\nCONFIG_GONE=y\n# CONFIG_C is not set\n# CONFIG_D is not set\n";
+        let config = "CONFIG_A=y\nCONFIG_B=y\nCONFIG_C=y\nCONFIG_DD=y\n";
+        assert_eq!(without_effect(fragment, config), ["CONFIG_B=m", "CONFIG_GONE=y", "# CONFIG_C is not set"]);
+    }
+
+    #[test]
+    fn what_a_build_lacks_is_named_by_its_package() {
+        assert_eq!(missing_tools(|tool| tool != "ld" && tool != "xz"), ["binutils", "xz-utils"]);
+        assert!(missing_tools(|_| true).is_empty());
+        assert!(!found_in_path("make", None));
+    }
+
+    #[test]
+    fn a_changed_fragment_is_another_kernel() {
+        let catalogue = Catalogue::builtin().unwrap();
+        let name = |name| pointer_name(catalogue.resolve(name).unwrap());
+        assert_ne!(name("5.10-modular-unix"), name("5.10").replace("5.10", "5.10-modular-unix"));
+    }
 }

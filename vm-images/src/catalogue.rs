@@ -1,50 +1,208 @@
-//! The kernels and subjects that have names: kernels.toml, subjects.toml.
+//! The kernels and subjects that have names: kernels.toml, subjects.toml, kernels.lock.
 
+use crate::lock::Lock;
 use serde::Deserialize;
 
 /// What can be fetched or built by name.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Catalogue {
-    kernels: Vec<Entry>,
+    default: String,
+    kernels: Vec<KernelEntry>,
+    subjects: Vec<SubjectEntry>,
+    lock: Lock,
 }
 
 /// One kernel of the catalogue.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Entry {
+#[serde(deny_unknown_fields)]
+pub struct KernelEntry {
     /// Its short name, such as `6.1`.
     pub name: String,
+    /// The suites that may have it.
+    pub suites: Vec<String>,
+    /// Patterns of image packages; empty when it is built.
+    #[serde(default)]
+    pub packages: Vec<String>,
+    /// The source package to build it from.
+    #[serde(default)]
+    pub source: Option<String>,
+    /// The fragment in `configs/` to build it with.
+    #[serde(default)]
+    pub config: Option<String>,
+}
+
+impl KernelEntry {
+    /// Whether it is built here, and not a distribution's own.
+    pub fn is_built(&self) -> bool {
+        self.source.is_some()
+    }
+}
+
+/// One subject of the catalogue.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SubjectEntry {
+    /// Its name, such as `kmod-34`.
+    pub name: String,
+    /// The suites that may have it.
+    pub suites: Vec<String>,
+    /// The package.
+    pub package: String,
+    /// The program in it, as a path below the root.
+    pub program: String,
+    /// More packages that it needs at run time.
+    #[serde(default)]
+    pub also: Vec<String>,
 }
 
 /// A name or a catalogue that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogueError {
-    /// No such kernel.
-    #[error("no kernel is called {name:?}: choose one of {known}, or give the path of a bzImage")]
+    /// No such kernel or subject.
+    #[error("no {what} is called {name:?}: choose one of {known}, or give the path of your own")]
     Unknown {
+        /// Kernel or subject.
+        what: &'static str,
         /// What was asked for.
         name: String,
         /// What there is.
         known: String,
     },
+    /// A file of the catalogue is wrong.
+    #[error("{file}: {reason}")]
+    Broken {
+        /// Which.
+        file: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KernelsFile {
+    default: String,
+    kernel: Vec<KernelEntry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SubjectsFile {
+    subject: Vec<SubjectEntry>,
 }
 
 impl Catalogue {
     /// The one that this crate carries.
-    pub fn builtin() -> Catalogue {
-        Catalogue { kernels: Vec::new() }
+    pub fn builtin() -> Result<Catalogue, CatalogueError> {
+        Catalogue::parse(
+            include_str!("../kernels.toml"),
+            include_str!("../subjects.toml"),
+            include_str!("../kernels.lock"),
+        )
+    }
+
+    /// Reads the texts of kernels.toml, subjects.toml and kernels.lock.
+    pub fn parse(kernels: &str, subjects: &str, lock: &str) -> Result<Catalogue, CatalogueError> {
+        let broken = |file| move |error: toml::de::Error| CatalogueError::Broken { file, reason: error.to_string() };
+        let KernelsFile { default, kernel: kernels } = toml::from_str(kernels).map_err(broken("kernels.toml"))?;
+        let SubjectsFile { subject: subjects } = toml::from_str(subjects).map_err(broken("subjects.toml"))?;
+        let lock = Lock::parse(lock).map_err(broken("kernels.lock"))?;
+        for entry in &kernels {
+            if entry.source.is_some() != entry.config.is_some() || entry.source.is_some() != entry.packages.is_empty() {
+                let reason = format!("{}: give either `packages`, or `source` and `config`", entry.name);
+                return Err(CatalogueError::Broken { file: "kernels.toml", reason });
+            }
+        }
+        let catalogue = Catalogue { default, kernels, subjects, lock };
+        catalogue.resolve("default")?;
+        Ok(catalogue)
     }
 
     /// All kernels, oldest first.
-    pub fn kernels(&self) -> &[Entry] {
+    pub fn kernels(&self) -> &[KernelEntry] {
         &self.kernels
     }
 
-    /// Looks up a name or an alias (`default`, `oldest`, `newest`).
-    pub fn resolve(&self, name: &str) -> Result<&Entry, CatalogueError> {
-        let known = || self.kernels.iter().map(|entry| &entry.name[..]).collect::<Vec<_>>().join(", ");
-        self.kernels
-            .iter()
-            .find(|entry| entry.name == name)
-            .ok_or_else(|| CatalogueError::Unknown { name: name.to_owned(), known: known() })
+    /// All subjects.
+    pub fn subjects(&self) -> &[SubjectEntry] {
+        &self.subjects
+    }
+
+    /// The recorded versions.
+    pub fn lock(&self) -> &Lock {
+        &self.lock
+    }
+
+    /// Looks up a kernel by its name or an alias (`default`, `oldest`, `newest`; the last two leave out kernels that have
+    /// to be built).
+    pub fn resolve(&self, name: &str) -> Result<&KernelEntry, CatalogueError> {
+        let mut offered = self.kernels.iter().filter(|entry| !entry.is_built());
+        let found = match name {
+            "oldest" => offered.next(),
+            "newest" => offered.next_back(),
+            "default" => self.kernels.iter().find(|entry| entry.name == self.default),
+            _ => self.kernels.iter().find(|entry| entry.name == name),
+        };
+        found.ok_or_else(|| CatalogueError::Unknown {
+            what: "kernel",
+            name: name.to_owned(),
+            known: join(self.kernels.iter().map(|entry| &entry.name)),
+        })
+    }
+
+    /// Looks up a subject by its name.
+    pub fn subject(&self, name: &str) -> Result<&SubjectEntry, CatalogueError> {
+        self.subjects.iter().find(|entry| entry.name == name).ok_or_else(|| CatalogueError::Unknown {
+            what: "subject",
+            name: name.to_owned(),
+            known: join(self.subjects.iter().map(|entry| &entry.name)),
+        })
+    }
+}
+
+fn join<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    names.map(String::as_str).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_aliases_lead_to_kernels() {
+        let catalogue = Catalogue::builtin().unwrap();
+        let name = |alias| &catalogue.resolve(alias).unwrap().name[..];
+        assert_eq!((name("oldest"), name("default"), name("newest")), ("5.10", "6.1", "7.3"));
+        assert!(catalogue.resolve("5.10-modular-unix").unwrap().is_built());
+    }
+
+    #[test]
+    fn an_unknown_name_is_told_what_there_is() {
+        let catalogue = Catalogue::builtin().unwrap();
+        assert_eq!(
+            catalogue.resolve("4.19").unwrap_err().to_string(),
+            "no kernel is called \"4.19\": choose one of 5.10, 6.1, 6.12, 6.18, 7.3, 5.10-modular-unix, or give the path of \
+             your own"
+        );
+        assert_eq!(
+            catalogue.subject("toybox").unwrap_err().to_string(),
+            "no subject is called \"toybox\": choose one of kmod-28, kmod-30, kmod-34, busybox, or give the path of your own"
+        );
+    }
+
+    #[test]
+    fn an_entry_is_fetched_or_built_and_not_both() {
+        let both = "default = \"a\"\n[[kernel]]\nname = \"a\"\nsuites = []\npackages = [\"p\"]\nsource = \"s\"\nconfig = \"c\"\n";
+        let error = Catalogue::parse(both, "subject = []", "").unwrap_err();
+        assert_eq!(error.to_string(), "kernels.toml: a: give either `packages`, or `source` and `config`");
+    }
+
+    #[test]
+    fn every_config_of_the_catalogue_is_there() {
+        for entry in Catalogue::builtin().unwrap().kernels() {
+            if let Some(config) = &entry.config {
+                assert!(crate::build::fragment(config).is_some(), "{config}");
+            }
+        }
     }
 }

@@ -1,9 +1,17 @@
-//! A kernel by its name: from the cache, or from a package.
+//! A kernel by its name: from the cache, or from a distribution's packages.
 
-use crate::cache::CacheError;
-use crate::catalogue::{Catalogue, CatalogueError};
-use crate::kernel::{Kernel, KernelError};
-use crate::options::Options;
+use crate::apt::AptError;
+use crate::build;
+use crate::bzimage::Header;
+use crate::cache::{Cache, CacheError, sha256};
+use crate::catalogue::{Catalogue, CatalogueError, KernelEntry};
+use crate::kernel::{Kernel, KernelError, KernelRelease, PackageVersion};
+use crate::obtain::{self, Offer, Pointer};
+use crate::options::{Options, Progress};
+use crate::packages::{Index, Package, matches};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::{Path, PathBuf};
 
 /// Why a kernel or a subject could not be fetched.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +27,19 @@ pub enum FetchError {
     /// The name is unknown.
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),
+    /// apt, dpkg, or what they brought.
+    #[error(transparent)]
+    Apt(AptError),
+    /// The packages hold no kernel.
+    #[error("the package {package} {version} holds no {what}")]
+    Incomplete {
+        /// The package.
+        package: String,
+        /// Its version.
+        version: String,
+        /// What is not in it.
+        what: String,
+    },
     /// What was fetched is no kernel.
     #[error(transparent)]
     Kernel(#[from] KernelError),
@@ -27,8 +48,329 @@ pub enum FetchError {
     Cache(#[from] CacheError),
 }
 
-/// Fetches the kernel called `name` (a name or an alias of the catalogue), or takes it from the cache.
-pub fn fetch(catalogue: &Catalogue, name: &str, _options: &Options<'_>) -> Result<Kernel, FetchError> {
+impl From<AptError> for FetchError {
+    fn from(error: AptError) -> FetchError {
+        match error {
+            AptError::Cache(error) => FetchError::Cache(error),
+            error => FetchError::Apt(error),
+        }
+    }
+}
+
+/// Fetches the kernel called `name` (a name or an alias of the catalogue), or takes it from the cache. A kernel that is
+/// built is only taken from the cache: [`build()`](crate::build()) makes it.
+///
+/// What is in the cache is used for as long as the lock file says the same, or until [`Options::refresh`].
+pub fn fetch(catalogue: &Catalogue, name: &str, options: &Options<'_>) -> Result<Kernel, FetchError> {
     let entry = catalogue.resolve(name)?;
-    Err(FetchError::Unavailable { name: entry.name.clone(), reason: "fetching is under construction".to_owned() })
+    if entry.is_built() {
+        return build::cached(entry, options)?.ok_or_else(|| FetchError::Unavailable {
+            name: entry.name.clone(),
+            reason: format!("it is built from source and not in the cache: kmodlab kernel build {}", entry.name),
+        });
+    }
+    let locked = catalogue.lock().get(&entry.name);
+    let store = Store { area: options.cache.area("kernels")? };
+    if !options.refresh || options.offline {
+        if let Some(kernel) = store.find(&entry.name, locked, options.offline) {
+            return Ok(tell(kernel, options));
+        }
+    }
+    if options.offline {
+        let reason = "it is not in the cache, and --offline forbids to fetch it".to_owned();
+        return Err(FetchError::Unavailable { name: entry.name.clone(), reason });
+    }
+    let _lock = options.cache.lock("fetch", |lock| (options.progress)(Progress::Waiting { lock: lock.to_owned() }))?;
+    // Whoever held the lock may have fetched it.
+    if let Some(kernel) = store.find(&entry.name, locked, false).filter(|_| !options.refresh) {
+        return Ok(tell(kernel, options));
+    }
+    let offer = Offer::open(&entry.name, &entry.suites, |name| wanted(entry, name), options)?;
+    let (parts, mut notes) = choose(&offer.index, entry, locked)?.map_err(|reason| {
+        let reason = [vec![reason], offer.missing.clone()].concat().join("; ");
+        FetchError::Unavailable { name: entry.name.clone(), reason }
+    })?;
+    notes.extend(offer.missing.iter().cloned());
+    let Some(package) = obtain::record(&parts) else {
+        return Err(FetchError::Unavailable { name: entry.name.clone(), reason: "nothing was chosen".to_owned() });
+    };
+    let dir = obtain::directory_name(&package);
+    if !store.area.join(&dir).join(META).exists() {
+        let new = options.cache.temp_dir()?;
+        offer.unpack(&parts, &new.path().join(ROOT), options)?;
+        let stored = Stored::examine(new.path(), &package)?;
+        obtain::write_json(&new.path().join(META), &stored)?;
+        options.cache.publish(new, &store.area.join(&dir))?;
+    }
+    let pointer = Pointer { locked: locked.cloned(), dir, notes };
+    obtain::write_json(&store.area.join(format!("{}.json", entry.name)), &pointer)?;
+    let kernel = store.find(&entry.name, locked, false).ok_or_else(|| FetchError::Incomplete {
+        package: package.package.clone(),
+        version: package.version.clone(),
+        what: "kernel that can be found again in the cache".to_owned(),
+    })?;
+    Ok(tell(kernel, options))
+}
+
+fn tell(kernel: Kernel, options: &Options<'_>) -> Kernel {
+    for note in &kernel.notes {
+        (options.progress)(Progress::Note(format!("{}: {note}", kernel.name)));
+    }
+    kernel
+}
+
+/// Which packages of an index matter for this entry: images that match, and parts of split kernels.
+fn wanted(entry: &KernelEntry, name: &str) -> bool {
+    let part =
+        ["linux-base-", "linux-binary-", "linux-modules-", "linux-image-"].iter().any(|start| name.starts_with(start));
+    part || entry.packages.iter().any(|pattern| matches(pattern, name))
+}
+
+type Choice<'a> = Result<(Vec<&'a Package>, Vec<String>), String>;
+
+/// The locked version if it is offered; else the newest whose parts are all there. The inner error says why there is none.
+fn choose<'a>(index: &'a Index, entry: &KernelEntry, lock: Option<&PackageVersion>) -> Result<Choice<'a>, AptError> {
+    if let Some(lock) = lock {
+        if let Some(parts) = obtain::locked(index, lock)? {
+            return Ok(Ok((parts, Vec::new())));
+        }
+    }
+    let mut incomplete = Vec::new();
+    for (at, pattern) in entry.packages.iter().enumerate() {
+        for image in index.matching(pattern) {
+            match index.kernel_parts(image) {
+                Ok(parts) => {
+                    let mut notes: Vec<String> = lock.map(|lock| obtain::drift(lock, image)).into_iter().collect();
+                    if at > 0 && lock.is_none() {
+                        notes.push(format!(
+                            "no {} is offered; this is {} {}",
+                            entry.packages[0], image.name, image.version
+                        ));
+                    }
+                    return Ok(Ok((parts, notes)));
+                }
+                Err(part) => incomplete.push(format!("{} lacks {part}", image.name)),
+            }
+        }
+    }
+    let mut reason = format!("no {} is offered in {}", entry.packages.join(" or "), entry.suites.join(", "));
+    if !incomplete.is_empty() {
+        reason = format!("{reason} ({})", incomplete.join(", "));
+    }
+    Ok(Err(reason))
+}
+
+const META: &str = "kernel.json";
+const ROOT: &str = "root";
+
+/// A kernel in the cache, with paths below its own directory.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Stored {
+    release: KernelRelease,
+    image: PathBuf,
+    modules: Option<PathBuf>,
+    config: Option<PathBuf>,
+    id: String,
+    package: PackageVersion,
+}
+
+impl Stored {
+    /// Finds the kernel in an unpacked directory.
+    pub fn examine(dir: &Path, package: &PackageVersion) -> Result<Stored, FetchError> {
+        let incomplete = |what: String| FetchError::Incomplete {
+            package: package.package.clone(),
+            version: package.version.clone(),
+            what,
+        };
+        let root = dir.join(ROOT);
+        let image = ["boot", "usr/lib/linux"]
+            .iter()
+            .flat_map(|place| obtain::entries(&root.join(place)))
+            .chain(["lib/modules", "usr/lib/modules"].iter().flat_map(|place| {
+                obtain::entries(&root.join(place)).into_iter().map(|release| release.join("vmlinuz"))
+            }))
+            .find(|path| {
+                path.is_file() && path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"vmlinuz"))
+            })
+            .ok_or_else(|| incomplete("boot/vmlinuz-*".to_owned()))?;
+        let bytes = fs::read(&image).map_err(KernelError::read(&image))?;
+        let header = Header::parse(&bytes).map_err(|reason| KernelError::NotAKernel { path: image.clone(), reason })?;
+        let release = header.release;
+        let find = |places: &[String]| {
+            places.iter().map(|place| Path::new(ROOT).join(place)).find(|path| dir.join(path).exists())
+        };
+        let modules = find(&[format!("lib/modules/{release}"), format!("usr/lib/modules/{release}")])
+            .ok_or_else(|| incomplete(format!("lib/modules/{release}")))?;
+        let config = find(&[
+            format!("boot/config-{release}"),
+            format!("lib/modules/{release}/config"),
+            format!("usr/lib/modules/{release}/config"),
+        ]);
+        let image = image.strip_prefix(dir).map(Path::to_owned).unwrap_or(image);
+        Ok(Stored { release, image, modules: Some(modules), config, id: sha256(&bytes), package: package.clone() })
+    }
+
+    /// The kernel, if its files are still there.
+    pub fn at(self, dir: &Path, name: &str, notes: Vec<String>) -> Option<Kernel> {
+        let kernel = Kernel {
+            name: name.to_owned(),
+            release: self.release,
+            image: dir.join(self.image),
+            modules: self.modules.map(|path| dir.join(path)),
+            config: self.config.map(|path| dir.join(path)),
+            id: self.id,
+            package: Some(self.package),
+            notes,
+        };
+        kernel.image.exists().then_some(kernel)
+    }
+}
+
+/// The kernels in the cache.
+struct Store {
+    area: PathBuf,
+}
+
+impl Store {
+    /// What was fetched for this name; with `any`, also when the lock has changed since.
+    fn find(&self, name: &str, locked: Option<&PackageVersion>, any: bool) -> Option<Kernel> {
+        let pointer: Pointer = obtain::read_json(&self.area.join(format!("{name}.json")))?;
+        if pointer.locked.as_ref() != locked && !any {
+            return None;
+        }
+        read_stored(&self.area.join(&pointer.dir), name, pointer.notes)
+    }
+}
+
+/// Reads a kernel that was examined and put away.
+pub(crate) fn read_stored(dir: &Path, name: &str, notes: Vec<String>) -> Option<Kernel> {
+    obtain::read_json::<Stored>(&dir.join(META))?.at(dir, name, notes)
+}
+
+/// Puts away what was built: examines `dir` and writes its record.
+pub(crate) fn store_built(dir: &Path, package: &PackageVersion) -> Result<(), FetchError> {
+    let stored = Stored::examine(dir, package)?;
+    Ok(obtain::write_json(&dir.join(META), &stored)?)
+}
+
+/// Whether the cache holds this kernel, without asking anybody.
+pub fn is_cached(catalogue: &Catalogue, name: &str, cache: &Cache) -> Result<bool, FetchError> {
+    let mut options = Options::new(cache.clone());
+    options.offline = true;
+    match fetch(catalogue, name, &options) {
+        Ok(_) => Ok(true),
+        Err(FetchError::Unavailable { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::PackageFile;
+    use crate::packages::parse_index;
+
+    fn entry(packages: &[&str]) -> KernelEntry {
+        KernelEntry {
+            name: "k".to_owned(),
+            suites: vec!["suite".to_owned()],
+            packages: packages.iter().map(|name| (*name).to_owned()).collect(),
+            source: None,
+            config: None,
+        }
+    }
+
+    fn index(packages: &[(&str, &str, &str)]) -> Index {
+        let text: String = packages
+            .iter()
+            .map(|(name, version, depends)| {
+                format!(
+                    "Package: {name}\nVersion: {version}\nDepends: {depends}\nSize: 1\nSHA256: {name}-{version}\n\n"
+                )
+            })
+            .collect();
+        let mut index = Index::default();
+        index.add(parse_index(&text, "suite", |_| true));
+        index
+    }
+
+    fn lock(name: &str, version: &str, sha256: &str) -> PackageVersion {
+        let file = PackageFile { package: name.to_owned(), version: version.to_owned(), sha256: sha256.to_owned() };
+        PackageVersion {
+            suite: "suite".to_owned(),
+            package: name.to_owned(),
+            version: version.to_owned(),
+            files: vec![file],
+        }
+    }
+
+    fn chosen(choice: Choice<'_>) -> (String, Vec<String>) {
+        let (parts, notes) = choice.unwrap();
+        (parts.iter().map(|part| format!("{} {}", part.name, part.version)).collect::<Vec<_>>().join(", "), notes)
+    }
+
+    #[test]
+    fn a_kernel_whose_parts_are_not_all_offered_is_passed_over() {
+        let index = index(&[
+            ("image-3", "3", "linux-modules-3 (= 3)"),
+            ("image-2", "2", "linux-modules-2 (= 2)"),
+            ("linux-modules-2", "2", ""),
+        ]);
+        let (taken, notes) = chosen(choose(&index, &entry(&["image-*"]), None).unwrap());
+        assert_eq!(taken, "image-2 2, linux-modules-2 2");
+        assert!(notes.is_empty());
+        assert_eq!(
+            choose(&index, &entry(&["image-3"]), None).unwrap().unwrap_err(),
+            "no image-3 is offered in suite (image-3 lacks linux-modules-3 3)"
+        );
+    }
+
+    #[test]
+    fn the_locked_version_comes_before_a_newer_one() {
+        let index = index(&[("image-1", "1", ""), ("image-2", "2", "")]);
+        let lock = lock("image-1", "1", "image-1-1");
+        let (taken, notes) = chosen(choose(&index, &entry(&["image-*"]), Some(&lock)).unwrap());
+        assert_eq!((&taken[..], notes), ("image-1 1", vec![]));
+    }
+
+    #[test]
+    fn a_locked_version_that_has_gone_is_replaced_and_told() {
+        let index = index(&[("image-2", "2", "")]);
+        let (taken, notes) = chosen(choose(&index, &entry(&["image-*"]), Some(&lock("image-1", "1", "x"))).unwrap());
+        assert_eq!(taken, "image-2 2");
+        assert_eq!(notes, ["the locked image-1 1 is no longer offered; this is image-2 2"]);
+    }
+
+    #[test]
+    fn a_locked_version_with_another_sum_is_an_error() {
+        let index = index(&[("image-1", "1", "")]);
+        assert_eq!(
+            choose(&index, &entry(&["image-*"]), Some(&lock("image-1", "1", "old"))).unwrap_err().to_string(),
+            "image-1 1 has the SHA-256 image-1-1, old was expected"
+        );
+    }
+
+    #[test]
+    fn a_second_choice_is_told() {
+        let index = index(&[("image-6.19", "6.19", "")]);
+        let (taken, notes) = chosen(choose(&index, &entry(&["image-6.18", "image-6.*"]), None).unwrap());
+        assert_eq!(
+            (&taken[..], &notes[0][..]),
+            ("image-6.19 6.19", "no image-6.18 is offered; this is image-6.19 6.19")
+        );
+    }
+
+    #[test]
+    fn an_empty_cache_and_offline_is_unavailable() {
+        let temp = tempfile::tempdir().unwrap();
+        let mut options = Options::new(Cache::open(temp.path()).unwrap());
+        options.offline = true;
+        let catalogue = Catalogue::builtin().unwrap();
+        for name in ["default", "5.10-modular-unix"] {
+            let error = fetch(&catalogue, name, &options).unwrap_err();
+            assert!(matches!(error, FetchError::Unavailable { .. }), "{error}");
+        }
+        assert!(!is_cached(&catalogue, "newest", &options.cache).unwrap());
+        assert!(matches!(fetch(&catalogue, "4.4", &options), Err(FetchError::Catalogue(_))));
+    }
 }

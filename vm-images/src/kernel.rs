@@ -1,7 +1,7 @@
-//! A bootable kernel: its image, its release, its modules, and what can be learnt from the image.
+//! A bootable kernel: its image, its release, its modules. What the image says about itself: see `facts`.
 
 use crate::bzimage::{Header, HeaderError};
-use crate::cache::{Cache, CacheError, ContentId};
+use crate::cache::{CacheError, sha256};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fs;
@@ -181,15 +181,10 @@ impl Kernel {
             image: image.canonicalize().map_err(KernelError::read(image))?,
             modules,
             config: None,
-            id: ContentId::new().with(&bytes).finish(),
+            id: sha256(&bytes),
             package: None,
             notes: Vec::new(),
         })
-    }
-
-    /// What can be learnt from the image without booting it; cached.
-    pub fn facts(&self, _cache: &Cache) -> Result<ImageFacts, KernelError> {
-        Ok(ImageFacts::default())
     }
 }
 
@@ -219,22 +214,75 @@ fn is_module_dir(dir: &Path) -> bool {
     ["modules.order", "modules.dep", "kernel"].iter().any(|name| dir.join(name).exists())
 }
 
-/// What an image says about itself. Made by [`Kernel::facts`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ImageFacts {
-    image: Vec<u8>,
-    config: Option<String>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bzimage::made;
 
-impl ImageFacts {
-    /// Whether these bytes stand anywhere in the unpacked kernel: a format string, for instance.
-    pub fn contains(&self, needle: &[u8]) -> bool {
-        needle.is_empty() || self.image.windows(needle.len()).any(|window| window == needle)
+    fn image_in(dir: &Path, release: &str) -> PathBuf {
+        let path = dir.join("bzImage");
+        fs::write(&path, made(&format!("{release} (builder) #1"), b"payload")).unwrap();
+        path
     }
 
-    /// The value of a configuration option, given without `CONFIG_`: `y`, `m`, `n` when it is known to be unset, or its
-    /// text or number; `None` when no configuration is known.
-    pub fn config(&self, _option: &str) -> Option<&str> {
-        self.config.as_deref().and(None)
+    fn modules_in(dir: &Path) -> PathBuf {
+        fs::create_dir_all(dir).unwrap();
+        fs::write(dir.join("modules.order"), "").unwrap();
+        dir.canonicalize().unwrap()
+    }
+
+    #[test]
+    fn the_modules_are_found_at_below_and_under_lib_modules() {
+        let temp = tempfile::tempdir().unwrap();
+        let image = image_in(temp.path(), "6.1.0-x");
+        let modules = modules_in(&temp.path().join("root/lib/modules/6.1.0-x"));
+        for named in ["root", "root/lib/modules", "root/lib/modules/6.1.0-x"] {
+            let kernel = Kernel::from_image(&image, Some(&temp.path().join(named))).unwrap();
+            assert_eq!(kernel.modules.as_ref(), Some(&modules), "{named}");
+            assert_eq!(kernel.release.as_str(), "6.1.0-x");
+        }
+    }
+
+    #[test]
+    fn the_modules_of_another_release_are_refused() {
+        let temp = tempfile::tempdir().unwrap();
+        let image = image_in(temp.path(), "6.1.0-x");
+        let modules = modules_in(&temp.path().join("lib/modules/6.1.0-y"));
+        let error = Kernel::from_image(&image, Some(&modules)).unwrap_err().to_string();
+        let (dir, image) = (modules.display(), image.display());
+        assert_eq!(
+            error,
+            format!(
+                "the modules in {dir} are for 6.1.0-y, the kernel {image} is 6.1.0-x: name the module directory of 6.1.0-x"
+            )
+        );
+    }
+
+    #[test]
+    fn what_is_no_kernel_or_no_module_directory_is_refused() {
+        let temp = tempfile::tempdir().unwrap();
+        let image = image_in(temp.path(), "6.1.0-x");
+        let text = temp.path().join("text");
+        fs::write(&text, "text").unwrap();
+        assert!(matches!(Kernel::from_image(&text, None), Err(KernelError::NotAKernel { .. })));
+        assert!(matches!(Kernel::from_image(&temp.path().join("gone"), None), Err(KernelError::Read { .. })));
+        assert!(matches!(Kernel::from_image(temp.path(), None), Err(KernelError::Read { .. })));
+        assert!(matches!(Kernel::from_image(&image, Some(temp.path())), Err(KernelError::NoModules { .. })));
+        assert!(matches!(Kernel::from_image(&image, Some(&text)), Err(KernelError::NoModules { .. })));
+        assert!(matches!(Kernel::from_image(&image, Some(&temp.path().join("gone"))), Err(KernelError::Read { .. })));
+    }
+
+    #[test]
+    fn a_release_is_a_plain_name() {
+        for good in ["6.1.0-50-cloud-amd64", "7.3.4+deb13-cloud-amd64", "5", "5.10.223-modular-unix"] {
+            assert!(KernelRelease::new(good).is_ok(), "{good}");
+        }
+        for bad in ["", "..", "6/1", "x6", "6 1", &"6".repeat(65)] {
+            assert!(KernelRelease::new(bad).is_err(), "{bad}");
+        }
+        let version = |text| KernelRelease::new(text).unwrap().version();
+        assert_eq!(version("6.1.0-50-cloud-amd64"), (6, 1, 0));
+        assert_eq!(version("6.12-rc1"), (6, 12, 0));
+        assert_eq!(version("7.3.4+deb13-cloud-amd64"), (7, 3, 4));
     }
 }

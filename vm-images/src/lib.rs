@@ -2,38 +2,50 @@
 //! the initramfs. This crate starts no guest and knows nothing of behaviours.
 //!
 //! ```text
-//!   catalogue   kernels.toml and subjects.toml: names, aliases, where each comes from
-//!   lock        kernels.lock: the versions and SHA-256 sums that were recorded
-//!   apt         an apt root of our own: sources, indexes, downloads; the host's lists stay untouched
-//!   packages    the index read: versions, dependencies, which parts make a kernel
-//!   fetch       name -> Kernel, by way of the cache
+//!   catalogue   kernels.toml, subjects.toml, kernels.lock: names, aliases, where each comes from
+//!   sources     which Debian archive the machine's own apt configuration names       pure
+//!   apt         an apt root of our own: indexes, downloads; the host's stay untouched
+//!   packages    an index read: versions, dependencies, which parts make a kernel     pure
+//!   obtain      packages chosen, downloaded, unpacked, remembered
+//!   fetch       name -> Kernel
 //!   build       source package + configs/FRAGMENT -> Kernel
-//!   kernel      a bootable kernel: image, release, module directory, facts
-//!   bzimage     the x86 boot header and the payload behind it
-//!   modules     a module directory with the named modules, their dependencies and an index made by our depmod
+//!   kernel      a bootable kernel: image, release, module directory
+//!   bzimage     the x86 boot header and the payload behind it                        pure
+//!   facts       what an image says about itself: strings, configuration
+//!   modules     the named modules, their dependencies and an index made by our depmod
 //!   subject     the tools under test, with their libraries
-//!   elf         what an ELF program needs, by its headers
+//!   elf         what a program needs, by its ELF headers                             pure
 //!   initramfs   a deterministic newc archive
 //!   cache       one directory that is safe to share between runs
 //! ```
 //!
 //! Nothing here prints: what is going on is told through [`Options::progress`].
 
+mod apt;
 pub mod build;
 pub mod bzimage;
 pub mod cache;
 pub mod catalogue;
+mod elf;
+pub mod facts;
 pub mod fetch;
 pub mod initramfs;
 pub mod kernel;
+pub mod lock;
 pub mod modules;
+mod obtain;
 pub mod options;
+mod packages;
+mod sources;
 pub mod subject;
+mod version;
 
+pub use apt::AptError;
 pub use build::{BuildError, build};
 pub use cache::{Cache, CacheError};
 pub use catalogue::{Catalogue, CatalogueError};
+pub use facts::ImageFacts;
 pub use fetch::{FetchError, fetch};
-pub use kernel::{ImageFacts, Kernel, KernelError, KernelRelease, PackageFile, PackageVersion};
+pub use kernel::{Kernel, KernelError, KernelRelease, PackageFile, PackageVersion};
 pub use options::{Options, Progress};
 pub use subject::{GuestFile, Source, Subject, SubjectError};

@@ -1,13 +1,29 @@
 //! The module tools under test: which files they bring into the guest, and which commands they answer to.
+//!
+//! A subject is looked at, never run: commands are told by names, libraries by ELF headers, interpreters by the
+//! first line of a script.
 
-use crate::cache::CacheError;
+mod libraries;
+mod package;
+
+pub use package::version as package_version;
+
+use crate::cache::{CacheError, ContentId};
+use crate::elf::ElfError;
 use crate::fetch::FetchError;
 use crate::options::Options;
+use libraries::{Missing, Places};
+use std::collections::BTreeMap;
+use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// Every command that a subject may bring.
-pub const COMMANDS: [&str; 6] = ["modprobe", "insmod", "rmmod", "lsmod", "modinfo", "depmod"];
+pub const COMMANDS: [&str; 6] = ["depmod", "insmod", "lsmod", "modinfo", "modprobe", "rmmod"];
+
+/// Interpreters may be scripts themselves; the kernel follows as many.
+const SCRIPT_DEPTH: usize = 4;
 
 /// The tools under test.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +32,7 @@ pub struct Subject {
     commands: Vec<String>,
     files: Vec<GuestFile>,
     id: String,
+    notes: Vec<String>,
 }
 
 /// One thing that a subject puts into the guest.
@@ -51,6 +68,54 @@ pub enum SubjectError {
         /// Why not.
         source: io::Error,
     },
+    /// It has no execute permission.
+    #[error("the subject {} is not executable: chmod +x it, or name another file", path.display())]
+    NotExecutable {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is neither a program for this machine nor a script.
+    #[error("the subject {} is no program: {reason}, and no script", path.display())]
+    NotAProgram {
+        /// The file.
+        path: PathBuf,
+        /// What it is not.
+        reason: ElfError,
+    },
+    /// A library, or the dynamic loader, is nowhere.
+    #[error(
+        "the subject {} needs {library} (for {needed_by}), which is in none of the places looked at: name its directory \
+         with --subject-lib, or link the program statically",
+        path.display()
+    )]
+    MissingLibrary {
+        /// The subject.
+        path: PathBuf,
+        /// What is missing.
+        library: String,
+        /// The program or library that needs it.
+        needed_by: String,
+    },
+    /// A script's interpreter is not on this host.
+    #[error("the subject {} is a script for {interpreter}, which is not on this host", path.display())]
+    MissingInterpreter {
+        /// The script.
+        path: PathBuf,
+        /// Its interpreter.
+        interpreter: String,
+    },
+    /// It answers to no command.
+    #[error("the subject {} is none of {}: give it the name of the command that it is", path.display(), COMMANDS.join(", "))]
+    NoCommand {
+        /// The file or directory.
+        path: PathBuf,
+    },
+    /// Our own tools are not built.
+    #[error("our own tools are not in {}: build them with ci/setup, or name their directory with --guest-dir", dir.display())]
+    OursNotBuilt {
+        /// Where they were looked for.
+        dir: PathBuf,
+    },
     /// Fetching it failed, or it cannot be had here.
     #[error(transparent)]
     Fetch(#[from] FetchError),
@@ -62,19 +127,37 @@ pub enum SubjectError {
 impl Subject {
     /// Our own tools: the static program `kmod` in the directory of guest programs.
     pub fn ours(guest_dir: &Path) -> Result<Subject, SubjectError> {
-        Subject::from_path(&guest_dir.join("kmod"), &[])
+        let program = guest_dir.join("kmod");
+        if !program.is_file() {
+            return Err(SubjectError::OursNotBuilt { dir: guest_dir.to_owned() });
+        }
+        let mut parts = Parts::new(Places::host(&[]));
+        let all: Vec<&str> = COMMANDS.to_vec();
+        parts.multi_call(&program, "/sbin/kmod", &all)?;
+        parts.finish("ours")
     }
 
-    /// A program of the user's own (taken for the command of its name, or for all that it answers to), or a directory of
-    /// tools. Libraries are found by reading ELF headers, in `lib_dirs` and then the host's directories; nothing is run.
-    pub fn from_path(path: &Path, _lib_dirs: &[PathBuf]) -> Result<Subject, SubjectError> {
-        Err(SubjectError::Read { path: path.to_owned(), source: io::ErrorKind::Unsupported.into() })
+    /// A program of the user's own, or a directory of tools. A file is taken for the command in its name (`modprobe`,
+    /// `my-modprobe`); without one in its name, for all whose names stand in it. Libraries are looked for in `lib_dirs`, where
+    /// the program says, and in the host's directories; nothing is run.
+    pub fn from_path(path: &Path, lib_dirs: &[PathBuf]) -> Result<Subject, SubjectError> {
+        let read = |source| SubjectError::Read { path: path.to_owned(), source };
+        let meta = fs::metadata(path).map_err(read)?;
+        let lib_dirs: Vec<PathBuf> =
+            lib_dirs.iter().map(|dir| dir.canonicalize()).collect::<Result<_, _>>().map_err(read)?;
+        let mut parts = Parts::new(Places::host(&lib_dirs));
+        if meta.is_dir() {
+            parts.directory(path)?;
+        } else {
+            parts.single(path)?;
+        }
+        parts.finish(&path.display().to_string())
     }
 
-    /// Tools from a package, by the name of the catalogue: `kmod-30`, `kmod-34`, `busybox`.
-    pub fn fetch(name: &str, _options: &Options<'_>) -> Result<Subject, SubjectError> {
-        Err(FetchError::Unavailable { name: name.to_owned(), reason: "fetching is under construction".to_owned() }
-            .into())
+    /// Tools from a package, by the name of the catalogue: `kmod-30`, `kmod-34`, `busybox`. Unpacked with their
+    /// libraries into the cache, never installed.
+    pub fn fetch(name: &str, options: &Options<'_>) -> Result<Subject, SubjectError> {
+        package::fetch(name, options)
     }
 
     /// What reports call it.
@@ -92,8 +175,290 @@ impl Subject {
         &self.files
     }
 
-    /// Content hash, for cache keys.
+    /// Hash of names, modes and contents, for cache keys.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// What the user should know about it, such as a version that is not the locked one.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+}
+
+/// A subject being put together.
+struct Parts {
+    places: Places,
+    commands: Vec<String>,
+    files: BTreeMap<PathBuf, GuestFile>,
+}
+
+impl Parts {
+    fn new(places: Places) -> Parts {
+        Parts { places, commands: Vec::new(), files: BTreeMap::new() }
+    }
+
+    /// One file, and what it needs to run.
+    fn program(&mut self, host: &Path, guest: &str) -> Result<(), SubjectError> {
+        self.needs_of(host, host, 0)?;
+        self.add(guest, 0o755, Source::Host(host.to_owned()));
+        Ok(())
+    }
+
+    /// A program that is told by its name which command it is.
+    fn multi_call(&mut self, host: &Path, guest: &str, commands: &[&str]) -> Result<(), SubjectError> {
+        self.program(host, guest)?;
+        for command in commands {
+            let link = format!("/sbin/{command}");
+            if link != guest {
+                self.add(&link, 0o777, Source::Link(guest.to_owned()));
+            }
+            self.commands.push((*command).to_owned());
+        }
+        Ok(())
+    }
+
+    fn directory(&mut self, dir: &Path) -> Result<(), SubjectError> {
+        for command in COMMANDS {
+            let places = ["", "sbin", "bin", "usr/sbin", "usr/bin"];
+            let found = places.iter().map(|place| dir.join(place).join(command)).find(|path| path.is_file());
+            if let Some(path) = found {
+                self.program(&path, &format!("/sbin/{command}"))?;
+                self.commands.push(command.to_owned());
+            }
+        }
+        if self.commands.is_empty() {
+            return Err(SubjectError::NoCommand { path: dir.to_owned() });
+        }
+        Ok(())
+    }
+
+    fn single(&mut self, path: &Path) -> Result<(), SubjectError> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if let Some(command) = command_in_name(&name) {
+            self.program(path, &format!("/sbin/{command}"))?;
+            self.commands.push(command.to_owned());
+            return Ok(());
+        }
+        let bytes = fs::read(path).map_err(|source| SubjectError::Read { path: path.to_owned(), source })?;
+        let commands: Vec<&str> = COMMANDS.into_iter().filter(|command| contains(&bytes, command.as_bytes())).collect();
+        // Is it a program at all? That is the better thing to be told first.
+        self.program(path, &format!("/sbin/{name}"))?;
+        if commands.is_empty() {
+            return Err(SubjectError::NoCommand { path: path.to_owned() });
+        }
+        self.multi_call(path, &format!("/sbin/{name}"), &commands)
+    }
+
+    /// Adds libraries and interpreters of `program`; errors speak of `subject`.
+    fn needs_of(&mut self, program: &Path, subject: &Path, depth: usize) -> Result<(), SubjectError> {
+        let read = |source| SubjectError::Read { path: program.to_owned(), source };
+        let meta = fs::metadata(program).map_err(read)?;
+        if meta.is_file() && meta.permissions().mode() & 0o111 == 0 {
+            return Err(SubjectError::NotExecutable { path: program.to_owned() });
+        }
+        let bytes = fs::read(program).map_err(read)?;
+        if let Some(interpreter) = interpreter_of(&bytes) {
+            let host = Path::new(&interpreter);
+            if !host.is_file() || depth == SCRIPT_DEPTH {
+                return Err(SubjectError::MissingInterpreter { path: program.to_owned(), interpreter });
+            }
+            self.needs_of(host, subject, depth + 1)?;
+            // A link such as sh -> dash: the guest gets the file under the name that the script uses.
+            self.add(&interpreter, 0o755, Source::Host(host.canonicalize().map_err(read)?));
+            return Ok(());
+        }
+        let libraries = libraries::find(program, &bytes, &self.places).map_err(|missing| match missing {
+            Missing::Program(reason) => SubjectError::NotAProgram { path: program.to_owned(), reason },
+            Missing::Library { name, needed_by } => {
+                SubjectError::MissingLibrary { path: subject.to_owned(), library: name, needed_by }
+            }
+        })?;
+        for library in libraries {
+            for link in library.links {
+                self.add(&link, 0o777, Source::Link(library.guest.clone()));
+            }
+            self.add(&library.guest, 0o755, Source::Host(library.host));
+        }
+        Ok(())
+    }
+
+    /// A file is never replaced by a link.
+    fn add(&mut self, guest: &str, mode: u32, source: Source) {
+        let guest_path = PathBuf::from(guest);
+        let link = matches!(source, Source::Link(_));
+        if !(link && self.files.contains_key(&guest_path)) {
+            self.files.insert(guest_path.clone(), GuestFile { guest_path, mode, source });
+        }
+    }
+
+    fn finish(mut self, name: &str) -> Result<Subject, SubjectError> {
+        self.commands.sort();
+        self.commands.dedup();
+        let mut id = ContentId::new();
+        for file in self.files.values() {
+            id.add(file.guest_path.as_os_str().as_encoded_bytes());
+            id.add(file.mode.to_le_bytes());
+            match &file.source {
+                Source::Bytes(bytes) => id.add(bytes),
+                Source::Link(target) => id.add(target),
+                Source::Host(path) => {
+                    id.add(fs::read(path).map_err(|source| SubjectError::Read { path: path.clone(), source })?);
+                }
+            }
+        }
+        Ok(Subject {
+            name: name.to_owned(),
+            commands: self.commands,
+            files: self.files.into_values().collect(),
+            id: id.finish(),
+            notes: Vec::new(),
+        })
+    }
+}
+
+/// The one command that stands in a name as a word of its own: `modprobe`, `my-modprobe`, `modprobe.sh`.
+fn command_in_name(name: &str) -> Option<&'static str> {
+    let words: Vec<&str> = name.split(|c: char| !c.is_ascii_alphanumeric()).collect();
+    let mut found = COMMANDS.into_iter().filter(|command| words.contains(command));
+    let first = found.next()?;
+    found.next().is_none().then_some(first)
+}
+
+/// The interpreter in a script's first line.
+fn interpreter_of(bytes: &[u8]) -> Option<String> {
+    let line = bytes.strip_prefix(b"#!")?.split(|&byte| byte == b'\n').next()?;
+    let text = std::str::from_utf8(line).ok()?;
+    text.split_ascii_whitespace().next().map(str::to_owned)
+}
+
+fn contains(bytes: &[u8], needle: &[u8]) -> bool {
+    bytes.windows(needle.len()).any(|window| window == needle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elf;
+
+    fn put(path: &Path, bytes: &[u8], mode: u32) -> PathBuf {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        path.to_owned()
+    }
+
+    fn static_program() -> Vec<u8> {
+        elf::made(None, &[], None)
+    }
+
+    fn listing(subject: &Subject, dir: &Path) -> Vec<String> {
+        let line = |file: &GuestFile| {
+            let source = match &file.source {
+                Source::Link(target) => format!("-> {target}"),
+                Source::Host(path) => format!("= {}", path.strip_prefix(dir).unwrap_or(path).display()),
+                Source::Bytes(bytes) => format!("{} bytes", bytes.len()),
+            };
+            format!("{} {source}", file.guest_path.display())
+        };
+        subject.files().iter().map(line).collect()
+    }
+
+    #[test]
+    fn ours_answers_to_every_command() {
+        let dir = tempfile::tempdir().unwrap();
+        put(&dir.path().join("kmod"), &static_program(), 0o755);
+        let subject = Subject::ours(dir.path()).unwrap();
+        assert_eq!(subject.commands(), COMMANDS);
+        assert_eq!(listing(&subject, dir.path())[1..3], ["/sbin/insmod -> /sbin/kmod", "/sbin/kmod = kmod"]);
+        let error = Subject::ours(&dir.path().join("gone")).unwrap_err();
+        assert!(matches!(error, SubjectError::OursNotBuilt { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_file_is_the_command_in_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["modprobe", "my-modprobe", "modprobe.static"] {
+            let path = put(&dir.path().join(name), &static_program(), 0o755);
+            let subject = Subject::from_path(&path, &[]).unwrap();
+            assert_eq!(subject.commands(), ["modprobe"]);
+            assert_eq!(listing(&subject, dir.path()), [format!("/sbin/modprobe = {name}")]);
+        }
+    }
+
+    #[test]
+    fn a_file_without_a_command_in_its_name_answers_to_those_it_holds() {
+        let dir = tempfile::tempdir().unwrap();
+        let bytes = [static_program(), b"\0insmod\0rmmod\0".to_vec()].concat();
+        let path = put(&dir.path().join("toybox"), &bytes, 0o755);
+        let subject = Subject::from_path(&path, &[]).unwrap();
+        assert_eq!(
+            listing(&subject, dir.path()),
+            ["/sbin/insmod -> /sbin/toybox", "/sbin/rmmod -> /sbin/toybox", "/sbin/toybox = toybox"]
+        );
+        let path = put(&dir.path().join("other"), &static_program(), 0o755);
+        assert!(matches!(Subject::from_path(&path, &[]), Err(SubjectError::NoCommand { .. })));
+    }
+
+    #[test]
+    fn a_directory_brings_the_tools_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        put(&dir.path().join("sbin/modprobe"), &static_program(), 0o755);
+        put(&dir.path().join("lsmod"), &static_program(), 0o755);
+        let subject = Subject::from_path(dir.path(), &[]).unwrap();
+        assert_eq!(subject.commands(), ["lsmod", "modprobe"]);
+        let empty = tempfile::tempdir().unwrap();
+        assert!(matches!(Subject::from_path(empty.path(), &[]), Err(SubjectError::NoCommand { .. })));
+    }
+
+    #[test]
+    fn what_cannot_be_started_is_refused_with_the_reason() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = |name: &str, bytes: &[u8], mode| {
+            let path = put(&dir.path().join(name).join("modprobe"), bytes, mode);
+            Subject::from_path(&path, &[]).unwrap_err().to_string().replace(&dir.path().display().to_string(), "DIR")
+        };
+        assert_eq!(
+            error("a", &static_program(), 0o644),
+            "the subject DIR/a/modprobe is not executable: chmod +x it, or name another file"
+        );
+        assert_eq!(
+            error("b", b"text", 0o755),
+            "the subject DIR/b/modprobe is no program: it is no ELF file, and no script"
+        );
+        assert_eq!(
+            error("c", &elf::made(None, &["libnowhere.so.7"], None), 0o755),
+            "the subject DIR/c/modprobe needs libnowhere.so.7 (for DIR/c/modprobe), which is in none of the places looked \
+             at: name its directory with --subject-lib, or link the program statically"
+        );
+        assert_eq!(
+            error("d", b"#! /no/such/sh -e\nexit 0\n", 0o755),
+            "the subject DIR/d/modprobe is a script for /no/such/sh, which is not on this host"
+        );
+        assert!(matches!(Subject::from_path(Path::new("/no/such"), &[]), Err(SubjectError::Read { .. })));
+    }
+
+    #[test]
+    fn a_script_brings_its_interpreter() {
+        let dir = tempfile::tempdir().unwrap();
+        let shell = put(&dir.path().join("shell"), &static_program(), 0o755);
+        let script = format!("#!{} -e\nexit 0\n", shell.display());
+        let path = put(&dir.path().join("modprobe"), script.as_bytes(), 0o755);
+        let subject = Subject::from_path(&path, &[]).unwrap();
+        let paths: Vec<&Path> = subject.files().iter().map(|file| file.guest_path.as_path()).collect();
+        assert_eq!(paths.len(), 2);
+        assert!(paths.contains(&shell.as_path()) && paths.contains(&Path::new("/sbin/modprobe")));
+    }
+
+    #[test]
+    fn the_id_follows_the_contents_and_not_the_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let id = |place: &str, bytes: &[u8]| {
+            let path = put(&dir.path().join(place).join("modprobe"), bytes, 0o755);
+            Subject::from_path(&path, &[]).unwrap().id().to_owned()
+        };
+        let other = [static_program(), vec![0]].concat();
+        assert_eq!(id("a", &static_program()), id("b", &static_program()));
+        assert_ne!(id("a", &static_program()), id("c", &other));
     }
 }

@@ -1,0 +1,94 @@
+//! Fetches (or builds) kernels and subjects of the catalogue into a cache and tells what was got:
+//!
+//! ```text
+//! cargo run -p vm-images --example fetch -- [--cache DIR] [--offline] [--refresh] [--lock FILE] [NAME…]
+//! ```
+//!
+//! Without a name: everything that is not built. `--lock FILE` writes the versions that were got, in the form of
+//! kernels.lock.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::time::Instant;
+use vm_images::{Cache, Catalogue, FetchError, Options, Subject, SubjectError, subject};
+
+/// A few modules that every catalogue kernel has.
+const MODULES: [&str; 4] = ["8021q", "dummy", "tipc", "no_such_module"];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut cache = Cache::default_dir(|name| std::env::var_os(name));
+    let (mut offline, mut refresh, mut lock_file, mut names) = (false, false, None, Vec::new());
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match &argument[..] {
+            "--cache" => cache = arguments.next().map(PathBuf::from),
+            "--lock" => lock_file = arguments.next(),
+            "--offline" => offline = true,
+            "--refresh" => refresh = true,
+            _ => names.push(argument),
+        }
+    }
+    let mut options = Options::new(Cache::open(cache.ok_or("name a cache with --cache")?)?);
+    (options.offline, options.refresh) = (offline, refresh);
+    options.progress = &|progress| eprintln!("  {progress}");
+    let catalogue = Catalogue::builtin()?;
+    if names.is_empty() {
+        let kernels = catalogue.kernels().iter().filter(|entry| !entry.is_built()).map(|entry| entry.name.clone());
+        names = kernels.chain(catalogue.subjects().iter().map(|entry| entry.name.clone())).collect();
+    }
+    let mut lock = catalogue.lock().clone();
+    for name in names {
+        let start = Instant::now();
+        let package = if catalogue.subject(&name).is_ok() {
+            match Subject::fetch(&name, &options) {
+                Ok(subject) => {
+                    println!(
+                        "{name}: {} in {} files, {:.1?}",
+                        subject.commands().join(" "),
+                        subject.files().len(),
+                        start.elapsed()
+                    );
+                    subject::package_version(&name, &options)?
+                }
+                Err(SubjectError::Fetch(error @ FetchError::Unavailable { .. })) => {
+                    println!("{error}");
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        } else {
+            let fetched = match catalogue.resolve(&name)?.is_built() {
+                true => vm_images::build(&name, &options)?,
+                false => match vm_images::fetch(&catalogue, &name, &options) {
+                    Err(error @ FetchError::Unavailable { .. }) => {
+                        println!("{error}");
+                        continue;
+                    }
+                    other => other?,
+                },
+            };
+            println!("{name}: {} at {}, {:.1?}", fetched.release, fetched.image.display(), start.elapsed());
+            let start = Instant::now();
+            let facts = fetched.facts(&options.cache)?;
+            let throttles = facts.contains(b"throttling...");
+            println!("  throttles: {throttles}, CONFIG_UNIX={:?}, {:.1?}", facts.config("UNIX"), start.elapsed());
+            let start = Instant::now();
+            let tree = vm_images::modules::select(&fetched, &MODULES, &options.cache)?;
+            println!(
+                "  {} built in {:?} missing {:?}, {:.1?}",
+                tree.modules.join(" "),
+                tree.builtin,
+                tree.missing,
+                start.elapsed()
+            );
+            fetched.package
+        };
+        if let Some(package) = package {
+            lock.set(&name, package);
+        }
+    }
+    if let Some(path) = lock_file {
+        std::fs::write(path, lock.to_text()?)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,333 @@
+//! apt in a root of our own: the host's lists, caches and package states are neither read nor touched. What is read of
+//! the host's configuration is which Debian archive it uses, its proxies and credentials, and Debian's keyrings.
+
+use crate::cache::{Cache, CacheError, ContentId};
+use crate::options::{Options, Progress};
+use crate::packages::{self, Package};
+use crate::sources::{Archive, Archives};
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime};
+
+/// How old an index may be before it is read again.
+const FRESH: Duration = Duration::from_secs(24 * 60 * 60);
+/// How old it may be when the user asks for newer versions.
+const VERY_FRESH: Duration = Duration::from_secs(5 * 60);
+
+/// Keyrings of Debian's archives, as Debian's own package installs them.
+const KEYRINGS: [&str; 2] =
+    ["/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp"];
+
+/// What went wrong in apt or dpkg.
+#[derive(Debug, thiserror::Error)]
+pub enum AptError {
+    /// There is nothing to fetch from: a reason to skip.
+    #[error("{0}")]
+    Unavailable(String),
+    /// A signature is wrong. Never a reason to skip.
+    #[error("apt does not trust the index of {suite}: {message}")]
+    Untrusted {
+        /// The suite.
+        suite: String,
+        /// What apt said.
+        message: String,
+    },
+    /// A file is not the one that the index, or the lock, names.
+    #[error("{package} {version} has the SHA-256 {found}, {expected} was expected")]
+    Changed {
+        /// The package.
+        package: String,
+        /// Its version.
+        version: String,
+        /// As recorded.
+        expected: String,
+        /// As downloaded.
+        found: String,
+    },
+    /// A command failed.
+    #[error("{command} failed: {message}")]
+    Failed {
+        /// Which.
+        command: &'static str,
+        /// Its last words.
+        message: String,
+    },
+    /// A file of the root.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+}
+
+/// The archives to use: the user's mirror, or what the machine's own configuration names.
+pub(crate) fn archives(mirror: Option<&str>) -> Archives {
+    match mirror {
+        Some(uri) => Archives::mirror(uri),
+        None => {
+            let files = configuration_files(Path::new("/etc/apt"));
+            Archives::from_configuration(files.iter().map(|(name, text)| (&name[..], &text[..])))
+        }
+    }
+}
+
+fn configuration_files(etc: &Path) -> Vec<(String, String)> {
+    let mut paths = vec![etc.join("sources.list")];
+    if let Ok(entries) = fs::read_dir(etc.join("sources.list.d")) {
+        let mut parts: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        parts.sort();
+        paths.extend(
+            parts.into_iter().filter(|path| path.extension().is_some_and(|end| end == "list" || end == "sources")),
+        );
+    }
+    paths.into_iter().filter_map(|path| Some((path.display().to_string(), fs::read_to_string(&path).ok()?))).collect()
+}
+
+/// One suite of one archive, with an index of its own.
+#[derive(Debug)]
+pub(crate) struct Root {
+    suite: String,
+    dir: PathBuf,
+}
+
+impl Root {
+    /// Prepares the root. Nothing is downloaded.
+    pub fn open(cache: &Cache, archives: &Archives, suite: &str) -> Result<Root, AptError> {
+        let Some(archive) = archives.of_suite(suite) else {
+            return Err(AptError::Unavailable(
+                "this machine's apt configuration names no Debian archive: name one with --mirror URI".to_owned(),
+            ));
+        };
+        let id = ContentId::new().with(&archive.uri).finish();
+        let dir = cache.area("apt")?.join(format!("{suite}-{}", &id[..8]));
+        for part in ["lists/partial", "cache/archives/partial", "etc"] {
+            let path = dir.join(part);
+            fs::create_dir_all(&path).map_err(CacheError::new("create", path))?;
+        }
+        let root = Root { suite: suite.to_owned(), dir };
+        root.write("status", "")?;
+        root.write("etc/sources.list", &source_line(archive, suite, |path| path.exists()))?;
+        root.write("etc/apt.conf", &configuration(&root.dir, rustix::process::geteuid().is_root()))?;
+        Ok(root)
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<(), CacheError> {
+        let path = self.dir.join(name);
+        fs::write(&path, text).map_err(CacheError::new("write", path))
+    }
+
+    /// Reads the suite's index from the archive unless the one that is there is fresh enough.
+    pub fn update(&self, options: &Options<'_>) -> Result<(), AptError> {
+        let stamp = self.dir.join("updated");
+        let limit = if options.refresh { VERY_FRESH } else { FRESH };
+        let age = fs::metadata(&stamp)
+            .and_then(|meta| meta.modified())
+            .ok()
+            .and_then(|then| SystemTime::now().duration_since(then).ok());
+        if age.is_some_and(|age| age < limit) && self.index_file()?.is_some() {
+            return Ok(());
+        }
+        (options.progress)(Progress::Updating { suite: self.suite.clone() });
+        let result = self.apt_get(&self.dir, ["update", "-q", "--error-on=any"]);
+        let error = match result {
+            Ok(()) if self.index_file()?.is_some() => {
+                self.write("updated", "")?;
+                return Ok(());
+            }
+            Ok(()) => format!("the archive has no {} for amd64", self.suite),
+            Err(AptError::Failed { message, .. }) => message,
+            Err(other) => return Err(other),
+        };
+        if is_untrusted(&error) {
+            return Err(AptError::Untrusted { suite: self.suite.clone(), message: error });
+        }
+        if self.index_file()?.is_some() {
+            (options.progress)(Progress::Note(format!("using an older index of {}: {error}", self.suite)));
+            return Ok(());
+        }
+        Err(AptError::Unavailable(format!("{}: {error}", self.suite)))
+    }
+
+    /// The packages of the index that `keep` wants.
+    pub fn index(&self, keep: impl Fn(&str) -> bool) -> Result<Vec<Package>, AptError> {
+        let Some(path) = self.index_file()? else {
+            return Ok(Vec::new());
+        };
+        let text = fs::read(&path).map_err(CacheError::new("read", &path))?;
+        Ok(packages::parse_index(&String::from_utf8_lossy(&text), &self.suite, keep))
+    }
+
+    fn index_file(&self) -> Result<Option<PathBuf>, CacheError> {
+        let lists = self.dir.join("lists");
+        let entries = fs::read_dir(&lists).map_err(CacheError::new("read", &lists))?;
+        let mut paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        Ok(paths.find(|path| path.as_os_str().as_encoded_bytes().ends_with(b"_Packages")))
+    }
+
+    /// Downloads packages of this suite into `dir` and checks them; the result is in the order of `wanted`.
+    pub fn download(&self, wanted: &[&Package], dir: &Path, options: &Options<'_>) -> Result<Vec<PathBuf>, AptError> {
+        let mut arguments = vec!["download".to_owned(), "-q".to_owned()];
+        for package in wanted {
+            (options.progress)(Progress::Downloading {
+                package: package.name.clone(),
+                version: package.version.clone(),
+                bytes: package.size,
+            });
+            arguments.push(format!("{}={}", package.name, package.version));
+        }
+        self.apt_get(dir, &arguments)?;
+        wanted.iter().map(|package| find_download(dir, package)).collect()
+    }
+
+    fn apt_get(&self, dir: &Path, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<(), AptError> {
+        let mut command = Command::new("apt-get");
+        command.arg("-c").arg(self.dir.join("etc/apt.conf")).args(arguments).current_dir(dir);
+        run("apt-get", &mut command)
+    }
+}
+
+/// Unpacks a package file into a directory. Nothing of it is run or installed.
+pub(crate) fn unpack(package: &Path, into: &Path) -> Result<(), AptError> {
+    run("dpkg-deb", Command::new("dpkg-deb").arg("--extract").arg(package).arg(into))
+}
+
+/// Runs a command to its end, quietly; its last words become the error.
+fn run(name: &'static str, command: &mut Command) -> Result<(), AptError> {
+    let output = command.env("LC_ALL", "C").stdin(Stdio::null()).output();
+    let output = match output {
+        Ok(output) => output,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(AptError::Unavailable(format!(
+                "there is no {name} here: packages are fetched on Debian and its kin only; elsewhere name a kernel of your own"
+            )));
+        }
+        Err(error) => return Err(AptError::Failed { command: name, message: error.to_string() }),
+    };
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(AptError::Failed {
+        command: name,
+        message: last_words(&String::from_utf8_lossy(&output.stderr), &output.status),
+    })
+}
+
+/// The errors among what apt printed, or its last lines, in one line.
+fn last_words(stderr: &str, status: &std::process::ExitStatus) -> String {
+    let errors: Vec<&str> = stderr.lines().filter_map(|line| line.strip_prefix("E: ")).collect();
+    let lines =
+        if errors.is_empty() { stderr.lines().filter(|line| !line.trim().is_empty()).collect() } else { errors };
+    let last: Vec<&str> = lines.iter().rev().take(3).rev().map(|line| line.trim()).collect();
+    if last.is_empty() { status.to_string() } else { last.join("; ") }
+}
+
+fn is_untrusted(message: &str) -> bool {
+    [
+        "NO_PUBKEY",
+        "BADSIG",
+        "EXPKEYSIG",
+        "REVKEYSIG",
+        "is not signed",
+        "invalid signature",
+        "not signed by",
+        "signatures were invalid",
+    ]
+    .iter()
+    .any(|sign| message.contains(sign))
+}
+
+/// The line of sources.list: one suite, its binary packages of amd64, nothing else; signatures always checked.
+fn source_line(archive: &Archive, suite: &str, exists: impl Fn(&Path) -> bool) -> String {
+    let mut keyrings: Vec<&Path> = archive.keyrings.iter().map(PathBuf::as_path).collect();
+    keyrings.extend(KEYRINGS.iter().map(Path::new));
+    let mut named: Vec<String> = Vec::new();
+    for path in keyrings.into_iter().filter(|path| exists(path)).map(|path| path.display().to_string()) {
+        if !named.contains(&path) {
+            named.push(path);
+        }
+    }
+    let signed_by = if named.is_empty() { String::new() } else { format!(" signed-by={}", named.join(",")) };
+    format!("deb [arch=amd64 lang=none target=Packages{signed_by}] {} {suite} main\n", archive.uri)
+}
+
+/// Read by apt after the host's own configuration, so that proxies and credentials hold and everything else is ours.
+fn configuration(dir: &Path, root: bool) -> String {
+    let dir = dir.display();
+    // As root, apt would download as another user, who cannot enter a cache in root's home.
+    let sandbox = if root { "APT::Sandbox::User \"root\";\n" } else { "" };
+    format!(
+        "#clear APT::Update::Pre-Invoke;\n#clear APT::Update::Post-Invoke;\n#clear APT::Update::Post-Invoke-Success;\n\
+         #clear APT::Default-Release;\n\
+         APT::Architecture \"amd64\";\n#clear APT::Architectures;\nAPT::Architectures {{ \"amd64\"; }};\n\
+         Acquire::Languages \"none\";\nAcquire::GzipIndexes \"false\";\nAcquire::Retries \"3\";\n{sandbox}\
+         Dir::State \"{dir}\";\nDir::State::lists \"{dir}/lists\";\nDir::State::status \"{dir}/status\";\n\
+         Dir::Cache \"{dir}/cache\";\nDir::Cache::pkgcache \"\";\nDir::Cache::srcpkgcache \"\";\n\
+         Dir::Etc::sourcelist \"{dir}/etc/sources.list\";\nDir::Etc::sourceparts \"/dev/null\";\n\
+         Dir::Etc::preferences \"/dev/null\";\nDir::Etc::preferencesparts \"/dev/null\";\n"
+    )
+}
+
+/// The file that apt has made of a package, checked against the index once more.
+fn find_download(dir: &Path, package: &Package) -> Result<PathBuf, AptError> {
+    let prefix = format!("{}_", package.name);
+    let entries = fs::read_dir(dir).map_err(CacheError::new("read", dir))?;
+    let mut paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let found = paths.find(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with(&prefix) && name.ends_with(".deb")
+    });
+    let Some(path) = found else {
+        let message = format!("it downloaded no {} {}", package.name, package.version);
+        return Err(AptError::Failed { command: "apt-get", message });
+    };
+    let sum = crate::cache::sha256_file(&path).map_err(CacheError::new("read", &path))?;
+    if sum != package.sha256 {
+        return Err(AptError::Changed {
+            package: package.name.clone(),
+            version: package.version.clone(),
+            expected: package.sha256.clone(),
+            found: sum,
+        });
+    }
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_source_line_checks_signatures_and_asks_for_little() {
+        let archive = Archive {
+            uri: "http://m.example/debian".to_owned(),
+            keyrings: vec![PathBuf::from("/k/own.gpg"), PathBuf::from("/k/gone.gpg")],
+        };
+        assert_eq!(
+            source_line(&archive, "bullseye", |path| !path.ends_with("gone.gpg")
+                && !path.ends_with("debian-archive-keyring.pgp")),
+            "deb [arch=amd64 lang=none target=Packages signed-by=/k/own.gpg,/usr/share/keyrings/debian-archive-keyring.gpg] \
+             http://m.example/debian bullseye main\n"
+        );
+    }
+
+    #[test]
+    fn the_hosts_hooks_do_not_run_and_its_lists_are_not_used() {
+        insta::assert_snapshot!(configuration(Path::new("/cache/apt/suite"), false));
+    }
+
+    #[test]
+    fn a_bad_signature_is_told_from_a_missing_suite() {
+        assert!(is_untrusted("the following signatures couldn't be verified: NO_PUBKEY 0123"));
+        assert!(is_untrusted("The repository 'http://m.example x InRelease' is not signed."));
+        assert!(!is_untrusted("The repository 'http://m.example/debian gone Release' does not have a Release file."));
+    }
+
+    #[test]
+    fn the_error_lines_are_what_is_told() {
+        use std::os::unix::process::ExitStatusExt;
+        let status = std::process::ExitStatus::from_raw(100 << 8);
+        assert_eq!(last_words("W: one\nE: two\nE: three\n", &status), "two; three");
+        assert_eq!(last_words("tar: broken\n", &status), "tar: broken");
+        assert_eq!(last_words("", &status), "exit status: 100");
+    }
+}

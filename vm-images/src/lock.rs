@@ -1,0 +1,76 @@
+//! kernels.lock: which versions were used, with the SHA-256 of each file, so that two machines run the same kernels.
+
+use crate::kernel::PackageVersion;
+use serde::{Deserialize, Serialize};
+
+/// The recorded versions, by the name of the kernel or subject.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lock {
+    #[serde(default, rename = "locked", skip_serializing_if = "Vec::is_empty")]
+    entries: Vec<Locked>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Locked {
+    name: String,
+    #[serde(flatten)]
+    package: PackageVersion,
+}
+
+impl Lock {
+    /// Reads the text of a lock file.
+    pub fn parse(text: &str) -> Result<Lock, toml::de::Error> {
+        toml::from_str(text)
+    }
+
+    /// The text of a lock file.
+    pub fn to_text(&self) -> Result<String, toml::ser::Error> {
+        let entries = toml::to_string(self)?;
+        Ok(format!(
+            "# The versions that were used and the SHA-256 of each file. Written by a program: see CONTRIBUTING.\n\n{entries}"
+        ))
+    }
+
+    /// What is recorded for a name.
+    pub fn get(&self, name: &str) -> Option<&PackageVersion> {
+        self.entries.iter().find(|entry| entry.name == name).map(|entry| &entry.package)
+    }
+
+    /// Records a version in place of what was recorded.
+    pub fn set(&mut self, name: &str, package: PackageVersion) {
+        match self.entries.iter_mut().find(|entry| entry.name == name) {
+            Some(entry) => entry.package = package,
+            None => self.entries.push(Locked { name: name.to_owned(), package }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::PackageFile;
+
+    #[test]
+    fn a_lock_file_reads_back_as_it_was_written() {
+        let package = PackageVersion {
+            suite: "bookworm".to_owned(),
+            package: "linux-image-6.1.0-50-cloud-amd64".to_owned(),
+            version: "6.1.176-1".to_owned(),
+            files: vec![PackageFile {
+                package: "linux-image-6.1.0-50-cloud-amd64".to_owned(),
+                version: "6.1.176-1".to_owned(),
+                sha256: "ab".to_owned(),
+            }],
+        };
+        let mut lock = Lock::default();
+        assert_eq!(Lock::parse("").unwrap(), lock);
+        lock.set("6.1", package.clone());
+        lock.set("6.1", PackageVersion { version: "6.1.177-1".to_owned(), ..package });
+        let text = lock.to_text().unwrap();
+        assert_eq!(Lock::parse(&text).unwrap(), lock);
+        insta::assert_snapshot!(text);
+        assert_eq!(lock.get("6.1").unwrap().version, "6.1.177-1");
+        assert_eq!(lock.get("5.10"), None);
+    }
+}

@@ -1,0 +1,270 @@
+//! The libraries of a program: found where its loader would look, by reading headers, never by running anything.
+
+use crate::elf::{self, ElfError, Needs};
+use std::collections::btree_map::{BTreeMap, Entry};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Where Debian's loader looks first in the guest; every library goes there.
+const GUEST_DIR: &str = "/lib/x86_64-linux-gnu";
+
+/// Where loaders of the usual distributions look.
+const DEFAULT_DIRS: [&str; 7] = [
+    "/lib/x86_64-linux-gnu",
+    "/usr/lib/x86_64-linux-gnu",
+    "/lib64",
+    "/usr/lib64",
+    "/lib",
+    "/usr/lib",
+    "/usr/local/lib",
+];
+
+/// Where to look.
+#[derive(Clone, Debug)]
+pub(super) struct Places {
+    /// Looked in first.
+    first: Vec<PathBuf>,
+    /// What stands for `/`: the host, or an unpacked package, which nothing leads out of.
+    root: PathBuf,
+}
+
+impl Places {
+    /// The user's directories, then the host's.
+    pub fn host(first: &[PathBuf]) -> Places {
+        Places { first: first.to_vec(), root: PathBuf::from("/") }
+    }
+
+    /// Only what lies in an unpacked package.
+    pub fn package(root: &Path) -> Places {
+        Places { first: Vec::new(), root: root.to_owned() }
+    }
+
+    fn below_root(&self, path: &Path) -> PathBuf {
+        self.root.join(path.strip_prefix("/").unwrap_or(path))
+    }
+
+    /// A file that can be used, its links followed; one that leads out of the root cannot.
+    fn usable(&self, path: &Path) -> Option<(PathBuf, Vec<u8>, Needs)> {
+        let real = path.canonicalize().ok()?;
+        let inside =
+            self.first.iter().any(|dir| path.starts_with(dir)) || real.starts_with(self.root.canonicalize().ok()?);
+        if !inside || !real.is_file() {
+            return None;
+        }
+        let bytes = fs::read(&real).ok()?;
+        let needs = elf::needs(&bytes).ok()?;
+        Some((real, bytes, needs))
+    }
+}
+
+/// A library for the guest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Library {
+    /// The file of the host.
+    pub host: PathBuf,
+    /// Where its bytes go.
+    pub guest: String,
+    /// Links to it, in the other places where its loader may look.
+    pub links: Vec<String>,
+}
+
+/// Why a program's libraries are not all there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// The program's own headers.
+    Program(ElfError),
+    /// A library, or the loader, and who needs it.
+    Library { name: String, needed_by: String },
+}
+
+/// Everything that a program needs beside itself. `program` is where it lies on the host.
+pub(super) fn find(program: &Path, bytes: &[u8], places: &Places) -> Result<Vec<Library>, Missing> {
+    let needs = elf::needs(bytes).map_err(Missing::Program)?;
+    let mut found: BTreeMap<String, Library> = BTreeMap::new();
+    let mut todo = vec![(program.to_owned(), needs)];
+    while let Some((user, needs)) = todo.pop() {
+        if let Some(path) = &needs.interpreter {
+            let name = path.rsplit('/').next().unwrap_or(path).to_owned();
+            if let Entry::Vacant(place) = found.entry(name.clone()) {
+                let Some((host, mut library, more)) = find_loader(path, &name, places) else {
+                    return Err(Missing::Library { name: path.clone(), needed_by: user.display().to_string() });
+                };
+                library.links.push(path.clone());
+                place.insert(library);
+                todo.push((host, more));
+            }
+        }
+        let wanted =
+            needs.libraries.iter().map(|name| (name, true)).chain(needs.optional.iter().map(|name| (name, false)));
+        for (name, required) in wanted {
+            if found.contains_key(name) {
+                continue;
+            }
+            match find_library(name, &user, &needs.search, places) {
+                Some((host, library, more)) => {
+                    found.insert(name.clone(), library);
+                    todo.push((host, more));
+                }
+                None if required => {
+                    return Err(Missing::Library { name: name.clone(), needed_by: user.display().to_string() });
+                }
+                None => {}
+            }
+        }
+    }
+    Ok(found.into_values().map(tidy).collect())
+}
+
+fn find_loader(path: &str, name: &str, places: &Places) -> Option<(PathBuf, Library, Needs)> {
+    // Loader and C library belong together: whoever brings one brings the other.
+    let own = places.first.iter().map(|dir| dir.join(name));
+    let there = std::iter::once(places.below_root(Path::new(path)));
+    let usual = DEFAULT_DIRS.iter().map(|dir| places.below_root(&Path::new(dir).join(name)));
+    let (host, _, needs) = own.chain(there).chain(usual).find_map(|candidate| places.usable(&candidate))?;
+    let library = Library { host: host.clone(), guest: format!("{GUEST_DIR}/{name}"), links: Vec::new() };
+    Some((host, library, needs))
+}
+
+fn find_library(name: &str, user: &Path, search: &[String], places: &Places) -> Option<(PathBuf, Library, Needs)> {
+    let origin = user.parent().unwrap_or(Path::new("/"));
+    let library = |host: PathBuf, seen: Option<&Path>| {
+        let links = seen.map(|path| path.display().to_string()).into_iter().collect();
+        Library { host, guest: format!("{GUEST_DIR}/{name}"), links }
+    };
+    for dir in &places.first {
+        if let Some((host, _, needs)) = places.usable(&dir.join(name)) {
+            return Some((host.clone(), library(host, None), needs));
+        }
+    }
+    for dir in search {
+        let own = ["$ORIGIN", "${ORIGIN}"].iter().find_map(|word| dir.strip_prefix(word));
+        let candidate = match own {
+            Some(rest) => origin.join(rest.trim_start_matches('/')).join(name),
+            None => places.below_root(&Path::new(dir).join(name)),
+        };
+        if let Some((host, _, needs)) = places.usable(&candidate) {
+            let seen = own.is_none().then(|| Path::new(dir).join(name));
+            return Some((host.clone(), library(host, seen.as_deref()), needs));
+        }
+    }
+    for dir in DEFAULT_DIRS {
+        let seen = Path::new(dir).join(name);
+        if let Some((host, _, needs)) = places.usable(&places.below_root(&seen)) {
+            return Some((host.clone(), library(host, Some(&seen)), needs));
+        }
+    }
+    None
+}
+
+/// Loaders other than Debian's look in other places: links stand there.
+fn tidy(mut library: Library) -> Library {
+    let name = library.guest.rsplit('/').next().unwrap_or_default().to_owned();
+    library.links.push(format!("/lib64/{name}"));
+    library.links.retain(|link| *link != library.guest && link.starts_with('/'));
+    library.links.sort();
+    library.links.dedup();
+    library
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Root(tempfile::TempDir);
+
+    impl Root {
+        fn new() -> Root {
+            Root(tempfile::tempdir().unwrap())
+        }
+
+        fn put(&self, path: &str, bytes: &[u8]) -> PathBuf {
+            let path = self.0.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, bytes).unwrap();
+            path
+        }
+
+        fn find(&self, program: &Path, first: &[PathBuf]) -> Result<Vec<String>, Missing> {
+            let places = Places { first: first.to_vec(), root: self.0.path().to_owned() };
+            let found = find(program, &fs::read(program).unwrap(), &places)?;
+            let short =
+                |path: &Path| path.strip_prefix(self.0.path().canonicalize().unwrap()).unwrap().display().to_string();
+            Ok(found
+                .iter()
+                .map(|one| format!("{} = {} [{}]", one.guest, short(&one.host), one.links.join(" ")))
+                .collect())
+        }
+    }
+
+    const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
+
+    #[test]
+    fn libraries_of_libraries_are_found_in_the_usual_places() {
+        let root = Root::new();
+        root.put("usr/lib/x86_64-linux-gnu/liba.so.1", &elf::made(None, &["libc.so.6"], None));
+        root.put("lib/x86_64-linux-gnu/libc.so.6", &elf::made(Some(LOADER), &["ld-linux-x86-64.so.2"], None));
+        root.put("lib64/ld-linux-x86-64.so.2", &elf::made(None, &[], None));
+        let program = root.put("bin/modprobe", &elf::made(Some(LOADER), &["liba.so.1"], None));
+        assert_eq!(
+            root.find(&program, &[]).unwrap(),
+            [
+                "/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2 = lib64/ld-linux-x86-64.so.2 [/lib64/ld-linux-x86-64.so.2]",
+                "/lib/x86_64-linux-gnu/liba.so.1 = usr/lib/x86_64-linux-gnu/liba.so.1 [/lib64/liba.so.1 /usr/lib/x86_64-linux-gnu/liba.so.1]",
+                "/lib/x86_64-linux-gnu/libc.so.6 = lib/x86_64-linux-gnu/libc.so.6 [/lib64/libc.so.6]",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_missing_library_is_named_with_who_needs_it() {
+        let root = Root::new();
+        let library = root.put("lib/libb.so.1", &elf::made(None, &["libgone.so.9"], None));
+        let program = root.put("bin/modprobe", &elf::made(None, &["libb.so.1"], None));
+        let library = library.canonicalize().unwrap().display().to_string();
+        assert_eq!(
+            root.find(&program, &[]),
+            Err(Missing::Library { name: "libgone.so.9".to_owned(), needed_by: library })
+        );
+    }
+
+    #[test]
+    fn the_users_directory_comes_before_the_programs_and_the_hosts() {
+        let root = Root::new();
+        for dir in ["own", "opt/lib", "lib"] {
+            root.put(&format!("{dir}/libx.so"), &elf::made(None, &[], None));
+        }
+        let program = root.put("opt/bin/modprobe", &elf::made(None, &["libx.so"], Some("$ORIGIN/../lib")));
+        let own = root.0.path().join("own");
+        assert_eq!(
+            root.find(&program, &[own]).unwrap(),
+            ["/lib/x86_64-linux-gnu/libx.so = own/libx.so [/lib64/libx.so]"]
+        );
+        assert_eq!(
+            root.find(&program, &[]).unwrap(),
+            ["/lib/x86_64-linux-gnu/libx.so = opt/lib/libx.so [/lib64/libx.so]"]
+        );
+    }
+
+    #[test]
+    fn nothing_leads_out_of_a_package() {
+        let root = Root::new();
+        let outside = Root::new();
+        let target = outside.put("libx.so", &elf::made(None, &[], None));
+        fs::create_dir_all(root.0.path().join("lib")).unwrap();
+        std::os::unix::fs::symlink(target, root.0.path().join("lib/libx.so")).unwrap();
+        let program = root.put("bin/modprobe", &elf::made(None, &["libx.so"], None));
+        assert!(matches!(root.find(&program, &[]), Err(Missing::Library { .. })));
+    }
+
+    #[test]
+    fn a_file_of_the_right_name_that_is_no_library_is_passed_over() {
+        let root = Root::new();
+        root.put("lib/x86_64-linux-gnu/libx.so", b"/* GNU ld script */");
+        root.put("usr/lib/libx.so", &elf::made(None, &[], None));
+        let program = root.put("bin/modprobe", &elf::made(None, &["libx.so"], None));
+        assert_eq!(
+            root.find(&program, &[]).unwrap(),
+            ["/lib/x86_64-linux-gnu/libx.so = usr/lib/libx.so [/lib64/libx.so /usr/lib/libx.so]"]
+        );
+    }
+}

@@ -1,0 +1,103 @@
+//! Subjects from packages: the program and the libraries of its own distribution, unpacked into the cache.
+
+use super::libraries::Places;
+use super::{COMMANDS, Parts, Subject, SubjectError, contains};
+use crate::catalogue::{Catalogue, SubjectEntry};
+use crate::fetch::FetchError;
+use crate::kernel::PackageVersion;
+use crate::obtain::{self, Offer, Pointer};
+use crate::options::{Options, Progress};
+use crate::packages::{Package, is_library};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+pub(super) fn fetch(name: &str, options: &Options<'_>) -> Result<Subject, SubjectError> {
+    let catalogue = Catalogue::builtin().map_err(FetchError::from)?;
+    let entry = catalogue.subject(name).map_err(FetchError::from)?;
+    let locked = catalogue.lock().get(name);
+    let area = options.cache.area("subjects")?;
+    let (root, notes) = obtain(entry, locked, &area, options)?;
+    for note in &notes {
+        (options.progress)(Progress::Note(format!("{name}: {note}")));
+    }
+    let mut subject = from_root(entry, &root)?;
+    subject.notes = notes;
+    Ok(subject)
+}
+
+/// Which versions a subject of the cache consists of.
+pub fn version(name: &str, options: &Options<'_>) -> Result<Option<PackageVersion>, SubjectError> {
+    let area = options.cache.area("subjects")?;
+    let pointer: Option<Pointer> = obtain::read_json(&area.join(format!("{name}.json")));
+    Ok(pointer.and_then(|pointer| obtain::read_json(&area.join(pointer.dir).join(META))))
+}
+
+const META: &str = "package.json";
+
+/// The directory with the unpacked packages, from the cache if it is there.
+fn obtain(
+    entry: &SubjectEntry,
+    locked: Option<&PackageVersion>,
+    area: &Path,
+    options: &Options<'_>,
+) -> Result<(PathBuf, Vec<String>), FetchError> {
+    let find = |any: bool| {
+        let pointer: Pointer = obtain::read_json(&area.join(format!("{}.json", entry.name)))?;
+        let root = area.join(&pointer.dir).join("root");
+        ((any || pointer.locked.as_ref() == locked) && root.is_dir()).then_some((root, pointer.notes))
+    };
+    if let Some(found) = find(options.offline).filter(|_| !options.refresh || options.offline) {
+        return Ok(found);
+    }
+    let unavailable = |reason: String| FetchError::Unavailable { name: entry.name.clone(), reason };
+    if options.offline {
+        return Err(unavailable("it is not in the cache, and --offline forbids to fetch it".to_owned()));
+    }
+    let _lock = options.cache.lock("fetch", |lock| (options.progress)(Progress::Waiting { lock: lock.to_owned() }))?;
+    if let Some(found) = find(false).filter(|_| !options.refresh) {
+        return Ok(found);
+    }
+    let keep = |name: &str| name == entry.package || is_library(name);
+    let offer = Offer::open(&entry.name, &entry.suites, keep, options)?;
+    let mut notes = offer.missing.clone();
+    let still = locked.map(|lock| obtain::locked(&offer.index, lock)).transpose()?.flatten();
+    let parts: Vec<&Package> = match still {
+        Some(parts) => parts,
+        None => {
+            let program = offer
+                .index
+                .newest(&entry.package)
+                .ok_or_else(|| unavailable(format!("{} has no {}", entry.suites.join(", "), entry.package)))?;
+            // A new build of one of its libraries is not worth a word.
+            let drift = locked.filter(|lock| lock.version != program.version).map(|lock| obtain::drift(lock, program));
+            notes.extend(drift);
+            offer.index.with_libraries(program, &entry.also)
+        }
+    };
+    let package = obtain::record(&parts).ok_or_else(|| unavailable("nothing was chosen".to_owned()))?;
+    let dir = obtain::directory_name(&package);
+    if !area.join(&dir).exists() {
+        let new = options.cache.temp_dir()?;
+        offer.unpack(&parts, &new.path().join("root"), options)?;
+        obtain::write_json(&new.path().join(META), &package)?;
+        options.cache.publish(new, &area.join(&dir))?;
+    }
+    let pointer = Pointer { locked: locked.cloned(), dir, notes };
+    obtain::write_json(&area.join(format!("{}.json", entry.name)), &pointer)?;
+    find(false).ok_or_else(|| unavailable("it was fetched, but is not in the cache".to_owned()))
+}
+
+/// The subject in an unpacked root. `bin` may lie in `/` or in `/usr`.
+fn from_root(entry: &SubjectEntry, root: &Path) -> Result<Subject, SubjectError> {
+    let program = [root.join(&entry.program), root.join("usr").join(&entry.program)]
+        .into_iter()
+        .find(|path| path.is_file())
+        .ok_or_else(|| SubjectError::NoCommand { path: root.join(&entry.program) })?;
+    let bytes = fs::read(&program).map_err(|source| SubjectError::Read { path: program.clone(), source })?;
+    let commands: Vec<&str> = COMMANDS.into_iter().filter(|command| contains(&bytes, command.as_bytes())).collect();
+    let mut parts = Parts::new(Places::package(root));
+    // Our layout has kmod beside its links; other programs stay where their distribution puts them.
+    let guest = if entry.program == "bin/kmod" { "/sbin/kmod".to_owned() } else { format!("/{}", entry.program) };
+    parts.multi_call(&program, &guest, &commands)?;
+    parts.finish(&entry.name)
+}
