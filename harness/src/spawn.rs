@@ -221,7 +221,7 @@ mod tests {
         let spawner = Spawner::start().unwrap();
         let (mut reader, writer) = pipe();
         let (mut passed, to_child) = pipe();
-        let script = format!("echo output; echo passed >&{}", to_child.as_raw_fd());
+        let script = format!("echo output; echo passed >/proc/self/fd/{}", to_child.as_raw_fd());
         let process = spawner.run(shell(&script, vec![to_child], writer)).unwrap();
         let (mut output, mut text) = (String::new(), String::new());
         reader.read_to_string(&mut output).unwrap();
