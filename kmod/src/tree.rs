@@ -244,7 +244,8 @@ impl Tree {
         }
         let index = match Index::read(&self.dir.join(files.bin)) {
             Ok(index) => Some(index),
-            Err(error) if error.is_not_found() || error.is_empty() => {
+            // Only an absent index is replaced by the text: a damaged one is told, also when nothing is left of it.
+            Err(error) if error.is_not_found() => {
                 let path = self.dir.join(files.text);
                 match self.read(files.text)?.map(|text| from_text(&text)).transpose() {
                     Ok(index) => index,

@@ -122,7 +122,7 @@ pub static ABOUT: About<Arguments> = About {
             long: "verbose",
             old: &[],
             apply: Apply::Set(|a| a.verbose = a.verbose.saturating_add(1)),
-            help: "print who needs which symbol of whom",
+            help: "print which module needs which other one",
         },
         version_flag(),
         help_flag(),

@@ -131,13 +131,14 @@ fn needs(
             }
         }
         let Some(owner) = given.owner.filter(|owner| *owner as usize != place) else { continue };
+        // Linear, but few modules need more than a dozen others.
+        if owners.contains(&owner) {
+            continue;
+        }
+        owners.push(owner);
         if options.show_needs {
             let owner = found[owner as usize].path.clone();
             notices.push(Notice::Needs { path: path.clone(), symbol, owner });
-        }
-        // Linear, but few modules need more than a dozen others.
-        if !owners.contains(&owner) {
-            owners.push(owner);
         }
     }
     (owners, notices)

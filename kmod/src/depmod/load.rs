@@ -66,11 +66,14 @@ impl Loaded {
     }
 
     fn keep(&mut self, bytes: &[u8]) -> Result<Span, ObjectErrorKind> {
-        let place = |at: usize| u32::try_from(at).map_err(|_| ObjectErrorKind::Elf("more than 4 GiB of names"));
-        let start = place(self.text.len())?;
-        let end = place(self.text.len() + bytes.len())?;
+        /// Symbols may share the bytes of their names in the file, but not here.
+        const LIMIT: usize = 64 << 20;
+        let (start, end) = (self.text.len(), self.text.len() + bytes.len());
+        if end > LIMIT {
+            return Err(ObjectErrorKind::Elf("its names have more than 64 MiB"));
+        }
         self.text.extend_from_slice(bytes);
-        Ok(Span { start, end })
+        Ok(Span { start: start as u32, end: end as u32 })
     }
 
     fn read(&mut self, module: &Found, options: &Options) -> Result<(), ObjectError> {

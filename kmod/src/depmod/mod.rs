@@ -11,6 +11,13 @@
 //!
 //! Nothing is printed here: what is worth telling comes as [`Notice`]s. The order of everything written depends on the
 //! modules' names and `modules.order` alone, not on the file system or on timing.
+//!
+//! Where it differs from C kmod's depmod, on purpose: what modules.order does not name comes by path, and modules.symbols by
+//! symbol (there both are in the order of a hash table); of several files for one module with the same right the first by
+//! path is listed (there the first that the file system gives); each directory is visited once, so that links cannot loop; a path
+//! with white space and an alias or softdep with a newline are told of and left out (there they break the lists); the old files
+//! stay until all new ones are complete; an index without entries is a valid one (there a file without a byte, when
+//! the kernel's list is missing); modes are 0644 whatever the umask.
 
 pub mod config;
 mod graph;
@@ -45,9 +52,9 @@ pub struct Options {
     pub quick: bool,
     /// Write nothing; the lists are in [`Summary::text`].
     pub dry_run: bool,
-    /// Tell of keys that an index holds twice.
+    /// Tell of keys that an index holds twice with the same value.
     pub warn_duplicates: bool,
-    /// Tell which symbol of which module each module needs.
+    /// Tell which module needs which other one, and the first symbol for which it does.
     pub show_needs: bool,
     /// What the kernel itself exports: symbols that nobody has are told of.
     pub kernel_symbols: Option<KernelSymbols>,

@@ -78,13 +78,15 @@ pub enum Notice {
         /// The node.
         devname: Vec<u8>,
     },
-    /// A key that an index holds more than once.
-    #[error("duplicate {what}: {}", Escaped(.key))]
+    /// What an index holds more than once.
+    #[error("duplicate {what}: {} {}", Escaped(.key), Escaped(.value))]
     Duplicate {
         /// Of which kind.
         what: &'static str,
         /// The key.
         key: Vec<u8>,
+        /// Its value.
+        value: Vec<u8>,
     },
     /// A module needs what nobody exports.
     #[error("{} needs unknown symbol {}", path.display(), Escaped(.symbol))]
@@ -102,7 +104,7 @@ pub enum Notice {
         /// The symbol.
         symbol: Vec<u8>,
     },
-    /// A module needs a symbol of another one.
+    /// A module needs another one; told with the first symbol that it needs of it.
     #[error("{} needs \"{}\": {}", path.display(), Escaped(.symbol), owner.display())]
     Needs {
         /// The module file.

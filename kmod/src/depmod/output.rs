@@ -216,8 +216,8 @@ impl Outputs<'_> {
 
     fn push_index(&mut self, name: &'static str, what: &'static str, index: &IndexWriter) -> Result<(), DepmodError> {
         if self.options.warn_duplicates {
-            for key in index.duplicate_keys() {
-                (self.notify)(Notice::Duplicate { what, key: key.to_vec() });
+            for (key, value) in index.duplicates() {
+                (self.notify)(Notice::Duplicate { what, key: key.to_vec(), value: value.to_vec() });
             }
         }
         let bytes = index.to_bytes().map_err(|source| DepmodError::Index { file: name, source })?;

@@ -185,10 +185,10 @@ fn keys_that_are_not_7_bit_are_refused() {
 }
 
 #[test]
-fn duplicate_keys_are_named_once() {
+fn what_is_inserted_twice_is_named_once() {
     let mut writer = IndexWriter::new();
-    for key in ["b", "a", "b", "b", "c", "a"] {
-        writer.insert(key.as_bytes(), b"", 0).unwrap();
+    for (key, value) in ["b1", "a1", "b2", "b1", "c1", "a1", "b1"].map(|pair| pair.split_at(1)) {
+        writer.insert(key.as_bytes(), value.as_bytes(), 0).unwrap();
     }
-    assert_eq!(writer.duplicate_keys(), [b"a", b"b"]);
+    assert_eq!(writer.duplicates(), [(&b"a"[..], &b"1"[..]), (b"b", b"1")]);
 }

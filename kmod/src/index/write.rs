@@ -73,12 +73,12 @@ impl IndexWriter {
         Ok(())
     }
 
-    /// The keys that have more than one value, each once, in the order of their bytes.
+    /// The pairs of a key and a value that were inserted more than once, each once, in the order of their bytes.
     #[must_use]
-    pub fn duplicate_keys(&self) -> Vec<&[u8]> {
-        let mut keys: Vec<&[u8]> = self.entries.iter().map(|entry| self.key(entry)).collect();
-        keys.sort_unstable();
-        keys.chunk_by(|a, b| a == b).filter(|run| run.len() > 1).map(|run| run[0]).collect()
+    pub fn duplicates(&self) -> Vec<(&[u8], &[u8])> {
+        let mut pairs: Vec<_> = self.entries.iter().map(|entry| (self.key(entry), self.value(entry))).collect();
+        pairs.sort_unstable();
+        pairs.chunk_by(|a, b| a == b).filter(|run| run.len() > 1).map(|run| run[0]).collect()
     }
 
     /// The index as a file's bytes.
@@ -135,7 +135,7 @@ impl IndexWriter {
                 for &value in values {
                     let value = entry(value);
                     out.extend_from_slice(&value.priority.to_be_bytes());
-                    out.extend_from_slice(&self.arena[value.value as usize..value.end as usize]);
+                    out.extend_from_slice(self.value(value));
                     out.push(0);
                 }
             }
@@ -146,5 +146,9 @@ impl IndexWriter {
 
     fn key(&self, entry: &Entry) -> &[u8] {
         &self.arena[entry.key as usize..entry.value as usize]
+    }
+
+    fn value(&self, entry: &Entry) -> &[u8] {
+        &self.arena[entry.value as usize..entry.end as usize]
     }
 }

@@ -16,7 +16,7 @@ use crate::file;
 
 /// The most that one section of interest, or the section table, may have: far beyond any real one, and small enough to
 /// be read whole.
-const SECTION_LIMIT: u64 = 256 << 20;
+const SECTION_LIMIT: u64 = 64 << 20;
 
 pub(super) const SHT_SYMTAB: u32 = 2;
 pub(super) const SHT_NOBITS: u32 = 8;

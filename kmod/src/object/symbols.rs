@@ -7,6 +7,7 @@ use super::ObjectErrorKind::Elf;
 use super::elf::{Encoding, SHT_SYMTAB, SHT_SYMTAB_SHNDX};
 use super::{ElfModule, ObjectErrorKind};
 use crate::hash::SeededState;
+use crate::name::NAME_LIMIT;
 
 const SHN_UNDEF: u16 = 0;
 const SHN_LORESERVE: u16 = 0xff00;
@@ -130,7 +131,7 @@ impl<'a> SymbolTable<'a> {
         for symbol in self.symbols() {
             let symbol = symbol?;
             let Some(name) = symbol.name.strip_prefix(b"__crc_") else { continue };
-            exports.push(Export { name: until_nul(name), crc: self.crc_place(&symbol) });
+            exports.push(Export { name: until_nul(name)?, crc: self.crc_place(&symbol) });
         }
         if exports.is_empty() {
             let names = self.exported.split(|&byte| byte == 0).filter(|name| !name.is_empty());
@@ -153,7 +154,7 @@ impl<'a> SymbolTable<'a> {
     fn versions(&self) -> impl Iterator<Item = Version<'_>> {
         let name_at = if self.encoding.is_64 { 8 } else { 4 };
         self.versions.chunks_exact(VERSION_SIZE).filter_map(move |entry| {
-            Some(Version { crc: self.encoding.word(entry, 0)?, name: until_nul(entry.get(name_at..)?) })
+            Some(Version { crc: self.encoding.word(entry, 0)?, name: until_nul(entry.get(name_at..)?).ok()? })
         })
     }
 
@@ -169,7 +170,7 @@ impl<'a> SymbolTable<'a> {
             if symbol.section != SHN_UNDEF || (is_sparc && symbol.info & 0xf == STT_REGISTER) {
                 continue;
             }
-            let name = until_nul(symbol.name);
+            let name = until_nul(symbol.name)?;
             if name.is_empty() {
                 continue;
             }
@@ -240,8 +241,9 @@ impl<'a> ElfModule<'a> {
     }
 }
 
-/// The bytes before the first NUL.
-fn until_nul(bytes: &[u8]) -> &[u8] {
+/// The bytes before the first NUL. A name has a limit, since many symbols may point into one long string.
+fn until_nul(bytes: &[u8]) -> Result<&[u8], ObjectErrorKind> {
+    let bytes = bytes.get(..=NAME_LIMIT).unwrap_or(bytes);
     let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
-    &bytes[..end]
+    if end > NAME_LIMIT { Err(Elf("a symbol's name is too long")) } else { Ok(&bytes[..end]) }
 }

@@ -203,6 +203,14 @@ fn a_string_table_without_its_nul_is_an_error() {
 }
 
 #[test]
+fn names_that_share_one_long_string_are_refused() {
+    let long = "x".repeat(4096);
+    let module = TinyModule::named("a").imports(&[&long]).build();
+    assert_eq!(complaint(&module), "malformed ELF file: a symbol's name is too long");
+    assert_eq!(complaint(&TinyModule::named("a").imports(&[&long[1..]]).build()), "none");
+}
+
+#[test]
 fn a_checksum_outside_its_section_is_none() {
     // As the first export's symbol: in section 200, or at an offset behind its section.
     let symbol = |value: u64, section: u16| {
