@@ -4,13 +4,13 @@
 //! only the kernel, its modules and its configuration stay.
 
 use crate::apt::AptError;
-use crate::cache::{CacheError, ContentId};
+use crate::cache::{CacheError, ContentId, lock_file};
 use crate::catalogue::{Catalogue, CatalogueError, KernelEntry};
 use crate::fetch::{self, FetchError};
 use crate::kernel::{Kernel, KernelError, PackageVersion};
 use crate::obtain::{self, Offer, Pointer};
 use crate::options::{Options, Progress};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -115,24 +115,24 @@ pub fn build(name: &str, options: &Options<'_>) -> Result<Kernel, BuildError> {
     if !missing.is_empty() {
         return Err(unavailable(format!("it needs the packages {}: install them", missing.join(" "))));
     }
-    let _lock = options.cache.lock(&format!("build-{}", entry.name), |lock| {
-        (options.progress)(Progress::Waiting { lock: lock.to_owned() })
-    })?;
+    let log = options.cache.area("logs")?.join(format!("build-{}.log", entry.name));
+    // The log is the lock: a make that outlives us writes to it, and so keeps others out.
+    let log_file = lock_file(&log, |lock| (options.progress)(Progress::Waiting { lock: lock.to_owned() }))?;
     if let Some(kernel) = cached(entry, options)? {
         return Ok(kernel);
     }
     let work = options.cache.area("building")?.join(pointer_name(entry).trim_end_matches(".json"));
     let (package, notes) = unpack_source(&catalogue, entry, source, &work, options)?;
-    let log = options.cache.area("logs")?.join(format!("build-{}.log", entry.name));
     (options.progress)(Progress::Building { kernel: entry.name.clone(), log: log.clone() });
-    let job = Job { name: &entry.name, work: &work, log: &log };
+    log_file.set_len(0).map_err(CacheError::new("empty", &log))?;
+    let job = Job { name: &entry.name, work: &work, log: &log, log_file: &log_file };
     job.configure(config, text)?;
     job.compile()?;
     job.install()?;
 
     let dir = format!("{}_{}", entry.name, obtain::directory_name(&package));
     let area = options.cache.area("built")?;
-    let result = options.cache.temp_dir()?;
+    let result = options.cache.new_dir()?;
     let root = result.path().join("root");
     fs::rename(work.join("install"), &root).map_err(CacheError::new("move the built kernel to", &root))?;
     fetch::store_built(result.path(), &package)?;
@@ -194,7 +194,7 @@ fn unpack_source(
     };
     // An unpacked tree without its mark is half a tree.
     let _ = fs::remove_dir_all(work);
-    let package_dir = options.cache.temp_dir()?;
+    let package_dir = options.cache.new_dir()?;
     offer.unpack(&parts, package_dir.path(), options)?;
     let tarball = package_dir.path().join(format!("usr/src/{source}.tar.xz"));
     let tree = work.join("source");
@@ -216,11 +216,11 @@ struct Job<'a> {
     name: &'a str,
     work: &'a Path,
     log: &'a Path,
+    log_file: &'a File,
 }
 
 impl Job<'_> {
     fn configure(&self, config: &str, text: &str) -> Result<(), BuildError> {
-        File::create(self.log).map_err(CacheError::new("write", self.log))?;
         let fragment = self.work.join("source/kernel/configs/kmodlab.config");
         fs::write(&fragment, text).map_err(CacheError::new("write", &fragment))?;
         let path = self.work.join("objects/.config");
@@ -267,8 +267,8 @@ impl Job<'_> {
     }
 
     fn make(&self, targets: &[&str]) -> Result<(), BuildError> {
-        let log = OpenOptions::new().append(true).open(self.log).map_err(CacheError::new("write", self.log))?;
-        let errors = log.try_clone().map_err(CacheError::new("write", self.log))?;
+        let clone = || self.log_file.try_clone().map_err(CacheError::new("write", self.log));
+        let (log, errors) = (clone()?, clone()?);
         let mut make = Command::new("nice");
         make.args(["make", "--no-print-directory", "ARCH=x86", "-C"])
             .arg(self.work.join("source"))

@@ -68,40 +68,74 @@ impl Cache {
     /// It is given back when the guard is dropped, also by a crash.
     pub fn lock(&self, name: &str, waiting: impl FnOnce(&Path)) -> Result<CacheLock, CacheError> {
         let path = self.area("locks")?.join(format!("{name}.lock"));
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(CacheError::new("open the lock", &path))?;
-        if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            waiting(&path);
-            rustix::fs::flock(&file, FlockOperation::LockExclusive)
-                .map_err(|errno| CacheError::new("take the lock", &path)(errno.into()))?;
-        }
-        Ok(CacheLock { _file: file })
+        Ok(CacheLock { _file: lock_file(&path, waiting)? })
     }
 
-    /// A temporary directory on the cache's own file system, so that its contents can be renamed into place.
-    pub fn temp_dir(&self) -> Result<TempDir, CacheError> {
+    /// A new directory on the cache's own file system, so that what is made in it can be renamed into place. What a
+    /// killed run has left is removed first.
+    pub fn new_dir(&self) -> Result<NewDir, CacheError> {
         let area = self.area("tmp")?;
-        tempfile::Builder::new().prefix("new-").tempdir_in(&area).map_err(CacheError::new("make a directory in", area))
+        // Between its making and its lock a directory looks abandoned.
+        let _making = self.lock("tmp", |_| {})?;
+        sweep(&area);
+        let dir = tempfile::Builder::new().prefix("new-").tempdir_in(&area);
+        let dir = dir.map_err(CacheError::new("make a directory in", area))?;
+        let lock = File::open(dir.path()).map_err(CacheError::new("open", dir.path()))?;
+        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|errno| CacheError::new("take the lock", dir.path())(errno.into()))?;
+        Ok(NewDir { dir, _lock: lock })
     }
 
     /// Moves a finished directory to `target`. When another run was faster its result is kept, which is as good.
-    pub fn publish(&self, finished: TempDir, target: &Path) -> Result<(), CacheError> {
+    pub fn publish(&self, finished: NewDir, target: &Path) -> Result<(), CacheError> {
         if let Some(parent) = target.parent() {
             fs::create_dir_all(parent).map_err(CacheError::new("create", parent))?;
         }
         match fs::rename(finished.path(), target) {
             Ok(()) => {
                 // It has moved: there is nothing left to remove.
-                let _ = finished.keep();
+                let _ = finished.dir.keep();
                 Ok(())
             }
             Err(_) if target.is_dir() => Ok(()),
             Err(error) => Err(CacheError::new("create", target)(error)),
         }
+    }
+}
+
+/// Opens a file for appending and locks it. Whoever inherits the descriptor holds the lock too.
+pub(crate) fn lock_file(path: &Path, waiting: impl FnOnce(&Path)) -> Result<File, CacheError> {
+    let file = OpenOptions::new().create(true).append(true).open(path).map_err(CacheError::new("open", path))?;
+    if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        waiting(path);
+        rustix::fs::flock(&file, FlockOperation::LockExclusive)
+            .map_err(|errno| CacheError::new("take the lock", path)(errno.into()))?;
+    }
+    Ok(file)
+}
+
+/// Removes the directories that nobody holds. Failing to is no harm.
+fn sweep(area: &Path) {
+    for path in fs::read_dir(area).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())) {
+        let abandoned = File::open(&path)
+            .is_ok_and(|dir| rustix::fs::flock(&dir, FlockOperation::NonBlockingLockExclusive).is_ok());
+        if abandoned {
+            let _ = fs::remove_dir_all(&path);
+        }
+    }
+}
+
+/// A directory that is being filled. Removed when dropped, unless it is published.
+#[derive(Debug)]
+pub struct NewDir {
+    dir: TempDir,
+    _lock: File,
+}
+
+impl NewDir {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
     }
 }
 
@@ -202,6 +236,17 @@ mod tests {
     }
 
     #[test]
+    fn what_a_killed_run_left_is_swept_and_what_another_run_makes_is_not() {
+        let temp = tempfile::tempdir().unwrap();
+        let cache = Cache::open(temp.path()).unwrap();
+        let left = cache.area("tmp").unwrap().join("new-left");
+        fs::create_dir_all(left.join("sub")).unwrap();
+        let held = cache.new_dir().unwrap();
+        let other = cache.new_dir().unwrap();
+        assert!(!left.exists() && held.path().exists() && other.path().exists());
+    }
+
+    #[test]
     fn parts_do_not_run_into_each_other() {
         assert_ne!(ContentId::new().with("ab").with("c").finish(), ContentId::new().with("a").with("bc").finish());
     }
@@ -212,7 +257,7 @@ mod tests {
         let cache = Cache::open(temp.path()).unwrap();
         let target = temp.path().join("area/thing");
         for content in ["first", "second"] {
-            let new = cache.temp_dir().unwrap();
+            let new = cache.new_dir().unwrap();
             fs::write(new.path().join("file"), content).unwrap();
             cache.publish(new, &target).unwrap();
         }

@@ -20,9 +20,15 @@ pub struct KernelEntry {
     pub name: String,
     /// The suites that may have it.
     pub suites: Vec<String>,
+    /// Suites that are asked only when those have no package of the first pattern.
+    #[serde(default)]
+    pub or_suites: Vec<String>,
     /// Patterns of image packages; empty when it is built.
     #[serde(default)]
     pub packages: Vec<String>,
+    /// Patterns of packages that the image names and the kernel can do without.
+    #[serde(default)]
+    pub optional: Vec<String>,
     /// The source package to build it from.
     #[serde(default)]
     pub source: Option<String>,

@@ -46,12 +46,12 @@ impl ImageFacts {
 }
 
 impl Kernel {
-    /// What can be learnt from the image without booting it; cached. The configuration is the one beside the image
-    /// ([`Kernel::config`]), else the one that is built into it (`CONFIG_IKCONFIG`).
+    /// What can be learnt from the image without booting it; cached. The configuration is the one that is built into the
+    /// image (`CONFIG_IKCONFIG`), else the file that came with it ([`Kernel::config`]).
     pub fn facts(&self, cache: &Cache) -> Result<ImageFacts, KernelError> {
         let dir = cache.area("facts")?.join(&self.id);
         if !dir.exists() {
-            let new = cache.temp_dir()?;
+            let new = cache.new_dir()?;
             let bytes = fs::read(&self.image).map_err(KernelError::read(&self.image))?;
             let header =
                 Header::parse(&bytes).map_err(|reason| KernelError::NotAKernel { path: self.image.clone(), reason })?;
@@ -65,9 +65,10 @@ impl Kernel {
         }
         let path = dir.join("text");
         let text = fs::read_to_string(&path).map_err(KernelError::read(path))?;
-        let config = match &self.config {
-            Some(path) => Some(fs::read_to_string(path).map_err(KernelError::read(path))?),
-            None => fs::read_to_string(dir.join("config")).ok(),
+        let config = match (fs::read_to_string(dir.join("config")), &self.config) {
+            (Ok(config), _) => Some(config),
+            (Err(_), Some(path)) => Some(fs::read_to_string(path).map_err(KernelError::read(path))?),
+            (Err(_), None) => None,
         };
         Ok(ImageFacts::new(text, config.as_deref()))
     }

@@ -85,8 +85,8 @@ pub fn fetch(catalogue: &Catalogue, name: &str, options: &Options<'_>) -> Result
     if let Some(kernel) = store.find(&entry.name, locked, false).filter(|_| !options.refresh) {
         return Ok(tell(kernel, options));
     }
-    let offer = Offer::open(&entry.name, &entry.suites, |name| wanted(entry, name), options)?;
-    let (parts, mut notes) = choose(&offer.index, entry, locked)?.map_err(|reason| {
+    let offer = open(entry, locked, options)?;
+    let (parts, mut notes) = choose(&offer.index, entry, &entry.packages, locked)?.map_err(|reason| {
         let reason = [vec![reason], offer.missing.clone()].concat().join("; ");
         FetchError::Unavailable { name: entry.name.clone(), reason }
     })?;
@@ -96,7 +96,7 @@ pub fn fetch(catalogue: &Catalogue, name: &str, options: &Options<'_>) -> Result
     };
     let dir = obtain::directory_name(&package);
     if !store.area.join(&dir).join(META).exists() {
-        let new = options.cache.temp_dir()?;
+        let new = options.cache.new_dir()?;
         offer.unpack(&parts, &new.path().join(ROOT), options)?;
         let stored = Stored::examine(new.path(), &package)?;
         obtain::write_json(&new.path().join(META), &stored)?;
@@ -110,6 +110,20 @@ pub fn fetch(catalogue: &Catalogue, name: &str, options: &Options<'_>) -> Result
         what: "kernel that can be found again in the cache".to_owned(),
     })?;
     Ok(tell(kernel, options))
+}
+
+/// The indexes that are needed to choose: no more suites than it takes.
+fn open(entry: &KernelEntry, locked: Option<&PackageVersion>, options: &Options<'_>) -> Result<Offer, FetchError> {
+    let keep = |name: &str| wanted(entry, name);
+    if entry.or_suites.is_empty() {
+        return Offer::open(&entry.name, &entry.suites, keep, options);
+    }
+    let mut offer = Offer::default();
+    offer.add(&entry.suites, keep, options)?;
+    if choose(&offer.index, entry, &entry.packages[..1], locked)?.is_err() {
+        offer.add(&entry.or_suites, keep, options)?;
+    }
+    Ok(offer)
 }
 
 fn tell(kernel: Kernel, options: &Options<'_>) -> Kernel {
@@ -129,23 +143,25 @@ fn wanted(entry: &KernelEntry, name: &str) -> bool {
 type Choice<'a> = Result<(Vec<&'a Package>, Vec<String>), String>;
 
 /// The locked version if it is offered; else the newest whose parts are all there. The inner error says why there is none.
-fn choose<'a>(index: &'a Index, entry: &KernelEntry, lock: Option<&PackageVersion>) -> Result<Choice<'a>, AptError> {
+fn choose<'a>(
+    index: &'a Index,
+    entry: &KernelEntry,
+    patterns: &[String],
+    lock: Option<&PackageVersion>,
+) -> Result<Choice<'a>, AptError> {
     if let Some(lock) = lock {
         if let Some(parts) = obtain::locked(index, lock)? {
             return Ok(Ok((parts, Vec::new())));
         }
     }
     let mut incomplete = Vec::new();
-    for (at, pattern) in entry.packages.iter().enumerate() {
+    for (at, pattern) in patterns.iter().enumerate() {
         for image in index.matching(pattern) {
-            match index.kernel_parts(image) {
+            match index.kernel_parts(image, &entry.optional) {
                 Ok(parts) => {
                     let mut notes: Vec<String> = lock.map(|lock| obtain::drift(lock, image)).into_iter().collect();
                     if at > 0 && lock.is_none() {
-                        notes.push(format!(
-                            "no {} is offered; this is {} {}",
-                            entry.packages[0], image.name, image.version
-                        ));
+                        notes.push(format!("no {} is offered; this is {} {}", patterns[0], image.name, image.version));
                     }
                     return Ok(Ok((parts, notes)));
                 }
@@ -153,7 +169,8 @@ fn choose<'a>(index: &'a Index, entry: &KernelEntry, lock: Option<&PackageVersio
             }
         }
     }
-    let mut reason = format!("no {} is offered in {}", entry.packages.join(" or "), entry.suites.join(", "));
+    let suites = [&entry.suites[..], &entry.or_suites[..]].concat();
+    let mut reason = format!("no {} is offered in {}", patterns.join(" or "), suites.join(", "));
     if !incomplete.is_empty() {
         reason = format!("{reason} ({})", incomplete.join(", "));
     }
@@ -274,6 +291,8 @@ mod tests {
         KernelEntry {
             name: "k".to_owned(),
             suites: vec!["suite".to_owned()],
+            or_suites: Vec::new(),
+            optional: Vec::new(),
             packages: packages.iter().map(|name| (*name).to_owned()).collect(),
             source: None,
             config: None,
@@ -304,6 +323,11 @@ mod tests {
         }
     }
 
+    fn pick<'a>(index: &'a Index, packages: &[&str], lock: Option<&PackageVersion>) -> Result<Choice<'a>, AptError> {
+        let entry = entry(packages);
+        choose(index, &entry, &entry.packages, lock)
+    }
+
     fn chosen(choice: Choice<'_>) -> (String, Vec<String>) {
         let (parts, notes) = choice.unwrap();
         (parts.iter().map(|part| format!("{} {}", part.name, part.version)).collect::<Vec<_>>().join(", "), notes)
@@ -316,11 +340,11 @@ mod tests {
             ("image-2", "2", "linux-modules-2 (= 2)"),
             ("linux-modules-2", "2", ""),
         ]);
-        let (taken, notes) = chosen(choose(&index, &entry(&["image-*"]), None).unwrap());
+        let (taken, notes) = chosen(pick(&index, &["image-*"], None).unwrap());
         assert_eq!(taken, "image-2 2, linux-modules-2 2");
         assert!(notes.is_empty());
         assert_eq!(
-            choose(&index, &entry(&["image-3"]), None).unwrap().unwrap_err(),
+            pick(&index, &["image-3"], None).unwrap().unwrap_err(),
             "no image-3 is offered in suite (image-3 lacks linux-modules-3 3)"
         );
     }
@@ -329,14 +353,14 @@ mod tests {
     fn the_locked_version_comes_before_a_newer_one() {
         let index = index(&[("image-1", "1", ""), ("image-2", "2", "")]);
         let lock = lock("image-1", "1", "image-1-1");
-        let (taken, notes) = chosen(choose(&index, &entry(&["image-*"]), Some(&lock)).unwrap());
+        let (taken, notes) = chosen(pick(&index, &["image-*"], Some(&lock)).unwrap());
         assert_eq!((&taken[..], notes), ("image-1 1", vec![]));
     }
 
     #[test]
     fn a_locked_version_that_has_gone_is_replaced_and_told() {
         let index = index(&[("image-2", "2", "")]);
-        let (taken, notes) = chosen(choose(&index, &entry(&["image-*"]), Some(&lock("image-1", "1", "x"))).unwrap());
+        let (taken, notes) = chosen(pick(&index, &["image-*"], Some(&lock("image-1", "1", "x"))).unwrap());
         assert_eq!(taken, "image-2 2");
         assert_eq!(notes, ["the locked image-1 1 is no longer offered; this is image-2 2"]);
     }
@@ -345,7 +369,7 @@ mod tests {
     fn a_locked_version_with_another_sum_is_an_error() {
         let index = index(&[("image-1", "1", "")]);
         assert_eq!(
-            choose(&index, &entry(&["image-*"]), Some(&lock("image-1", "1", "old"))).unwrap_err().to_string(),
+            pick(&index, &["image-*"], Some(&lock("image-1", "1", "old"))).unwrap_err().to_string(),
             "image-1 1 has the SHA-256 image-1-1, old was expected"
         );
     }
@@ -353,7 +377,7 @@ mod tests {
     #[test]
     fn a_second_choice_is_told() {
         let index = index(&[("image-6.19", "6.19", "")]);
-        let (taken, notes) = chosen(choose(&index, &entry(&["image-6.18", "image-6.*"]), None).unwrap());
+        let (taken, notes) = chosen(pick(&index, &["image-6.18", "image-6.*"], None).unwrap());
         assert_eq!(
             (&taken[..], &notes[0][..]),
             ("image-6.19 6.19", "no image-6.18 is offered; this is image-6.19 6.19")

@@ -177,15 +177,24 @@ impl Kernel {
         let modules = modules.map(|dir| module_dir(dir, image, &header.release)).transpose()?;
         Ok(Kernel {
             name: image.display().to_string(),
-            release: header.release,
+            release: header.release.clone(),
+            config: config_of(image, modules.as_deref(), &header.release),
             image: image.canonicalize().map_err(KernelError::read(image))?,
             modules,
-            config: None,
             id: sha256(&bytes),
             package: None,
             notes: Vec::new(),
         })
     }
+}
+
+/// The configuration that distributions and build trees keep near an image.
+fn config_of(image: &Path, modules: Option<&Path>, release: &KernelRelease) -> Option<PathBuf> {
+    let dir = image.parent()?;
+    let beside = dir.join(format!("config-{release}"));
+    let tree = dir.ends_with("arch/x86/boot").then(|| dir.join("../../../.config"));
+    let candidates = [Some(beside), modules.map(|dir| dir.join("config")), tree];
+    candidates.into_iter().flatten().find_map(|path| path.canonicalize().ok().filter(|path| path.is_file()))
 }
 
 /// Finds the module directory of `release` in what the user named.

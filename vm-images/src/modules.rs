@@ -122,7 +122,7 @@ pub fn select(kernel: &Kernel, names: &[&str], cache: &Cache) -> Result<ModuleTr
             None => selection.missing.push(text(name)),
         }
     }
-    let new = cache.temp_dir()?;
+    let new = cache.new_dir()?;
     let dir = new.path().join("lib/modules").join(kernel.release.as_str());
     fs::create_dir_all(&dir).map_err(CacheError::new("create", &dir))?;
     for path in chosen.iter().map(PathBuf::as_path).chain(KEPT.iter().map(Path::new)) {
@@ -146,7 +146,7 @@ fn text(name: &ModuleName) -> String {
 fn full_index(source: &Path, fingerprint: &str, cache: &Cache) -> Result<PathBuf, SelectError> {
     let target = cache.area("indexes")?.join(format!("{FORMAT}-{fingerprint}"));
     if !target.is_dir() {
-        let new = cache.temp_dir()?;
+        let new = cache.new_dir()?;
         run_depmod(source, Some(new.path()))?;
         // Tree looks for these beside the index.
         for name in KEPT {
@@ -223,4 +223,127 @@ fn contents(dir: &Path) -> Result<String, CacheError> {
 fn program_stamp() -> String {
     let meta = fs::metadata("/proc/self/exe");
     meta.map(|meta| format!("{}-{}-{}", meta.len(), meta.mtime(), meta.mtime_nsec())).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::KernelRelease;
+
+    /// The smallest module file: an ELF header, `.modinfo`, the sections' names.
+    fn module(name: &str) -> Vec<u8> {
+        let modinfo = format!("name={name}\0license=GPL\0alias=lab-{name}\0");
+        let names = b"\0.modinfo\0.shstrtab\0";
+        let (modinfo_at, names_at) = (64, 64 + modinfo.len());
+        let sections_at = (names_at + names.len()).next_multiple_of(8);
+        let mut file = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x01\0\x3e\0\x01\0\0\0".to_vec();
+        for word in [0, 0, sections_at as u64] {
+            file.extend_from_slice(&word.to_le_bytes());
+        }
+        file.extend_from_slice(&[0; 4]);
+        for half in [64_u16, 0, 0, 64, 3, 2] {
+            file.extend_from_slice(&half.to_le_bytes());
+        }
+        file.extend_from_slice(modinfo.as_bytes());
+        file.extend_from_slice(names);
+        file.resize(sections_at + 64, 0);
+        for (name, kind, at, size) in [(1_u32, 1_u32, modinfo_at, modinfo.len()), (10, 3, names_at, names.len())] {
+            for word in [name, kind] {
+                file.extend_from_slice(&word.to_le_bytes());
+            }
+            for word in [2, 0, at as u64, size as u64, 0, 1, 0] {
+                file.extend_from_slice(&word.to_le_bytes());
+            }
+        }
+        file
+    }
+
+    fn kernel(modules: Option<PathBuf>) -> Kernel {
+        Kernel {
+            name: "made".to_owned(),
+            release: KernelRelease::new("6.1.0-made").unwrap(),
+            image: PathBuf::from("/nowhere"),
+            modules,
+            config: None,
+            id: "id".to_owned(),
+            package: None,
+            notes: Vec::new(),
+        }
+    }
+
+    struct Lab {
+        temp: tempfile::TempDir,
+        cache: Cache,
+    }
+
+    impl Lab {
+        fn new() -> Lab {
+            let temp = tempfile::tempdir().unwrap();
+            let cache = Cache::open(temp.path().join("cache")).unwrap();
+            let lab = Lab { temp, cache };
+            for name in ["one", "two", "three"] {
+                lab.put(&format!("kernel/{name}.ko"), &module(name));
+            }
+            lab.put("modules.builtin", b"kernel/fs/inside.ko\n");
+            lab.put("modules.order", b"kernel/two.ko\nkernel/one.ko\nkernel/three.ko\n");
+            lab
+        }
+
+        fn dir(&self) -> PathBuf {
+            self.temp.path().join("own/lib/modules/6.1.0-made")
+        }
+
+        fn put(&self, name: &str, bytes: &[u8]) {
+            let path = self.dir().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        }
+
+        fn select(&self, names: &[&str]) -> ModuleTree {
+            select(&kernel(Some(self.dir())), names, &self.cache).unwrap()
+        }
+    }
+
+    #[test]
+    fn the_named_modules_are_there_with_an_index_and_the_rest_is_told() {
+        let lab = Lab::new();
+        let tree = lab.select(&["one", "two", "inside", "gone"]);
+        assert_eq!(tree.modules, ["one", "two"]);
+        assert_eq!(tree.builtin, ["inside"]);
+        assert_eq!(tree.missing, ["gone"]);
+        assert!(tree.dir.ends_with("lib/modules/6.1.0-made"));
+        let made = Tree::new(&tree.dir);
+        let one = made.module(&ModuleName::new(b"one").unwrap()).unwrap().unwrap();
+        assert_eq!(one.path, tree.dir.join("kernel/one.ko"));
+        assert_eq!(made.aliases(b"lab_two").unwrap().len(), 1);
+        assert!(made.aliases(b"lab_three").unwrap().is_empty());
+        assert!(tree.dir.join("modules.dep.bin").exists() && tree.dir.join("modules.builtin.bin").exists());
+    }
+
+    #[test]
+    fn nothing_is_written_into_the_kernels_own_directory() {
+        let lab = Lab::new();
+        let before = files_below(&lab.dir()).unwrap();
+        lab.select(&["one"]);
+        assert_eq!(files_below(&lab.dir()).unwrap(), before);
+    }
+
+    #[test]
+    fn the_same_selection_is_the_same_tree_and_a_changed_module_another() {
+        let lab = Lab::new();
+        let first = lab.select(&["one", "two"]);
+        assert_eq!(lab.select(&["two", "one", "one"]), first);
+        assert_ne!(lab.select(&["one"]).id, first.id);
+        lab.put("kernel/three.ko", b"not even a module");
+        assert_eq!(lab.select(&["one", "two"]).id, first.id);
+        lab.put("kernel/two.ko", &module("two-changed"));
+        assert_ne!(lab.select(&["one", "two"]).id, first.id);
+    }
+
+    #[test]
+    fn a_kernel_without_modules_and_a_name_that_is_none_are_errors() {
+        let lab = Lab::new();
+        assert!(matches!(select(&kernel(None), &["one"], &lab.cache), Err(SelectError::NoModules { .. })));
+        assert!(matches!(select(&kernel(Some(lab.dir())), &[""], &lab.cache), Err(SelectError::Name { .. })));
+    }
 }

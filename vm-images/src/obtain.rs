@@ -11,6 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// What the suites of one entry offer.
+#[derive(Default)]
 pub(crate) struct Offer {
     pub index: Index,
     roots: Vec<(String, Root)>,
@@ -19,16 +20,29 @@ pub(crate) struct Offer {
 }
 
 impl Offer {
-    /// Reads the indexes of these suites. A suite that cannot be had is left out; if none is left, that is
-    /// [`FetchError::Unavailable`].
+    /// Reads the indexes of these suites. If none of them can be had, that is [`FetchError::Unavailable`].
     pub fn open(
         name: &str,
         suites: &[String],
         keep: impl Fn(&str) -> bool,
         options: &Options<'_>,
     ) -> Result<Offer, FetchError> {
+        let mut offer = Offer::default();
+        offer.add(suites, keep, options)?;
+        if offer.roots.is_empty() {
+            return Err(FetchError::Unavailable { name: name.to_owned(), reason: offer.missing.join("; ") });
+        }
+        Ok(offer)
+    }
+
+    /// Reads the indexes of more suites. One that cannot be had is left out, with its reason.
+    pub fn add(
+        &mut self,
+        suites: &[String],
+        keep: impl Fn(&str) -> bool,
+        options: &Options<'_>,
+    ) -> Result<(), FetchError> {
         let archives = apt::archives(options.mirror.as_deref());
-        let mut offer = Offer { index: Index::default(), roots: Vec::new(), missing: Vec::new() };
         for suite in suites {
             let opened = Root::open(&options.cache, &archives, suite).and_then(|root| {
                 root.update(options)?;
@@ -36,23 +50,20 @@ impl Offer {
             });
             match opened {
                 Ok((packages, root)) => {
-                    offer.index.add(packages);
-                    offer.roots.push((suite.clone(), root));
+                    self.index.add(packages);
+                    self.roots.push((suite.clone(), root));
                 }
-                Err(AptError::Unavailable(reason)) if !offer.missing.contains(&reason) => offer.missing.push(reason),
+                Err(AptError::Unavailable(reason)) if !self.missing.contains(&reason) => self.missing.push(reason),
                 Err(AptError::Unavailable(_)) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        if offer.roots.is_empty() {
-            return Err(FetchError::Unavailable { name: name.to_owned(), reason: offer.missing.join("; ") });
-        }
-        Ok(offer)
+        Ok(())
     }
 
     /// Downloads these packages and unpacks them into one directory.
     pub fn unpack(&self, packages: &[&Package], into: &Path, options: &Options<'_>) -> Result<(), FetchError> {
-        let downloads = options.cache.temp_dir()?;
+        let downloads = options.cache.new_dir()?;
         for (suite, root) in &self.roots {
             let here: Vec<&Package> = packages.iter().copied().filter(|package| &package.suite == suite).collect();
             if here.is_empty() {

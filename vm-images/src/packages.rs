@@ -102,8 +102,9 @@ impl Index {
     }
 
     /// The packages that a kernel is made of: the image itself, and what it asks for, directly or not, by the name
-    /// `linux-…` in exactly one version. `Err` names a part that is not in the index.
-    pub fn kernel_parts<'a>(&'a self, image: &'a Package) -> Result<Vec<&'a Package>, String> {
+    /// `linux-…` in exactly one version. `Err` names a part that is not in the index, unless the kernel can do without
+    /// (`optional`: patterns).
+    pub fn kernel_parts<'a>(&'a self, image: &'a Package, optional: &[String]) -> Result<Vec<&'a Package>, String> {
         let mut parts = vec![image];
         let mut at = 0;
         while let Some(part) = parts.get(at).copied() {
@@ -114,6 +115,9 @@ impl Index {
                     continue;
                 };
                 let Some(found) = self.exactly(&dependency.name, version) else {
+                    if optional.iter().any(|pattern| matches(pattern, &dependency.name)) {
+                        continue;
+                    }
                     return Err(format!("{} {version}", dependency.name));
                 };
                 if !parts.iter().any(|part| part.name == found.name) {
@@ -215,7 +219,7 @@ mod tests {
     fn a_kernel_in_one_package_has_one_part() {
         let index = index(&stanza("linux-image-6.1", "6.1.4-1", "kmod, linux-base (>= 4.3~)"));
         let image = index.newest("linux-image-6.1").unwrap();
-        assert_eq!(names(&index.kernel_parts(image).unwrap()), ["linux-image-6.1 6.1.4-1"]);
+        assert_eq!(names(&index.kernel_parts(image, &[]).unwrap()), ["linux-image-6.1 6.1.4-1"]);
     }
 
     #[test]
@@ -232,7 +236,7 @@ mod tests {
         );
         let image = index.newest("linux-image-7.3").unwrap();
         assert_eq!(
-            names(&index.kernel_parts(image).unwrap()),
+            names(&index.kernel_parts(image, &[]).unwrap()),
             ["linux-image-7.3 7.3-1", "linux-binary-7.3 7.3-1", "linux-modules-7.3 7.3-1", "linux-base-7.3 7.3-1"]
         );
     }
@@ -247,7 +251,12 @@ mod tests {
             .concat(),
         );
         let image = index.newest("linux-image-7.1").unwrap();
-        assert_eq!(index.kernel_parts(image), Err("linux-modules-7.1 7.1-1".to_owned()));
+        assert_eq!(index.kernel_parts(image, &[]), Err("linux-modules-7.1 7.1-1".to_owned()));
+        let optional = ["linux-modules-7.*".to_owned()];
+        assert_eq!(
+            names(&index.kernel_parts(image, &optional).unwrap()),
+            ["linux-image-7.1 7.1-1", "linux-binary-7.1 7.1-1"]
+        );
     }
 
     #[test]

@@ -77,7 +77,7 @@ fn obtain(
     let package = obtain::record(&parts).ok_or_else(|| unavailable("nothing was chosen".to_owned()))?;
     let dir = obtain::directory_name(&package);
     if !area.join(&dir).exists() {
-        let new = options.cache.temp_dir()?;
+        let new = options.cache.new_dir()?;
         offer.unpack(&parts, &new.path().join("root"), options)?;
         obtain::write_json(&new.path().join(META), &package)?;
         options.cache.publish(new, &area.join(&dir))?;
