@@ -31,13 +31,14 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn one_at_a_time(template: &Template, spawner: &Spawner, count: usize) -> Result<(), Box<dyn Error>> {
-    let (mut first, mut second, mut end, mut memory) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    let (mut first, mut second, mut cpu, mut end, mut memory) = (vec![], vec![], vec![], vec![], 0);
     for _ in 0..count {
         let started = Instant::now();
         let mut vm = template.clone_vm(spawner)?;
         first.push(started.elapsed());
         vm.call(&Request::Clock, CALL)?;
         second.push(started.elapsed());
+        cpu.push(cpu_time(vm.qemu_pid())?);
         memory = private_kib(vm.qemu_pid())?;
         let started = Instant::now();
         if !vm.shutdown().planned {
@@ -45,7 +46,9 @@ fn one_at_a_time(template: &Template, spawner: &Spawner, count: usize) -> Result
         }
         end.push(started.elapsed());
     }
-    for (name, mut times) in [("first reply", first), ("second reply", second), ("planned end", end)] {
+    for (name, mut times) in
+        [("first reply", first), ("second reply", second), ("QEMU's CPU time so far", cpu), ("planned end", end)]
+    {
         times.sort();
         println!("  {name}: least {:.1?}, median {:.1?}, most {:.1?}", times[0], times[count / 2], times[count - 1]);
     }
@@ -68,4 +71,14 @@ fn private_kib(pid: u32) -> Result<u64, Box<dyn Error>> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
     let values = text.lines().filter_map(|line| line.strip_prefix("Private_Dirty:"));
     Ok(values.filter_map(|rest| rest.trim().strip_suffix(" kB")?.parse::<u64>().ok()).sum())
+}
+
+/// What all threads of a process have used of the CPUs: a figure that a busy host changes little.
+fn cpu_time(pid: u32) -> Result<Duration, Box<dyn Error>> {
+    let mut nanos = 0;
+    for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        let text = std::fs::read_to_string(thread?.path().join("schedstat"))?;
+        nanos += text.split(' ').next().unwrap_or_default().parse::<u64>()?;
+    }
+    Ok(Duration::from_nanos(nanos))
 }
