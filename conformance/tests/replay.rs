@@ -11,7 +11,8 @@ fn fuzz() -> PathBuf {
 /// The files of a directory, in the order of their names; none for a directory that is not there.
 fn files(dir: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
-    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_file()).collect();
+    let mut files: Vec<PathBuf> =
+        entries.map(|entry| entry.expect("a readable entry").path()).filter(|path| path.is_file()).collect();
     files.sort();
     files
 }

@@ -60,7 +60,7 @@ pub enum Command {
 }
 
 /// Which guest: `run` and `shell` take the same.
-#[derive(Clone, Debug, Group)]
+#[derive(Clone, Debug, Default, Group)]
 pub struct GuestArgs {
     /// A kernel: a name of the catalogue (`kmodlab kernel list`) or the path of a bzImage; repeatable
     #[arg(long, value_name = "KERNEL", default_value = "default")]

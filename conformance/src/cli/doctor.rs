@@ -1,10 +1,10 @@
 //! `kmodlab doctor`: what is missing on this machine, and what to do about it.
 
-use super::args::Common;
-use super::{Outcome, lookup, setup};
+use super::args::{Common, GuestArgs};
+use super::{Failure, Outcome, lookup, setup};
 use crate::verdict::exit;
-use harness::Spawner;
-use vm_images::Kernel;
+use harness::accel::Kvm;
+use vm_images::{Kernel, Subject};
 
 pub(super) fn doctor(common: &Common) -> Outcome {
     let checks = [
@@ -25,12 +25,14 @@ pub(super) fn doctor(common: &Common) -> Outcome {
         };
         text.push_str(&format!("{word:<8} {name}: {detail}\n"));
     }
-    let (word, detail) = match default_kernel(common) {
+    let kernel = default_kernel(common);
+    let (word, detail) = match &kernel {
         Ok(kernel) => ("ok", format!("{} is in the cache", kernel.release)),
         Err(reason) => ("later", format!("{reason}; the first run fetches it")),
     };
     text.push_str(&format!("{word:<8} default kernel: {detail}\n"));
-    let (word, detail) = match kvm(common) {
+    let kvm = kernel.map_err(|_| "not tried without a kernel".to_owned()).and_then(|kernel| kvm(common, &kernel));
+    let (word, detail) = match kvm {
         Ok(()) => ("ok", "it boots a guest (--accel kvm)".to_owned()),
         Err(reason) => ("no", format!("{reason}; TCG is the default and needs none")),
     };
@@ -40,7 +42,6 @@ pub(super) fn doctor(common: &Common) -> Outcome {
 }
 
 fn default_kernel(common: &Common) -> Result<Kernel, String> {
-    let text = |failure: super::Failure| format!("{:#}", failure.error);
     let cache = setup::cache(common).map_err(text)?;
     let catalogue = lookup::catalogue().map_err(text)?;
     let silent = |_: vm_images::Progress| {};
@@ -49,11 +50,16 @@ fn default_kernel(common: &Common) -> Result<Kernel, String> {
     vm_images::fetch(&catalogue, "default", &options).map_err(|error| error.to_string())
 }
 
-fn kvm(common: &Common) -> Result<(), String> {
-    let text = |failure: super::Failure| format!("{:#}", failure.error);
-    let qemu = setup::qemu(common).map_err(text)?;
-    let cache = setup::cache(common).map_err(text)?;
-    let area = cache.area("accel").map_err(|error| error.to_string())?;
-    let spawner = Spawner::start().map_err(|error| error.to_string())?;
-    harness::accel::probe(&qemu, &spawner, &area).map_err(|error| error.to_string())
+/// Boots the default kernel with KVM; the answer is kept for this boot of the host.
+fn kvm(common: &Common, kernel: &Kernel) -> Result<(), String> {
+    let host = setup::host(common, &GuestArgs::default(), false, None).map_err(text)?;
+    let ours = Subject::ours(&setup::guest_dir(common).map_err(text)?).map_err(|error| error.to_string())?;
+    match setup::probe_kvm(&host, kernel, &ours).map_err(text)? {
+        Kvm::Works => Ok(()),
+        Kvm::Broken(reason) => Err(reason),
+    }
+}
+
+fn text(failure: Failure) -> String {
+    format!("{:#}", failure.error)
 }

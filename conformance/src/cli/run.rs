@@ -29,7 +29,7 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Outcome {
     if args.jobs == Some(0) {
         return Err(Failure::usage(anyhow!("--jobs must be at least 1")));
     }
-    let host = setup::host(common, &args.guest, args.cold, args.era)?;
+    let mut host = setup::host(common, &args.guest, args.cold, args.era)?;
 
     let stop = Arc::new(AtomicBool::new(false));
     end_on_signals(&stop, &host)?;
@@ -45,6 +45,8 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Outcome {
     let options = lookup::options(common, &host.cache, &progress);
     let subjects = lookup::subjects(common, &args.guest, &options)?;
     let kernels = lookup::kernels(kernels, &catalogue, &options)?;
+    let first = kernels.iter().find_map(|kernel| kernel.as_ref().ok());
+    setup::decide_accel(args.guest.accel, &mut host, first, subjects.first())?;
     if args.guest.print_command {
         return print_commands(&kernels, &subjects, &host);
     }

@@ -4,11 +4,12 @@
 use super::Failure;
 use super::args::{AccelArg, Common, GuestArgs, ProfileArg};
 use crate::era;
-use crate::pair::{Boot, Host};
+use crate::pair::{Boot, Host, KernelSide};
 use anyhow::{Context, anyhow};
+use harness::accel::Kvm;
 use harness::{Accel, Limits, Profile, Qemu, Spawner, Templates};
 use std::path::{Path, PathBuf};
-use vm_images::Cache;
+use vm_images::{Cache, Kernel, Subject};
 
 /// The program that says what is missing.
 const SETUP: &str = "ci/setup";
@@ -49,38 +50,49 @@ pub(super) fn qemu(common: &Common) -> Result<Qemu, Failure> {
     Qemu::find(common.qemu.as_deref()).map_err(Failure::usage)
 }
 
-/// How the guests of `args` are booted. Probes KVM if it is asked for.
-pub(super) fn boot(
-    args: &GuestArgs,
-    cold: bool,
-    era: Option<era::Override>,
-    qemu: &Qemu,
-    cache: &Cache,
-    spawner: &Spawner,
-) -> Result<Boot, Failure> {
-    let accel = match args.accel {
-        AccelArg::Tcg => Accel::Tcg,
-        AccelArg::Kvm | AccelArg::Auto => {
-            let area = cache.area("accel").map_err(Failure::unjudged)?;
-            match harness::accel::probe(qemu, spawner, &area) {
-                Ok(()) => Accel::Kvm,
-                Err(_) if matches!(args.accel, AccelArg::Auto) => Accel::Tcg,
-                Err(reason) => return Err(Failure::usage(anyhow!("KVM cannot be used here: {reason}"))),
-            }
-        }
-    };
-    Ok(Boot {
+/// How the guests of `args` are booted; the accelerator is TCG until [`decide_accel`].
+fn boot(args: &GuestArgs, cold: bool, era: Option<era::Override>) -> Boot {
+    Boot {
         profile: match args.profile {
             ProfileArg::Faithful => Profile::Faithful,
             ProfileArg::Fast => Profile::Fast,
         },
-        accel,
+        accel: Accel::Tcg,
         virtual_time: !args.real_time,
         append: args.append.clone(),
         cold,
         limits: Limits::default(),
         era,
-    })
+    }
+}
+
+/// Settles `--accel`: KVM is believed only when it has booted the very guest that is wanted.
+pub(super) fn decide_accel(
+    wanted: AccelArg,
+    host: &mut Host,
+    kernel: Option<&Kernel>,
+    subject: Option<&Subject>,
+) -> Result<(), Failure> {
+    if matches!(wanted, AccelArg::Tcg) {
+        return Ok(());
+    }
+    let (Some(kernel), Some(subject)) = (kernel, subject) else {
+        return Ok(());
+    };
+    match probe_kvm(host, kernel, subject)? {
+        Kvm::Works => host.boot.accel = Accel::Kvm,
+        Kvm::Broken(_) if matches!(wanted, AccelArg::Auto) => {}
+        Kvm::Broken(reason) => return Err(Failure::usage(anyhow!("KVM cannot be used here: {reason}"))),
+    }
+    Ok(())
+}
+
+/// Whether KVM boots this pair.
+pub(super) fn probe_kvm(host: &Host, kernel: &Kernel, subject: &Subject) -> Result<Kvm, Failure> {
+    let side = KernelSide::look(kernel.clone(), host).map_err(Failure::unjudged)?;
+    let (spec, _) = side.spec(subject, &[], host).map_err(Failure::unjudged)?;
+    let area = host.cache.area("accel").map_err(Failure::unjudged)?;
+    harness::accel::probe(&host.qemu, &spec, &host.spawner, &area).map_err(Failure::unjudged)
 }
 
 /// The lab itself.
@@ -89,7 +101,7 @@ pub(super) fn host(common: &Common, args: &GuestArgs, cold: bool, era: Option<er
     let agent = guest_dir(common)?.join("agent");
     let qemu = qemu(common)?;
     let spawner = Spawner::start().map_err(Failure::unjudged)?;
-    let boot = boot(args, cold, era, &qemu, &cache, &spawner)?;
+    let boot = boot(args, cold, era);
     let area = cache.area("templates").context("opening the cache").map_err(Failure::unjudged)?;
     let templates = Templates::open(area).map_err(Failure::unjudged)?;
     Ok(Host { qemu, spawner, templates, cache, agent, boot })

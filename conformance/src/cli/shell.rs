@@ -24,9 +24,9 @@ const TICK: Duration = Duration::from_millis(50);
 /// Longer than anybody sits at a shell.
 const LIMIT: GuestMillis = GuestMillis(7 * 24 * 3600 * 1000);
 
-/// What every shell runs first: busybox's tools, behind the guest's own.
-const PROFILE: &str = "busybox=/bin/busybox; $busybox mkdir -p /run/tools; $busybox --install -s /run/tools; \
-    export PATH=/sbin:/usr/sbin:/bin:/usr/bin:/run/tools HOME=/ TERM=${TERM:-linux} PS1='\\w # '; cd /; ";
+/// What every shell runs first: busybox's tools, behind the guest's own in `PATH`.
+const PROFILE: &str = "/bin/busybox mkdir -p /run/tools; /bin/busybox --install -s /run/tools; \
+    export PATH=/sbin:/usr/sbin:/bin:/usr/bin:/run/tools HOME=/ TERM=linux PS1='\\w # '; cd /; ";
 
 pub(super) fn shell(common: &Common, args: &ShellArgs) -> Outcome {
     let catalogue = lookup::catalogue()?;
@@ -35,7 +35,7 @@ pub(super) fn shell(common: &Common, args: &ShellArgs) -> Outcome {
     if kernels.len() != 1 || guest.subject.len() != 1 {
         return Err(Failure::usage(anyhow!("a shell is opened on one kernel with one subject")));
     }
-    let host = setup::host(common, &guest, false, None)?;
+    let mut host = setup::host(common, &guest, false, None)?;
     let progress = |progress: Progress| tell(&progress.to_string());
     let options = lookup::options(common, &host.cache, &progress);
     let extra = [(BUSYBOX.to_owned(), busybox(&options)?)];
@@ -48,6 +48,7 @@ pub(super) fn shell(common: &Common, args: &ShellArgs) -> Outcome {
     let [subject] = &subjects[..] else {
         return Err(Failure::usage(anyhow!("no subject")));
     };
+    setup::decide_accel(guest.accel, &mut host, Some(&kernel), Some(subject))?;
     let side = KernelSide::look(kernel, &host).map_err(Failure::unjudged)?;
     if guest.print_command {
         let spec = side.spec(subject, &extra, &host).map_err(Failure::unjudged)?.0;
@@ -56,7 +57,7 @@ pub(super) fn shell(common: &Common, args: &ShellArgs) -> Outcome {
     let ready = side.with_extra(subject, &extra, &host).map_err(Failure::unjudged)?;
     let mut vm = ready.guest(&host).map_err(Failure::unjudged)?;
     let code = match &args.command {
-        Some(command) => run_command(&mut vm, command)?,
+        Some(command) => run_command(&mut vm, subject, command)?,
         None => interactive(&mut vm, &side.kernel.release.to_string(), subject)?,
     };
     let ending = vm.shutdown();
@@ -86,10 +87,17 @@ fn busybox(options: &Options<'_>) -> Result<PathBuf, Failure> {
     })
 }
 
-fn start(vm: &mut Vm, script: &str) -> Result<JobId, Failure> {
+/// busybox's shell takes its own applets before anything in `PATH`, but functions before those.
+fn functions(subject: &Subject) -> String {
+    let function = |command: &String| format!("{command}() {{ /sbin/{command} \"$@\"; }}; ");
+    subject.commands().iter().map(function).collect()
+}
+
+fn start(vm: &mut Vm, subject: &Subject, script: &str) -> Result<JobId, Failure> {
     let action = Action::Run {
         program: BUSYBOX.into(),
-        argv: [b"sh".to_vec(), b"-c".to_vec(), format!("{PROFILE}{script}").into_bytes()].to_vec(),
+        argv: [b"sh".to_vec(), b"-c".to_vec(), format!("{PROFILE}{}{script}", functions(subject)).into_bytes()]
+            .to_vec(),
         env: Vec::new(),
         stdin: Vec::new(),
         limit: LIMIT,
@@ -126,8 +134,8 @@ fn exit_code(exit: ExitKind) -> u8 {
     }
 }
 
-fn run_command(vm: &mut Vm, command: &str) -> Result<u8, Failure> {
-    let job = start(vm, command)?;
+fn run_command(vm: &mut Vm, subject: &Subject, command: &str) -> Result<u8, Failure> {
+    let job = start(vm, subject, command)?;
     loop {
         if let Some(end) = ended(vm, job, GuestMillis(1000))? {
             let ran = ran(end)?;
@@ -145,7 +153,12 @@ fn interactive(vm: &mut Vm, release: &str, subject: &Subject) -> Result<u8, Fail
         subject.commands().join(" ")
     ));
     let mark = vm.console_mark();
-    let job = start(vm, "exec busybox setsid -c busybox sh </dev/ttyS0 >/dev/ttyS0 2>&1")?;
+    // An interactive shell reads the file that ENV names.
+    let script = format!(
+        "echo '{}' >/run/profile; ENV=/run/profile exec busybox setsid -c busybox sh </dev/ttyS0 >/dev/ttyS0 2>&1",
+        functions(subject)
+    );
+    let job = start(vm, subject, &script)?;
     let terminal = RawTerminal::enter();
     let keys = keys();
     let end = pump(vm, job, mark, &keys);
