@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{}", qemu.banner);
     for virtual_time in [true, false] {
         let spec = Spec { virtual_time, ..Spec::new(kernel, initramfs) };
-        let template = Templates::open(dir)?.get(&qemu, &spec, &args.join(" "), &spawner, &Limits::default())?;
+        let template = Templates::open(dir)?.get(&qemu, &spec, &args[..2].join(" "), &spawner, &Limits::default())?;
         println!("{} time:", if virtual_time { "virtual" } else { "real" });
         one_at_a_time(&template, &spawner, count)?;
         for together in [4, 8] {
