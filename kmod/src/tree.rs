@@ -3,8 +3,8 @@
 //!
 //! Every question is answered by the `.bin` index. Where that file is absent its text form is used instead
 //! (`modules.dep` for `modules.dep.bin`, and so on): the answers are the same, the whole text is read for them. A `.bin`
-//! that is there but broken is an error, not a reason to look elsewhere; one without a byte counts as absent, since C kmod's
-//! depmod leaves such files where a list of the kernel's build is missing. When both are absent nothing is found.
+//! that is there but broken is an error, not a reason to look elsewhere. When both are absent nothing is found. An index of
+//! built-in modules without a byte has no entries: C kmod's depmod leaves such files where the kernel's list is missing.
 
 pub mod text;
 
@@ -244,6 +244,7 @@ impl Tree {
         }
         let index = match Index::read(&self.dir.join(files.bin)) {
             Ok(index) => Some(index),
+            Err(error) if error.is_empty() && files.may_be_empty => None,
             // Only an absent index is replaced by the text: a damaged one is told, also when nothing is left of it.
             Err(error) if error.is_not_found() => {
                 let path = self.dir.join(files.text);
@@ -290,13 +291,16 @@ impl Tree {
 struct Files {
     bin: &'static str,
     text: &'static str,
+    /// Whether an index without a byte is one without entries.
+    may_be_empty: bool,
 }
 
-const DEP: Files = Files { bin: "modules.dep.bin", text: "modules.dep" };
-const ALIAS: Files = Files { bin: "modules.alias.bin", text: "modules.alias" };
-const SYMBOLS: Files = Files { bin: "modules.symbols.bin", text: "modules.symbols" };
-const BUILTIN: Files = Files { bin: "modules.builtin.bin", text: "modules.builtin" };
-const BUILTIN_ALIAS: Files = Files { bin: "modules.builtin.alias.bin", text: "modules.builtin.modinfo" };
+const DEP: Files = Files { bin: "modules.dep.bin", text: "modules.dep", may_be_empty: false };
+const ALIAS: Files = Files { bin: "modules.alias.bin", text: "modules.alias", may_be_empty: false };
+const SYMBOLS: Files = Files { bin: "modules.symbols.bin", text: "modules.symbols", may_be_empty: false };
+const BUILTIN: Files = Files { bin: "modules.builtin.bin", text: "modules.builtin", may_be_empty: true };
+const BUILTIN_ALIAS: Files =
+    Files { bin: "modules.builtin.alias.bin", text: "modules.builtin.modinfo", may_be_empty: true };
 
 #[cfg(test)]
 mod tests {
@@ -350,9 +354,22 @@ mod tests {
 
     #[test]
     fn a_broken_index_is_an_error_even_beside_a_good_text() {
+        for broken in [&b""[..], b"\xb0", b"garbage that is long enough"] {
+            let dir = tempfile::tempdir().unwrap();
+            std::fs::write(dir.path().join("modules.dep"), b"a.ko:\n").unwrap();
+            std::fs::write(dir.path().join("modules.dep.bin"), broken).unwrap();
+            assert!(Tree::new(dir.path()).module(&name("a")).is_err());
+        }
+    }
+
+    #[test]
+    fn an_index_of_built_in_modules_may_be_empty() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("modules.dep"), b"a.ko:\n").unwrap();
-        std::fs::write(dir.path().join("modules.dep.bin"), b"\xb0").unwrap();
-        assert!(Tree::new(dir.path()).module(&name("a")).is_err());
+        for index in ["modules.builtin.bin", "modules.builtin.alias.bin"] {
+            std::fs::write(dir.path().join(index), b"").unwrap();
+        }
+        let tree = Tree::new(dir.path());
+        assert!(!tree.is_builtin(&name("a")).unwrap());
+        assert_eq!(tree.builtin_aliases(b"a").unwrap(), []);
     }
 }

@@ -58,6 +58,12 @@ impl IndexError {
     pub fn is_not_found(&self) -> bool {
         matches!(&self.kind, IndexErrorKind::Io(error) if error.kind() == io::ErrorKind::NotFound)
     }
+
+    /// Whether the file has no byte.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        matches!(self.kind, IndexErrorKind::Short(0))
+    }
 }
 
 /// What is wrong with an index.
