@@ -1,7 +1,7 @@
 //! Fetches (or builds) kernels and subjects of the catalogue into a cache and tells what was got:
 //!
 //! ```text
-//! cargo run -p vm-images --example fetch -- [--cache DIR] [--offline] [--refresh] [--lock FILE] [NAME…]
+//! cargo run -p vm-images --example fetch -- [--cache DIR] [--offline] [--refresh] [--mirror URI] [--lock FILE] [NAME…]
 //! ```
 //!
 //! Without a name: everything that is not built. `--lock FILE` writes the versions that were got, in the form of
@@ -17,19 +17,20 @@ const MODULES: [&str; 4] = ["8021q", "dummy", "tipc", "no_such_module"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut cache = Cache::default_dir(|name| std::env::var_os(name));
-    let (mut offline, mut refresh, mut lock_file, mut names) = (false, false, None, Vec::new());
+    let (mut offline, mut refresh, mut mirror, mut lock_file, mut names) = (false, false, None, None, Vec::new());
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match &argument[..] {
             "--cache" => cache = arguments.next().map(PathBuf::from),
             "--lock" => lock_file = arguments.next(),
+            "--mirror" => mirror = arguments.next(),
             "--offline" => offline = true,
             "--refresh" => refresh = true,
             _ => names.push(argument),
         }
     }
     let mut options = Options::new(Cache::open(cache.ok_or("name a cache with --cache")?)?);
-    (options.offline, options.refresh) = (offline, refresh);
+    (options.offline, options.refresh, options.mirror) = (offline, refresh, mirror);
     options.progress = &|progress| eprintln!("  {progress}");
     let catalogue = Catalogue::builtin()?;
     if names.is_empty() {

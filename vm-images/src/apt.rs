@@ -214,7 +214,10 @@ fn run(name: &'static str, command: &mut Command) -> Result<(), AptError> {
 
 /// The errors among what apt printed, or its last lines, in one line.
 fn last_words(stderr: &str, status: &std::process::ExitStatus) -> String {
-    let errors: Vec<&str> = stderr.lines().filter_map(|line| line.strip_prefix("E: ")).collect();
+    let mut errors: Vec<&str> = stderr.lines().filter_map(|line| line.strip_prefix("E: ")).collect();
+    if errors.len() > 1 {
+        errors.retain(|line| !line.starts_with("Some index files failed to download"));
+    }
     let lines =
         if errors.is_empty() { stderr.lines().filter(|line| !line.trim().is_empty()).collect() } else { errors };
     let last: Vec<&str> = lines.iter().rev().take(3).rev().map(|line| line.trim()).collect();
@@ -231,6 +234,7 @@ fn is_untrusted(message: &str) -> bool {
         "invalid signature",
         "not signed by",
         "signatures were invalid",
+        "signature verification failed",
     ]
     .iter()
     .any(|sign| message.contains(sign))
@@ -259,7 +263,7 @@ fn configuration(dir: &Path, root: bool) -> String {
         "#clear APT::Update::Pre-Invoke;\n#clear APT::Update::Post-Invoke;\n#clear APT::Update::Post-Invoke-Success;\n\
          #clear APT::Default-Release;\n\
          APT::Architecture \"amd64\";\n#clear APT::Architectures;\nAPT::Architectures {{ \"amd64\"; }};\n\
-         Acquire::Languages \"none\";\nAcquire::GzipIndexes \"false\";\nAcquire::Retries \"3\";\n{sandbox}\
+         Acquire::Languages \"none\";\nAcquire::GzipIndexes \"false\";\nAcquire::Retries \"2\";\n{sandbox}\
          Dir::State \"{dir}\";\nDir::State::lists \"{dir}/lists\";\nDir::State::status \"{dir}/status\";\n\
          Dir::Cache \"{dir}/cache\";\nDir::Cache::pkgcache \"\";\nDir::Cache::srcpkgcache \"\";\n\
          Dir::Etc::sourcelist \"{dir}/etc/sources.list\";\nDir::Etc::sourceparts \"/dev/null\";\n\
@@ -326,7 +330,8 @@ mod tests {
     fn the_error_lines_are_what_is_told() {
         use std::os::unix::process::ExitStatusExt;
         let status = std::process::ExitStatus::from_raw(100 << 8);
-        assert_eq!(last_words("W: one\nE: two\nE: three\n", &status), "two; three");
+        let stderr = "W: one\nE: two\nE: three\nE: Some index files failed to download. They have been ignored.\n";
+        assert_eq!(last_words(stderr, &status), "two; three");
         assert_eq!(last_words("tar: broken\n", &status), "tar: broken");
         assert_eq!(last_words("", &status), "exit status: 100");
     }
