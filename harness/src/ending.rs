@@ -9,7 +9,7 @@ use std::fmt;
 /// How a guest ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ending {
-    /// The agent said [`Reply::Bye`] and then the guest reset itself, as it was asked to.
+    /// The agent said [`Reply::Bye`](agent::proto::Reply::Bye) and then the guest reset itself, as it was asked to.
     pub planned: bool,
     /// Why QEMU says it ended: `guest-reset`, `guest-shutdown`, …; `None`: it did not say.
     pub reason: Option<String>,

@@ -20,9 +20,11 @@ pub const ICOUNT: &str = "shift=3,sleep=off";
 pub const TSC_KHZ_VIRTUAL: u32 = 1_000_000;
 /// Guest memory.
 pub const MEMORY_MIB: u32 = 256;
-/// Kernel parameters of every guest. `loglevel=7` because a kernel may be configured to keep warnings off
-/// its console; a panic resets the machine at once, by the way that every x86 has (a triple fault).
-pub const APPEND: [&str; 5] = ["console=ttyS0", "rdinit=/init", "panic=-1", "reboot=t", "loglevel=7"];
+/// Kernel parameters of every guest. `loglevel=7` because a kernel may be configured to keep warnings off its
+/// console; `earlyprintk` so that a kernel that dies before its console is up says why (it costs no time that
+/// could be measured); a panic resets the machine at once, by the way that every x86 has (a triple fault).
+pub const APPEND: [&str; 6] =
+    ["console=ttyS0", "earlyprintk=serial,ttyS0,115200", "rdinit=/init", "panic=-1", "reboot=t", "loglevel=7"];
 
 /// Kernel parameters of [`crate::Profile::Fast`]. Kprobe events vanish and built-in signing keys are not
 /// loaded, so this is not for conformance.
