@@ -66,3 +66,28 @@ impl Hasher for Folded {
         (wide as u64) ^ (wide >> 64) as u64
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn like_names_spread_and_every_table_has_a_seed_of_its_own() {
+        let state = SeededState::default();
+        let names: Vec<String> = (0..20_000).map(|n| format!("snd_soc_symbol_{n}")).collect();
+        let hash = |name: &String| state.hash_one(name.as_bytes());
+        assert_eq!(names.iter().map(hash).collect::<HashSet<_>>().len(), names.len());
+        let low: HashSet<u64> = names.iter().map(|name| hash(name) & 0xffff).collect();
+        // Of 65,536 places a random function meets about 17,200.
+        assert!((16_500..18_000).contains(&low.len()), "{}", low.len());
+        assert_ne!(hash(&names[0]), SeededState::default().hash_one(names[0].as_bytes()));
+    }
+
+    #[test]
+    fn a_tail_is_told_from_zeros() {
+        let state = SeededState::default();
+        let hashes: HashSet<u64> = (0..=16).map(|length| state.hash_one(&[0_u8; 16][..length])).collect();
+        assert_eq!(hashes.len(), 17);
+    }
+}
