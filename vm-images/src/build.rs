@@ -185,7 +185,7 @@ fn unpack_source(
                 .index
                 .newest(source)
                 .ok_or_else(|| unavailable(format!("{} has no {source}", entry.suites.join(", "))))?;
-            notes.extend(lock.map(|lock| obtain::drift(lock, newest)));
+            notes.extend(lock.and_then(|lock| obtain::drift(&offer.index, lock, newest)));
             vec![newest]
         }
     };

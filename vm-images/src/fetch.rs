@@ -86,10 +86,11 @@ pub fn fetch(catalogue: &Catalogue, name: &str, options: &Options<'_>) -> Result
         return Ok(tell(kernel, options));
     }
     let offer = open(entry, locked, options)?;
-    let (parts, mut notes) = choose(&offer.index, entry, &entry.packages, locked)?.map_err(|reason| {
-        let reason = [vec![reason], offer.missing.clone()].concat().join("; ");
-        FetchError::Unavailable { name: entry.name.clone(), reason }
-    })?;
+    let (parts, mut notes) =
+        choose(&offer.index, entry, &entry.packages, locked, options.refresh)?.map_err(|reason| {
+            let reason = [vec![reason], offer.missing.clone()].concat().join("; ");
+            FetchError::Unavailable { name: entry.name.clone(), reason }
+        })?;
     notes.extend(offer.missing.iter().cloned());
     let Some(package) = obtain::record(&parts) else {
         return Err(FetchError::Unavailable { name: entry.name.clone(), reason: "nothing was chosen".to_owned() });
@@ -120,7 +121,7 @@ fn open(entry: &KernelEntry, locked: Option<&PackageVersion>, options: &Options<
     }
     let mut offer = Offer::default();
     offer.add(&entry.suites, keep, options)?;
-    if choose(&offer.index, entry, &entry.packages[..1], locked)?.is_err() {
+    if choose(&offer.index, entry, &entry.packages[..1], locked, options.refresh)?.is_err() {
         offer.add(&entry.or_suites, keep, options)?;
     }
     Ok(offer)
@@ -142,14 +143,15 @@ fn wanted(entry: &KernelEntry, name: &str) -> bool {
 
 type Choice<'a> = Result<(Vec<&'a Package>, Vec<String>), String>;
 
-/// The locked version if it is offered; else the newest whose parts are all there. The inner error says why there is none.
+/// The locked version if it is offered, unless the newest is wanted; else the newest whose parts are all there. The inner error says why there is none.
 fn choose<'a>(
     index: &'a Index,
     entry: &KernelEntry,
     patterns: &[String],
     lock: Option<&PackageVersion>,
+    newest: bool,
 ) -> Result<Choice<'a>, AptError> {
-    if let Some(lock) = lock {
+    if let Some(lock) = lock.filter(|_| !newest) {
         if let Some(parts) = obtain::locked(index, lock)? {
             return Ok(Ok((parts, Vec::new())));
         }
@@ -159,7 +161,8 @@ fn choose<'a>(
         for image in index.matching(pattern) {
             match index.kernel_parts(image, &entry.optional) {
                 Ok(parts) => {
-                    let mut notes: Vec<String> = lock.map(|lock| obtain::drift(lock, image)).into_iter().collect();
+                    let mut notes: Vec<String> =
+                        lock.and_then(|lock| obtain::drift(index, lock, image)).into_iter().collect();
                     if at > 0 && lock.is_none() {
                         notes.push(format!("no {} is offered; this is {} {}", patterns[0], image.name, image.version));
                     }
@@ -325,7 +328,7 @@ mod tests {
 
     fn pick<'a>(index: &'a Index, packages: &[&str], lock: Option<&PackageVersion>) -> Result<Choice<'a>, AptError> {
         let entry = entry(packages);
-        choose(index, &entry, &entry.packages, lock)
+        choose(index, &entry, &entry.packages, lock, false)
     }
 
     fn chosen(choice: Choice<'_>) -> (String, Vec<String>) {
@@ -358,11 +361,22 @@ mod tests {
     }
 
     #[test]
+    fn the_newest_is_taken_where_it_is_wanted_and_told() {
+        let index = index(&[("image-1", "1", ""), ("image-2", "2", "")]);
+        let entry = entry(&["image-*"]);
+        let pick = |lock| chosen(choose(&index, &entry, &entry.packages, Some(&lock), true).unwrap());
+        let (taken, notes) = pick(lock("image-1", "1", "image-1-1"));
+        assert_eq!((&taken[..], &notes[0][..]), ("image-2 2", "image-1 1 is locked; this is image-2 2"));
+        let (taken, notes) = pick(lock("image-2", "2", "image-2-2"));
+        assert_eq!((&taken[..], notes), ("image-2 2", vec![]));
+    }
+
+    #[test]
     fn a_locked_version_that_has_gone_is_replaced_and_told() {
         let index = index(&[("image-2", "2", "")]);
         let (taken, notes) = chosen(pick(&index, &["image-*"], Some(&lock("image-1", "1", "x"))).unwrap());
         assert_eq!(taken, "image-2 2");
-        assert_eq!(notes, ["the locked image-1 1 is no longer offered; this is image-2 2"]);
+        assert_eq!(notes, ["image-1 1 is locked but no longer offered; this is image-2 2"]);
     }
 
     #[test]

@@ -3,6 +3,11 @@
 use crate::kernel::PackageVersion;
 use serde::{Deserialize, Serialize};
 
+const HEAD: &str = "\
+# The versions that are used while they are offered, with the SHA-256 of each file. To take the newest:
+#     cargo run -p vm-images --example fetch -- --refresh --lock vm-images/kernels.lock
+";
+
 /// The recorded versions, by the name of the kernel or subject.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,9 +32,7 @@ impl Lock {
     /// The text of a lock file.
     pub fn to_text(&self) -> Result<String, toml::ser::Error> {
         let entries = toml::to_string(self)?;
-        Ok(format!(
-            "# The versions that were used and the SHA-256 of each file. Written by a program: see CONTRIBUTING.\n\n{entries}"
-        ))
+        Ok(format!("{HEAD}\n{entries}"))
     }
 
     /// What is recorded for a name.

@@ -114,12 +114,17 @@ pub(crate) fn locked<'a>(index: &'a Index, locked: &PackageVersion) -> Result<Op
     Ok((!found.is_empty()).then_some(found))
 }
 
-/// What is told when the locked version has gone.
-pub(crate) fn drift(locked: &PackageVersion, taken: &Package) -> String {
-    format!(
-        "the locked {} {} is no longer offered; this is {} {}",
-        locked.package, locked.version, taken.name, taken.version
-    )
+/// What is told when something else than the locked version is taken; nothing if it is the same version.
+pub(crate) fn drift(index: &Index, locked: &PackageVersion, taken: &Package) -> Option<String> {
+    let (package, version) = (&locked.package, &locked.version);
+    if (package, version) == (&taken.name, &taken.version) {
+        return None;
+    }
+    let what = match index.exactly(package, version) {
+        Some(_) => "is locked",
+        None => "is locked but no longer offered",
+    };
+    Some(format!("{package} {version} {what}; this is {} {}", taken.name, taken.version))
 }
 
 /// A name's pointer to what was fetched for it: as long as the lock says the same, nothing is asked on the net.

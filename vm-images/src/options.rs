@@ -11,7 +11,7 @@ pub struct Options<'a> {
     pub cache: Cache,
     /// Use only what is cached.
     pub offline: bool,
-    /// Look again for newer versions although something fitting is cached.
+    /// Take the newest versions that are offered, whatever is cached or locked.
     pub refresh: bool,
     /// URI of a Debian archive to use in place of the one in the machine's own apt configuration. The security
     /// archive is looked for beside it (`URI-security`).

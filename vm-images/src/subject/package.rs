@@ -60,7 +60,8 @@ fn obtain(
     let keep = |name: &str| name == entry.package || is_library(name);
     let offer = Offer::open(&entry.name, &entry.suites, keep, options)?;
     let mut notes = offer.missing.clone();
-    let still = locked.map(|lock| obtain::locked(&offer.index, lock)).transpose()?.flatten();
+    let preferred = locked.filter(|_| !options.refresh);
+    let still = preferred.map(|lock| obtain::locked(&offer.index, lock)).transpose()?.flatten();
     let parts: Vec<&Package> = match still {
         Some(parts) => parts,
         None => {
@@ -69,8 +70,7 @@ fn obtain(
                 .newest(&entry.package)
                 .ok_or_else(|| unavailable(format!("{} has no {}", entry.suites.join(", "), entry.package)))?;
             // A new build of one of its libraries is not worth a word.
-            let drift = locked.filter(|lock| lock.version != program.version).map(|lock| obtain::drift(lock, program));
-            notes.extend(drift);
+            notes.extend(locked.and_then(|lock| obtain::drift(&offer.index, lock, program)));
             offer.index.with_libraries(program, &entry.also)
         }
     };
