@@ -1,7 +1,8 @@
 //! Subjects from packages: the program and the libraries of its own distribution, unpacked into the cache.
 
 use super::libraries::Places;
-use super::{COMMANDS, Parts, Subject, SubjectError, contains};
+use super::parts::{Parts, contains};
+use super::{COMMANDS, Subject, SubjectError};
 use crate::catalogue::{Catalogue, SubjectEntry};
 use crate::fetch::FetchError;
 use crate::kernel::PackageVersion;

@@ -1,0 +1,162 @@
+//! A subject being put together from files of the host: told by names and headers, never run.
+
+use super::libraries::{self, Missing, Places};
+use super::{COMMANDS, GuestFile, Source, Subject, SubjectError};
+use crate::cache::ContentId;
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+/// Interpreters may be scripts themselves; the kernel follows as many.
+const SCRIPT_DEPTH: usize = 4;
+
+/// A subject being put together.
+pub(super) struct Parts {
+    places: Places,
+    commands: Vec<String>,
+    files: BTreeMap<PathBuf, GuestFile>,
+}
+
+impl Parts {
+    pub fn new(places: Places) -> Parts {
+        Parts { places, commands: Vec::new(), files: BTreeMap::new() }
+    }
+
+    /// One file, and what it needs to run.
+    pub fn program(&mut self, host: &Path, guest: &str) -> Result<(), SubjectError> {
+        self.needs_of(host, host, 0)?;
+        self.add(guest, 0o755, Source::Host(host.to_owned()));
+        Ok(())
+    }
+
+    /// A program that is told by its name which command it is.
+    pub fn multi_call(&mut self, host: &Path, guest: &str, commands: &[&str]) -> Result<(), SubjectError> {
+        self.program(host, guest)?;
+        for command in commands {
+            let link = format!("/sbin/{command}");
+            if link != guest {
+                self.add(&link, 0o777, Source::Link(guest.to_owned()));
+            }
+            self.commands.push((*command).to_owned());
+        }
+        Ok(())
+    }
+
+    pub fn directory(&mut self, dir: &Path) -> Result<(), SubjectError> {
+        for command in COMMANDS {
+            let places = ["", "sbin", "bin", "usr/sbin", "usr/bin"];
+            let found = places.iter().map(|place| dir.join(place).join(command)).find(|path| path.is_file());
+            if let Some(path) = found {
+                self.program(&path, &format!("/sbin/{command}"))?;
+                self.commands.push(command.to_owned());
+            }
+        }
+        if self.commands.is_empty() {
+            return Err(SubjectError::NoCommand { path: dir.to_owned() });
+        }
+        Ok(())
+    }
+
+    pub fn single(&mut self, path: &Path) -> Result<(), SubjectError> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if let Some(command) = command_in_name(&name) {
+            self.program(path, &format!("/sbin/{command}"))?;
+            self.commands.push(command.to_owned());
+            return Ok(());
+        }
+        let bytes = fs::read(path).map_err(|source| SubjectError::Read { path: path.to_owned(), source })?;
+        let commands: Vec<&str> = COMMANDS.into_iter().filter(|command| contains(&bytes, command.as_bytes())).collect();
+        // Is it a program at all? That is the better thing to be told first.
+        self.program(path, &format!("/sbin/{name}"))?;
+        if commands.is_empty() {
+            return Err(SubjectError::NoCommand { path: path.to_owned() });
+        }
+        self.multi_call(path, &format!("/sbin/{name}"), &commands)
+    }
+
+    /// Adds libraries and interpreters of `program`; errors speak of `subject`.
+    fn needs_of(&mut self, program: &Path, subject: &Path, depth: usize) -> Result<(), SubjectError> {
+        let read = |source| SubjectError::Read { path: program.to_owned(), source };
+        let meta = fs::metadata(program).map_err(read)?;
+        if meta.is_file() && meta.permissions().mode() & 0o111 == 0 {
+            return Err(SubjectError::NotExecutable { path: program.to_owned() });
+        }
+        let bytes = fs::read(program).map_err(read)?;
+        if let Some(interpreter) = interpreter_of(&bytes) {
+            let host = Path::new(&interpreter);
+            if !host.is_file() || depth == SCRIPT_DEPTH {
+                return Err(SubjectError::MissingInterpreter { path: program.to_owned(), interpreter });
+            }
+            self.needs_of(host, subject, depth + 1)?;
+            // A link such as sh -> dash: the guest gets the file under the name that the script uses.
+            self.add(&interpreter, 0o755, Source::Host(host.canonicalize().map_err(read)?));
+            return Ok(());
+        }
+        let libraries = libraries::find(program, &bytes, &self.places).map_err(|missing| match missing {
+            Missing::Program(reason) => SubjectError::NotAProgram { path: program.to_owned(), reason },
+            Missing::Library { name, needed_by } => {
+                SubjectError::MissingLibrary { path: subject.to_owned(), library: name, needed_by }
+            }
+        })?;
+        for library in libraries {
+            for link in library.links {
+                self.add(&link, 0o777, Source::Link(library.guest.clone()));
+            }
+            self.add(&library.guest, 0o755, Source::Host(library.host));
+        }
+        Ok(())
+    }
+
+    /// A file is never replaced by a link.
+    fn add(&mut self, guest: &str, mode: u32, source: Source) {
+        let guest_path = PathBuf::from(guest);
+        let link = matches!(source, Source::Link(_));
+        if !(link && self.files.contains_key(&guest_path)) {
+            self.files.insert(guest_path.clone(), GuestFile { guest_path, mode, source });
+        }
+    }
+
+    pub fn finish(mut self, name: &str) -> Result<Subject, SubjectError> {
+        self.commands.sort();
+        self.commands.dedup();
+        let mut id = ContentId::new();
+        for file in self.files.values() {
+            id.add(file.guest_path.as_os_str().as_encoded_bytes());
+            id.add(file.mode.to_le_bytes());
+            match &file.source {
+                Source::Bytes(bytes) => id.add(bytes),
+                Source::Link(target) => id.add(target),
+                Source::Host(path) => {
+                    id.add(fs::read(path).map_err(|source| SubjectError::Read { path: path.clone(), source })?);
+                }
+            }
+        }
+        Ok(Subject {
+            name: name.to_owned(),
+            commands: self.commands,
+            files: self.files.into_values().collect(),
+            id: id.finish(),
+            notes: Vec::new(),
+        })
+    }
+}
+
+/// The one command that stands in a name as a word of its own: `modprobe`, `my-modprobe`, `modprobe.sh`.
+fn command_in_name(name: &str) -> Option<&'static str> {
+    let words: Vec<&str> = name.split(|c: char| !c.is_ascii_alphanumeric()).collect();
+    let mut found = COMMANDS.into_iter().filter(|command| words.contains(command));
+    let first = found.next()?;
+    found.next().is_none().then_some(first)
+}
+
+/// The interpreter in a script's first line.
+fn interpreter_of(bytes: &[u8]) -> Option<String> {
+    let line = bytes.strip_prefix(b"#!")?.split(|&byte| byte == b'\n').next()?;
+    let text = std::str::from_utf8(line).ok()?;
+    text.split_ascii_whitespace().next().map(str::to_owned)
+}
+
+pub(super) fn contains(bytes: &[u8], needle: &[u8]) -> bool {
+    bytes.windows(needle.len()).any(|window| window == needle)
+}
