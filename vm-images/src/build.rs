@@ -224,12 +224,13 @@ impl Job<'_> {
         let fragment = self.work.join("source/kernel/configs/kmodlab.config");
         fs::write(&fragment, text).map_err(CacheError::new("write", &fragment))?;
         let path = self.work.join("objects/.config");
-        // An interrupted build goes on with the configuration that it has.
-        if !path.exists() {
+        let lost = || fs::read_to_string(&path).map(|made| without_effect(text, &made));
+        // An interrupted build goes on with the configuration that it has, if that was finished.
+        let mut lines = lost().unwrap_or_else(|_| vec![String::new()]);
+        if !lines.is_empty() {
             self.make(&["tinyconfig", "kmodlab.config"])?;
+            lines = lost().map_err(CacheError::new("read", &path))?;
         }
-        let made = fs::read_to_string(&path).map_err(CacheError::new("read", &path))?;
-        let lines = without_effect(text, &made);
         if lines.is_empty() {
             return Ok(());
         }
