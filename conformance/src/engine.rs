@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use vm_images::{Kernel, Subject};
 
 /// Lines of console that a row keeps.
-const CONSOLE_LINES: usize = 20;
+const CONSOLE_LINES: usize = 40;
 /// How long the guest's clock may be waited for.
 const CLOCK_LIMIT: Duration = Duration::from_secs(10);
 

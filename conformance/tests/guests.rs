@@ -63,7 +63,7 @@ fn run(behaviours: Vec<&'static Behaviour>, append: &str, limit: Duration) -> Ve
             virtual_time: true,
             append: vec![append.to_owned()],
             cold: false,
-            limits: Limits::default(),
+            limits: Limits { shutdown: Duration::from_secs(2), ..Limits::default() },
             era: None,
         },
         cache: cache.clone(),

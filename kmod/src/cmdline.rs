@@ -177,7 +177,9 @@ mod tests {
                     Item::Option { module, text } => (module, text),
                     Item::Blacklist(name) => (name, b"blacklist".to_vec()),
                 };
-                assert!(!name.is_empty() && !name.contains(&0) && !name.contains(&b'-'));
+                assert!(!name.is_empty() && !name.contains(&0));
+                // A dash stays inside brackets only.
+                assert_eq!(normalise_alias(&name).as_ref(), Ok(&name));
                 assert!(!text.is_empty() && !text.contains(&0));
             }
             Ok(())

@@ -23,6 +23,7 @@ Exit codes:
 
 /// What every command takes.
 #[derive(Debug, Group)]
+#[command(next_help_heading = "Everywhere")]
 pub struct Common {
     /// Keep kernels, images and booted guests here [default: $KMODLAB_CACHE, else ~/.cache/kmodlab]
     #[arg(long, global = true, value_name = "DIR")]
@@ -45,6 +46,7 @@ pub struct Common {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Check behaviours
+    #[command(after_help = EXIT_CODES)]
     Run(RunArgs),
     /// List the behaviours
     List(ListArgs),
