@@ -153,9 +153,10 @@ fn interactive(vm: &mut Vm, release: &str, subject: &Subject) -> Result<u8, Fail
         subject.commands().join(" ")
     ));
     let mark = vm.console_mark();
-    // An interactive shell reads the file that ENV names.
+    // An interactive shell reads the file that ENV names. setsid is a child that is waited for: as leader of its
+    // process group it would fork and leave.
     let script = format!(
-        "echo '{}' >/run/profile; ENV=/run/profile exec busybox setsid -c busybox sh </dev/ttyS0 >/dev/ttyS0 2>&1",
+        "echo '{}' >/run/profile; ENV=/run/profile busybox setsid -c busybox sh </dev/ttyS0 >/dev/ttyS0 2>&1; exit $?",
         functions(subject)
     );
     let job = start(vm, subject, &script)?;
