@@ -23,8 +23,7 @@ pub fn select(words: &[String]) -> Result<Vec<&'static Behaviour>, UnknownId> {
     let all = behaviours::all();
     for word in words {
         if !all.iter().any(|behaviour| is_named(behaviour, word)) {
-            let near = all.iter().map(|behaviour| behaviour.id).min_by_key(|id| distance(id, word));
-            let near = near.filter(|id| distance(id, word) <= 4).map(str::to_owned);
+            let near = nearest(word, all.iter().map(|behaviour| behaviour.id)).map(str::to_owned);
             return Err(UnknownId { word: word.clone(), near });
         }
     }
@@ -34,6 +33,12 @@ pub fn select(words: &[String]) -> Result<Vec<&'static Behaviour>, UnknownId> {
 
 fn is_named(behaviour: &Behaviour, word: &str) -> bool {
     behaviour.id == word || behaviour.catalogue.eq_ignore_ascii_case(word) || behaviour.group.to_string() == word
+}
+
+/// What was meant, for a hint: an id that begins so, else one that is a few letters away.
+fn nearest<'a>(word: &str, ids: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
+    let begun = ids.clone().find(|id| id.starts_with(word));
+    begun.or_else(|| ids.min_by_key(|id| distance(id, word)).filter(|id| distance(id, word) <= 4))
 }
 
 /// Levenshtein distance, for hints.
@@ -71,6 +76,8 @@ mod tests {
     fn an_unknown_id_is_told_with_the_nearest_one() {
         let error = select(&["path.empty-disable".to_owned()]).unwrap_err();
         assert!(error.to_string().contains("did you mean path.empty-disables?"), "{error}");
+        let error = select(&["path.nex".to_owned()]).unwrap_err();
+        assert!(error.to_string().contains("did you mean path.next-request?"), "{error}");
         assert!(!select(&["nonsense".to_owned()]).unwrap_err().to_string().contains("did you mean"));
     }
 }

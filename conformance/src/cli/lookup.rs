@@ -62,15 +62,14 @@ pub(super) fn named_kernel(
     if catalogue.resolve(name).map_err(Failure::usage)?.is_built() {
         return match vm_images::build(name, options) {
             Ok(kernel) => Ok(Ok(kernel)),
-            Err(error @ (BuildError::Unavailable { .. } | BuildError::Fetch(FetchError::Unavailable { .. }))) => {
-                left_out(error.to_string())
-            }
+            Err(BuildError::Unavailable { reason, .. })
+            | Err(BuildError::Fetch(FetchError::Unavailable { reason, .. })) => left_out(reason),
             Err(error) => Err(Failure::unjudged(error)),
         };
     }
     match vm_images::fetch(catalogue, name, options) {
         Ok(kernel) => Ok(Ok(kernel)),
-        Err(error @ FetchError::Unavailable { .. }) => left_out(error.to_string()),
+        Err(FetchError::Unavailable { reason, .. }) => left_out(reason),
         Err(error) => Err(Failure::unjudged(error)),
     }
 }
