@@ -123,6 +123,40 @@ const fn version_flag<A>() -> Flag<A> {
     Flag { short: Some('V'), long: "version", old: &[], apply: options::Apply::Version, help: "show the version" }
 }
 
+/// Where messages go and how many there are, in the tools that say so in the same two flags.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Messages {
+    syslog: bool,
+    verbose: u8,
+}
+
+impl Messages {
+    fn log(self, invocation: &Invocation, tool: &'static str) -> Log {
+        let level = if self.verbose == 0 { Priority::Error } else { Priority::Info };
+        invocation.log(tool, level, self.syslog)
+    }
+}
+
+const fn syslog_flag<A: AsMut<Messages>>() -> Flag<A> {
+    Flag {
+        short: Some('s'),
+        long: "syslog",
+        old: &[],
+        apply: options::Apply::Set(|a| a.as_mut().syslog = true),
+        help: "messages go to the system log",
+    }
+}
+
+const fn verbose_flag<A: AsMut<Messages>>() -> Flag<A> {
+    Flag {
+        short: Some('v'),
+        long: "verbose",
+        old: &[],
+        apply: options::Apply::Set(|a| a.as_mut().verbose = a.as_mut().verbose.saturating_add(1)),
+        help: "more messages",
+    }
+}
+
 /// The release of the running kernel.
 fn running_release() -> OsString {
     use std::os::unix::ffi::OsStringExt as _;

@@ -1,7 +1,7 @@
 //! `insmod`: loads one file, without dependencies and configuration.
 
 use super::options::{About, Apply, Flag};
-use super::{Failed, Invocation, help_flag, join_arguments, version_flag};
+use super::{Failed, Invocation, Messages, help_flag, join_arguments, syslog_flag, verbose_flag, version_flag};
 use crate::execute::{Force, Linux, LoadError, insert_file};
 use crate::log::Priority;
 use crate::name::Escaped;
@@ -14,8 +14,13 @@ use std::path::Path;
 #[derive(Debug, Clone, Default)]
 pub struct Arguments {
     force: Force,
-    syslog: bool,
-    verbose: u8,
+    messages: Messages,
+}
+
+impl AsMut<Messages> for Arguments {
+    fn as_mut(&mut self) -> &mut Messages {
+        &mut self.messages
+    }
 }
 
 /// The command.
@@ -43,20 +48,8 @@ pub static ABOUT: About<Arguments> = About {
             apply: Apply::Set(|a| a.force.vermagic = true),
             help: "ignore the version magic",
         },
-        Flag {
-            short: Some('s'),
-            long: "syslog",
-            old: &[],
-            apply: Apply::Set(|a| a.syslog = true),
-            help: "messages go to the system log",
-        },
-        Flag {
-            short: Some('v'),
-            long: "verbose",
-            old: &[],
-            apply: Apply::Set(|a| a.verbose = a.verbose.saturating_add(1)),
-            help: "more messages",
-        },
+        syslog_flag(),
+        verbose_flag(),
         version_flag(),
         help_flag(),
     ],
@@ -71,8 +64,7 @@ pub fn run(invocation: &Invocation) -> Result<(), Failed> {
     let Some(operands) = invocation.parse(&ABOUT, invocation.operands().to_vec(), &mut arguments)? else {
         return Ok(());
     };
-    let level = if arguments.verbose == 0 { Priority::Error } else { Priority::Info };
-    let mut log = invocation.log("insmod", level, arguments.syslog);
+    let mut log = arguments.messages.log(invocation, "insmod");
     let Some((file, parameters)) = operands.split_first() else {
         log.error("missing filename.");
         return Err(Failed);

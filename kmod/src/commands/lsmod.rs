@@ -1,41 +1,26 @@
 //! `lsmod`: what `/proc/modules` says, in columns. One read, so that a module that goes meanwhile is shown or not, and never
 //! by half.
 
-use super::options::{About, Apply, Flag};
-use super::{Failed, Invocation, help_flag, version_flag};
+use super::options::About;
+use super::{Failed, Invocation, Messages, help_flag, syslog_flag, verbose_flag, version_flag};
 use crate::execute::linux::{ListedModule, parse_proc_modules};
-use crate::log::Priority;
 use crate::sys::strerror_io;
 
 /// What was given, options only.
 #[derive(Debug, Clone, Default)]
 pub struct Arguments {
-    syslog: bool,
-    verbose: u8,
+    messages: Messages,
+}
+
+impl AsMut<Messages> for Arguments {
+    fn as_mut(&mut self) -> &mut Messages {
+        &mut self.messages
+    }
 }
 
 /// The command.
-pub static ABOUT: About<Arguments> = About {
-    usage: "lsmod [options]",
-    flags: &[
-        Flag {
-            short: Some('s'),
-            long: "syslog",
-            old: &[],
-            apply: Apply::Set(|a| a.syslog = true),
-            help: "messages go to the system log",
-        },
-        Flag {
-            short: Some('v'),
-            long: "verbose",
-            old: &[],
-            apply: Apply::Set(|a| a.verbose = a.verbose.saturating_add(1)),
-            help: "more messages",
-        },
-        version_flag(),
-        help_flag(),
-    ],
-};
+pub static ABOUT: About<Arguments> =
+    About { usage: "lsmod [options]", flags: &[syslog_flag(), verbose_flag(), version_flag(), help_flag()] };
 
 /// Runs it.
 ///
@@ -46,8 +31,7 @@ pub fn run(invocation: &Invocation) -> Result<(), Failed> {
     let Some(operands) = invocation.parse(&ABOUT, invocation.operands().to_vec(), &mut arguments)? else {
         return Ok(());
     };
-    let level = if arguments.verbose == 0 { Priority::Error } else { Priority::Info };
-    let mut log = invocation.log("lsmod", level, arguments.syslog);
+    let mut log = arguments.messages.log(invocation, "lsmod");
     if !operands.is_empty() {
         log.error("too many arguments provided.");
         return Err(Failed);

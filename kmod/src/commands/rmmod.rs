@@ -1,7 +1,7 @@
 //! `rmmod`: removes modules, without dependencies and configuration.
 
 use super::options::{About, Apply, Flag};
-use super::{Failed, Invocation, help_flag, running_release, version_flag};
+use super::{Failed, Invocation, Messages, help_flag, running_release, syslog_flag, verbose_flag, version_flag};
 use crate::execute::{Kernel, Linux, State, unload};
 use crate::log::{Log, Priority};
 use crate::name::{Escaped, ModuleName};
@@ -15,8 +15,13 @@ use std::path::Path;
 #[derive(Debug, Clone, Default)]
 pub struct Arguments {
     force: bool,
-    syslog: bool,
-    verbose: u8,
+    messages: Messages,
+}
+
+impl AsMut<Messages> for Arguments {
+    fn as_mut(&mut self) -> &mut Messages {
+        &mut self.messages
+    }
 }
 
 /// The command.
@@ -30,20 +35,8 @@ pub static ABOUT: About<Arguments> = About {
             apply: Apply::Set(|a| a.force = true),
             help: "remove a module that is in use; dangerous",
         },
-        Flag {
-            short: Some('s'),
-            long: "syslog",
-            old: &[],
-            apply: Apply::Set(|a| a.syslog = true),
-            help: "messages go to the system log",
-        },
-        Flag {
-            short: Some('v'),
-            long: "verbose",
-            old: &[],
-            apply: Apply::Set(|a| a.verbose = a.verbose.saturating_add(1)),
-            help: "more messages",
-        },
+        syslog_flag(),
+        verbose_flag(),
         version_flag(),
         help_flag(),
     ],
@@ -58,8 +51,7 @@ pub fn run(invocation: &Invocation) -> Result<(), Failed> {
     let Some(operands) = invocation.parse(&ABOUT, invocation.operands().to_vec(), &mut arguments)? else {
         return Ok(());
     };
-    let level = if arguments.verbose == 0 { Priority::Error } else { Priority::Info };
-    let mut log = invocation.log("rmmod", level, arguments.syslog);
+    let mut log = arguments.messages.log(invocation, "rmmod");
     if operands.is_empty() {
         log.error("missing module name.");
         return Err(Failed);
