@@ -8,7 +8,9 @@ use crate::text;
 use crate::verdict::{CheckEnd, Verdict, judge};
 use agent::proto::{GuestMicros, Reply, Request};
 use harness::{BootError, Ending, Vm, VmError};
+use std::any::Any;
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -76,7 +78,9 @@ pub fn run(plan: &Plan, host: &Host, stop: &AtomicBool, tell: &(dyn Fn(Event) + 
     let queue = Mutex::new(queue);
     let changed = Condvar::new();
     std::thread::scope(|scope| {
-        for _ in 0..plan.jobs.max(1) {
+        // More workers than rows would have nothing to do.
+        let rows = plan.kernels.len() * plan.subjects.len() * plan.behaviours.len();
+        for _ in 0..plan.jobs.min(rows).max(1) {
             scope.spawn(|| worker(plan, host, stop, tell, &queue, &changed));
         }
     });
@@ -116,7 +120,9 @@ fn worker(
         match work {
             Work::Prepare { kernel } => {
                 let checks = match &plan.kernels[kernel] {
-                    Ok(kernel) => prepare(plan, kernel, host, tell),
+                    // The other workers wait for this one: it must get to the end whatever happens in it.
+                    Ok(kernel) => catch_unwind(AssertUnwindSafe(|| prepare(plan, kernel, host, tell)))
+                        .unwrap_or_else(|panic| unprepared(plan, kernel, &panicked(&*panic))),
                     Err(_) => Vec::new(),
                 };
                 let mut queue = lock();
@@ -160,6 +166,22 @@ fn prepare(plan: &Plan, kernel: &Kernel, host: &Host, tell: &(dyn Fn(Event) + Sy
     work
 }
 
+/// The checks of a kernel whose preparation ended in a panic of ours: each of them says so.
+fn unprepared(plan: &Plan, kernel: &Kernel, reason: &str) -> Vec<Work> {
+    let name = KernelName { name: kernel.name.clone(), release: kernel.release.to_string() };
+    let subject = plan.subjects.first().map(|subject| subject.name().to_owned()).unwrap_or_default();
+    let ready = Err(PairError::Unusable(reason.to_owned()));
+    let prepared = Arc::new(Prepared { name, subject, ready });
+    let check = |behaviour: &&'static Behaviour| Work::Check { kernel: Arc::clone(&prepared), behaviour };
+    plan.behaviours.iter().map(check).collect()
+}
+
+/// What a panic said, as a reason.
+fn panicked(panic: &(dyn Any + Send)) -> String {
+    let said = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("kmodlab itself panicked: {}", said.unwrap_or("no message"))
+}
+
 /// Runs one behaviour in a guest of its own.
 fn check(plan: &Plan, prepared: &Prepared, behaviour: &'static Behaviour, host: &Host, stop: &AtomicBool) -> Row {
     let begun = Instant::now();
@@ -186,7 +208,7 @@ fn check(plan: &Plan, prepared: &Prepared, behaviour: &'static Behaviour, host: 
     };
     match &prepared.ready {
         Err(error) => {
-            if plan.boot_failure_fails && matches!(error, PairError::Boot(_)) {
+            if plan.boot_failure_fails && matches!(error, PairError::Boot(error) if is_guest_failure(error)) {
                 row.verdict = Verdict::Fail;
             }
             row.reason = Some(error.to_string());
@@ -197,7 +219,14 @@ fn check(plan: &Plan, prepared: &Prepared, behaviour: &'static Behaviour, host: 
                 Some(need) => (row.verdict, row.reason) = (Verdict::Skip, Some(format!("needs {need}"))),
                 None => match ready.guest(host) {
                     Ok(vm) => observe(vm, behaviour, ready, begun + plan.limit, plan.keep.as_deref(), &mut row),
-                    Err(error) => row.reason = Some(format!("no guest: {error}")),
+                    Err(error) => {
+                        let booted = ready.boots_each_guest();
+                        if plan.boot_failure_fails && booted && is_guest_failure(&error) && !stop.load(Ordering::SeqCst)
+                        {
+                            row.verdict = Verdict::Fail;
+                        }
+                        row.reason = Some(format!("no guest: {error}"));
+                    }
                 },
             }
         }
@@ -235,11 +264,12 @@ fn observe(mut vm: Vm, behaviour: &Behaviour, ready: &Ready, deadline: Instant, 
     let from = clock(&mut vm);
     let (end, known) = {
         let mut lab = Lab::new(&mut vm, &ready.pair, deadline);
-        let end = match (behaviour.check)(&mut lab) {
-            Ok(()) => CheckEnd::Finished,
-            Err(LabError::Need(need)) => CheckEnd::NeedUnmet(format!("needs {need}")),
-            Err(LabError::Guest(GuestError::Broke(reason))) => CheckEnd::GuestBroke(reason),
-            Err(error) => CheckEnd::LabFailed(error.to_string()),
+        let end = match catch_unwind(AssertUnwindSafe(|| (behaviour.check)(&mut lab))) {
+            Ok(Ok(())) => CheckEnd::Finished,
+            Ok(Err(LabError::Need(need))) => CheckEnd::NeedUnmet(format!("needs {need}")),
+            Ok(Err(LabError::Guest(GuestError::Broke(reason)))) => CheckEnd::GuestBroke(reason),
+            Ok(Err(error)) => CheckEnd::LabFailed(error.to_string()),
+            Err(panic) => CheckEnd::LabFailed(panicked(&*panic)),
         };
         let (facts, known) = lab.into_facts();
         row.facts = facts;
@@ -248,17 +278,20 @@ fn observe(mut vm: Vm, behaviour: &Behaviour, ready: &Ready, deadline: Instant, 
     if let (Some(from), Some(to)) = (from, clock(&mut vm)) {
         row.guest_ms = Some(to.millis_since(from));
     }
+    let ending = vm.end_as_planned();
+    // Read now: a guest may die while it ends.
     let console = vm.console();
     if let Some(Err(error)) = keep.map(|dir| keep_console(dir, row, &console)) {
         row.console.push(format!("kmodlab: the console could not be kept: {error}"));
     }
-    let ending = vm.shutdown();
     let end = match end {
         CheckEnd::Finished if !ending.planned => unplanned(&ending),
         other => other,
     };
     let findings: Vec<String> =
         ending.findings.iter().map(|finding| format!("{}: {}", finding.kind, finding.title)).collect();
+    // A clone's own console begins behind the boot.
+    let findings = [ready.boot_findings(), &findings].concat();
     (row.verdict, row.reason) = judge(end, &row.facts, known.as_deref(), &findings);
     if matches!(row.verdict, Verdict::Fail | Verdict::Error) {
         row.console.extend(last_lines(&console));
@@ -294,15 +327,22 @@ fn millis(duration: Duration) -> u64 {
 
 impl Guest for Vm {
     fn call(&mut self, request: &Request, wall: Duration) -> Result<Reply, GuestError> {
-        Vm::call(self, request, wall).map_err(|error| match error {
-            VmError::Dead(death) if death.evidence => GuestError::Broke(death.to_string()),
-            other => GuestError::Lost(other.to_string()),
+        Vm::call(self, request, wall).or_else(|error| match error {
+            VmError::Dead(death) if death.evidence => Err(GuestError::Broke(death.to_string())),
+            // The agent lives and says no: what that means is for the lab to judge.
+            VmError::Agent(why) => Ok(Reply::Failed(why)),
+            other => Err(GuestError::Lost(other.to_string())),
         })
     }
 }
 
-/// Whether a boot failed for a reason of the guest's (and not of the host's).
+/// Whether a boot failed for a reason of the guest's (and not of the host's): the kernel did not come up in
+/// time, or ended the machine itself. A QEMU that refused its arguments or was killed says nothing about the kernel.
 #[must_use]
 pub fn is_guest_failure(error: &BootError) -> bool {
-    !matches!(error, BootError::Harness(_))
+    match error {
+        BootError::Timeout { .. } => true,
+        BootError::Dead(death) => death.ending.reason.as_deref().is_some_and(|reason| reason.starts_with("guest-")),
+        BootError::Harness(_) | BootError::Version { .. } | BootError::Protocol(_) => false,
+    }
 }

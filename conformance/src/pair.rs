@@ -171,6 +171,21 @@ impl Ready {
             GuestSource::Cold(spec) => harness::boot_cold(&host.qemu, spec, &host.spawner, &host.boot.limits),
         }
     }
+
+    /// Whether each guest boots, in place of being cloned.
+    #[must_use]
+    pub fn boots_each_guest(&self) -> bool {
+        matches!(self.source, GuestSource::Cold(_))
+    }
+
+    /// What the console showed while the template booted. A guest that boots shows it itself.
+    #[must_use]
+    pub fn boot_findings(&self) -> &[String] {
+        match &self.source {
+            GuestSource::Template(template) => template.boot_findings(),
+            GuestSource::Cold(_) => &[],
+        }
+    }
 }
 
 fn eras(kernel: &Kernel, facts: &ImageFacts, user: Option<era::Override>) -> Eras {

@@ -55,7 +55,11 @@ pub fn judge(end: CheckEnd, facts: &[Fact], known: Option<&str>, findings: &[Str
     match end {
         CheckEnd::GuestBroke(reason) => (Verdict::Fail, Some(reason)),
         _ if !findings.is_empty() => (Verdict::Fail, Some(format!("on the console: {}", findings.join("; ")))),
-        CheckEnd::NeedUnmet(reason) => (Verdict::Skip, Some(reason)),
+        // A fact that was wrong stays wrong, whatever could not be looked at after it.
+        CheckEnd::NeedUnmet(reason) => match first_wrong {
+            Some(fact) => (Verdict::Fail, Some(format!("{}; then {reason}", differing(fact)))),
+            None => (Verdict::Skip, Some(reason)),
+        },
         CheckEnd::LabFailed(reason) => match first_wrong {
             Some(fact) => (Verdict::Fail, Some(format!("{}; then {reason}", differing(fact)))),
             None => (Verdict::Error, Some(reason)),
@@ -128,6 +132,13 @@ mod tests {
     fn a_lab_failure_is_an_error_unless_a_fact_was_wrong_before() {
         assert_eq!(judge(CheckEnd::LabFailed("x".into()), &[fact(true)], None, &[]).0, Verdict::Error);
         assert_eq!(judge(CheckEnd::LabFailed("x".into()), &[fact(false)], None, &[]).0, Verdict::Fail);
+    }
+
+    #[test]
+    fn an_unmet_need_is_a_skip_unless_a_fact_was_wrong_before() {
+        assert_eq!(judge(CheckEnd::NeedUnmet("x".into()), &[fact(true)], None, &[]).0, Verdict::Skip);
+        assert_eq!(judge(CheckEnd::NeedUnmet("x".into()), &[fact(false)], None, &[]).0, Verdict::Fail);
+        assert_eq!(judge(CheckEnd::NeedUnmet("x".into()), &[], None, &["oops: x".into()]).0, Verdict::Fail);
     }
 
     #[test]

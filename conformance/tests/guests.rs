@@ -3,7 +3,7 @@
 
 mod support;
 
-use agent::proto::Action;
+use agent::proto::{Action, Caller, GuestMillis};
 use conformance::behaviour::{About, Behaviour, Check, Group};
 use conformance::engine::{self, Plan};
 use conformance::event::{Event, Row};
@@ -41,6 +41,17 @@ static RESETS: Behaviour = breaking("tool.resets", |lab| {
 static HANGS: Behaviour = breaking("tool.hangs", |lab| {
     lab.expect("before", 1, 1);
     lab.arrange_in_init(Action::Hang).map(|_| ())
+});
+static PANICS_ITSELF: Behaviour = breaking("tool.our-panic", |lab| {
+    lab.expect("before", 1, 1);
+    panic!("a check's own mistake")
+});
+static DIES_LATE: Behaviour = breaking("tool.dies-late", |lab| {
+    lab.expect("before", 1, 1);
+    // A child crashes the kernel, and the check does not notice.
+    let jobs = lab.start(Caller::default(), vec![Action::Panic], 1)?;
+    let _ = lab.wait(jobs[0], GuestMillis(5000));
+    Ok(())
 });
 static SAYS_NOTHING: Behaviour = breaking("tool.says-nothing", |_| Ok(()));
 
@@ -84,7 +95,7 @@ fn run(behaviours: Vec<&'static Behaviour>, append: &str, limit: Duration) -> Ve
             rows.lock().unwrap().push(*row);
         }
     });
-    let left = support::processes_with(append);
+    let left = support::children_with(append);
     assert!(left.is_empty(), "QEMU is left over: {left:?}");
     let mut rows = rows.into_inner().unwrap();
     rows.sort_by(|a, b| a.id.cmp(&b.id));
@@ -96,16 +107,23 @@ fn a_guest_that_breaks_gives_its_verdict_and_is_not_left_over() {
     if !support::vm_or_skip() {
         return;
     }
-    let rows = run(vec![&PANICS, &RESETS, &HANGS, &SAYS_NOTHING], "kmodlab.test=breaks", Duration::from_secs(8));
+    let all = vec![&PANICS, &RESETS, &HANGS, &SAYS_NOTHING, &PANICS_ITSELF, &DIES_LATE];
+    let rows = run(all, "kmodlab.test=breaks", Duration::from_secs(8));
     let got: Vec<(&str, Verdict)> = rows.iter().map(|row| (row.id.as_str(), row.verdict)).collect();
     let expected = [
+        ("tool.dies-late", Verdict::Fail),
         ("tool.hangs", Verdict::Error),
+        ("tool.our-panic", Verdict::Error),
         ("tool.panics", Verdict::Fail),
         ("tool.resets", Verdict::Error),
         ("tool.says-nothing", Verdict::Error),
     ];
     assert_eq!(got, expected, "{rows:#?}");
-    let panicked = &rows[1];
+    let late = &rows[0];
+    assert!(late.console.iter().any(|line| line.contains("Kernel panic")), "{late:#?}");
+    let ours = &rows[2];
+    assert!(ours.reason.as_ref().is_some_and(|reason| reason.contains("a check's own mistake")), "{ours:#?}");
+    let panicked = &rows[3];
     assert!(panicked.reason.as_ref().is_some_and(|reason| reason.contains("panic")), "{panicked:#?}");
     assert!(panicked.console.iter().any(|line| line.contains("Kernel panic")), "{panicked:#?}");
 }

@@ -117,6 +117,7 @@ fn exit_codes_are_as_documented() {
     let dead = ["path.newline", "--append", "rdinit=/nonexistent"];
     assert_eq!(code(&dead), Some(125), "a kernel that does not reach the agent");
     assert_eq!(code(&[&dead[..], &["--boot-failure", "fail"]].concat()), Some(1));
+    assert_eq!(code(&[&dead[..], &["--boot-failure", "fail", "--cold"]].concat()), Some(1));
     assert_eq!(code(&["no.such"]), Some(2));
 }
 
@@ -175,7 +176,8 @@ fn an_interrupted_run_ends_with_125_and_leaves_no_guest() {
     if !vm_or_skip() {
         return;
     }
-    let mark = "kmodlab.test=interrupted";
+    // Others may run the same test.
+    let mark = &format!("kmodlab.test=interrupted-{}", std::process::id());
     let mut child = long_run(mark);
     signal(&child, rustix::process::Signal::INT);
     assert_eq!(child.wait().unwrap().code(), Some(125));
@@ -188,7 +190,8 @@ fn a_killed_run_leaves_no_guest_and_the_next_run_sweeps_its_files() {
     if !vm_or_skip() {
         return;
     }
-    let mark = "kmodlab.test=killed";
+    // Others may run the same test.
+    let mark = &format!("kmodlab.test=killed-{}", std::process::id());
     let mut child = long_run(mark);
     signal(&child, rustix::process::Signal::KILL);
     child.wait().unwrap();

@@ -262,6 +262,12 @@ impl Vm {
     /// Ends the guest in the planned way and tells how it ended. A guest that does not end is killed.
     #[must_use]
     pub fn shutdown(mut self) -> Ending {
+        self.end_as_planned()
+    }
+
+    /// [`Self::shutdown`], after which the console can still be read.
+    #[must_use]
+    pub fn end_as_planned(&mut self) -> Ending {
         let deadline = Instant::now() + self.limits.shutdown;
         match self.call(&Request::Shutdown, self.limits.shutdown) {
             Ok(_) => {

@@ -86,3 +86,13 @@ pub fn processes_with(word: &str) -> Vec<String> {
     }
     found
 }
+
+/// Those of [`processes_with`] that this test program started itself: others may run the same test.
+pub fn children_with(word: &str) -> Vec<String> {
+    let parent = format!("PPid:\t{}", std::process::id());
+    let is_ours = |pid: &str| {
+        std::fs::read_to_string(format!("/proc/{pid}/status")).is_ok_and(|text| text.lines().any(|line| line == parent))
+    };
+    let found = processes_with(word).into_iter();
+    found.filter(|process| process.split_once(':').is_some_and(|(pid, _)| is_ours(pid))).collect()
+}
