@@ -84,13 +84,18 @@ impl<const N: usize> Shown for [u8; N] {
     }
 }
 
-/// Several things, in order: `[a, b]`.
+/// Several things, in order: `[a, b]`. An empty one is `""`, so that a list that holds it is not the empty list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Many<T>(pub Vec<T>);
 
 impl<T: Shown> Shown for Many<T> {
     fn shown(&self) -> String {
-        let items: Vec<String> = self.0.iter().map(Shown::shown).collect();
+        let items: Vec<String> = self
+            .0
+            .iter()
+            .map(Shown::shown)
+            .map(|item| if item.is_empty() { "\"\"".to_owned() } else { item })
+            .collect();
         format!("[{}]", items.join(", "))
     }
 }
@@ -148,6 +153,7 @@ mod tests {
     fn results_and_errnos_read_as_the_field_writes_them() {
         assert!(Fact::equal("errno", &Err::<Value, _>(Errno(2)), &errno::ENOENT).holds);
         assert!(!Fact::equal("errno", &Ok::<_, Errno>(Value::Unit), &errno::ENOENT).holds);
+        assert!(!Fact::equal("asked", &Many(vec![""]), &Many::<&str>(vec![])).holds);
         assert_eq!(Many(vec![b"a\n".to_vec(), b"b".to_vec()]).shown(), r"[a\x0a, b]");
     }
 }

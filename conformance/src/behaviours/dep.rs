@@ -104,6 +104,9 @@ fn fails_quietly(lab: &mut Lab<'_>) -> Check {
     lab.expect("asked", Many(asked(&records)), Many(vec!["fs-squashfs"]));
     let lines = lab.kmsg()?.into_iter().map(|record| record.text).collect();
     lab.expect("kernel log", Many(lines), Many::<&str>(vec![]));
+    // One that crashes would look the same to the mount.
+    let modprobe = lab.run(&["/sbin/modprobe", "-q", "--", "fs-squashfs"])?;
+    lab.expect("modprobe", modprobe.exit, ExitKind::Exited(1));
     Ok(())
 }
 
@@ -131,9 +134,11 @@ fn no_index(lab: &mut Lab<'_>) -> Check {
 
 fn depmod_mends(lab: &mut Lab<'_>) -> Check {
     remove_index(lab)?;
+    lab.set_path(b"/sbin/modprobe")?;
+    let before = lab.observe(mount("squashfs"))?;
+    lab.expect("mount(2) before", before.result, errno::ENODEV);
     let depmod = lab.run(&["/sbin/depmod", "-a"])?;
     lab.expect("depmod -a", depmod.exit, ExitKind::Exited(0));
-    lab.set_path(b"/sbin/modprobe")?;
     lab.observe(mount("squashfs"))?;
     let states = lab.module_states(&["squashfs"])?;
     lab.expect("squashfs", Many(states), Many(vec!["Live"]));
@@ -144,7 +149,7 @@ fn damaged_index(lab: &mut Lab<'_>) -> Check {
     let tree = tree(lab);
     let files = ["dep.bin", "alias.bin"].map(|file| format!("{tree}/modules.{file}"));
     let whole = [lab.read(&files[0])?, lab.read(&files[1])?];
-    recorded_modprobe(lab)?;
+    let recorder = recorded_modprobe(lab)?;
     for (name, damage) in DAMAGES {
         for (file, whole) in files.iter().zip(&whole) {
             lab.write(file, &damage(whole))?;
@@ -155,6 +160,15 @@ fn damaged_index(lab: &mut Lab<'_>) -> Check {
         lab.expect(&format!("{name}: mount(2)"), mount.result, errno::ENODEV);
         lab.expect_within(&format!("{name}: mount(2) takes"), mount.millis, 0..=1000, "ms");
     }
+    let records = lab.records(&recorder)?;
+    lab.expect("asked", Many(asked(&records)), Many(vec!["fs-squashfs"; DAMAGES.len()]));
+    // It was the damage: with the whole index the same request loads its module.
+    for (file, whole) in files.iter().zip(&whole) {
+        lab.write(file, whole)?;
+    }
+    lab.observe(mount("squashfs"))?;
+    let states = lab.module_states(&["squashfs"])?;
+    lab.expect("squashfs with the whole index", Many(states), Many(vec!["Live"]));
     Ok(())
 }
 

@@ -132,7 +132,8 @@ fn line_reaches_readers(lab: &mut Lab<'_>) -> Check {
 }
 
 fn usable_afterwards(lab: &mut Lab<'_>) -> Check {
-    run_into_the_limit(lab)?;
+    let cut_off = run_into_the_limit(lab)?;
+    lab.expect_within("the loop takes", cut_off.millis, 5000..=8000, "ms");
     let helper = lab.helper_as_path("log", &exits(1))?;
     let socket = lab.observe(absent_socket())?;
     lab.expect_within("socket(2) takes", socket.millis, 0..=100, "ms");

@@ -135,6 +135,11 @@ fn no_splitting(lab: &mut Lab<'_>) -> Check {
     lab.expect("result of the request", result, errno::ENOENT);
     let records = lab.records(&helper)?;
     lab.expect("helpers started", records.len(), 0);
+    // The same path does run what has that name: the request was made, and the name is the whole path.
+    let whole = lab.helper_as_path("log extra", &exits(1))?;
+    lab.observe(absent_socket())?;
+    let argv = lab.records(&whole)?.pop().map(|record| record.argv).unwrap_or_default();
+    lab.expect("argv of a file with this name", Many(argv), Many(vec![whole.path(), "-q", "--", "net-pf-3"]));
     Ok(())
 }
 
@@ -176,7 +181,15 @@ fn empty_disables(lab: &mut Lab<'_>) -> Check {
     lab.expect_within("mount(2) takes", mount.millis, 0..=5, "ms");
     let traced = lab.traced_requests()?;
     lab.expect("traced", Many(traced), Many::<&str>(vec![]));
-    logs_nothing(lab)
+    logs_nothing(lab)?;
+    // The same trace sees the same requests once there is a path.
+    lab.set_path(b"/nonexistent")?;
+    let result = lab.request_result()?;
+    lab.expect("result with a path", result, errno::ENOENT);
+    lab.observe(absent_socket())?;
+    let traced = lab.traced_requests()?;
+    lab.expect("traced with a path", Many(traced), Many(vec!["iptable_zz", "net-pf-3"]));
+    Ok(())
 }
 
 fn missing(lab: &mut Lab<'_>) -> Check {
@@ -186,8 +199,11 @@ fn missing(lab: &mut Lab<'_>) -> Check {
     lab.set_path(b"/nonexistent")?;
     let result = lab.request_result()?;
     lab.expect("result of the request", result, errno::ENOENT);
+    // ENOENT is also what the oracle gives for a request that succeeded; a mount would have it told in the log.
+    let mount = lab.observe(mount("zz"))?;
+    lab.expect("mount(2) of an absent type", mount.result, errno::ENODEV);
     let traced = lab.traced_requests()?;
-    lab.expect("traced", Many(traced), Many(vec!["iptable_zz"]));
+    lab.expect("traced", Many(traced), Many(vec!["iptable_zz", "fs-zz"]));
     logs_nothing(lab)
 }
 

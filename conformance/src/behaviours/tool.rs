@@ -1,6 +1,7 @@
 //! The subject's programs as the kernel starts them.
 
 use crate::behaviour::{About, Behaviour, Check, Group, Need};
+use crate::errno;
 use crate::fact::Many;
 use crate::lab::Lab;
 use crate::trigger::mount;
@@ -20,6 +21,8 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[Behaviour {
 fn starts_bare(lab: &mut Lab<'_>) -> Check {
     lab.set_path(b"/sbin/modprobe")?;
     lab.arrange_in_init(Action::Umount(b"/dev".to_vec(), libc::MNT_DETACH))?;
+    let null = lab.observe(Action::Read { path: b"/dev/null".to_vec(), max: 1 })?;
+    lab.expect("/dev/null", null.result, errno::ENOENT);
     let absent = Action::ExecClosed {
         program: b"/sbin/modprobe".to_vec(),
         argv: ["/sbin/modprobe", "-q", "--", "no-such-module"].map(|arg| arg.as_bytes().to_vec()).to_vec(),
