@@ -82,6 +82,18 @@ fn a_subject_that_cannot_be_executed_is_refused() {
 fn a_report_that_cannot_be_written_is_refused_before_the_run() {
     let message = refused(&["run", "--json", "/nonexistent/report.json"]);
     assert!(message.contains("/nonexistent"), "{message}");
+    assert!(refused(&["run", "--json", "/"]).contains("is a directory"));
+    refused(&["run", "--json", "-", "--format", "ktap"]);
+    refused(&["run", "--junit", "-"]);
+    assert!(refused(&["run", "--keep", "/proc/none"]).contains("/proc/none"));
+}
+
+#[test]
+fn a_limit_that_is_none_is_refused() {
+    for seconds in ["0", "18446744073709551615", "soon"] {
+        refused(&["run", "--timeout", seconds]);
+    }
+    refused(&["run", "--jobs", "0"]);
 }
 
 #[test]

@@ -25,9 +25,19 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Outcome {
     let behaviours = select(&args.ids).map_err(Failure::usage)?;
     let catalogue = lookup::catalogue()?;
     let kernels = lookup::kernel_args(&args.guest, &catalogue)?;
+    if args.format == Format::Ktap && args.json.as_deref() == Some(Path::new("-")) {
+        return Err(Failure::usage(anyhow!("standard output gets one report: --format ktap or --json -, not both")));
+    }
+    if args.junit.as_deref() == Some(Path::new("-")) {
+        return Err(Failure::usage(anyhow!("--junit writes a file: name one (./- for one that is called so)")));
+    }
     [&args.json, &args.junit].into_iter().flatten().try_for_each(|path| can_be_written(path))?;
     if args.jobs == Some(0) {
         return Err(Failure::usage(anyhow!("--jobs must be at least 1")));
+    }
+    if let Some(keep) = &args.keep {
+        std::fs::create_dir_all(keep)
+            .map_err(|error| Failure::usage(anyhow!("--keep: cannot create {}: {error}", keep.display())))?;
     }
     let mut host = setup::host(common, &args.guest, args.cold, args.era)?;
 
@@ -63,7 +73,11 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Outcome {
 
     let reporters = reporters.into_inner().unwrap_or_else(PoisonError::into_inner);
     match reporters.failed {
-        Some(error) => Err(Failure::unjudged(anyhow!("writing a report: {error}"))),
+        // A behaviour that failed wins over a report that could not be written.
+        Some(error) => Err(Failure {
+            code: if reporters.report.counts.fail > 0 { exit::FAILED } else { exit::UNJUDGED },
+            error: anyhow!("writing a report: {error}"),
+        }),
         None => Ok(reporters.report.exit_code),
     }
 }
@@ -106,10 +120,18 @@ fn reporters(args: &RunArgs) -> Vec<Box<dyn Reporter + Send>> {
 
 fn can_be_written(path: &Path) -> Result<(), Failure> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if path == Path::new("-") || directory.is_dir() && !path.is_dir() {
-        return Ok(());
-    }
-    Err(Failure::usage(anyhow!("{} cannot be written: {} is no directory", path.display(), directory.display())))
+    // The report is written beside its place and renamed: the directory decides.
+    let writable = || rustix::fs::access(directory, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK);
+    let reason = match path {
+        _ if path == Path::new("-") => return Ok(()),
+        _ if path.is_dir() => "it is a directory".to_owned(),
+        _ if !directory.is_dir() => format!("{} is no directory", directory.display()),
+        _ => match writable() {
+            Ok(()) => return Ok(()),
+            Err(error) => format!("{}: {}", directory.display(), std::io::Error::from(error)),
+        },
+    };
+    Err(Failure::usage(anyhow!("{} cannot be written: {reason}", path.display())))
 }
 
 /// SIGINT, SIGTERM and SIGHUP end the run: no QEMU is left, and the report tells what was judged.
