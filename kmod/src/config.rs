@@ -8,6 +8,7 @@ mod line;
 pub mod show;
 
 use crate::name::{Escaped, ModuleName, fnmatch};
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -224,9 +225,10 @@ impl Config {
     #[must_use]
     pub fn softdeps_for(&self, module: &ModuleName) -> (Vec<&[u8]>, Vec<&[u8]>) {
         let (mut pre, mut post) = (Vec::new(), Vec::new());
+        let (mut seen_pre, mut seen_post) = (HashSet::new(), HashSet::new());
         for softdep in self.softdeps.iter().filter(|softdep| matches(&softdep.pattern, module.as_bytes())) {
-            add_new(&mut pre, &softdep.pre);
-            add_new(&mut post, &softdep.post);
+            add_new(&mut pre, &mut seen_pre, &softdep.pre);
+            add_new(&mut post, &mut seen_post, &softdep.post);
         }
         (pre, post)
     }
@@ -236,17 +238,21 @@ fn first_command<'a>(commands: &'a [Command], module: &ModuleName) -> Option<&'a
     commands.iter().find(|c| matches(&c.pattern, module.as_bytes())).map(|c| c.command.as_slice())
 }
 
-fn add_new<'a>(names: &mut Vec<&'a [u8]>, more: &'a [Vec<u8>]) {
-    for name in more {
-        if !names.contains(&name.as_slice()) {
-            names.push(name);
-        }
-    }
+fn add_new<'a>(names: &mut Vec<&'a [u8]>, seen: &mut HashSet<&'a [u8]>, more: &'a [Vec<u8>]) {
+    names.extend(more.iter().map(Vec::as_slice).filter(|name| seen.insert(name)));
 }
 
-/// fnmatch, with a short cut for what nearly every line has: a plain name.
+/// fnmatch, with a short cut for what decides nearly every line: the bytes before the first that has a meaning of its own.
 pub(crate) fn matches(pattern: &[u8], name: &[u8]) -> bool {
-    if pattern.iter().any(|b| b"*?[\\".contains(b)) { fnmatch(pattern, name) } else { pattern == name }
+    for (at, byte) in pattern.iter().enumerate() {
+        if b"*?[\\".contains(byte) {
+            return fnmatch(&pattern[at..], name.get(at..).unwrap_or_default());
+        }
+        if name.get(at) != Some(byte) {
+            return false;
+        }
+    }
+    pattern.len() == name.len()
 }
 
 /// Adds `word` behind what is there, with one blank between.
@@ -290,6 +296,27 @@ mod tests {
     fn softdeps_of_all_lines_are_used_once_each() {
         let (config, _) = parse("softdep foo pre: a b post: c\nsoftdep f?o pre: b d\n");
         assert_eq!(config.softdeps_for(&name("foo")), (vec![&b"a"[..], b"b", b"d"], vec![&b"c"[..]]));
+    }
+
+    #[test]
+    fn a_hundred_thousand_soft_dependencies_of_one_module_do_not_cost_their_square() {
+        let text: String = (0..100_000).map(|number| format!("softdep foo pre: name{number}\n")).collect();
+        let (config, _) = parse(&text);
+        let start = std::time::Instant::now();
+        assert_eq!(config.softdeps_for(&name("foo")).0.len(), 100_000);
+        assert!(start.elapsed().as_secs() < 5, "took {:?}", start.elapsed());
+    }
+
+    #[test]
+    fn the_short_cut_of_matches_says_what_fnmatch_says() {
+        arbtest::arbtest(|u| {
+            let mut bytes = |most| -> arbitrary::Result<Vec<u8>> {
+                (0..u.int_in_range(0..=most)?).map(|_| u.choose(b"ab*?[]\\-!").copied()).collect()
+            };
+            let (pattern, name) = (bytes(8)?, bytes(6)?);
+            assert_eq!(matches(&pattern, &name), fnmatch(&pattern, &name), "{pattern:?} on {name:?}");
+            Ok(())
+        });
     }
 
     #[test]
