@@ -1,23 +1,28 @@
 //! Reading a whole file that others wrote: regular files only (no FIFO can make us wait, no device be touched), up to a
 //! limit, into memory (a file that is mapped and truncated by another would kill us).
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 /// Opens a regular file, and gives its size.
 pub(crate) fn open_regular(path: &Path) -> io::Result<(File, u64)> {
-    // Without O_NONBLOCK the open of a FIFO would wait for a writer; regular files do not know the flag.
+    // Looked at before it is opened: the open of a device may rewind a tape, or make the kernel ask for a driver.
+    must_be_regular(&std::fs::metadata(path)?)?;
+    // It may have been replaced in between. Without O_NONBLOCK the open of a FIFO would wait for a writer; regular files do
+    // not know the flag.
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
     let data = file.metadata()?;
+    must_be_regular(&data)?;
+    Ok((file, data.len()))
+}
+
+fn must_be_regular(data: &Metadata) -> io::Result<()> {
     if data.is_dir() {
         return Err(io::Error::from(io::ErrorKind::IsADirectory));
     }
-    if !data.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-    }
-    Ok((file, data.len()))
+    if data.is_file() { Ok(()) } else { Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")) }
 }
 
 /// Reads a regular file of at most `limit` bytes.
@@ -85,5 +90,14 @@ mod tests {
         assert_eq!(read_regular(&fifo, 9).unwrap_err().to_string(), "not a regular file");
         assert_eq!(read_regular(dir.path(), 9).unwrap_err().kind(), io::ErrorKind::IsADirectory);
         assert!(if_present(read_regular(&dir.path().join("none"), 9)).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_not_even_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        // open(2) of a socket fails with an error of its own, so this text can only come from a look before it.
+        assert_eq!(read_regular(&path, 9).unwrap_err().to_string(), "not a regular file");
     }
 }
