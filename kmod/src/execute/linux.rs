@@ -174,7 +174,8 @@ impl Kernel for Linux {
 
     fn run(&mut self, command: &[u8], module: &ModuleName) -> Result<(), CommandFailure> {
         let status = Command::new("/bin/sh")
-            .arg("-c")
+            // As system(3) does it since glibc 2.38: a command that begins with `-` or `+` is no option of the shell.
+            .args(["-c", "--"])
             .arg(OsStr::from_bytes(command))
             .env("MODPROBE_MODULE", OsStr::from_bytes(module.as_bytes()))
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
@@ -271,6 +272,12 @@ mod tests {
             assert_eq!(linux.open(path).unwrap_err(), Errno::INVAL, "{path:?}");
         }
         assert_eq!(linux.open(Path::new("/nowhere")).unwrap_err(), Errno::NOENT);
+    }
+
+    #[test]
+    fn a_command_that_begins_with_a_dash_is_no_option_of_the_shell() {
+        let mut linux = Linux::default();
+        assert_eq!(linux.run(b"-n; exit 3", &name("m")), Err(CommandFailure::Exited(3)));
     }
 
     #[test]
