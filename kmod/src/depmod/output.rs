@@ -47,14 +47,18 @@ struct Info<'m> {
     place: u32,
 }
 
-/// A value with a newline would become a line of its own in a list that modprobe obeys: it is left out.
+/// A value with a newline would become a line of its own in a list that modprobe obeys: it is left out. So is a soft or weak
+/// dependency with a backslash: at the end of the line it would swallow the next module's.
 fn readable_infos<'m>(found: &'m [Found], modules: &'m [Loaded], notify: &mut dyn FnMut(Notice)) -> Vec<Info<'m>> {
     let mut infos = Vec::new();
     for (place, (module, loaded)) in (0_u32..).zip(found.iter().zip(modules)) {
         for key in [Key::Alias, Key::Softdep, Key::Weakdep] {
             for value in loaded.info(key) {
-                let blank = |b: &u8| b.is_ascii_control() && (*b != b'\t' || key == Key::Alias);
-                if value.iter().any(blank) || (key == Key::Alias && value.contains(&b' ')) {
+                let unwanted = |b: &u8| match key {
+                    Key::Alias => b.is_ascii_control() || *b == b' ',
+                    Key::Softdep | Key::Weakdep => (b.is_ascii_control() && *b != b'\t') || *b == b'\\',
+                };
+                if value.iter().any(unwanted) {
                     let (path, key, value) = (module.path.clone(), key.as_str(), value.to_vec());
                     notify(Notice::Value { path, key, value });
                 } else {

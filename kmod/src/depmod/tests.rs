@@ -352,6 +352,21 @@ fn what_a_module_says_of_itself_cannot_make_lines_of_its_own() {
 }
 
 #[test]
+fn a_soft_dependency_with_a_backslash_does_not_swallow_the_next_line() {
+    let lab = Lab::new();
+    lab.put("a.ko", &TinyModule::named("a").info("softdep=pre: b \\").info("weakdep=b\\").build());
+    lab.put("b.ko", &TinyModule::named("b").info("softdep=pre: c").build());
+    assert_eq!(
+        lab.run(),
+        [
+            "a.ko: its softdep cannot stand in a list: pre: b \\\\; left out",
+            "a.ko: its weakdep cannot stand in a list: b\\\\; left out",
+        ]
+    );
+    assert_eq!(lab.text("modules.softdep").lines().last(), Some("softdep b pre: c"));
+}
+
+#[test]
 fn device_nodes_need_a_name_and_numbers() {
     let lab = Lab::new();
     let module =
