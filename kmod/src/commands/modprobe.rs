@@ -106,11 +106,11 @@ fn module_directory(arguments: &Arguments) -> PathBuf {
     PathBuf::from(directory)
 }
 
-/// The kernel gives no descriptor and just these arguments; either is taken as a sign, since the helper may be a script that
-/// calls us.
+/// The kernel gives no descriptor and just `-q -- NAME`; either is taken as a sign, since the helper may be a script that
+/// calls us, with options of its own before what it got (`exec modprobe -v "$@"`).
 fn started_by_kernel(invocation: &Invocation) -> bool {
     let arguments = invocation.operands();
-    invocation.streams.all_closed() || (arguments.len() == 3 && arguments[0] == "-q" && arguments[1] == "--")
+    invocation.streams.all_closed() || matches!(arguments, [.., q, end, _] if q == "-q" && end == "--")
 }
 
 /// The options that hold for the modprobes that our commands start, too.
@@ -333,6 +333,7 @@ mod tests {
     #[test]
     fn the_kernel_is_known_by_its_arguments_and_by_the_closed_descriptors() {
         assert!(started_by_kernel(&invocation(&["/sbin/modprobe", "-q", "--", "./x.ko"])));
+        assert!(started_by_kernel(&invocation(&["modprobe", "-C", "/c", "-q", "--", "./x.ko"])));
         assert!(!started_by_kernel(&invocation(&["modprobe", "-q", "./x.ko"])));
         assert!(!started_by_kernel(&invocation(&["modprobe", "-q", "--", "./x.ko", "a=1"])));
         let mut closed = invocation(&["modprobe", "-s", "--", "./x.ko"]);
