@@ -122,7 +122,12 @@ impl<W: Write> Terminal<W> {
         }
         let total = pass + fail + known + skip + error;
         let interrupted = if interrupted { "; interrupted" } else { "" };
-        self.line(&format!("\n{total} behaviours in {:.1} s: {}{interrupted}", millis(wall_ms), parts.join(", ")))
+        let plural = if total == 1 { "" } else { "s" };
+        self.line(&format!(
+            "\n{total} behaviour{plural} in {:.1} s: {}{interrupted}",
+            millis(wall_ms),
+            parts.join(", ")
+        ))
     }
 }
 
