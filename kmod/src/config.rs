@@ -123,7 +123,8 @@ pub enum ConfigWarning {
     CommandLine(Vec<u8>),
 }
 
-fn show_path(path: &Path) -> Escaped<&[u8]> {
+/// A path as messages have it.
+pub(crate) fn show_path(path: &Path) -> Escaped<&[u8]> {
     use std::os::unix::ffi::OsStrExt;
     Escaped(path.as_os_str().as_bytes())
 }

@@ -28,7 +28,7 @@ pub enum TreeError {
     #[error(transparent)]
     Index(#[from] IndexError),
     /// A file could not be read.
-    #[error("could not read {path}: {source}", path = path.display())]
+    #[error("could not read {path}: {source}", path = crate::config::show_path(path))]
     Io {
         /// The file.
         path: PathBuf,
@@ -36,7 +36,7 @@ pub enum TreeError {
         source: io::Error,
     },
     /// A line of a text file is not of the file's form.
-    #[error("{path} line {line}: {source}; run depmod", path = path.display())]
+    #[error("{path} line {line}: {source}; run depmod", path = crate::config::show_path(path))]
     Line {
         /// The file.
         path: PathBuf,
@@ -46,7 +46,7 @@ pub enum TreeError {
         source: text::LineError,
     },
     /// An index gives a value that is no module name or no line of modules.dep.
-    #[error("{path}: the value {value} of an index: {source}; run depmod", path = path.display())]
+    #[error("{path}: the value {value} of an index: {source}; run depmod", path = crate::config::show_path(path))]
     Value {
         /// The file.
         path: PathBuf,
@@ -56,7 +56,7 @@ pub enum TreeError {
         source: text::LineError,
     },
     /// A text file has more than an index can hold.
-    #[error("{path}: {source}", path = path.display())]
+    #[error("{path}: {source}", path = crate::config::show_path(path))]
     Insert {
         /// The file.
         path: PathBuf,
@@ -350,6 +350,18 @@ mod tests {
             error.ends_with("/modules.dep line 2: there is no `:` behind the module's path; run depmod"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_path_is_escaped_in_a_message_so_that_it_stays_one_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let tree = dir.path().join("a\n\u{1b}[2J");
+        std::fs::create_dir(&tree).unwrap();
+        for (file, bytes) in [("modules.dep", &b"no colon"[..]), ("modules.dep.bin", b"garbage of some length")] {
+            std::fs::write(tree.join(file), bytes).unwrap();
+            let error = Tree::new(&tree).module(&name("a")).unwrap_err().to_string();
+            assert!(error.contains("/a\\x0a\\x1b[2J/"), "{error:?}");
+        }
     }
 
     #[test]

@@ -108,7 +108,7 @@ pub struct Summary {
 #[derive(Debug, thiserror::Error)]
 pub enum DepmodError {
     /// The directory cannot be read.
-    #[error("could not open directory {path}: {source}", path = path.display())]
+    #[error("could not open directory {path}: {source}", path = crate::config::show_path(path))]
     Directory {
         /// The directory.
         path: PathBuf,
@@ -116,7 +116,7 @@ pub enum DepmodError {
         source: io::Error,
     },
     /// A file that the options name cannot be had.
-    #[error("could not create module {path}: {source}", path = path.display())]
+    #[error("could not create module {path}: {source}", path = crate::config::show_path(path))]
     File {
         /// The file.
         path: PathBuf,
@@ -124,7 +124,7 @@ pub enum DepmodError {
         source: io::Error,
     },
     /// A file that the options name is no module.
-    #[error("{path} is not a module file; its name must end in .ko, .ko.xz, .ko.gz or .ko.zst", path = path.display())]
+    #[error("{path} is not a module file; its name must end in .ko, .ko.xz, .ko.gz or .ko.zst", path = crate::config::show_path(path))]
     NotAModule {
         /// The file.
         path: PathBuf,
@@ -146,7 +146,7 @@ pub enum DepmodError {
         source: InsertError,
     },
     /// A file of the module directory cannot be read.
-    #[error("could not read {path}: {source}", path = path.display())]
+    #[error("could not read {path}: {source}", path = crate::config::show_path(path))]
     Read {
         /// The file.
         path: PathBuf,
@@ -154,7 +154,7 @@ pub enum DepmodError {
         source: io::Error,
     },
     /// A file cannot be written.
-    #[error("could not write {path}: {source}", path = path.display())]
+    #[error("could not write {path}: {source}", path = crate::config::show_path(path))]
     Write {
         /// The file.
         path: PathBuf,
@@ -162,7 +162,7 @@ pub enum DepmodError {
         source: io::Error,
     },
     /// A finished file could not be put in its place; those before it, in the order of writing, already have been.
-    #[error("could not rename to {path}: {source}; run depmod again", path = path.display())]
+    #[error("could not rename to {path}: {source}; run depmod again", path = crate::config::show_path(path))]
     Rename {
         /// The file's name.
         path: PathBuf,

@@ -15,7 +15,7 @@ use crate::sys::{strerror, strerror_io};
 #[derive(Debug, thiserror::Error)]
 pub enum Notice {
     /// A directory below the module directory cannot be read; its modules are not listed.
-    #[error("could not open directory {}: {}", path.display(), strerror_io(source))]
+    #[error("could not open directory {}: {}", crate::config::show_path(path), strerror_io(source))]
     Directory {
         /// The directory.
         path: PathBuf,
@@ -23,7 +23,7 @@ pub enum Notice {
         source: io::Error,
     },
     /// A module file whose path cannot stand in the lists; it is not listed.
-    #[error("{}: {why}; the module is left out", path.display())]
+    #[error("{}: {why}; the module is left out", crate::config::show_path(path))]
     Unlistable {
         /// The file.
         path: PathBuf,
@@ -31,10 +31,10 @@ pub enum Notice {
         why: &'static str,
     },
     /// A module file that cannot be read, or not in part; it is listed with what is known.
-    #[error("failed to load symbols from {}: {} ({})", .0.path.display(), strerror(Errno::from_raw_os_error(.0.kind.errno())), .0.kind)]
+    #[error("failed to load symbols from {}: {} ({})", crate::config::show_path(&.0.path), strerror(Errno::from_raw_os_error(.0.kind.errno())), .0.kind)]
     Unreadable(ObjectError),
     /// A list of the kernel's build is not there.
-    #[error("could not open {name} at {}: {}", dir.display(), strerror_io(source))]
+    #[error("could not open {name} at {}: {}", crate::config::show_path(dir), strerror_io(source))]
     MissingList {
         /// Its name.
         name: &'static str,
@@ -58,7 +58,7 @@ pub enum Notice {
     #[error("Module index: {0}")]
     Key(InsertError),
     /// A value of a module's own information that cannot stand in a line.
-    #[error("{}: its {key} cannot stand in a list: {}; left out", path.display(), Escaped(.value))]
+    #[error("{}: its {key} cannot stand in a list: {}; left out", crate::config::show_path(path), Escaped(.value))]
     Value {
         /// The module file.
         path: PathBuf,
@@ -89,7 +89,7 @@ pub enum Notice {
         value: Vec<u8>,
     },
     /// A module needs what nobody exports.
-    #[error("{} needs unknown symbol {}", path.display(), Escaped(.symbol))]
+    #[error("{} needs unknown symbol {}", crate::config::show_path(path), Escaped(.symbol))]
     UnknownSymbol {
         /// The module file.
         path: PathBuf,
@@ -97,7 +97,7 @@ pub enum Notice {
         symbol: Vec<u8>,
     },
     /// A module was built for another version of a symbol.
-    #[error("{} disagrees about version of symbol {}", path.display(), Escaped(.symbol))]
+    #[error("{} disagrees about version of symbol {}", crate::config::show_path(path), Escaped(.symbol))]
     SymbolVersion {
         /// The module file.
         path: PathBuf,
@@ -105,7 +105,7 @@ pub enum Notice {
         symbol: Vec<u8>,
     },
     /// A module needs another one; told with the first symbol that it needs of it.
-    #[error("{} needs \"{}\": {}", path.display(), Escaped(.symbol), owner.display())]
+    #[error("{} needs \"{}\": {}", crate::config::show_path(path), Escaped(.symbol), crate::config::show_path(owner))]
     Needs {
         /// The module file.
         path: PathBuf,

@@ -43,7 +43,7 @@ pub struct Value {
 
 /// Why an index could not be read.
 #[derive(Debug, thiserror::Error)]
-#[error("{path}: {kind}", path = path.display())]
+#[error("{path}: {kind}", path = crate::config::show_path(path))]
 pub struct IndexError {
     /// The file; empty for an index that did not come from one.
     pub path: PathBuf,

@@ -38,7 +38,7 @@ impl Default for Limits {
 
 /// Why a module file could not be read.
 #[derive(Debug, thiserror::Error)]
-#[error("{path}: {kind}", path = path.display())]
+#[error("{path}: {kind}", path = crate::config::show_path(path))]
 pub struct ObjectError {
     /// The file; empty for bytes that did not come from one.
     pub path: PathBuf,
