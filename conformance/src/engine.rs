@@ -43,10 +43,12 @@ pub struct Plan {
 /// A piece of work.
 enum Work {
     Prepare { kernel: usize },
-    Check { kernel: Arc<Prepared>, behaviour: &'static Behaviour },
+    Check { kernel: Arc<Prepared>, behaviour: usize },
 }
 
 struct Prepared {
+    /// Which kernel and which subject of the plan.
+    place: (usize, usize),
     name: KernelName,
     subject: String,
     ready: Result<Ready, PairError>,
@@ -118,11 +120,11 @@ fn worker(
             }
         };
         match work {
-            Work::Prepare { kernel } => {
-                let checks = match &plan.kernels[kernel] {
+            Work::Prepare { kernel: number } => {
+                let checks = match &plan.kernels[number] {
                     // The other workers wait for this one: it must get to the end whatever happens in it.
-                    Ok(kernel) => catch_unwind(AssertUnwindSafe(|| prepare(plan, kernel, host, tell)))
-                        .unwrap_or_else(|panic| unprepared(plan, kernel, &panicked(&*panic))),
+                    Ok(kernel) => catch_unwind(AssertUnwindSafe(|| prepare(plan, number, kernel, host, tell)))
+                        .unwrap_or_else(|panic| unprepared(plan, number, kernel, &panicked(&*panic))),
                     Err(_) => Vec::new(),
                 };
                 let mut queue = lock();
@@ -139,26 +141,32 @@ fn worker(
 }
 
 /// Makes a kernel ready with every subject, and says what there is to check.
-fn prepare(plan: &Plan, kernel: &Kernel, host: &Host, tell: &(dyn Fn(Event) + Sync)) -> Vec<Work> {
+fn prepare(
+    plan: &Plan,
+    kernel_number: usize,
+    kernel: &Kernel,
+    host: &Host,
+    tell: &(dyn Fn(Event) + Sync),
+) -> Vec<Work> {
     let name = KernelName { name: kernel.name.clone(), release: kernel.release.to_string() };
     tell(Event::Preparing(format!("kernel {} ({})", name.name, name.release)));
     kernel.notes.iter().for_each(|note| tell(Event::Note(format!("kernel {}: {note}", name.name))));
     let side = KernelSide::look(kernel.clone(), host);
-    let mut side_error = side.as_ref().err().map(ToString::to_string);
     let mut work = Vec::new();
     for (number, subject) in plan.subjects.iter().enumerate() {
         let ready = match &side {
             Ok(side) => side.with(subject, host),
-            Err(_) => Err(PairError::Unusable(side_error.clone().unwrap_or_default())),
+            Err(error) => Err(PairError::Unusable(error.to_string())),
         };
-        side_error = side_error.or_else(|| ready.as_ref().err().map(ToString::to_string));
-        let prepared = Arc::new(Prepared { name: name.clone(), subject: subject.name().to_owned(), ready });
+        let place = (kernel_number, number);
+        let prepared = Arc::new(Prepared { place, name: name.clone(), subject: subject.name().to_owned(), ready });
         // What is about the kernel alone is run with the first subject.
         let checks: Vec<Work> = plan
             .behaviours
             .iter()
-            .filter(|behaviour| number == 0 || behaviour.about != About::Kernel)
-            .map(|behaviour| Work::Check { kernel: Arc::clone(&prepared), behaviour })
+            .enumerate()
+            .filter(|(_, behaviour)| number == 0 || behaviour.about != About::Kernel)
+            .map(|(behaviour, _)| Work::Check { kernel: Arc::clone(&prepared), behaviour })
             .collect();
         tell(Event::PairReady { kernel: name.clone(), subject: subject.name().to_owned(), rows: checks.len() });
         work.extend(checks);
@@ -167,13 +175,12 @@ fn prepare(plan: &Plan, kernel: &Kernel, host: &Host, tell: &(dyn Fn(Event) + Sy
 }
 
 /// The checks of a kernel whose preparation ended in a panic of ours: each of them says so.
-fn unprepared(plan: &Plan, kernel: &Kernel, reason: &str) -> Vec<Work> {
+fn unprepared(plan: &Plan, number: usize, kernel: &Kernel, reason: &str) -> Vec<Work> {
     let name = KernelName { name: kernel.name.clone(), release: kernel.release.to_string() };
     let subject = plan.subjects.first().map(|subject| subject.name().to_owned()).unwrap_or_default();
     let ready = Err(PairError::Unusable(reason.to_owned()));
-    let prepared = Arc::new(Prepared { name, subject, ready });
-    let check = |behaviour: &&'static Behaviour| Work::Check { kernel: Arc::clone(&prepared), behaviour };
-    plan.behaviours.iter().map(check).collect()
+    let prepared = Arc::new(Prepared { place: (number, 0), name, subject, ready });
+    (0..plan.behaviours.len()).map(|behaviour| Work::Check { kernel: Arc::clone(&prepared), behaviour }).collect()
 }
 
 /// What a panic said, as a reason.
@@ -183,9 +190,11 @@ fn panicked(panic: &(dyn Any + Send)) -> String {
 }
 
 /// Runs one behaviour in a guest of its own.
-fn check(plan: &Plan, prepared: &Prepared, behaviour: &'static Behaviour, host: &Host, stop: &AtomicBool) -> Row {
+fn check(plan: &Plan, prepared: &Prepared, number: usize, host: &Host, stop: &AtomicBool) -> Row {
     let begun = Instant::now();
+    let behaviour = plan.behaviours[number];
     let mut row = Row {
+        place: (prepared.place.0, prepared.place.1, number),
         id: behaviour.id.to_owned(),
         catalogue: behaviour.catalogue.to_owned(),
         group: behaviour.group.to_string(),

@@ -67,6 +67,10 @@ pub struct SkippedKernel {
 /// One behaviour on one kernel with one subject.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Row {
+    /// Which kernel, subject and behaviour of the run: reports that are written at the end have this order, whichever
+    /// guest was done first.
+    #[serde(skip)]
+    pub place: (usize, usize, usize),
     /// The behaviour's id.
     pub id: String,
     /// Its catalogue id.

@@ -150,15 +150,23 @@ fn damaged_index(lab: &mut Lab<'_>) -> Check {
     let files = ["dep.bin", "alias.bin"].map(|file| format!("{tree}/modules.{file}"));
     let whole = [lab.read(&files[0])?, lab.read(&files[1])?];
     let recorder = recorded_modprobe(lab)?;
+    let follows_cycles = lab.pair().subject.starts_with("kmod-");
+    if follows_cycles {
+        lab.known("C kmod follows a child that is its own parent until its stack ends (seen with 28, 30 and 34.2)");
+    }
     for (name, damage) in DAMAGES {
         for (file, whole) in files.iter().zip(&whole) {
             lab.write(file, &damage(whole))?;
         }
         let modprobe = lab.run(&["/sbin/modprobe", "-q", "--", "fs-squashfs"])?;
-        lab.expect(&format!("{name}: modprobe"), modprobe.exit, ExitKind::Exited(1));
+        let crashes = follows_cycles && *name == CYCLE;
+        let end = if crashes { ExitKind::Signalled(libc::SIGSEGV) } else { ExitKind::Exited(1) };
+        lab.expect(&format!("{name}: modprobe"), modprobe.exit, end);
         let mount = lab.observe(mount("squashfs"))?;
         lab.expect(&format!("{name}: mount(2)"), mount.result, errno::ENODEV);
-        lab.expect_within(&format!("{name}: mount(2) takes"), mount.millis, 0..=1000, "ms");
+        // Running through a whole stack takes seconds.
+        let limit = if crashes { 10_000 } else { 1000 };
+        lab.expect_within(&format!("{name}: mount(2) takes"), mount.millis, 0..=limit, "ms");
     }
     let records = lab.records(&recorder)?;
     lab.expect("asked", Many(asked(&records)), Many(vec!["fs-squashfs"; DAMAGES.len()]));
@@ -172,6 +180,8 @@ fn damaged_index(lab: &mut Lab<'_>) -> Check {
     Ok(())
 }
 
+const CYCLE: &str = "a node that is its own child";
+
 type Damage = fn(&[u8]) -> Vec<u8>;
 
 const DAMAGES: &[(&str, Damage)] = &[
@@ -181,7 +191,7 @@ const DAMAGES: &[(&str, Damage)] = &[
     ("zeros", |whole| vec![0; whole.len()]),
     ("wrong magic", |whole| [b"\xde\xad\xbe\xef", &whole[4.min(whole.len())..]].concat()),
     ("wrong version", |whole| [&whole[..4.min(whole.len())], b"\0\x03\0\x01", &whole[8.min(whole.len())..]].concat()),
-    ("a node that is its own child", |_| cyclic_index()),
+    (CYCLE, |_| cyclic_index()),
 ];
 
 /// An index whose only node is the child of itself for every character.

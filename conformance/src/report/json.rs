@@ -59,7 +59,7 @@ impl Counts {
 }
 
 impl Report {
-    /// The report of these events, rows in the order in which `order` sorts them.
+    /// Nothing yet.
     #[must_use]
     pub fn empty() -> Report {
         Report {
@@ -83,6 +83,7 @@ impl Report {
                 self.results.push((**row).clone());
             }
             Event::Ended(end) => {
+                self.results.sort_by_key(|row| row.place);
                 self.exit_code = verdict::exit_code(self.results.iter().map(|row| row.verdict), end.interrupted);
                 self.end = Some(end.clone());
             }

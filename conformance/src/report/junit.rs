@@ -27,7 +27,10 @@ impl Reporter for Junit {
     fn event(&mut self, event: &Event) -> io::Result<()> {
         match event {
             Event::Judged(row) => self.rows.push((**row).clone()),
-            Event::Ended(_) => write_whole(&self.target, xml(&self.rows)?.as_bytes())?,
+            Event::Ended(_) => {
+                self.rows.sort_by_key(|row| row.place);
+                write_whole(&self.target, xml(&self.rows)?.as_bytes())?;
+            }
             _ => {}
         }
         Ok(())

@@ -59,7 +59,10 @@ impl<W: Write> Reporter for Ktap<W> {
     fn event(&mut self, event: &Event) -> io::Result<()> {
         match event {
             Event::Judged(row) => self.rows.push((**row).clone()),
-            Event::Ended(_) => self.write()?,
+            Event::Ended(_) => {
+                self.rows.sort_by_key(|row| row.place);
+                self.write()?;
+            }
             _ => {}
         }
         Ok(())

@@ -50,6 +50,7 @@ pub(crate) mod sample {
             holds,
         };
         Event::Judged(Box::new(Row {
+            place: (0, 0, 0),
             id: id.into(),
             catalogue: "PATH-01".into(),
             group: "path".into(),
