@@ -1,6 +1,6 @@
 //! The engine: makes pairs ready, gives each behaviour a guest of its own, judges, and tells what happens.
 
-use crate::behaviour::{About, Behaviour, Need};
+use crate::behaviour::{About, Behaviour, Group, Need};
 use crate::event::{Event, KernelName, Row, RunEnd, RunInfo, SkippedKernel};
 use crate::lab::{Guest, GuestError, Lab, LabError};
 use crate::pair::{Host, KernelSide, PairError, Ready};
@@ -171,7 +171,22 @@ fn prepare(
         tell(Event::PairReady { kernel: name.clone(), subject: subject.name().to_owned(), rows: checks.len() });
         work.extend(checks);
     }
+    // The long ones first, so that no core is idle while another finishes the last.
+    work.sort_by_key(|work| match work {
+        Work::Check { behaviour, .. } => waits(plan.behaviours[*behaviour].group),
+        Work::Prepare { .. } => 0,
+    });
     work
+}
+
+/// Groups in the order of how long their behaviours take.
+fn waits(group: Group) -> u8 {
+    match group {
+        Group::Loop => 0,
+        Group::Dep => 1,
+        Group::Tool => 2,
+        Group::Path => 3,
+    }
 }
 
 /// The checks of a kernel whose preparation ended in a panic of ours: each of them says so.

@@ -184,7 +184,7 @@ pub enum ProfileArg {
     /// As it would boot anywhere
     #[default]
     Faithful,
-    /// A second quicker, without PCI, ACPI and kprobe events
+    /// A second quicker, without kprobe events and the kernel's built-in signing keys
     Fast,
 }
 
