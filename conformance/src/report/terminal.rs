@@ -54,7 +54,9 @@ impl<W: Write> Terminal<W> {
     fn judged(&mut self, row: &Row) -> io::Result<()> {
         self.counts.add(row.verdict);
         let word = self.paint(row.verdict, &format!("{:>5}", row.verdict.word()));
-        let id = format!("{:<26} {:<8} {:<8}", row.id, row.kernel.name, row.subject);
+        // A kernel that was given by its path is told by its release, which is shorter.
+        let kernel = if row.kernel.name.contains('/') { &row.kernel.release } else { &row.kernel.name };
+        let id = format!("{:<26} {kernel:<8} {:<8}", row.id, row.subject);
         let text = match (&row.reason, row.verdict) {
             (Some(reason), Verdict::Known | Verdict::Skip) => format!("{word}  {id} {reason}"),
             _ => format!("{word}  {id} {:.2} s", millis(row.wall_ms)),
