@@ -173,14 +173,14 @@ fn prepare(
     }
     // The long ones first, so that no core is idle while another finishes the last.
     work.sort_by_key(|work| match work {
-        Work::Check { behaviour, .. } => waits(plan.behaviours[*behaviour].group),
+        Work::Check { behaviour, .. } => rank(plan.behaviours[*behaviour].group),
         Work::Prepare { .. } => 0,
     });
     work
 }
 
-/// Groups in the order of how long their behaviours take.
-fn waits(group: Group) -> u8 {
+/// Groups, the one with the longest behaviours first.
+fn rank(group: Group) -> u8 {
     match group {
         Group::Loop => 0,
         Group::Dep => 1,
@@ -362,8 +362,7 @@ impl Guest for Vm {
 
 /// Whether a boot failed for a reason of the guest's (and not of the host's): the kernel did not come up in
 /// time, or ended the machine itself. A QEMU that refused its arguments or was killed says nothing about the kernel.
-#[must_use]
-pub fn is_guest_failure(error: &BootError) -> bool {
+fn is_guest_failure(error: &BootError) -> bool {
     match error {
         BootError::Timeout { .. } => true,
         BootError::Dead(death) => death.ending.reason.as_deref().is_some_and(|reason| reason.starts_with("guest-")),

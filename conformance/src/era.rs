@@ -15,10 +15,10 @@ pub enum CutOff {
 }
 
 impl CutOff {
-    /// All, with the word that reports and `--era` use.
-    pub const ALL: [(CutOff, &'static str); 2] = [(CutOff::WaitQueue, "wait-queue"), (CutOff::Semaphore, "semaphore")];
+    /// All of them.
+    pub const ALL: [CutOff; 2] = [CutOff::WaitQueue, CutOff::Semaphore];
 
-    /// The word.
+    /// The word that reports and `--era` use.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -67,8 +67,8 @@ impl FromStr for Override {
     fn from_str(text: &str) -> Result<Self, NoSuchEra> {
         let wrong = || NoSuchEra(text.to_owned());
         let word = text.strip_prefix("cutoff=").ok_or_else(wrong)?;
-        let (cutoff, _) = CutOff::ALL.iter().find(|(_, known)| *known == word).ok_or_else(wrong)?;
-        Ok(Override { cutoff: *cutoff })
+        let cutoff = CutOff::ALL.into_iter().find(|cutoff| cutoff.word() == word).ok_or_else(wrong)?;
+        Ok(Override { cutoff })
     }
 }
 

@@ -84,8 +84,6 @@ pub struct Pair {
     pub eras: Eras,
     /// The module directory that the guest has, as it lies on the host (`…/lib/modules/RELEASE`).
     pub modules: Option<PathBuf>,
-    /// The kernel's configuration file, as text; empty if there is none.
-    pub config: String,
     /// The subject's name.
     pub subject: String,
     /// The subject's commands.
@@ -156,13 +154,6 @@ impl<'a> Lab<'a> {
             return Err(LabError::TimeUp("the behaviour's wall-clock limit passed (--timeout)".to_owned()));
         }
         Ok(self.guest.call(request, left)?)
-    }
-
-    fn done(&mut self, what: &'static str, request: &Request) -> Result<(), LabError> {
-        match self.ask(request)? {
-            Reply::Done => Ok(()),
-            other => Err(misfit(what, other)),
-        }
     }
 
     // --- actions ---
@@ -463,14 +454,6 @@ impl<'a> Lab<'a> {
     pub fn request_result(&mut self) -> Result<Result<Value, Errno>, LabError> {
         self.load("ip_tables")?;
         Ok(self.observe(Action::IptGetInfo(b"zz".to_vec()))?.result)
-    }
-
-    /// Sends a request that must end with [`Reply::Done`].
-    ///
-    /// # Errors
-    /// [`LabError`] if it does not.
-    pub fn signal(&mut self, job: JobId, signal: i32) -> Result<(), LabError> {
-        self.done("send a signal", &Request::Signal { job, signal })
     }
 }
 

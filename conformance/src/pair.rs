@@ -127,12 +127,10 @@ impl KernelSide {
         } else {
             GuestSource::Template(host.templates.get(&host.qemu, &spec, &key, &host.spawner, &boot.limits)?)
         };
-        let config = |path: &PathBuf| std::fs::read_to_string(path).ok();
         let pair = Pair {
             release: kernel.release.to_string(),
             eras: self.eras,
             modules: self.modules.as_ref().map(|tree| tree.dir.clone()),
-            config: kernel.config.as_ref().and_then(config).unwrap_or_default(),
             subject: subject.name().to_owned(),
             commands: subject.commands().to_vec(),
         };

@@ -1,6 +1,7 @@
 //! The catalogue: one file a group, one entry a behaviour.
 
 mod dep;
+#[path = "loop.rs"]
 mod loops;
 mod path;
 mod tool;

@@ -43,15 +43,10 @@ fn show_text(behaviour: &Behaviour) -> String {
     };
     let needs: Vec<String> = behaviour.needs.iter().map(ToString::to_string).collect();
     let needs = if needs.is_empty() { "nothing special".to_owned() } else { needs.join(", ") };
-    let group = behaviour.group.to_string();
     format!(
         "{}\n  catalogue  {}\n  statement  {}\n  source     {}\n  about      {about}\n  needs      {needs}\n  \
          check      conformance/src/behaviours/{}.rs\n",
-        behaviour.id,
-        behaviour.catalogue,
-        behaviour.statement,
-        behaviour.source,
-        if group == "loop" { "loops" } else { &group },
+        behaviour.id, behaviour.catalogue, behaviour.statement, behaviour.source, behaviour.group,
     )
 }
 
