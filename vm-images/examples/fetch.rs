@@ -49,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                         subject.files().len(),
                         start.elapsed()
                     );
-                    subject::package_version(&name, &options)?
+                    Some(subject::unpacked(&name, &options)?.package)
                 }
                 Err(SubjectError::Fetch(error @ FetchError::Unavailable { .. })) => {
                     println!("{error}");

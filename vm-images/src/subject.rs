@@ -7,7 +7,7 @@ mod libraries;
 mod package;
 mod parts;
 
-pub use package::version as package_version;
+pub use package::{Unpacked, unpacked};
 
 use crate::cache::CacheError;
 use crate::elf::ElfError;

@@ -55,6 +55,9 @@ pub enum Command {
     /// List, fetch or build kernels
     #[command(subcommand)]
     Kernel(KernelCommand),
+    /// List or fetch the module tools that have names
+    #[command(subcommand)]
+    Subject(SubjectCommand),
     /// Open a shell in the very guest that behaviours run in
     Shell(ShellArgs),
     /// Say what is missing on this machine
@@ -165,6 +168,22 @@ pub enum KernelCommand {
         /// Names of the catalogue
         #[arg(value_name = "NAME", required = true)]
         names: Vec<String>,
+    },
+}
+
+/// `kmodlab subject`.
+#[derive(Debug, Subcommand)]
+pub enum SubjectCommand {
+    /// List the catalogue
+    List,
+    /// Fetch module tools into the cache and say where they lie; nothing is installed
+    Fetch {
+        /// Names of the catalogue [default: all]
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+        /// Look for newer versions also of what is in the cache
+        #[arg(long)]
+        refresh: bool,
     },
 }
 

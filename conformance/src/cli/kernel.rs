@@ -66,6 +66,9 @@ fn found(name: &str, kernel: &Kernel) -> String {
         .as_ref()
         .map_or_else(String::new, |package| format!("  {} {} ({})", package.package, package.version, package.suite));
     let mut text = format!("{name:<20} {}{package}\n  {}\n", kernel.release, kernel.image.display());
+    if let Some(modules) = &kernel.modules {
+        let _ = writeln!(text, "  {}", modules.display());
+    }
     for note in &kernel.notes {
         let _ = writeln!(text, "  note: {note}");
     }

@@ -8,6 +8,7 @@ mod lookup;
 mod run;
 mod setup;
 mod shell;
+mod subject;
 
 pub use args::Args;
 
@@ -44,6 +45,7 @@ pub fn run(args: &Args) -> u8 {
         Command::List(list) => list::list(list),
         Command::Show(show) => list::show(show),
         Command::Kernel(kernel) => kernel::kernel(&args.common, kernel),
+        Command::Subject(subject) => subject::subject(&args.common, subject),
         Command::Shell(shell) => shell::shell(&args.common, shell),
         Command::Doctor => doctor::doctor(&args.common),
     };

@@ -12,25 +12,44 @@ use crate::packages::{Package, is_library};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// A subject of the catalogue as it lies in the cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unpacked {
+    /// Which version, and what was downloaded for it.
+    pub package: PackageVersion,
+    /// Where its packages were unpacked. Belongs to the cache: never written into.
+    pub root: PathBuf,
+    /// What the user should know about it, such as a version that is not the locked one.
+    pub notes: Vec<String>,
+}
+
+/// Fetches a subject of the catalogue unless it is in the cache, and says where it lies.
+///
+/// # Errors
+/// [`SubjectError`] when there is no such subject, or when it cannot be had.
+pub fn unpacked(name: &str, options: &Options<'_>) -> Result<Unpacked, SubjectError> {
+    let catalogue = Catalogue::builtin().map_err(FetchError::from)?;
+    let entry = catalogue.subject(name).map_err(FetchError::from)?;
+    let area = options.cache.area("subjects")?;
+    let (root, notes) = obtain(entry, catalogue.lock().get(name), &area, options)?;
+    let package = root.parent().and_then(|dir| obtain::read_json(&dir.join(META)));
+    let package = package.ok_or_else(|| {
+        let reason = format!("{} has no {META} beside it: remove it, and it is fetched anew", root.display());
+        FetchError::Unavailable { name: name.to_owned(), reason }
+    })?;
+    Ok(Unpacked { package, root, notes })
+}
+
 pub(super) fn fetch(name: &str, options: &Options<'_>) -> Result<Subject, SubjectError> {
     let catalogue = Catalogue::builtin().map_err(FetchError::from)?;
     let entry = catalogue.subject(name).map_err(FetchError::from)?;
-    let locked = catalogue.lock().get(name);
-    let area = options.cache.area("subjects")?;
-    let (root, notes) = obtain(entry, locked, &area, options)?;
+    let Unpacked { root, notes, .. } = unpacked(name, options)?;
     for note in &notes {
         (options.progress)(Progress::Note(format!("{name}: {note}")));
     }
     let mut subject = from_root(entry, &root)?;
     subject.notes = notes;
     Ok(subject)
-}
-
-/// Which versions a subject of the cache consists of.
-pub fn version(name: &str, options: &Options<'_>) -> Result<Option<PackageVersion>, SubjectError> {
-    let area = options.cache.area("subjects")?;
-    let pointer: Option<Pointer> = obtain::read_json(&area.join(format!("{name}.json")));
-    Ok(pointer.and_then(|pointer| obtain::read_json(&area.join(pointer.dir).join(META))))
 }
 
 const META: &str = "package.json";

@@ -1,0 +1,101 @@
+//! `kmodlab subject`.
+
+use super::args::{Common, SubjectCommand};
+use super::{Failure, Outcome, lookup, setup};
+use crate::verdict::exit;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use vm_images::subject::{self, Unpacked};
+use vm_images::{Catalogue, FetchError, Progress, SubjectError};
+
+pub(super) fn subject(common: &Common, command: &SubjectCommand) -> Outcome {
+    let catalogue = lookup::catalogue()?;
+    match command {
+        SubjectCommand::List => super::list::print(&listing(&catalogue)),
+        SubjectCommand::Fetch { names, refresh } => {
+            let all = || catalogue.subjects().iter().map(|entry| entry.name.clone()).collect();
+            let names = if names.is_empty() { all() } else { names.clone() };
+            fetch(common, &catalogue, &names, *refresh)
+        }
+    }
+}
+
+fn listing(catalogue: &Catalogue) -> String {
+    let line = |entry: &vm_images::catalogue::SubjectEntry| {
+        format!("{:<20} {} from {}\n", entry.name, entry.package, entry.suites.join(" or "))
+    };
+    catalogue.subjects().iter().map(line).collect()
+}
+
+fn fetch(common: &Common, catalogue: &Catalogue, names: &[String], refresh: bool) -> Outcome {
+    names.iter().try_for_each(|name| catalogue.subject(name).map(|_| ()).map_err(Failure::usage))?;
+    let cache = setup::cache(common)?;
+    let progress = |progress: Progress| {
+        // Nobody to tell if standard error is gone.
+        let _ = writeln!(io::stderr(), "{progress}");
+    };
+    let mut options = lookup::options(common, &cache, &progress);
+    options.refresh = refresh;
+    let mut code = exit::OK;
+    for name in names {
+        let text = match subject::unpacked(name, &options) {
+            Ok(unpacked) => found(name, &unpacked),
+            Err(SubjectError::Fetch(FetchError::Unavailable { reason, .. })) => {
+                code = exit::UNJUDGED;
+                format!("{name}: {reason}\n")
+            }
+            Err(error) => return Err(Failure::unjudged(error)),
+        };
+        super::list::print(&text)?;
+    }
+    Ok(code)
+}
+
+fn found(name: &str, unpacked: &Unpacked) -> String {
+    let package = &unpacked.package;
+    let mut text = format!(
+        "{name:<20} {} {} ({})\n  {}\n",
+        package.package,
+        package.version,
+        package.suite,
+        unpacked.root.display()
+    );
+    for note in &unpacked.notes {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  note: {note}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vm_images::PackageVersion;
+
+    #[test]
+    fn the_catalogue_as_it_is_listed() {
+        insta::assert_snapshot!(listing(&Catalogue::builtin().unwrap()), @r"
+        kmod-28              kmod from bullseye-security or bullseye
+        kmod-30              kmod from bookworm-security or bookworm
+        kmod-34              kmod from trixie-security or trixie
+        busybox              busybox-static from bookworm-security or bookworm
+        ");
+    }
+
+    #[test]
+    fn the_root_stands_alone_on_the_second_line() {
+        let package = PackageVersion {
+            suite: "trixie".into(),
+            package: "kmod".into(),
+            version: "34.2-2".into(),
+            files: Vec::new(),
+        };
+        let unpacked =
+            Unpacked { package, root: "/cache/root".into(), notes: vec!["newer than the locked one".into()] };
+        insta::assert_snapshot!(found("kmod-34", &unpacked), @r"
+        kmod-34              kmod 34.2-2 (trixie)
+          /cache/root
+          note: newer than the locked one
+        ");
+    }
+}
