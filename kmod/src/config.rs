@@ -1,10 +1,11 @@
-//! What the administrator wants: modprobe.d and the kernel command line, as one value that can be asked. Reading the
-//! directories stands in [`files`], one line in [`line`], `modprobe -c` in [`show`].
+//! What the administrator wants: modprobe.d, kmod.d and the kernel command line, as one value that can be asked. Reading the
+//! directories stands in [`files`], one line in [`line`], kmod.d in [`mask`], `modprobe -c` in [`show`].
 //!
 //! Everything keeps the order of the files. Names and patterns are normalised (`-` is `_`), values are bytes as written.
 
 pub mod files;
 mod line;
+pub mod mask;
 pub mod show;
 
 use crate::name::{Escaped, ModuleName, fnmatch};
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 pub use files::{ConfigSource, DEFAULT_DIRECTORIES};
 pub(crate) use line::logical_lines;
+pub use mask::{Mask, Masks};
 
 /// `alias PATTERN NAME`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +81,8 @@ pub struct Config {
     pub softdeps: Vec<Softdep>,
     /// `weakdep` lines.
     pub weakdeps: Vec<Weakdep>,
+    /// `mask` lines of kmod.d.
+    pub masks: Masks,
 }
 
 /// Something in the configuration that was left out.
@@ -138,6 +142,11 @@ impl Config {
         for path in files::list(source, &mut warnings) {
             if let Some(text) = files::read(&path, &mut warnings) {
                 config.add_file(&path, &text, &mut warnings);
+            }
+        }
+        for path in files::list(&source.own(), &mut warnings) {
+            if let Some(text) = files::read(&path, &mut warnings) {
+                config.masks.add_file(&path, &text, &mut warnings);
             }
         }
         if let Some(path) = &source.command_line {
@@ -233,6 +242,17 @@ impl Config {
         }
         (pre, post)
     }
+
+    /// The names that an initramfs with this module should hold too: those of all lines that match, each name once. Nothing
+    /// is loaded because of them.
+    #[must_use]
+    pub fn weakdeps_for(&self, module: &ModuleName) -> Vec<&[u8]> {
+        let (mut names, mut seen) = (Vec::new(), HashSet::new());
+        for weakdep in self.weakdeps.iter().filter(|weakdep| matches(&weakdep.pattern, module.as_bytes())) {
+            add_new(&mut names, &mut seen, &weakdep.names);
+        }
+        names
+    }
 }
 
 fn first_command<'a>(commands: &'a [Command], module: &ModuleName) -> Option<&'a [u8]> {
@@ -297,6 +317,12 @@ mod tests {
     fn softdeps_of_all_lines_are_used_once_each() {
         let (config, _) = parse("softdep foo pre: a b post: c\nsoftdep f?o pre: b d\n");
         assert_eq!(config.softdeps_for(&name("foo")), (vec![&b"a"[..], b"b", b"d"], vec![&b"c"[..]]));
+    }
+
+    #[test]
+    fn weakdeps_of_all_lines_are_used_once_each() {
+        let (config, _) = parse("weakdep foo a b\nweakdep f* b c\nweakdep other d\n");
+        assert_eq!(config.weakdeps_for(&name("foo")), [b"a", b"b", b"c"]);
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 pub mod linux;
 pub mod model;
+pub mod reason;
 mod remove;
 
+use crate::config::Mask;
 use crate::name::{Escaped, ModuleName};
 use crate::object::Compression;
 use crate::resolve::{Action, LoadPlan, LoadStep};
@@ -15,6 +17,7 @@ use std::time::Duration;
 
 pub use linux::Linux;
 pub use model::Model;
+pub use reason::Reason;
 pub use remove::{RemovalError, RemovalMode, remove, unload};
 
 /// What the kernel says of a module.
@@ -89,6 +92,10 @@ pub trait Kernel {
     fn run(&mut self, command: &[u8], module: &ModuleName) -> Result<(), CommandFailure>;
     /// Waits.
     fn sleep(&mut self, time: Duration);
+    /// Remembers where the kernel's log ends now.
+    fn mark_log(&mut self);
+    /// The lines of the kernel's log since the mark, or since they were last asked for; none when it may not be read.
+    fn log(&mut self) -> Option<Vec<Vec<u8>>>;
 }
 
 /// How a command of the configuration failed.
@@ -111,6 +118,8 @@ pub trait Report {
     fn action(&mut self, line: &[u8]);
     /// Something failed that does not make the request fail.
     fn ignored(&mut self, failure: &dyn std::fmt::Display);
+    /// Something was left out that the administrator has masked.
+    fn masked(&mut self, text: &dyn std::fmt::Display);
 }
 
 /// Why a module did not come in.
@@ -120,8 +129,23 @@ pub enum LoadError {
     #[error("Module already in kernel")]
     AlreadyLoaded,
     /// The kernel refused it.
-    #[error("{}", explain(*.0))]
-    Refused(Errno),
+    #[error("{}", Explained(*.errno, .module, .reason.as_ref()))]
+    Refused {
+        /// The module.
+        module: ModuleName,
+        /// The kernel's answer.
+        errno: Errno,
+        /// What its log says, where it may be read.
+        reason: Option<Reason>,
+    },
+    /// It, or what it depends on, is masked.
+    #[error("module '{module}' is masked by {mask}")]
+    Masked {
+        /// The masked module.
+        module: ModuleName,
+        /// The line that says so.
+        mask: Mask,
+    },
     /// Its file could not be opened.
     #[error("{}: {}", Escaped(.path.as_os_str().as_bytes()), strerror(*.errno))]
     Open {
@@ -157,16 +181,27 @@ impl LoadError {
             Self::Command { module, command, failure } => {
                 Some(format!("Error running install command '{}' for module {module}: {failure}", Escaped(command)))
             }
-            Self::AlreadyLoaded | Self::Refused(_) | Self::Open { .. } | Self::Image(_) => None,
+            Self::AlreadyLoaded | Self::Refused { .. } | Self::Masked { .. } | Self::Open { .. } | Self::Image(_) => {
+                None
+            }
         }
     }
 }
 
 /// ENOENT has its own meaning here: a missing file is [`LoadError::Open`].
-fn explain(errno: Errno) -> String {
-    match errno {
-        Errno::NOENT => "Unknown symbol in module, or unknown parameter (see dmesg)".to_owned(),
-        other => strerror(other),
+struct Explained<'a>(Errno, &'a ModuleName, Option<&'a Reason>);
+
+impl std::fmt::Display for Explained<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self(errno, module, reason) = self;
+        match (*errno, reason) {
+            (Errno::NOENT, None) => f.write_str("Unknown symbol in module, or unknown parameter (see dmesg)"),
+            (errno, None) => f.write_str(&strerror(errno)),
+            (Errno::NOENT, Some(Reason::UnknownParameter(_))) => f.write_str("Unknown parameter"),
+            (Errno::NOENT, Some(_)) => f.write_str("Unknown symbol in module"),
+            (errno, Some(_)) => f.write_str(&strerror(errno)),
+        }?;
+        reason.map_or(Ok(()), |reason| write!(f, ": {}", reason.about(module)))
     }
 }
 
@@ -196,15 +231,28 @@ pub fn load(
     kernel: &mut impl Kernel,
     report: &mut impl Report,
 ) -> Result<(), LoadError> {
-    let builtin = plan.steps.iter().any(|step| step.module == plan.module && step.builtin);
+    let target = plan.steps.iter().find(|step| step.module == plan.module);
+    let builtin = target.is_some_and(|step| step.builtin);
     if !mode.ignore_loaded && (builtin || kernel.state(&plan.module) == State::Live) {
         return if mode.first_time { Err(LoadError::AlreadyLoaded) } else { Ok(()) };
     }
+    // Before anything is done: half a load helps nobody.
+    if let Some((module, mask)) = target.and_then(|step| mask_in_force(step, plan, mode, kernel)) {
+        return Err(LoadError::Masked { module: module.clone(), mask: mask.clone() });
+    }
+    let mut told = Vec::new();
     for step in &plan.steps {
         let first_time = mode.first_time && step.module == plan.module;
         if !mode.ignore_loaded && (step.builtin || kernel.state(&step.module) == State::Live) {
             if first_time {
                 return Err(LoadError::AlreadyLoaded);
+            }
+            continue;
+        }
+        if let Some((module, mask)) = mask_in_force(step, plan, mode, kernel) {
+            if !told.contains(&module) {
+                report.masked(&format_args!("a soft dependency is left out: module '{module}' is masked by {mask}"));
+                told.push(module);
             }
             continue;
         }
@@ -222,6 +270,19 @@ pub fn load(
         }
     }
     Ok(())
+}
+
+/// The first mask that keeps a step from being done: one whose module is not there already.
+fn mask_in_force<'p>(
+    step: &'p LoadStep,
+    plan: &LoadPlan,
+    mode: LoadMode,
+    kernel: &mut impl Kernel,
+) -> Option<&'p (ModuleName, Mask)> {
+    step.masked.iter().find(|(module, _)| {
+        let builtin = plan.steps.iter().any(|step| step.module == *module && step.builtin);
+        !builtin && (mode.ignore_loaded || kernel.state(module) != State::Live)
+    })
 }
 
 fn carry_out(step: &LoadStep, force: Force, kernel: &mut impl Kernel) -> Result<(), LoadError> {
@@ -250,21 +311,39 @@ pub fn insert_file(path: &Path, options: &[u8], force: Force, kernel: &mut impl 
     let file = kernel.open(path).map_err(opened)?;
     let compression = kernel.compression(&file).map_err(opened)?;
     let compressed = compression != Compression::None;
+    kernel.mark_log();
     if !compressed || kernel.decompresses() == Some(compression) {
         match kernel.finit_module(&file, options, force, compressed) {
+            Ok(()) => return Ok(()),
             // A kernel before 3.8.
             Err(Errno::NOSYS) => {}
-            // EINVAL may also stand for a bad parameter: then init_module(2) will say so.
-            Err(Errno::INVAL | Errno::OPNOTSUPP) if compressed => {}
-            result => return result.map_err(refused),
+            Err(errno @ (Errno::INVAL | Errno::OPNOTSUPP)) if compressed => {
+                // EINVAL may as well be the module's own answer, or that to a bad parameter: the log knows. Where it may not be
+                // read init_module(2) will say the same again.
+                let lines = kernel.log();
+                if lines.as_ref().is_some_and(|lines| !lines.iter().any(|line| reason::is_about_decompression(line))) {
+                    return Err(refused(path, errno, lines));
+                }
+            }
+            Err(errno) => return Err(refused(path, errno, kernel.log())),
         }
     }
     let image = kernel.image(&file, path).map_err(LoadError::Image)?;
-    kernel.init_module(&image, options, force).map_err(refused)
+    kernel.init_module(&image, options, force).map_err(|errno| refused(path, errno, kernel.log()))
 }
 
-fn refused(errno: Errno) -> LoadError {
-    if errno == Errno::EXIST { LoadError::AlreadyLoaded } else { LoadError::Refused(errno) }
+fn refused(path: &Path, errno: Errno, log: Option<Vec<Vec<u8>>>) -> LoadError {
+    if errno == Errno::EXIST {
+        return LoadError::AlreadyLoaded;
+    }
+    match ModuleName::from_path(path.as_os_str().as_bytes()) {
+        Ok(module) => {
+            let reason = reason::find(&module, log.iter().flatten().map(Vec::as_slice));
+            LoadError::Refused { module, errno, reason }
+        }
+        // A file of no name: there is nothing to look for in the log.
+        Err(_) => LoadError::Image(strerror(errno)),
+    }
 }
 
 fn replace(text: &[u8], what: &[u8], with: &[u8]) -> Vec<u8> {
@@ -298,6 +377,9 @@ mod tests {
         }
         fn ignored(&mut self, failure: &dyn std::fmt::Display) {
             self.0.push(format!("ignored: {failure}"));
+        }
+        fn masked(&mut self, text: &dyn std::fmt::Display) {
+            self.0.push(format!("masked: {text}"));
         }
     }
 
@@ -404,8 +486,85 @@ mod tests {
         let mut kernel = kernel(&["m"]);
         kernel.finit_error = Some(Errno::INVAL);
         let error = insert_file(Path::new("/m/m.ko"), b"", Force::default(), &mut kernel).unwrap_err();
-        assert_eq!(error, LoadError::Refused(Errno::INVAL));
+        assert_eq!(error, LoadError::Refused { module: name("m"), errno: Errno::INVAL, reason: None });
+        assert_eq!(error.to_string(), "Invalid argument");
         assert_eq!(kernel.calls.len(), 1);
+    }
+
+    #[test]
+    fn the_kernels_log_tells_why_it_refused() {
+        let error = |errno, line: &str| {
+            let mut kernel = Model { finit_error: Some(errno), log: vec![line.into()], ..kernel(&["m"]) };
+            insert_file(Path::new("/m/m.ko"), b"", Force::default(), &mut kernel).unwrap_err().to_string()
+        };
+        assert_eq!(error(Errno::NOENT, "m: Unknown symbol f (err -2)"), "Unknown symbol in module: m needs f");
+        assert_eq!(error(Errno::NOENT, ""), "Unknown symbol in module, or unknown parameter (see dmesg)");
+        assert_eq!(error(Errno::NOENT, "m: Unknown parameter `x'"), "Unknown parameter: m has no parameter 'x'");
+        assert_eq!(
+            error(Errno::INVAL, "m: `y' invalid for parameter `x'"),
+            "Invalid argument: parameter 'x' of m cannot be 'y'"
+        );
+    }
+
+    #[test]
+    fn a_refusal_that_is_not_about_decompression_is_not_tried_again() {
+        let calls = |line: &str| {
+            let mut kernel = Model {
+                decompresses: Some(Compression::Xz),
+                finit_error: Some(Errno::INVAL),
+                log: vec![line.into()],
+                ..Model::default()
+            };
+            kernel.files.insert(PathBuf::from("/m/m.ko.xz"), Compression::Xz);
+            let _ = insert_file(Path::new("/m/m.ko.xz"), b"", Force::default(), &mut kernel);
+            kernel.calls.len()
+        };
+        assert_eq!(calls("m: `y' invalid for parameter `x'"), 1);
+        assert_eq!(calls("decompression failed with status 6"), 2);
+    }
+
+    fn masked(lines: &[&str], text: &str, mask: &str) -> LoadPlan {
+        let mut config = Config::default();
+        config.add_file(Path::new("x"), text.as_bytes(), &mut Vec::new());
+        config.masks.add_file(Path::new("k.conf"), mask.as_bytes(), &mut Vec::new());
+        let tree = crate::resolve::model::Model::new(lines);
+        load_plan(&tree, &config, &Hit { module: name("m"), alias: None }, &LoadRequest::default())
+    }
+
+    #[test]
+    fn a_masked_module_or_dependency_stops_the_load_before_it_begins() {
+        let modules = ["m: e d", "d:", "e:"];
+        for (mask, module) in [("mask m", "m"), ("mask e", "e")] {
+            let mut kernel = kernel(&["m", "d", "e"]);
+            // Its install command does not get round it.
+            let plan = masked(&modules, "install m true\ninstall e true", mask);
+            let error = load(&plan, LoadMode::default(), &mut kernel, &mut Lines::default()).unwrap_err();
+            assert_eq!(error.to_string(), format!("module '{module}' is masked by k.conf line 1"));
+            assert!(kernel.calls.is_empty());
+            let shown = LoadMode { dry_run: true, show: true, ignore_loaded: true, ..LoadMode::default() };
+            assert!(load(&plan, shown, &mut kernel, &mut Lines::default()).is_err());
+        }
+    }
+
+    #[test]
+    fn what_is_there_already_is_not_stopped_by_a_mask() {
+        let mut kernel = kernel(&["m", "d"]);
+        kernel.modules.insert(name("d"), Default::default());
+        let plan = masked(&["m: d", "d:"], "", "mask d");
+        load(&plan, LoadMode::default(), &mut kernel, &mut Lines::default()).unwrap();
+        assert_eq!(kernel.loaded(), ["d", "m"]);
+        let plan = masked(&["m: d", "d:"], "", "mask m");
+        assert_eq!(load(&plan, LoadMode::default(), &mut kernel, &mut Lines::default()), Ok(()));
+    }
+
+    #[test]
+    fn a_masked_soft_dependency_is_left_out_with_a_message() {
+        let mut kernel = kernel(&["m", "s", "d", "t"]);
+        let mut lines = Lines::default();
+        let plan = masked(&["m:", "s: d", "d:", "t:"], "softdep m pre: s t", "mask d");
+        load(&plan, LoadMode::default(), &mut kernel, &mut lines).unwrap();
+        assert_eq!(kernel.loaded(), ["m", "t"]);
+        assert_eq!(lines.0, ["masked: a soft dependency is left out: module 'd' is masked by k.conf line 1"]);
     }
 
     #[test]

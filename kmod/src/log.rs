@@ -1,8 +1,9 @@
 //! Messages of the tools: which are shown, and where they go. `TOOL: PRIO: text` on standard error, or the system log
-//! ([`system`]) with `-s` and when standard error was closed at start.
+//! ([`system`]) with `-s` and when standard error was closed at start. What the kernel itself has to say is read in `kernel`.
 //!
 //! A message is one line. Bytes that a file or a caller gave are put in through [`crate::name::Escaped`].
 
+pub(crate) mod kernel;
 pub mod system;
 
 use std::fmt::Display;

@@ -81,7 +81,10 @@ pub fn run(invocation: &Invocation) -> Result<(), Failed> {
             LoadError::Open { errno, .. } => {
                 log.error(format_args!("could not load module {file}: {}", strerror(errno)))
             }
-            LoadError::Refused(errno) => log.error(format_args!("could not insert module {file}: {}", explain(errno))),
+            LoadError::Refused { ref module, errno, ref reason } => {
+                let reason = reason.as_ref().map(|reason| format!(": {}", reason.about(module))).unwrap_or_default();
+                log.error(format_args!("could not insert module {file}: {}{reason}", explain(errno)));
+            }
             LoadError::AlreadyLoaded => {
                 log.error(format_args!("could not insert module {file}: {}", strerror(Errno::EXIST)));
             }

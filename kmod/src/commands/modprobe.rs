@@ -157,6 +157,9 @@ impl Report for Reporter<'_> {
     fn ignored(&mut self, failure: &dyn std::fmt::Display) {
         self.log.write(Priority::Notice, failure);
     }
+    fn masked(&mut self, text: &dyn std::fmt::Display) {
+        self.log.warning(text);
+    }
 }
 
 impl Session {

@@ -25,6 +25,8 @@ pub struct ConfigSource {
     pub paths: Vec<PathBuf>,
     /// `modules.softdep` and `modules.weakdep` of the module directory: sorted among the others by name.
     pub from_tree: Vec<PathBuf>,
+    /// Directories and files of kmod.d ([`super::mask`]), the strongest first.
+    pub kmod_d: Vec<PathBuf>,
     /// `/proc/cmdline`.
     pub command_line: Option<PathBuf>,
 }
@@ -36,8 +38,14 @@ impl ConfigSource {
         Self {
             paths: DEFAULT_DIRECTORIES.map(PathBuf::from).to_vec(),
             from_tree: ["modules.softdep", "modules.weakdep"].map(|name| module_directory.join(name)).to_vec(),
+            kmod_d: super::mask::DEFAULT_DIRECTORIES.map(PathBuf::from).to_vec(),
             command_line: Some(PathBuf::from("/proc/cmdline")),
         }
+    }
+
+    /// The places of kmod.d alone.
+    pub(super) fn own(&self) -> Self {
+        Self { paths: self.kmod_d.clone(), ..Self::default() }
     }
 }
 
@@ -148,7 +156,7 @@ mod tests {
         let source = ConfigSource {
             paths: vec![at("etc"), at("none"), at("lib")],
             from_tree: vec![at("tree/modules.softdep"), at("tree/modules.weakdep")],
-            command_line: None,
+            ..ConfigSource::default()
         };
         let (config, warnings) = Config::load(&source);
         assert!(warnings.is_empty(), "{warnings:?}");
@@ -181,6 +189,19 @@ mod tests {
                 "DIR/p.conf: not a regular file, not read"
             ]
         );
+    }
+
+    #[test]
+    fn masks_have_directories_of_their_own() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path().join("etc/a.conf"), "mask x\n");
+        write(dir.path().join("lib/a.conf"), "mask hidden\n");
+        let kmod_d = ["etc", "none", "lib"].map(|name| dir.path().join(name)).to_vec();
+        let source = ConfigSource { paths: vec![dir.path().join("etc/a.conf")], kmod_d, ..ConfigSource::default() };
+        let (config, warnings) = Config::load(&source);
+        assert_eq!(config.masks.0.iter().map(|mask| mask.pattern.clone()).collect::<Vec<_>>(), [b"x"]);
+        // In modprobe.d it is no word.
+        assert_eq!(warnings.len(), 1);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The running kernel: system calls, `/sys/module`, `/proc/modules`, and `/bin/sh` for commands.
 
 use super::{CommandFailure, Force, Kernel, State};
+use crate::log::kernel::KernelLog;
 use crate::name::ModuleName;
 use crate::object::compress::{self, MAGIC_LENGTH};
 use crate::object::{Compression, Limits};
@@ -21,16 +22,17 @@ const IGNORE_VERMAGIC: i32 = 2;
 const COMPRESSED_FILE: i32 = 4;
 
 /// The running kernel.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Linux {
     sysfs: PathBuf,
+    kmsg: Option<KernelLog>,
     environment: Vec<(OsString, OsString)>,
     limits: Limits,
 }
 
 impl Default for Linux {
     fn default() -> Self {
-        Self { sysfs: PathBuf::from("/sys"), environment: Vec::new(), limits: Limits::default() }
+        Self { sysfs: PathBuf::from("/sys"), kmsg: None, environment: Vec::new(), limits: Limits::default() }
     }
 }
 
@@ -190,6 +192,14 @@ impl Kernel for Linux {
 
     fn sleep(&mut self, time: Duration) {
         std::thread::sleep(time);
+    }
+
+    fn mark_log(&mut self) {
+        self.kmsg = KernelLog::at_end().ok();
+    }
+
+    fn log(&mut self) -> Option<Vec<Vec<u8>>> {
+        self.kmsg.as_ref().map(KernelLog::lines)
     }
 }
 

@@ -58,6 +58,8 @@ pub struct Model {
     pub decompresses: Option<Compression>,
     /// What finit_module(2) answers instead of loading.
     pub finit_error: Option<Errno>,
+    /// What [`Kernel::log`] gives each time; with none the log may not be read.
+    pub log: Vec<String>,
     /// How every command fails.
     pub command_failure: Option<CommandFailure>,
     /// What was done, in order.
@@ -155,5 +157,12 @@ impl Kernel for Model {
 
     fn sleep(&mut self, time: Duration) {
         self.calls.push(Call::Sleep(time));
+    }
+
+    fn mark_log(&mut self) {}
+
+    fn log(&mut self) -> Option<Vec<Vec<u8>>> {
+        let lines: Vec<Vec<u8>> = self.log.iter().map(|line| line.as_bytes().to_vec()).collect();
+        (!lines.is_empty()).then_some(lines)
     }
 }

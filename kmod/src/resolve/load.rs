@@ -6,7 +6,7 @@
 //! starts each module once, and brings forward what a module cannot do without ([`Walk::bring_forward`]).
 
 use super::{Hit, Lookup, find};
-use crate::config::{Config, append_word};
+use crate::config::{Config, Mask, append_word};
 use crate::name::ModuleName;
 use crate::tree::{ModuleEntry, TreeError};
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,6 +52,9 @@ pub struct LoadStep {
     pub required: bool,
     /// Whether the kernel has it built in: then there is nothing to do.
     pub builtin: bool,
+    /// What of it and of all that it depends on is masked, with the line that says so. It can be loaded only if all of these
+    /// are there already.
+    pub masked: Vec<(ModuleName, Mask)>,
 }
 
 /// What to do for one [`Hit`].
@@ -133,6 +136,14 @@ impl<L: Lookup> Walk<'_, L> {
         for step in &mut self.steps {
             step.required = required.contains(&step.module);
         }
+        // Most systems mask nothing.
+        if !self.config.masks.0.is_empty() {
+            for place in 0..self.steps.len() {
+                let closure = self.closure(self.steps[place].module.clone());
+                let masked = |module: ModuleName| Some((module.clone(), self.config.masks.find(&module)?.clone()));
+                self.steps[place].masked = closure.into_iter().filter_map(masked).collect();
+            }
+        }
     }
 
     /// Puts all that a module asks for on the stack, the last thing first.
@@ -194,7 +205,8 @@ impl<L: Lookup> Walk<'_, L> {
             self.problems.push(problem);
             false
         });
-        self.steps.push(LoadStep { module: hit.module.clone(), action, options, required: false, builtin });
+        let module = hit.module.clone();
+        self.steps.push(LoadStep { module, action, options, required: false, builtin, masked: Vec::new() });
     }
 
     fn softdeps(&mut self, module: &ModuleName) -> (Vec<Hit>, Vec<Hit>) {
@@ -369,6 +381,22 @@ mod tests {
         assert_eq!(plan("al", false), (true, 0));
         assert_eq!(plan("m", false), (false, 2));
         assert_eq!(plan("m", true), (true, 0));
+    }
+
+    #[test]
+    fn a_mask_is_known_to_all_that_depend_on_its_module() {
+        let model = Model::new(&["m: d", "d: e", "e:", "s: e", "t:"]);
+        let mut config = config("softdep m pre: s t");
+        config.masks.add_file(std::path::Path::new("k.conf"), b"mask e\n", &mut Vec::new());
+        let hit = Hit { module: name("m"), alias: None };
+        let plan = load_plan(&model, &config, &hit, &LoadRequest::default());
+        let shown = |step: &LoadStep| {
+            let masked = step.masked.iter().map(|(module, mask)| format!("{module} by {mask}")).collect::<Vec<_>>();
+            format!("{}: {}", step.module, masked.join(", "))
+        };
+        let by = "e by k.conf line 1";
+        let expected = [format!("e: {by}"), format!("d: {by}"), format!("s: {by}"), "t: ".into(), format!("m: {by}")];
+        assert_eq!(plan.steps.iter().map(shown).collect::<Vec<_>>(), expected);
     }
 
     #[test]

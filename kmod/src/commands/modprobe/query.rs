@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 /// `-c`: the configuration, then the aliases of the module directory. A missing directory has none.
 pub(super) fn show_config(session: &mut Session) -> Result<(), Failed> {
+    session.output.write(&session.config.masks.as_comments());
     session.output.write(&show::lines(&session.config));
     session.output.write(b"\n# End of configuration files. Dumping indexes now:\n\n");
     for entries in [session.tree.alias_entries(), session.tree.symbol_entries()] {
