@@ -15,8 +15,9 @@ pub mod rmmod;
 pub mod words;
 
 use crate::log::{Destination, Log, Priority, SystemLog};
+use crate::name::Escaped;
 use crate::sys::StandardStreams;
-use options::{Flag, Parsed};
+use options::{Flag, Order, Parsed};
 use output::Output;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
@@ -31,6 +32,8 @@ pub struct Invocation {
     pub streams: StandardStreams,
     /// The variable `MODPROBE_OPTIONS`.
     pub modprobe_options: Option<OsString>,
+    /// Whether there is a variable `POSIXLY_CORRECT`, which ends options at the first operand.
+    pub posixly_correct: bool,
 }
 
 /// A command failed, and has said why.
@@ -92,14 +95,26 @@ impl Invocation {
         arguments: Vec<OsString>,
         into: &mut A,
     ) -> Result<Option<Vec<OsString>>, Failed> {
+        let order = if self.posixly_correct { Order::OptionsFirst } else { Order::Any };
+        self.parse_in(order, about, &|| about.help(), arguments, into)
+    }
+
+    fn parse_in<A>(
+        &self,
+        order: Order,
+        about: &options::About<A>,
+        help: &dyn Fn() -> String,
+        arguments: Vec<OsString>,
+        into: &mut A,
+    ) -> Result<Option<Vec<OsString>>, Failed> {
         let mut output = self.output();
-        match options::parse(about.flags, arguments, into) {
+        match options::parse(about.flags, arguments, order, into) {
             Ok(Parsed::Run(operands)) => return Ok(Some(operands)),
-            Ok(Parsed::Help) => output.write(about.help().as_bytes()),
+            Ok(Parsed::Help) => output.write(help().as_bytes()),
             Ok(Parsed::Version) => output.write(version().as_bytes()),
             Err(error) => {
-                let called = self.arguments.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-                output::complain(&format!("{called}: {error}\n"));
+                let called = self.arguments.first().map(|name| name.as_bytes()).unwrap_or_default();
+                output::complain(&format!("{}: {error}\n", Escaped(called)));
                 return Err(Failed);
             }
         }

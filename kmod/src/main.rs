@@ -19,5 +19,6 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
         arguments: unsafe { arguments(argc, argv) },
         streams,
         modprobe_options: std::env::var_os("MODPROBE_OPTIONS"),
+        posixly_correct: std::env::var_os("POSIXLY_CORRECT").is_some(),
     })
 }

@@ -169,7 +169,8 @@ fn options_are_taken_as_getopt_takes_them() {
     assert_eq!(lab.modprobe(&["--nosuch"]).all(), "Some(1)\n--\nLAB/bin/modprobe: unrecognized option '--nosuch'\n");
     assert_eq!(lab.modprobe(&["-q", "-Z"]).all(), "Some(1)\n--\nLAB/bin/modprobe: invalid option -- 'Z'\n");
     assert_eq!(lab.modprobe::<&str>(&[]).all(), "Some(1)\n--\nmodprobe: ERROR: missing parameters. See -h.\n");
-    assert_eq!(lab.modprobe(&["-r", "-w", "abc", "x"]).err, "modprobe: ERROR: unexpected wait value 'abc'.\n");
+    assert_eq!(lab.modprobe(&["-q"]).err, "modprobe: ERROR: missing parameters. See -h.\n");
+    assert_eq!(lab.modprobe(&["-r", "-q", "-w", "abc", "x"]).err, "modprobe: ERROR: unexpected wait value 'abc'.\n");
 }
 
 #[test]

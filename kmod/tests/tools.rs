@@ -24,7 +24,9 @@ fn wrong_use_fails_with_a_message() {
     let lab = Lab::new();
     let error = |name: &str, arguments: &[&str]| {
         let done = lab.run(name, arguments);
-        assert_eq!((done.code, done.out.as_str()), (Some(1), ""));
+        assert_eq!(done.code, Some(1));
+        // kmod shows its help after the message.
+        assert!(done.out.is_empty() || done.out.starts_with("Usage:\n\tkmod "), "{name}: {}", done.out);
         done.err.lines().next().unwrap_or_default().to_owned()
     };
     assert_eq!(error("insmod", &[]), "insmod: ERROR: missing filename.");
@@ -38,7 +40,32 @@ fn wrong_use_fails_with_a_message() {
     assert_eq!(error("rmmod", &["no_such_module"]), "rmmod: ERROR: Module no_such_module is not currently loaded");
     assert_eq!(error("lsmod", &["x"]), "lsmod: ERROR: too many arguments provided.");
     assert_eq!(error("kmod", &[]), "missing command");
-    assert_eq!(error("kmod", &["x\n"]), "invalid command 'x\\n'");
+    assert_eq!(error("kmod", &["x\n"]), r"invalid command 'x\x0a'");
+    assert_eq!(error("kmod", &["", "-V"]), "invalid command ''");
+    assert_eq!(error("kmod", &["--lis"]), "LAB/bin/kmod: unrecognized option '--lis'");
+    // The options behind a command are those of the command, which speaks for itself.
+    assert_eq!(error("kmod", &["list", "x"]), "kmod: ERROR: too many arguments provided.");
+    assert_eq!(error("kmod", &["list", "--nosuch"]), "list: unrecognized option '--nosuch'");
+}
+
+#[test]
+fn posixly_correct_ends_options_at_the_first_operand() {
+    let lab = Lab::new();
+    let first_line = |name: &str, operand: &str| {
+        let done = lab.done(lab.command(name).env("POSIXLY_CORRECT", "").args([operand, "-V"]));
+        assert_eq!((done.code, done.out.as_str()), (Some(1), ""), "{name}");
+        done.err.lines().last().unwrap().to_owned()
+    };
+    assert_eq!(first_line("depmod", "6.1"), "depmod: FATAL: -V: not absolute path.");
+    assert_eq!(first_line("insmod", "/x"), "insmod: ERROR: could not load module /x: No such file or directory");
+    assert_eq!(first_line("rmmod", "no_such"), "rmmod: ERROR: Module _V is not currently loaded");
+    assert_eq!(first_line("lsmod", "x"), "lsmod: ERROR: too many arguments provided.");
+    let done = lab.done(lab.modprobe_command().env("POSIXLY_CORRECT", "").args(["-D", "leaf", "-V"]));
+    assert_eq!(done.out, "insmod LAB/lib/modules/1.2.3-test/k/leaf.ko -V\n");
+    // Also at one in MODPROBE_OPTIONS, which stands before the arguments.
+    let environment = [("POSIXLY_CORRECT", ""), ("MODPROBE_OPTIONS", "-a nosuch")];
+    let done = lab.done(lab.command("modprobe").envs(environment).args(["-V"]));
+    assert_eq!((done.code, done.err.lines().count()), (Some(1), 2), "{done:?}");
 }
 
 #[test]

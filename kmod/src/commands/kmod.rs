@@ -1,43 +1,56 @@
-//! `kmod`: the program under its own name.
+//! `kmod`: the program under its own name. What it does is its first operand.
 
-use super::{Failed, Invocation, lsmod, output, version};
+use super::options::{About, Order};
+use super::{Failed, Invocation, help_flag, lsmod, output, version_flag};
+use std::os::unix::ffi::OsStrExt as _;
 
-const HELP: &str = "kmod - manage kernel modules: load, unload, list, query
-Usage:
-\tkmod [-V | --version | -h | --help]
-\tkmod COMMAND
-Commands:
-\thelp         show this help
-\tlist         list the modules that are loaded
-Under one of these names the program is that tool:
-\tlsmod rmmod insmod modinfo modprobe depmod
-";
+use crate::name::Escaped;
+
+/// The command.
+pub static ABOUT: About<()> =
+    About { usage: "kmod [options] COMMAND [options]", flags: &[version_flag(), help_flag()] };
+
+/// The words that may stand for COMMAND, each with what it does.
+pub static COMMANDS: &[(&str, &str)] = &[("help", "show this help"), ("list", "list the modules that are loaded")];
 
 /// Runs it.
 ///
 /// # Errors
 /// [`Failed`] after a message.
 pub fn run(invocation: &Invocation) -> Result<(), Failed> {
-    let command = invocation.operands().first().map(|command| command.to_string_lossy().into_owned());
-    match command.as_deref() {
-        Some("help" | "-h" | "--help") => print(invocation, HELP),
-        Some("-V" | "--version") => print(invocation, &version()),
-        Some("list") => {
-            let arguments = invocation.operands().to_vec();
-            lsmod::run(&Invocation { arguments, ..invocation.clone() })
-        }
-        Some(other) => wrong_use(&format!("invalid command '{}'", other.escape_debug())),
-        None => wrong_use("missing command"),
+    let parsed = invocation.parse_in(Order::OptionsFirst, &ABOUT, &help, invocation.operands().to_vec(), &mut ())?;
+    let Some(arguments) = parsed else { return Ok(()) };
+    let Some(command) = arguments.first() else { return wrong_use(invocation, "missing command") };
+    match command.as_bytes() {
+        b"help" => show_help(invocation),
+        b"list" => lsmod::list(&Invocation { arguments, ..invocation.clone() }, "kmod"),
+        other => wrong_use(invocation, &format!("invalid command '{}'", Escaped(other))),
     }
 }
 
-fn print(invocation: &Invocation, text: &str) -> Result<(), Failed> {
+fn help() -> String {
+    let mut help = ABOUT.help();
+    help += "Commands:\n";
+    COMMANDS.iter().for_each(|(command, what)| help += &format!("\t{command:<28}{what}\n"));
+    help + "Under one of these names the program is that tool:\n\tlsmod rmmod insmod modinfo modprobe depmod\n"
+}
+
+fn show_help(invocation: &Invocation) -> Result<(), Failed> {
     let mut output = invocation.output();
-    output.write(text.as_bytes());
+    output.write(help().as_bytes());
     output.flush().map_err(|_| Failed)
 }
 
-fn wrong_use(what: &str) -> Result<(), Failed> {
-    output::complain(&format!("{what}\n\n{HELP}"));
+fn wrong_use(invocation: &Invocation, what: &str) -> Result<(), Failed> {
+    output::complain(&format!("{what}\n"));
+    show_help(invocation)?;
     Err(Failed)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_help_names_options_and_commands() {
+        insta::assert_snapshot!(super::help());
+    }
 }

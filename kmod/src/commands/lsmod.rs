@@ -27,11 +27,16 @@ pub static ABOUT: About<Arguments> =
 /// # Errors
 /// [`Failed`] after a message.
 pub fn run(invocation: &Invocation) -> Result<(), Failed> {
+    list(invocation, "lsmod")
+}
+
+/// The same for any tool that lists modules.
+pub(super) fn list(invocation: &Invocation, tool: &'static str) -> Result<(), Failed> {
     let mut arguments = Arguments::default();
     let Some(operands) = invocation.parse(&ABOUT, invocation.operands().to_vec(), &mut arguments)? else {
         return Ok(());
     };
-    let mut log = arguments.messages.log(invocation, "lsmod");
+    let mut log = arguments.messages.log(invocation, tool);
     if !operands.is_empty() {
         log.error("too many arguments provided.");
         return Err(Failed);

@@ -31,9 +31,6 @@ pub fn run(invocation: &Invocation) -> Result<(), Failed> {
     let Some(operands) = invocation.parse(&ABOUT, all.collect(), &mut arguments)? else { return Ok(()) };
 
     let mut log = invocation.log("modprobe", level(arguments.verbose), arguments.syslog);
-    if arguments.quiet {
-        log.silence();
-    }
     let wait = match arguments.wait.as_deref().map(|text| (text, milliseconds(text))) {
         Some((text, None)) => {
             log.error(format_args!("unexpected wait value '{}'.", Escaped(text.as_bytes())));
@@ -45,6 +42,10 @@ pub fn run(invocation: &Invocation) -> Result<(), Failed> {
     if operands.is_empty() && !arguments.show_config {
         log.error("missing parameters. See -h.");
         return Err(Failed);
+    }
+    // Not before: wrong use is told whatever the options say.
+    if arguments.quiet {
+        log.silence();
     }
 
     let tree = Tree::new(module_directory(&arguments));
@@ -80,15 +81,23 @@ fn level(verbose: u8) -> Priority {
     }
 }
 
-/// A number as strtoul(3) reads it with base 0.
+/// A number as strtoul(3) reads it with base 0: white space and a sign before it, 0x and 0 for their bases; what is too
+/// large, or negative, is as long as can be.
 fn milliseconds(text: &OsStr) -> Option<u64> {
-    let text = text.to_str()?;
-    if let Some(digits) = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        return u64::from_str_radix(digits, 16).ok();
-    }
-    match text.strip_prefix('0') {
-        Some(digits) if !digits.is_empty() => u64::from_str_radix(digits, 8).ok(),
-        _ => text.parse().ok(),
+    let text = text.to_str()?.trim_start_matches([' ', '\t', '\n', '\x0b', '\x0c', '\r']);
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let (digits, base) = match unsigned.as_bytes() {
+        [b'0', b'x' | b'X', ..] => (&unsigned[2..], 16),
+        [b'0', _, ..] => (&unsigned[1..], 8),
+        _ => (unsigned, 10),
+    };
+    let value = digits.chars().try_fold(0, |value: u64, digit| {
+        Some(value.saturating_mul(u64::from(base)).saturating_add(u64::from(digit.to_digit(base)?)))
+    })?;
+    match (digits, text.starts_with('-')) {
+        ("", _) => None,
+        (_, true) if value > 0 => Some(u64::MAX),
+        _ => Some(value),
     }
 }
 
@@ -347,8 +356,12 @@ mod tests {
 
     #[test]
     fn the_wait_is_read_in_the_bases_of_c() {
-        let values = ["10", "0x10", "010", "0", "", "abc", "1x", "-1"].map(|text| milliseconds(OsStr::new(text)));
-        assert_eq!(values, [Some(10), Some(16), Some(8), Some(0), None, None, None, None]);
+        let values = |texts: &[&str]| texts.iter().map(|text| milliseconds(OsStr::new(text))).collect::<Vec<_>>();
+        assert_eq!(values(&["10", "0x1F", "010", "0", "-0"]), [10, 31, 8, 0, 0].map(Some));
+        assert_eq!(values(&[" \t+7", "-1", "99999999999999999999"]), [7, u64::MAX, u64::MAX].map(Some));
+        for bad in ["", " ", "+", "abc", "1x", "1 ", "08", "0x", "0xg", "+-1", "++1"] {
+            assert_eq!(milliseconds(OsStr::new(bad)), None, "{bad:?}");
+        }
     }
 
     #[test]

@@ -1,11 +1,12 @@
-//! Option tables: one entry a flag, from which parser and help text come.
+//! Option tables: one entry a flag, from which parser, help text, manual page and completions come.
 //!
 //! Options are taken as getopt_long(3) takes them: short ones in bundles, long ones by any unique prefix, options after
 //! operands, `--` ends them. The texts of wrong use are getopt's.
 
-use lexopt::{Arg, Parser};
-use std::ffi::OsString;
+use crate::name::Escaped;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
 /// One flag of a command that collects its arguments in an `A`.
 pub struct Flag<A: 'static> {
@@ -52,20 +53,29 @@ pub enum Parsed {
     Version,
 }
 
+/// Where options may stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Anywhere.
+    Any,
+    /// Before the first operand only: what `POSIXLY_CORRECT` asks for, and what a command with subcommands needs.
+    OptionsFirst,
+}
+
 /// Wrong use.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UsageError {
-    /// No such long option.
+    /// No such long option; with the value that was given.
     #[error("unrecognized option '--{0}'")]
-    UnknownLong(String),
+    UnknownLong(Escaped<Vec<u8>>),
     /// No such short option.
     #[error("invalid option -- '{0}'")]
-    UnknownShort(char),
+    UnknownShort(Escaped<[u8; 1]>),
     /// A prefix of several long options.
     #[error("option '--{given}' is ambiguous; possibilities:{}", Possibilities(.possible))]
     Ambiguous {
         /// As it was given.
-        given: String,
+        given: Escaped<Vec<u8>>,
         /// What it could be.
         possible: Vec<&'static str>,
     },
@@ -78,9 +88,6 @@ pub enum UsageError {
     /// A long option with a value that it does not take.
     #[error("option '--{0}' doesn't allow an argument")]
     Unwanted(&'static str),
-    /// Anything else.
-    #[error("{0}")]
-    Other(String),
 }
 
 struct Possibilities<'a>(&'a [&'static str]);
@@ -95,67 +102,116 @@ impl fmt::Display for Possibilities<'_> {
 ///
 /// # Errors
 /// [`UsageError`] at the first wrong one.
-pub fn parse<A>(flags: &'static [Flag<A>], arguments: Vec<OsString>, into: &mut A) -> Result<Parsed, UsageError> {
-    enum Found {
-        Short(char),
-        Long(String),
-    }
-    let mut parser = Parser::from_args(arguments);
-    parser.set_short_equals(false);
+pub fn parse<A>(
+    flags: &'static [Flag<A>],
+    arguments: Vec<OsString>,
+    order: Order,
+    into: &mut A,
+) -> Result<Parsed, UsageError> {
     let mut operands = Vec::new();
-    loop {
-        let found = match parser.next() {
-            Ok(None) => return Ok(Parsed::Run(operands)),
-            Ok(Some(Arg::Value(value))) => {
-                operands.push(value);
-                continue;
+    let mut arguments = arguments.into_iter();
+    while let Some(argument) = arguments.next() {
+        let bytes = argument.as_bytes();
+        let acted = if bytes == b"--" {
+            break;
+        } else if let Some(long) = bytes.strip_prefix(b"--") {
+            take_long(flags, long, &mut arguments, into)?
+        } else if let Some(short @ [_, ..]) = bytes.strip_prefix(b"-") {
+            take_short(flags, short, &mut arguments, into)?
+        } else {
+            operands.push(argument);
+            if order == Order::OptionsFirst {
+                break;
             }
-            Ok(Some(Arg::Short(short))) => Found::Short(short),
-            Ok(Some(Arg::Long(long))) => Found::Long(long.to_owned()),
-            // Only a value left over from a long option could make this fail, and those are taken below.
-            Err(error) => return Err(UsageError::Other(error.to_string())),
+            None
         };
-        let (flag, name) = match &found {
-            Found::Short(short) => {
-                let flag =
-                    flags.iter().find(|flag| flag.short == Some(*short)).ok_or(UsageError::UnknownShort(*short))?;
-                (flag, flag.long)
-            }
-            Found::Long(given) => long(flags, given)?,
-        };
-        if !matches!(flag.apply, Apply::Take(..))
-            && matches!(found, Found::Long(_))
-            && parser.optional_value().is_some()
-        {
-            return Err(UsageError::Unwanted(name));
-        }
-        match &flag.apply {
-            Apply::Set(set) => set(into),
-            Apply::Take(_, take) => match (parser.value(), found) {
-                (Ok(value), _) => take(into, value),
-                (Err(_), Found::Short(short)) => return Err(UsageError::MissingShort(short)),
-                (Err(_), Found::Long(_)) => return Err(UsageError::MissingLong(name)),
-            },
-            Apply::Help => return Ok(Parsed::Help),
-            Apply::Version => return Ok(Parsed::Version),
+        if let Some(acted) = acted {
+            return Ok(acted);
         }
     }
+    operands.extend(arguments);
+    Ok(Parsed::Run(operands))
+}
+
+/// What stands behind `--`. A value stands behind a `=`, or is the next argument, whatever that looks like.
+fn take_long<A>(
+    flags: &'static [Flag<A>],
+    given: &[u8],
+    rest: &mut impl Iterator<Item = OsString>,
+    into: &mut A,
+) -> Result<Option<Parsed>, UsageError> {
+    let (prefix, value) = match given.iter().position(|&byte| byte == b'=') {
+        Some(at) => (&given[..at], Some(OsStr::from_bytes(&given[at + 1..]).to_owned())),
+        None => (given, None),
+    };
+    let (flag, name) = long(flags, prefix, given)?;
+    match (&flag.apply, value) {
+        (Apply::Take(_, take), Some(value)) => take(into, value),
+        (Apply::Take(_, take), None) => take(into, rest.next().ok_or(UsageError::MissingLong(name))?),
+        (_, Some(_)) => return Err(UsageError::Unwanted(name)),
+        (_, None) => return Ok(act(flag, into)),
+    }
+    Ok(None)
+}
+
+/// What stands behind one `-`: a bundle, where what follows a letter that takes a value is that value.
+fn take_short<A>(
+    flags: &'static [Flag<A>],
+    bundle: &[u8],
+    rest: &mut impl Iterator<Item = OsString>,
+    into: &mut A,
+) -> Result<Option<Parsed>, UsageError> {
+    for (at, &letter) in bundle.iter().enumerate() {
+        let flag = flags
+            .iter()
+            .find(|flag| flag.short == Some(char::from(letter)))
+            .ok_or(UsageError::UnknownShort(Escaped([letter])))?;
+        if let Apply::Take(_, take) = &flag.apply {
+            let value = match &bundle[at + 1..] {
+                [] => rest.next().ok_or(UsageError::MissingShort(char::from(letter)))?,
+                value => OsString::from_vec(value.to_vec()),
+            };
+            take(into, value);
+            return Ok(None);
+        }
+        if let acted @ Some(_) = act(flag, into) {
+            return Ok(acted);
+        }
+    }
+    Ok(None)
+}
+
+/// Applies a flag without a value; help and version end the parsing.
+fn act<A>(flag: &Flag<A>, into: &mut A) -> Option<Parsed> {
+    match flag.apply {
+        Apply::Set(set) => set(into),
+        Apply::Take(..) => {}
+        Apply::Help => return Some(Parsed::Help),
+        Apply::Version => return Some(Parsed::Version),
+    }
+    None
 }
 
 /// The flag of a long name: the exact one, or the only one that starts so.
-fn long<A>(flags: &'static [Flag<A>], given: &str) -> Result<(&'static Flag<A>, &'static str), UsageError> {
+fn long<A>(
+    flags: &'static [Flag<A>],
+    prefix: &[u8],
+    given: &[u8],
+) -> Result<(&'static Flag<A>, &'static str), UsageError> {
     let names =
         || flags.iter().flat_map(|flag| std::iter::once(&flag.long).chain(flag.old).map(move |name| (flag, *name)));
-    if let Some(exact) = names().find(|(_, name)| *name == given) {
+    if let Some(exact) = names().find(|(_, name)| name.as_bytes() == prefix) {
         return Ok(exact);
     }
-    let possible: Vec<_> = names().filter(|(_, name)| name.starts_with(given)).collect();
-    let Some(first) = possible.first() else { return Err(UsageError::UnknownLong(given.to_owned())) };
-    if possible.iter().all(|(flag, _)| std::ptr::eq(*flag, first.0)) {
-        return Ok(*first);
+    let mut possible = names().filter(|(_, name)| name.as_bytes().starts_with(prefix));
+    let first = possible.next().ok_or_else(|| UsageError::UnknownLong(Escaped(given.to_vec())))?;
+    // Another name of the first one makes no difference.
+    let others: Vec<_> = possible.filter(|(flag, _)| !std::ptr::eq(*flag, first.0)).map(|(_, name)| name).collect();
+    if others.is_empty() {
+        return Ok(first);
     }
-    let possible = possible.into_iter().map(|(_, name)| name).collect();
-    Err(UsageError::Ambiguous { given: given.to_owned(), possible })
+    let possible = std::iter::once(first.1).chain(others).collect();
+    Err(UsageError::Ambiguous { given: Escaped(given.to_vec()), possible })
 }
 
 impl<A> About<A> {
@@ -216,9 +272,13 @@ mod tests {
         Flag { short: Some('V'), long: "version", old: &[], apply: Apply::Version, help: "version" },
     ];
 
+    fn words(arguments: &str) -> Vec<OsString> {
+        arguments.split_whitespace().map(OsString::from).collect()
+    }
+
     fn parsed(arguments: &str) -> (Result<Vec<String>, String>, Args) {
         let mut args = Args::default();
-        let result = match parse(FLAGS, arguments.split_whitespace().map(OsString::from).collect(), &mut args) {
+        let result = match parse(FLAGS, words(arguments), Order::Any, &mut args) {
             Ok(Parsed::Run(operands)) => Ok(operands.into_iter().map(|o| o.into_string().unwrap()).collect()),
             Ok(other) => Err(format!("{other:?}")),
             Err(error) => Err(error.to_string()),
@@ -253,8 +313,9 @@ mod tests {
     fn wrong_use_is_told_in_the_words_of_getopt() {
         let error = |arguments: &str| parsed(arguments).0.unwrap_err();
         assert_eq!(error("--nosuch"), "unrecognized option '--nosuch'");
-        assert_eq!(error("--nosuch=1"), "unrecognized option '--nosuch'");
+        assert_eq!(error("--nosuch=1"), "unrecognized option '--nosuch=1'");
         assert_eq!(error("-ax"), "invalid option -- 'x'");
+        assert_eq!(error("-\u{e9}"), r"invalid option -- '\xc3'");
         assert_eq!(error("-C"), "option requires an argument -- 'C'");
         assert_eq!(error("--config"), "option '--config' requires an argument");
         assert_eq!(error("--all=1"), "option '--all' doesn't allow an argument");
@@ -266,8 +327,26 @@ mod tests {
             Flag { short: None, long: "force", old: &[], apply: Apply::Set(|_| ()), help: "" },
             Flag { short: None, long: "form", old: &["fore"], apply: Apply::Set(|_| ()), help: "" },
         ];
-        let error = parse(TWO, vec!["--fo".into()], &mut Args::default()).unwrap_err();
-        assert_eq!(error.to_string(), "option '--fo' is ambiguous; possibilities: '--force' '--form' '--fore'");
+        let error =
+            |given: &str| parse(TWO, vec![given.into()], Order::Any, &mut Args::default()).unwrap_err().to_string();
+        assert_eq!(error("--fo"), "option '--fo' is ambiguous; possibilities: '--force' '--form' '--fore'");
+        assert_eq!(error("--=x"), "option '--=x' is ambiguous; possibilities: '--force' '--form' '--fore'");
+    }
+
+    #[test]
+    fn a_value_may_look_like_an_option() {
+        assert_eq!(ok("-C -a --config -- x"), ("x".into(), 0, "-a,--".into()));
+        assert_eq!(ok("--config= -a"), (String::new(), 1, String::new()));
+        assert_eq!(ok("--config=a=b"), (String::new(), 0, "a=b".into()));
+    }
+
+    #[test]
+    fn options_first_means_that_the_first_operand_ends_them() {
+        let mut args = Args::default();
+        let parsed = parse(FLAGS, words("-a x -a -- --nosuch"), Order::OptionsFirst, &mut args);
+        assert_eq!((parsed, args.all), (Ok(Parsed::Run(words("x -a -- --nosuch"))), 1));
+        let parsed = parse(FLAGS, words("-a -- -a"), Order::OptionsFirst, &mut args);
+        assert_eq!((parsed, args.all), (Ok(Parsed::Run(words("-a"))), 2));
     }
 
     #[test]
