@@ -6,15 +6,35 @@
 //!   names   module_name: names, aliases, patterns, and what the kernel makes of a name
 //!   deps    modules_dep: modules.dep as text and as index, and the plans that follow from it
 //! ```
+//!
+//! Every other body is in the file of its target's name.
 
+mod cmdline;
+mod depmod_d;
 mod deps;
+mod index;
+mod modprobe_d;
 mod names;
+mod proc_modules;
 
+pub use cmdline::cmdline;
+pub use depmod_d::depmod_d;
 pub use deps::modules_dep;
+pub use index::index;
+pub use modprobe_d::modprobe_d;
 pub use names::module_name;
+pub use proc_modules::proc_modules;
 
 /// A target's body.
 pub type Body = fn(&[u8]);
 
 /// Every target that has its body here, by its name in `fuzz/fuzz_targets`.
-pub const TARGETS: &[(&str, Body)] = &[("module_name", module_name), ("modules_dep", modules_dep)];
+pub const TARGETS: &[(&str, Body)] = &[
+    ("cmdline", cmdline),
+    ("depmod_d", depmod_d),
+    ("index", index),
+    ("modprobe_d", modprobe_d),
+    ("module_name", module_name),
+    ("modules_dep", modules_dep),
+    ("proc_modules", proc_modules),
+];

@@ -90,7 +90,7 @@ fn blacklist(names: &[u8], items: &mut Vec<Result<Item, Vec<u8>>>) {
         [b'"', inner @ .., b'"'] => inner,
         _ => names,
     };
-    for name in names.split(|&b| b == b',').filter(|name| !name.is_empty()) {
+    for name in names.split(|&b| b == b',').filter(|name| is_word(name)) {
         items.push(normalise_alias(name).map(Item::Blacklist).map_err(|_| name.to_vec()));
     }
 }
@@ -161,6 +161,14 @@ mod tests {
         assert_eq!(shown(r#""modprobe.blacklist=a,b""#), ["blacklist a", "blacklist b"]);
         assert_eq!(shown(r#"modprobe.blacklist="a,b""#), ["blacklist a", "blacklist b"]);
         assert_eq!(shown("mod-probe.blacklist=a module_blacklist=c"), ["options mod_probe blacklist=a"]);
+    }
+
+    #[test]
+    fn what_can_be_no_name_is_not_blacklisted() {
+        assert_eq!(
+            shown(r#"modprobe.blacklist=a"b c"d,e,f=g "modprobe.blacklist=h i,j""#),
+            ["blacklist e", "blacklist j"]
+        );
     }
 
     #[test]

@@ -41,10 +41,10 @@ pub fn lines(config: &Config) -> Vec<u8> {
     out
 }
 
-/// The same as a file that reads back as the same configuration: backslashes are doubled, and a softdep without names,
-/// which [`lines`] shows without a value, keeps its mark.
-#[cfg(test)]
-pub(super) fn as_file(config: &Config) -> Vec<u8> {
+/// The same as a file of modprobe.d that reads back as the same configuration: backslashes are doubled, and a softdep
+/// without names, which [`lines`] shows without a value, keeps its mark.
+#[must_use]
+pub fn as_file(config: &Config) -> Vec<u8> {
     let mut shown = Vec::new();
     for line in lines(config).split_inclusive(|&b| b == b'\n') {
         for &byte in line {

@@ -3,7 +3,7 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::config::{ConfigSource, ConfigWarning, files, logical_lines};
 use crate::name::ModuleName;
@@ -56,21 +56,25 @@ impl DepmodConfig {
         let (mut config, mut warnings) = (Self::default(), Vec::new());
         let source = ConfigSource { paths, ..ConfigSource::default() };
         for file in files::list(&source, &mut warnings) {
-            let Some(text) = files::read(&file, &mut warnings) else { continue };
-            for (line, text) in logical_lines(&text) {
-                if let Err(BadLine(word)) = config.add(&text, release) {
-                    warnings.push(ConfigWarning::BadLine { file: file.clone(), line, word });
-                }
+            if let Some(text) = files::read(&file, &mut warnings) {
+                config.add_file(&file, &text, release, &mut warnings);
             }
         }
         (config, warnings)
     }
 
-    /// Adds the lines of one text for a kernel release; those that mean nothing are passed over.
-    pub fn parse(&mut self, text: &[u8], release: &[u8]) {
-        for (_, line) in logical_lines(text) {
-            let _told_by_load_only = self.add(&line, release);
+    /// Adds the lines of one file for a kernel release; `file` is for the warnings only.
+    pub fn add_file(&mut self, file: &Path, text: &[u8], release: &[u8], warnings: &mut Vec<ConfigWarning>) {
+        for (line, text) in logical_lines(text) {
+            if let Err(BadLine(word)) = self.add(&text, release) {
+                warnings.push(ConfigWarning::BadLine { file: file.to_owned(), line, word });
+            }
         }
+    }
+
+    /// The same without the warnings.
+    pub fn parse(&mut self, text: &[u8], release: &[u8]) {
+        self.add_file(Path::new(""), text, release, &mut Vec::new());
     }
 
     fn add(&mut self, line: &[u8], release: &[u8]) -> Result<(), BadLine> {
@@ -115,13 +119,16 @@ impl DepmodConfig {
     }
 
     /// Whether a directory entry is passed over.
-    pub(super) fn is_excluded(&self, name: &[u8]) -> bool {
+    #[must_use]
+    pub fn is_excluded(&self, name: &[u8]) -> bool {
         // Links to the kernel's source, which has modules of its own.
         matches!(name, b"build" | b"source") || self.excludes.iter().any(|excluded| excluded == name)
     }
 
-    /// How good a file for a module is: lower is better.
-    pub(super) fn rank(&self, name: &ModuleName, listed: &[u8], external: bool) -> usize {
+    /// How good a file for a module is: lower is better. `listed` is its path below the module directory, or the whole one of
+    /// an `external` file.
+    #[must_use]
+    pub fn rank(&self, name: &ModuleName, listed: &[u8], external: bool) -> usize {
         let dir = listed.iter().rposition(|&b| b == b'/').map_or(&[][..], |slash| &listed[..slash]);
         if self.overrides.iter().any(|o| o.name == *name && o.dir == dir) {
             return 0;
@@ -239,7 +246,7 @@ mod tests {
             }
             let mut config = DepmodConfig::default();
             config.parse(&text, b"6.1");
-            config.rank(&ModuleName::new(b"x").unwrap(), b"x/x.ko", false);
+            assert!(config.rank(&ModuleName::new(b"x").unwrap(), b"x/x.ko", false) <= 1 + config.searches.len().max(2));
             Ok(())
         });
     }

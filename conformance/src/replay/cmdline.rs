@@ -1,0 +1,107 @@
+//! The body of the fuzz target `cmdline`.
+
+use kmod::cmdline::{Item, items};
+use kmod::name::normalise_alias;
+
+/// A module's item, or the name of one that cannot be.
+type Found = Result<Item, Vec<u8>>;
+
+/// The input is a kernel command line.
+///
+/// # Panics
+/// When a promise about the kernel command line is broken.
+pub fn cmdline(data: &[u8]) {
+    let found = items(data);
+    assert_eq!(found, naive(data), "another reader reads something else");
+    found.iter().for_each(is_well_formed);
+    let good: Vec<Item> = found.into_iter().flatten().collect();
+    let again: Vec<Found> = items(&written(&good));
+    assert_eq!(again, good.into_iter().map(Ok).collect::<Vec<_>>(), "what was written reads back as something else");
+    // Words do not know what stands around them, unless a quote is open.
+    let (first, second) = data.split_at(data.len() / 2);
+    if first.iter().filter(|byte| **byte == b'"').count() % 2 == 0 {
+        let both = [items(first), items(second)].concat();
+        assert_eq!(items(&[first, b"\n", second].concat()), both, "two command lines are not one");
+    }
+}
+
+fn is_well_formed(found: &Found) {
+    match found {
+        Ok(Item::Option { module, text }) => {
+            is_name(module);
+            let parameter = text.split(|byte| *byte == b'=').next().unwrap_or_default();
+            assert!(!parameter.is_empty() && !parameter.contains(&b'.') && !parameter.iter().any(separates));
+            assert!(!text.contains(&0) && text.iter().filter(|byte| **byte == b'"').count() % 2 == 0);
+        }
+        Ok(Item::Blacklist(name)) => is_name(name),
+        Err(name) => assert!(normalise_alias(name).is_err(), "a good name is refused"),
+    }
+}
+
+fn is_name(name: &[u8]) {
+    assert_eq!(normalise_alias(name).as_deref(), Ok(name), "a name is not normalised");
+    assert!(!name.is_empty() && !name.iter().any(|byte| separates(byte) || matches!(byte, b'"' | b'=')));
+}
+
+fn separates(byte: &u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | 0x0b | 0x0c | b'\r' | 0)
+}
+
+/// As a boot loader would have to write them.
+fn written(items: &[Item]) -> Vec<u8> {
+    let item = |item: &Item| match item {
+        Item::Option { module, text } => [module.as_slice(), b".", text].concat(),
+        Item::Blacklist(name) => [b"modprobe.blacklist=", name.as_slice()].concat(),
+    };
+    items.iter().map(item).collect::<Vec<_>>().join(&b' ')
+}
+
+/// The items, word by word, from the description of the syntax.
+fn naive(line: &[u8]) -> Vec<Found> {
+    let mut found = Vec::new();
+    let mut rest = line;
+    while !rest.is_empty() {
+        // A word ends at the first separator with an even number of quotes before it.
+        let outside = |at: usize| rest[..at].iter().filter(|byte| **byte == b'"').count() % 2 == 0;
+        let ends: Vec<usize> = (0..rest.len()).filter(|at| separates(&rest[*at])).collect();
+        let end = ends.into_iter().find(|at| outside(*at)).unwrap_or(rest.len());
+        if outside(end) {
+            found.extend(word(&rest[..end]));
+        }
+        rest = rest.get(end + 1..).unwrap_or_default();
+    }
+    found
+}
+
+fn word(word: &[u8]) -> Vec<Found> {
+    let quotes = word.iter().filter(|byte| **byte == b'"').count();
+    let around = word.len() >= 2 && quotes == 2 && word.starts_with(b"\"") && word.ends_with(b"\"");
+    let word = if around { &word[1..word.len() - 1] } else { word };
+    let mut halves = word.splitn(2, |byte| *byte == b'=');
+    let (Some(key), value) = (halves.next(), halves.next()) else { return Vec::new() };
+    let plain =
+        |part: &[u8]| !part.is_empty() && !part.iter().any(|byte| separates(byte) || matches!(byte, b'"' | b'='));
+    let key: Vec<&[u8]> = key.split(|byte| *byte == b'.').collect();
+    let ([module, parameter], false) = (key.as_slice(), value.is_some_and(|value| value.contains(&0))) else {
+        return Vec::new();
+    };
+    if !plain(module) || !plain(parameter) {
+        return Vec::new();
+    }
+    match (*module, *parameter, value) {
+        (b"modprobe", b"blacklist", Some(names)) => {
+            let names = names.strip_prefix(b"\"").and_then(|names| names.strip_suffix(b"\"")).unwrap_or(names);
+            let listed = names.split(|byte| *byte == b',').filter(|name| plain(name));
+            listed.map(|name| normalise_alias(name).map(Item::Blacklist).map_err(|_| name.to_vec())).collect()
+        }
+        _ => {
+            let quote: &[u8] = if around { b"\"" } else { b"" };
+            let text = match value {
+                Some(value) => [*parameter, b"=", quote, value, quote].concat(),
+                None => parameter.to_vec(),
+            };
+            let option = normalise_alias(module).map(|module| Item::Option { module, text });
+            vec![option.map_err(|_| module.to_vec())]
+        }
+    }
+}

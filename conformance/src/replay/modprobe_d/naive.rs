@@ -1,0 +1,169 @@
+//! modprobe.d once more, from its description: slow, simple, and with nothing of the reader that it judges but the
+//! normalising of names and the matching of patterns, which have a target of their own.
+
+use kmod::config::{Alias, Command, Config, ModuleOptions, Softdep, Weakdep};
+use kmod::name::{ModuleName, fnmatch, normalise_alias};
+
+/// A line that is left out: where, its first word, whether that meant something once.
+pub(super) type BadLine = (usize, Vec<u8>, bool);
+
+/// A configuration, and the lines that it leaves out.
+#[derive(Default)]
+pub(super) struct Reading {
+    pub(super) config: Config,
+    pub(super) bad: Vec<BadLine>,
+}
+
+pub(super) fn read(text: &[u8]) -> Reading {
+    let mut reading = Reading::default();
+    for (number, line) in joined(text) {
+        let blanks = |line: &[u8]| line.iter().all(|byte| b" \t".contains(byte));
+        if line.starts_with(b"#") || blanks(&line) {
+            continue;
+        }
+        if reading.take(&line).is_none() {
+            let word = fields(&line).next().unwrap_or_default();
+            reading.bad.push((number, word.to_vec(), matches!(word, b"include" | b"config")));
+        }
+    }
+    reading
+}
+
+/// A line that masks something: where, and the pattern.
+type Masked = (usize, Vec<u8>);
+
+/// The lines of kmod.d, and those that it leaves out.
+pub(super) fn masks(text: &[u8]) -> (Vec<Masked>, Vec<BadLine>) {
+    let (mut masks, mut bad) = (Vec::new(), Vec::new());
+    for (number, line) in joined(text).into_iter().filter(|(_, line)| !line.starts_with(b"#")) {
+        let words: Vec<&[u8]> = line.split(|byte| b" \t\r".contains(byte)).filter(|word| !word.is_empty()).collect();
+        match (words.as_slice(), line.contains(&0)) {
+            ([], _) => {}
+            ([b"mask", name], false) if normalise_alias(name).is_ok() => {
+                masks.extend(normalise_alias(name).map(|pattern| (number, pattern)));
+            }
+            ([word, ..], _) => bad.push((number, word.to_vec(), false)),
+        }
+    }
+    (masks, bad)
+}
+
+/// Whether the text ends within a line that a backslash continues.
+pub(super) fn is_open(text: &[u8]) -> bool {
+    let behind = text.strip_suffix(b"\n").unwrap_or(text);
+    behind.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
+}
+
+/// Escapes are undone first, each byte with whether it was one: an escaped newline is none, another newline ends a line.
+pub(in crate::replay) fn joined(text: &[u8]) -> Vec<(usize, Vec<u8>)> {
+    let mut bytes: Vec<(u8, bool)> = Vec::new();
+    let mut at = 0;
+    while at < text.len() {
+        let escaped = text[at] == b'\\';
+        if let Some(byte) = text.get(at + usize::from(escaped)) {
+            bytes.push((*byte, escaped));
+        }
+        at += 1 + usize::from(escaped);
+    }
+    let mut lines = Vec::new();
+    let mut number = 1;
+    for line in bytes.split(|byte| *byte == (b'\n', false)) {
+        let continued = line.iter().filter(|byte| **byte == (b'\n', true)).count();
+        let kept = line.iter().filter(|byte| **byte != (b'\n', true)).map(|(byte, _)| *byte).collect();
+        lines.push((number, kept));
+        number += continued + 1;
+    }
+    lines
+}
+
+fn fields(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    line.split(|byte| b" \t".contains(byte)).filter(|field| !field.is_empty())
+}
+
+/// All that stands behind the one blank after the second field.
+fn value(line: &[u8]) -> Option<&[u8]> {
+    let mut rest = line;
+    for _ in 0..2 {
+        let field = fields(rest).next()?;
+        let start = rest.windows(field.len()).position(|window| window == field)?;
+        rest = rest.get(start + field.len() + 1..)?;
+    }
+    Some(rest)
+}
+
+impl Reading {
+    /// Takes a line, if it is one.
+    fn take(&mut self, line: &[u8]) -> Option<()> {
+        let config = &mut self.config;
+        let keyword = fields(line).next()?;
+        let pattern = normalise_alias(fields(line).nth(1)?).ok()?;
+        let words: Vec<Vec<u8>> = fields(line).skip(2).map(<[u8]>::to_vec).collect();
+        if line.contains(&0) || (words.is_empty() && keyword != b"blacklist") {
+            return None;
+        }
+        match keyword {
+            b"blacklist" => config.blacklist.push(pattern),
+            b"alias" => config.aliases.push(Alias { pattern, target: normalise_alias(words.first()?).ok()? }),
+            b"options" => {
+                let text = value(line)?.iter().map(|byte| if *byte == b'\t' { b' ' } else { *byte }).collect();
+                config.options.push(ModuleOptions { name: pattern, text });
+            }
+            b"install" => config.install.push(Command { pattern, command: value(line)?.to_vec() }),
+            b"remove" => config.remove.push(Command { pattern, command: value(line)?.to_vec() }),
+            b"softdep" => {
+                let under = |mark: &[u8]| {
+                    let last_mark =
+                        |at: usize| words[..at].iter().rfind(|w| matches!(w.as_slice(), b"pre:" | b"post:"));
+                    let is_mark = |word: &[u8]| matches!(word, b"pre:" | b"post:");
+                    let here = |at: &usize| !is_mark(&words[*at]) && last_mark(*at).is_some_and(|last| last == mark);
+                    (0..words.len()).filter(here).map(|at| words[at].clone()).collect()
+                };
+                config.softdeps.push(Softdep { pattern, pre: under(b"pre:"), post: under(b"post:") });
+            }
+            b"weakdep" => config.weakdeps.push(Weakdep { pattern, names: words }),
+            _ => return None,
+        }
+        Some(())
+    }
+}
+
+pub(super) fn options(config: &Config, module: &ModuleName, alias: Option<&[u8]>) -> Vec<u8> {
+    let meant = |options: &&ModuleOptions| {
+        options.name == module.as_bytes() || alias.is_some_and(|alias| options.name == alias)
+    };
+    let texts: Vec<&[u8]> = config.options.iter().filter(meant).map(|options| options.text.as_slice()).collect();
+    texts.join(&b' ')
+}
+
+pub(super) fn command<'c>(commands: &'c [Command], module: &ModuleName) -> Option<&'c [u8]> {
+    commands
+        .iter()
+        .find(|command| fnmatch(&command.pattern, module.as_bytes()))
+        .map(|command| command.command.as_slice())
+}
+
+pub(super) fn weakdeps<'c>(config: &'c Config, module: &ModuleName) -> Vec<&'c [u8]> {
+    let mut all: Vec<&[u8]> = Vec::new();
+    for weakdep in config.weakdeps.iter().filter(|weakdep| fnmatch(&weakdep.pattern, module.as_bytes())) {
+        for name in &weakdep.names {
+            if !all.contains(&name.as_slice()) {
+                all.push(name);
+            }
+        }
+    }
+    all
+}
+
+pub(super) fn softdeps<'c>(config: &'c Config, module: &ModuleName) -> (Vec<&'c [u8]>, Vec<&'c [u8]>) {
+    let (mut pre, mut post): (Vec<&[u8]>, Vec<&[u8]>) = (Vec::new(), Vec::new());
+    for softdep in config.softdeps.iter().filter(|softdep| fnmatch(&softdep.pattern, module.as_bytes())) {
+        for (list, names) in [(&mut pre, &softdep.pre), (&mut post, &softdep.post)] {
+            for name in names {
+                if !list.contains(&name.as_slice()) {
+                    list.push(name);
+                }
+            }
+        }
+    }
+    (pre, post)
+}

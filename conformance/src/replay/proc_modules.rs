@@ -1,0 +1,70 @@
+//! The body of the fuzz target `proc_modules`.
+
+use kmod::execute::linux::{ListedModule, parse_proc_modules};
+
+/// The input is a /proc/modules.
+///
+/// # Panics
+/// When a promise about the list of loaded modules is broken.
+pub fn proc_modules(data: &[u8]) {
+    let modules = parse_proc_modules(data);
+    let again = parse_proc_modules(&printed(&modules));
+    assert_eq!(again, modules, "what was printed reads back as something else");
+    let by_line: Vec<ListedModule> = data.split(|byte| *byte == b'\n').filter_map(naive).collect();
+    assert_eq!(modules, by_line, "another reader reads something else");
+    for module in &modules {
+        let bad = |word: &[u8]| word.is_empty() || word.iter().any(|byte| matches!(byte, b' ' | b'\n'));
+        assert!(!bad(&module.name) && !module.holders.iter().any(|holder| bad(holder) || holder.contains(&b',')));
+    }
+    // A line that was cut off, as a short read would leave it, gives nothing that the whole has not.
+    let cut = parse_proc_modules(&data[..data.len() / 2]);
+    let whole = &cut[..cut.len().saturating_sub(1)];
+    assert_eq!(whole, &modules[..whole.len()], "the lines before a cut have changed");
+}
+
+/// As the kernel prints it.
+fn printed(modules: &[ListedModule]) -> Vec<u8> {
+    let line = |module: &ListedModule| {
+        let users = module.users.map_or("-".to_owned(), |users| users.to_string());
+        let mut holders = module.holders.iter().flat_map(|holder| [holder, &b","[..]]).collect::<Vec<_>>().concat();
+        if holders.is_empty() {
+            holders.push(b'-');
+        }
+        let numbers = format!(" {} {users} ", module.size);
+        [&module.name, numbers.as_bytes(), &holders, b" Live 0x0000000000000000\n"].concat()
+    };
+    modules.iter().flat_map(line).collect()
+}
+
+/// `NAME SIZE USERS HOLDERS …`: a name, a size, a number or anything else for "unknown", and names with a comma behind each.
+fn naive(line: &[u8]) -> Option<ListedModule> {
+    let fields: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
+    let [name, size, users, holders, ..] = fields.as_slice() else { return None };
+    let size = number(size).filter(|size| *size >= 0)? as u64;
+    let holders = holders.split(|byte| *byte == b',').filter(|holder| !matches!(*holder, [] | b"-" | [b'[', ..]));
+    let module = ListedModule {
+        name: name.to_vec(),
+        size,
+        users: number(users),
+        holders: holders.map(<[u8]>::to_vec).collect(),
+    };
+    (!name.is_empty()).then_some(module)
+}
+
+/// A decimal number with or without a sign that fits into 64 bits.
+fn number(text: &[u8]) -> Option<i64> {
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] => (false, digits),
+        digits => (false, digits),
+    };
+    if digits.is_empty() {
+        return None;
+    }
+    let add = |sum: i128, digit: &u8| {
+        let sum = sum * 10 + i128::from(digit.is_ascii_digit().then_some(digit - b'0')?);
+        (sum <= 1 << 64).then_some(sum)
+    };
+    let sum = digits.iter().try_fold(0, add)?;
+    i64::try_from(if negative { -sum } else { sum }).ok()
+}
