@@ -1,11 +1,13 @@
 //! Reading the module files, by several threads. What is kept of a module is one run of bytes and spans into it.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use super::search::Found;
 use super::{Notice, Options};
-use crate::object::{Module, ObjectError, ObjectErrorKind};
+use crate::object::{Limits, Module, ObjectError, ObjectErrorKind, Scratch};
 
 /// What the lists need to know of a module.
 #[derive(Debug, Default)]
@@ -76,8 +78,8 @@ impl Loaded {
         Ok(Span { start: start as u32, end: end as u32 })
     }
 
-    fn read(&mut self, module: &Found, options: &Options) -> Result<(), ObjectError> {
-        let file = Module::open(&module.path, &options.limits)?;
+    fn read(&mut self, module: &Found, options: &Options, memory: &mut Memory<'_>) -> Result<(), ObjectError> {
+        let (file, _turn) = memory.open(&module.path, &options.limits)?;
         let elf = file.elf()?;
         let mut look = || {
             for (key, value) in elf.modinfo()?.iter() {
@@ -102,15 +104,43 @@ impl Loaded {
             }
             Ok(())
         };
-        look().map_err(|kind| ObjectError { path: module.path.clone(), kind })
+        let looked = look().map_err(|kind| ObjectError { path: module.path.clone(), kind });
+        drop(elf);
+        memory.scratch.recycle(file);
+        looked
+    }
+}
+
+/// The memory of one thread for decompressed modules. Large modules are had one at a time by all threads together, so that a
+/// tree of them costs no more than one.
+struct Memory<'t> {
+    scratch: Scratch,
+    turn: &'t Mutex<()>,
+}
+
+impl<'t> Memory<'t> {
+    /// The most that each thread may hold of a module, in bytes.
+    const SMALL: u64 = 64 << 20;
+
+    fn open(&mut self, path: &Path, limits: &Limits) -> Result<(Module, Option<MutexGuard<'t, ()>>), ObjectError> {
+        let small = Limits { size: limits.size.min(Self::SMALL), ..*limits };
+        match Module::open_with(path, &small, &mut self.scratch) {
+            Err(ObjectError { kind: ObjectErrorKind::TooLarge(_), .. }) if small != *limits => {
+                let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+                Ok((Module::open_with(path, limits, &mut self.scratch)?, Some(turn)))
+            }
+            opened => Ok((opened?, None)),
+        }
     }
 }
 
 /// Reads all modules. One that cannot be read is kept with what is known of it.
 pub(super) fn load(found: &[Found], options: &Options, notify: &mut dyn FnMut(Notice)) -> Vec<Loaded> {
-    let mut loaded = parallel(found.len(), options, |place| {
+    let turn = Mutex::new(());
+    let memory = || Memory { scratch: Scratch::default(), turn: &turn };
+    let mut loaded = parallel_with(found.len(), options, memory, |place, memory| {
         let mut module = Loaded::default();
-        let error = module.read(&found[place], options).err();
+        let error = module.read(&found[place], options, memory).err();
         module.text.shrink_to_fit();
         (module, error)
     });
@@ -123,19 +153,29 @@ pub(super) fn load(found: &[Found], options: &Options, notify: &mut dyn FnMut(No
 
 /// What `job` gives for each number below `count`, in their order; done by several threads.
 pub(super) fn parallel<T: Send>(count: usize, options: &Options, job: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    parallel_with(count, options, || (), |place, ()| job(place))
+}
+
+/// As [`parallel`], with something of its own for each thread.
+fn parallel_with<T: Send, M>(
+    count: usize,
+    options: &Options,
+    memory: impl Fn() -> M + Sync,
+    job: impl Fn(usize, &mut M) -> T + Sync,
+) -> Vec<T> {
     /// Small enough for the threads to end together, large enough for them not to meet often.
     const BATCH: usize = 16;
     let processors = || thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let threads = options.threads.unwrap_or_else(processors).clamp(1, count.div_ceil(BATCH).max(1));
     let next = AtomicUsize::new(0);
     let work = || {
-        let mut done: Vec<(usize, T)> = Vec::new();
+        let (mut done, mut memory) = (Vec::new(), memory());
         loop {
             let start = next.fetch_add(BATCH, Ordering::Relaxed);
             if start >= count {
                 return done;
             }
-            done.extend((start..count.min(start + BATCH)).map(|place| (place, job(place))));
+            done.extend((start..count.min(start + BATCH)).map(|place| (place, job(place, &mut memory))));
         }
     };
     let mut results: Vec<(usize, T)> = thread::scope(|scope| {

@@ -4,10 +4,9 @@ use std::fmt;
 use std::io::{self, Read};
 
 use flate2::read::MultiGzDecoder;
-use lzma_rust2::XzReader;
 use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
-use super::{Limits, ObjectErrorKind};
+use super::{Limits, ObjectErrorKind, xz};
 
 /// How many first bytes [`Compression::sniff`] wants.
 pub const MAGIC_LENGTH: usize = 6;
@@ -74,8 +73,18 @@ pub fn uncompressed_name(name: &[u8]) -> Option<&[u8]> {
 /// # Errors
 /// [`ObjectErrorKind::Decompress`], [`ObjectErrorKind::TooLarge`], [`ObjectErrorKind::Window`].
 pub fn decompress(bytes: &[u8], limits: &Limits) -> Result<Vec<u8>, ObjectErrorKind> {
-    let format = Compression::sniff(bytes);
     let mut out = Vec::new();
+    decompress_into(bytes, &mut out, limits)?;
+    Ok(out)
+}
+
+/// As [`decompress`], in place of what `out` holds: its memory is used again.
+///
+/// # Errors
+/// As [`decompress`]; `out` then holds what was had so far.
+pub fn decompress_into(bytes: &[u8], out: &mut Vec<u8>, limits: &Limits) -> Result<(), ObjectErrorKind> {
+    let format = Compression::sniff(bytes);
+    out.clear();
     match format {
         Compression::None => {
             if bytes.len() as u64 > limits.size {
@@ -83,18 +92,20 @@ pub fn decompress(bytes: &[u8], limits: &Limits) -> Result<Vec<u8>, ObjectErrorK
             }
             out.extend_from_slice(bytes);
         }
-        Compression::Xz => {
-            let window_kib = u32::try_from(limits.window / 1024).unwrap_or(u32::MAX);
-            fill(XzReader::new_mem_limit(bytes, true, window_kib), &mut out, format, limits)?;
-        }
-        Compression::Gzip => fill(MultiGzDecoder::new(bytes), &mut out, format, limits)?,
-        Compression::Zstd => zstd(bytes, &mut out, limits)?,
+        Compression::Xz => xz::decompress(bytes, out, limits)?,
+        Compression::Gzip => fill(MultiGzDecoder::new(bytes), out, format, limits)?,
+        Compression::Zstd => zstd(bytes, out, limits)?,
     }
-    Ok(out)
+    Ok(())
 }
 
 /// Appends all that a decoder gives, up to the limit.
-fn fill(decoder: impl Read, out: &mut Vec<u8>, format: Compression, limits: &Limits) -> Result<(), ObjectErrorKind> {
+pub(super) fn fill(
+    decoder: impl Read,
+    out: &mut Vec<u8>,
+    format: Compression,
+    limits: &Limits,
+) -> Result<(), ObjectErrorKind> {
     let room = limits.size.saturating_sub(out.len() as u64);
     match decoder.take(room.saturating_add(1)).read_to_end(out) {
         Ok(length) if length as u64 > room => Err(ObjectErrorKind::TooLarge(limits.size)),

@@ -70,8 +70,11 @@ impl FileSource {
         &self.start
     }
 
-    pub(super) fn read_all(&self) -> io::Result<Vec<u8>> {
-        self.read_range(0..self.length)
+    /// The whole file, in place of what `bytes` holds.
+    pub(super) fn read_all(&self, bytes: &mut Vec<u8>) -> io::Result<()> {
+        use std::os::unix::fs::FileExt as _;
+        bytes.resize(self.length as usize, 0);
+        self.file.read_exact_at(bytes, 0)
     }
 
     fn read_range(&self, range: Range<u64>) -> io::Result<Vec<u8>> {

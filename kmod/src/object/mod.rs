@@ -10,6 +10,7 @@ pub mod compress;
 pub mod elf;
 pub mod modinfo;
 pub mod symbols;
+mod xz;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -155,13 +156,45 @@ enum Content {
     Memory(Vec<u8>),
 }
 
+/// Memory for one module after the other, where many are read.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    packed: Vec<u8>,
+    plain: Vec<u8>,
+}
+
+impl Scratch {
+    /// The most that is kept for the next module, in bytes: few modules have more.
+    const LIMIT: usize = 64 << 20;
+
+    /// Takes back what a module does not need any more.
+    pub fn recycle(&mut self, module: Module) {
+        if let Content::Memory(plain) = module.content {
+            if plain.capacity() <= Self::LIMIT {
+                self.plain = plain;
+            }
+        }
+        if self.packed.capacity() > Self::LIMIT {
+            self.packed = Vec::new();
+        }
+    }
+}
+
 impl Module {
     /// Opens a module file. One that is compressed is decompressed here.
     ///
     /// # Errors
     /// As [`read_module`].
     pub fn open(path: &Path, limits: &Limits) -> Result<Self, ObjectError> {
-        let open = || {
+        Self::open_with(path, limits, &mut Scratch::default())
+    }
+
+    /// As [`Module::open`], with memory that was used before.
+    ///
+    /// # Errors
+    /// As [`read_module`].
+    pub fn open_with(path: &Path, limits: &Limits, scratch: &mut Scratch) -> Result<Self, ObjectError> {
+        let mut open = || {
             let (file, size) = file::open_regular(path)?;
             if size > limits.size {
                 return Err(ObjectErrorKind::TooLarge(limits.size));
@@ -170,7 +203,12 @@ impl Module {
             let compression = Compression::sniff(source.start());
             let content = match compression {
                 Compression::None => Content::File(source),
-                _ => Content::Memory(compress::decompress(&source.read_all()?, limits)?),
+                _ => {
+                    source.read_all(&mut scratch.packed)?;
+                    let mut plain = std::mem::take(&mut scratch.plain);
+                    compress::decompress_into(&scratch.packed, &mut plain, limits)?;
+                    Content::Memory(plain)
+                }
             };
             Ok(Self { path: path.to_owned(), compression, content })
         };

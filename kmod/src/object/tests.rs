@@ -69,7 +69,7 @@ fn exports_without_checksums_come_from_the_strings() {
     assert_eq!(elf.crc(&exports[0]), None);
 }
 
-fn compressed(format: Compression, bytes: &[u8]) -> Vec<u8> {
+pub(super) fn compressed(format: Compression, bytes: &[u8]) -> Vec<u8> {
     match format {
         Compression::None => bytes.to_vec(),
         Compression::Gzip => {

@@ -1,0 +1,101 @@
+//! The xz decoder: the one in Rust, or, with the feature `liblzma`, the one in C, which needs about two thirds of its time. Both
+//! take several streams behind each other, check the checksums, and stop at the same limits.
+
+use super::{Compression, Limits, ObjectErrorKind};
+
+#[cfg(not(feature = "liblzma"))]
+pub(super) use in_rust::decompress;
+
+#[cfg(feature = "liblzma")]
+pub(super) use in_c::decompress;
+
+#[cfg(any(test, not(feature = "liblzma")))]
+pub(super) mod in_rust {
+    use super::super::compress::fill;
+    use super::*;
+    use lzma_rust2::XzReader;
+
+    /// Appends what the streams hold.
+    pub(in crate::object) fn decompress(
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+        limits: &Limits,
+    ) -> Result<(), ObjectErrorKind> {
+        let window_kib = u32::try_from(limits.window / 1024).unwrap_or(u32::MAX);
+        fill(XzReader::new_mem_limit(bytes, true, window_kib), out, Compression::Xz, limits)
+    }
+}
+
+#[cfg(feature = "liblzma")]
+pub(super) mod in_c {
+    use super::*;
+    use liblzma::stream::{Action, CONCATENATED, Error, Status, Stream};
+    use std::io;
+
+    /// What one step may give.
+    const STEP: usize = 1 << 20;
+
+    /// Appends what the streams hold.
+    pub(in crate::object) fn decompress(
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+        limits: &Limits,
+    ) -> Result<(), ObjectErrorKind> {
+        let format = Compression::Xz;
+        let failed = |error: Error| match error {
+            Error::MemLimit | Error::Mem => ObjectErrorKind::Window { format, limit: limits.window },
+            error => ObjectErrorKind::Decompress { format, source: error.into() },
+        };
+        let mut stream = Stream::new_stream_decoder(limits.window, CONCATENATED).map_err(failed)?;
+        loop {
+            // One byte of room beyond the limit tells that there is more than it.
+            let room = (limits.size + 1).saturating_sub(out.len() as u64).min(STEP as u64) as usize;
+            if out.capacity() - out.len() < room.min(STEP / 16) {
+                out.reserve(room);
+            }
+            let rest = bytes.get(stream.total_in() as usize..).unwrap_or_default();
+            let status = stream.process_vec(rest, out, Action::Finish).map_err(failed)?;
+            if out.len() as u64 > limits.size {
+                return Err(ObjectErrorKind::TooLarge(limits.size));
+            }
+            match status {
+                Status::StreamEnd => return Ok(()),
+                Status::Ok | Status::GetCheck => {}
+                // There was room for output: it is input that is missing.
+                Status::MemNeeded => {
+                    return Err(ObjectErrorKind::Decompress { format, source: io::ErrorKind::UnexpectedEof.into() });
+                }
+            }
+        }
+    }
+}
+
+#[cfg(all(test, feature = "liblzma"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_decoders_give_the_same_bytes_or_both_refuse() {
+        let plain: Vec<u8> = (0..20_000_u32).flat_map(|n| (n / 7).to_le_bytes()).collect();
+        let whole = super::super::tests::compressed(Compression::Xz, &plain);
+        let limits = Limits { size: 1 << 20, window: 64 << 20 };
+        let both = |bytes: &[u8]| {
+            let (mut c, mut rust) = (b"before".to_vec(), b"before".to_vec());
+            let c = in_c::decompress(bytes, &mut c, &limits).ok().map(|()| c);
+            let rust = in_rust::decompress(bytes, &mut rust, &limits).ok().map(|()| rust);
+            assert_eq!(c, rust, "{} bytes", bytes.len());
+            c.is_some()
+        };
+        assert!(both(&whole) && both(&[&whole[..], &whole].concat()) && both(&[&whole[..], &[0; 8]].concat()));
+        assert!(!both(&whole[..whole.len() - 1]) && !both(&[&whole[..], b"x"].concat()));
+        arbtest::arbtest(|u| {
+            let mut bytes = whole.clone();
+            for _ in 0..u.int_in_range(0..=3)? {
+                let at = u.choose_index(bytes.len())?;
+                bytes[at] = u.arbitrary()?;
+            }
+            both(&bytes[..u.int_in_range(0..=bytes.len())?]);
+            Ok(())
+        });
+    }
+}
