@@ -2,7 +2,7 @@
 //! limit, into memory (a file that is mapped and truncated by another would kill us).
 
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Seek as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
@@ -33,24 +33,56 @@ pub(crate) fn read_regular(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
         return Err(too_large());
     }
     // One byte more than it should have: then one read finds the end, and growth is seen.
-    let mut bytes = Vec::with_capacity(size as usize + 1);
-    file.take(limit + 1).read_to_end(&mut bytes)?;
+    let mut bytes = vec![0; size as usize + 1];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match read_once(&file, &mut bytes[filled..], filled as u64)? {
+            0 => break,
+            length => filled += length,
+        }
+        // A file that has the size that it was said to have is complete.
+        if filled as u64 == size {
+            break;
+        }
+    }
+    let grew = filled == bytes.len();
+    bytes.truncate(filled);
+    if grew {
+        (&file).seek(io::SeekFrom::Start(filled as u64))?;
+        file.take(limit + 1 - filled as u64).read_to_end(&mut bytes)?;
+    }
     if bytes.len() as u64 > limit { Err(too_large()) } else { Ok(bytes) }
+}
+
+/// What one read(2) gives, signals aside.
+fn read_once(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    use std::os::unix::fs::FileExt as _;
+    loop {
+        match file.read_at(buffer, offset) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
 }
 
 /// Fills a buffer from an offset on as far as the file goes; gives how far.
 pub(crate) fn read_at_most(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    use std::os::unix::fs::FileExt as _;
     let mut filled = 0;
     while filled < buffer.len() {
-        match file.read_at(&mut buffer[filled..], offset + filled as u64) {
-            Ok(0) => break,
-            Ok(length) => filled += length,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+        match read_once(file, &mut buffer[filled..], offset + filled as u64)? {
+            0 => break,
+            length => filled += length,
         }
     }
     Ok(filled)
+}
+
+/// An error once more, with its number or its text.
+pub(crate) fn copy_error(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(errno) => io::Error::from_raw_os_error(errno),
+        None => io::Error::new(error.kind(), error.to_string()),
+    }
 }
 
 /// `None` when there is no such file.

@@ -76,15 +76,33 @@ pub struct ModuleEntry {
     pub deps: Vec<PathBuf>,
 }
 
+impl TreeError {
+    /// The same once more, for who asks again.
+    fn copy(&self) -> Self {
+        match self {
+            Self::Index(error) => Self::Index(error.copy()),
+            Self::Io { path, source } => Self::Io { path: path.clone(), source: file::copy_error(source) },
+            Self::Line { path, line, source } => Self::Line { path: path.clone(), line: *line, source: source.clone() },
+            Self::Value { path, value, source } => {
+                Self::Value { path: path.clone(), value: value.clone(), source: source.clone() }
+            }
+            Self::Insert { path, source } => Self::Insert { path: path.clone(), source: source.clone() },
+        }
+    }
+}
+
+/// What came of reading an index, once: a broken one is not read again by the next question.
+type Slot = OnceLock<Result<Option<Index>, TreeError>>;
+
 /// A module directory.
 #[derive(Debug)]
 pub struct Tree {
     dir: PathBuf,
-    dep: OnceLock<Option<Index>>,
-    alias: OnceLock<Option<Index>>,
-    symbols: OnceLock<Option<Index>>,
-    builtin: OnceLock<Option<Index>>,
-    builtin_alias: OnceLock<Option<Index>>,
+    dep: Slot,
+    alias: Slot,
+    symbols: Slot,
+    builtin: Slot,
+    builtin_alias: Slot,
 }
 
 impl Tree {
@@ -235,28 +253,35 @@ impl Tree {
 
     fn load<'a>(
         &self,
-        slot: &'a OnceLock<Option<Index>>,
+        slot: &'a Slot,
         files: Files,
         from_text: fn(&[u8]) -> Result<Index, text::TextError>,
     ) -> Result<Option<&'a Index>, TreeError> {
-        if let Some(index) = slot.get() {
-            return Ok(index.as_ref());
+        match slot.get_or_init(|| self.read_index(files, from_text)) {
+            Ok(index) => Ok(index.as_ref()),
+            Err(error) => Err(error.copy()),
         }
-        let index = match Index::read(&self.dir.join(files.bin)) {
-            Ok(index) => Some(index),
-            Err(error) if error.is_empty() && files.may_be_empty => None,
+    }
+
+    fn read_index(
+        &self,
+        files: Files,
+        from_text: fn(&[u8]) -> Result<Index, text::TextError>,
+    ) -> Result<Option<Index>, TreeError> {
+        match Index::read(&self.dir.join(files.bin)) {
+            Ok(index) => Ok(Some(index)),
+            Err(error) if error.is_empty() && files.may_be_empty => Ok(None),
             // Only an absent index is replaced by the text: a damaged one is told, also when nothing is left of it.
             Err(error) if error.is_not_found() => {
                 let path = self.dir.join(files.text);
                 match self.read(files.text)?.map(|text| from_text(&text)).transpose() {
-                    Ok(index) => index,
-                    Err(text::TextError::Line { line, source }) => return Err(TreeError::Line { path, line, source }),
-                    Err(text::TextError::Insert(source)) => return Err(TreeError::Insert { path, source }),
+                    Ok(index) => Ok(index),
+                    Err(text::TextError::Line { line, source }) => Err(TreeError::Line { path, line, source }),
+                    Err(text::TextError::Insert(source)) => Err(TreeError::Insert { path, source }),
                 }
             }
-            Err(error) => return Err(error.into()),
-        };
-        Ok(slot.get_or_init(|| index).as_ref())
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn names(&self, index: Option<&Index>, name: &[u8], files: Files) -> Result<Vec<ModuleName>, TreeError> {
@@ -372,6 +397,17 @@ mod tests {
             std::fs::write(dir.path().join("modules.dep.bin"), broken).unwrap();
             assert!(Tree::new(dir.path()).module(&name("a")).is_err());
         }
+    }
+
+    #[test]
+    fn a_broken_index_is_read_once_and_told_each_time() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("modules.dep.bin"), b"garbage that is long enough").unwrap();
+        let tree = Tree::new(dir.path());
+        let first = tree.module(&name("a")).unwrap_err().to_string();
+        // Without the file nothing would be found, and that is no error.
+        std::fs::remove_file(dir.path().join("modules.dep.bin")).unwrap();
+        assert_eq!(tree.module(&name("a")).unwrap_err().to_string(), first);
     }
 
     #[test]

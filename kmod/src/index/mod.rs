@@ -11,6 +11,7 @@
 //!
 //! The byte that leads to a child is not repeated in the child's prefix. Keys are 7-bit.
 
+mod bytes;
 mod read;
 mod write;
 
@@ -57,6 +58,18 @@ impl IndexError {
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         matches!(&self.kind, IndexErrorKind::Io(error) if error.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// The same once more, for who asks again.
+    pub(crate) fn copy(&self) -> Self {
+        let kind = match &self.kind {
+            IndexErrorKind::Io(error) => IndexErrorKind::Io(crate::file::copy_error(error)),
+            IndexErrorKind::Short(length) => IndexErrorKind::Short(*length),
+            IndexErrorKind::Magic(magic) => IndexErrorKind::Magic(*magic),
+            IndexErrorKind::Version(version) => IndexErrorKind::Version(*version),
+            IndexErrorKind::Corrupt { offset, what } => IndexErrorKind::Corrupt { offset: *offset, what },
+        };
+        Self { path: self.path.clone(), kind }
     }
 
     /// Whether the file has no byte.

@@ -1,9 +1,11 @@
-//! The reader. It keeps the file's bytes and visits only the nodes that a question needs. Every access is checked against
+//! The reader. It visits only the nodes that a question needs, and reads no more of the file than these. Every access is checked against
 //! the end of the file, no walk recurses, and no walk reads more bytes than the file has: in an honest file no two nodes
 //! share a byte, so more can only mean a cycle or shared nodes.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
+use super::bytes::Bytes;
 use super::{CHILDREN, IndexError, IndexErrorKind, KEY_LIMIT, MAGIC, OFFSET_MASK, PREFIX, VALUES, VERSION, Value};
 use crate::file;
 use crate::name::fnmatch;
@@ -13,11 +15,11 @@ const SIZE_LIMIT: u64 = 1 << 28;
 const HEADER: usize = 12;
 const SHARED: &str = "nodes share their bytes or form a cycle";
 
-/// A `.bin` index in memory.
+/// A `.bin` index, in memory or as an open file.
 #[derive(Debug, Clone)]
 pub struct Index {
     path: PathBuf,
-    bytes: Vec<u8>,
+    bytes: Bytes,
     root: u32,
 }
 
@@ -27,23 +29,34 @@ impl Index {
     /// # Errors
     /// [`IndexErrorKind::Short`], [`IndexErrorKind::Magic`], [`IndexErrorKind::Version`].
     pub fn parse(bytes: Vec<u8>) -> Result<Self, IndexError> {
-        Self::from_parts(PathBuf::new(), bytes)
+        Self::from_parts(PathBuf::new(), Bytes::Memory(bytes))
     }
 
-    /// Reads an index file.
+    /// Opens an index file, and reads its header. The rest is read when it is asked for.
     ///
     /// # Errors
     /// As [`Index::parse`]; [`IndexErrorKind::Io`] when the file cannot be read, is no regular file, or is larger than
     /// an index can be.
     pub fn read(path: &Path) -> Result<Self, IndexError> {
-        match file::read_regular(path, SIZE_LIMIT) {
+        let open = || {
+            let (file, size) = file::open_regular(path)?;
+            if size > SIZE_LIMIT {
+                return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {SIZE_LIMIT} bytes")));
+            }
+            Bytes::from_file(file, size as usize)
+        };
+        match open() {
             Ok(bytes) => Self::from_parts(path.to_owned(), bytes),
             Err(error) => Err(IndexError { path: path.to_owned(), kind: error.into() }),
         }
     }
 
-    fn from_parts(path: PathBuf, bytes: Vec<u8>) -> Result<Self, IndexError> {
-        let kind = match (be32(&bytes, 0), be32(&bytes, 4), be32(&bytes, 8)) {
+    fn from_parts(path: PathBuf, bytes: Bytes) -> Result<Self, IndexError> {
+        let header = match bytes.from(0, HEADER) {
+            Ok(header) => header,
+            Err(error) => return Err(IndexError { path, kind: error.into() }),
+        };
+        let kind = match (be32(header, 0), be32(header, 4), be32(header, 8)) {
             (Some(MAGIC), Some(version), Some(root)) if version >> 16 == VERSION >> 16 => {
                 return Ok(Self { path, bytes, root });
             }
@@ -139,6 +152,7 @@ impl Index {
     /// # Errors
     /// [`IndexErrorKind::Corrupt`] for a broken node; what was passed before it stays passed.
     pub fn for_each(&self, mut each: impl FnMut(&[u8], u32, &[u8])) -> Result<(), IndexError> {
+        self.bytes.read_whole().map_err(|error| self.unread(error))?;
         match self.node(self.root)? {
             Some(root) => self.walk(root, Vec::new(), &mut Budget::new(self), &mut |key, value| {
                 each(key, value.priority, value.bytes);
@@ -220,15 +234,15 @@ impl Index {
         };
         let (mut first, mut children) = (0, &[][..]);
         if offset & CHILDREN != 0 {
-            let (low, last) = match self.bytes.get(at..at + 2) {
-                Some(&[low, last]) => (low, last),
+            let (low, last) = match self.from(at, 2)? {
+                &[low, last, ..] => (low, last),
                 _ => return Err(self.corrupt(at, "the children end behind the file")),
             };
             if low > last || last > 0x7f {
                 return Err(self.corrupt(at, "a range of children that is not within 7 bits"));
             }
             let count = usize::from(last - low) + 1;
-            let table = self.bytes.get(at + 2..at + 2 + 4 * count);
+            let table = self.from(at + 2, 4 * count)?.get(..4 * count);
             let Some(table) = table else { return Err(self.corrupt(at, "the children end behind the file")) };
             at += 2 + table.len();
             (first, children) = (low, table);
@@ -247,7 +261,7 @@ impl Index {
 
     fn values<'a>(&'a self, node: &Node<'a>) -> Result<Values<'a>, IndexError> {
         let Some(at) = node.values else { return Ok(Values { index: self, left: 0, at: 0 }) };
-        match be32(&self.bytes, at) {
+        match be32(self.from(at, 4)?, 0) {
             Some(left) => Ok(Values { index: self, left, at: at + 4 }),
             None => Err(self.corrupt(at, "the values end behind the file")),
         }
@@ -255,11 +269,25 @@ impl Index {
 
     /// The bytes up to the next NUL.
     fn string(&self, at: usize) -> Result<&[u8], IndexError> {
-        let tail = self.bytes.get(at..).unwrap_or_default();
-        match tail.iter().position(|&b| b == 0) {
-            Some(length) => Ok(&tail[..length]),
-            None => Err(self.corrupt(at, "a string without its closing NUL")),
+        let mut tail = self.from(at, 1)?;
+        loop {
+            if let Some(length) = tail.iter().position(|&b| b == 0) {
+                return Ok(&tail[..length]);
+            }
+            let more = self.from(at, tail.len() + 1)?;
+            if more.len() == tail.len() {
+                return Err(self.corrupt(at, "a string without its closing NUL"));
+            }
+            tail = more;
         }
+    }
+
+    fn from(&self, at: usize, length: usize) -> Result<&[u8], IndexError> {
+        self.bytes.from(at, length).map_err(|error| self.unread(error))
+    }
+
+    fn unread(&self, error: io::Error) -> IndexError {
+        IndexError { path: self.path.clone(), kind: error.into() }
     }
 
     fn corrupt(&self, offset: usize, what: &'static str) -> IndexError {
@@ -304,9 +332,10 @@ impl<'a> Iterator for Values<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
-        let value = match be32(&self.index.bytes, self.at) {
-            Some(priority) => self.index.string(self.at + 4).map(|bytes| RawValue { priority, bytes }),
-            None => Err(self.index.corrupt(self.at, "the values end behind the file")),
+        let value = match self.index.from(self.at, 4).map(|bytes| be32(bytes, 0)) {
+            Err(error) => Err(error),
+            Ok(Some(priority)) => self.index.string(self.at + 4).map(|bytes| RawValue { priority, bytes }),
+            Ok(None) => Err(self.index.corrupt(self.at, "the values end behind the file")),
         };
         match &value {
             Ok(value) => self.at += 4 + value.bytes.len() + 1,
