@@ -106,6 +106,28 @@ impl Done {
     }
 }
 
+/// A directory to chroot into with the program, the libraries that it needs, and nothing else. None, after a word why, when
+/// that cannot be done.
+pub fn empty_root(lab: &Lab) -> Option<PathBuf> {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: chroot(2) needs root");
+        return None;
+    }
+    let root = lab.path("root");
+    fs::create_dir(&root).unwrap();
+    fs::copy(env!("CARGO_BIN_EXE_kmod"), root.join("modprobe")).unwrap();
+    let Ok(ldd) = Command::new("ldd").arg(env!("CARGO_BIN_EXE_kmod")).output() else {
+        eprintln!("skipped: no ldd to find the libraries of the program with");
+        return None;
+    };
+    for library in String::from_utf8_lossy(&ldd.stdout).split_whitespace().filter(|word| word.starts_with('/')) {
+        let target = root.join(library.trim_start_matches('/'));
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        fs::copy(library, target).unwrap();
+    }
+    Some(root)
+}
+
 /// Every file under a directory with its bytes.
 pub fn contents(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut files = Vec::new();
