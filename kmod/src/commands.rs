@@ -19,8 +19,8 @@ use crate::name::Escaped;
 use crate::sys::StandardStreams;
 use options::{Flag, Order, Parsed};
 use output::Output;
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt as _;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
 /// All that a command gets from outside.
@@ -174,8 +174,19 @@ const fn verbose_flag<A: AsMut<Messages>>() -> Flag<A> {
 
 /// The release of the running kernel.
 fn running_release() -> OsString {
-    use std::os::unix::ffi::OsStringExt as _;
     OsString::from_vec(rustix::system::uname().release().to_bytes().to_vec())
+}
+
+/// The module directory of a release, below a root.
+fn module_directory(root: Option<&Path>, release: Option<&OsStr>) -> PathBuf {
+    // Not `join` of absolute paths: that would drop the root.
+    let mut directory = root.map(absolute).unwrap_or_default().into_os_string().into_vec();
+    if directory.last() == Some(&b'/') {
+        directory.pop();
+    }
+    directory.extend_from_slice(b"/lib/modules/");
+    directory.extend_from_slice(release.map_or_else(running_release, OsStr::to_owned).as_bytes());
+    PathBuf::from(OsString::from_vec(directory))
 }
 
 /// A path made absolute by the working directory, without looking at it.
@@ -206,6 +217,20 @@ mod tests {
     fn arguments_with_blanks_are_quoted_unless_they_are() {
         let joined = join_arguments(&["a=1", "b=x y", "c=\"x y\"", "d e", "f"].map(OsString::from));
         assert_eq!(String::from_utf8(joined).unwrap(), r#"a=1 b="x y" c="x y" d e f"#);
+    }
+
+    #[test]
+    fn the_module_directory_lies_under_the_root() {
+        let directory = |root: &str| {
+            module_directory(Some(Path::new(root)), Some(OsStr::new("1.2"))).into_os_string().into_string().unwrap()
+        };
+        assert_eq!(directory("/r"), "/r/lib/modules/1.2");
+        assert_eq!(directory("/r/"), "/r/lib/modules/1.2");
+        assert_eq!(directory("/"), "/lib/modules/1.2");
+        assert_eq!(directory(""), "/lib/modules/1.2");
+        assert!(directory("r").ends_with("/r/lib/modules/1.2") && directory("r").starts_with('/'));
+        let running = module_directory(None, None).into_os_string();
+        assert_eq!(running.as_bytes(), [b"/lib/modules/", running_release().as_bytes()].concat());
     }
 
     #[test]

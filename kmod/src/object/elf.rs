@@ -33,11 +33,8 @@ pub(super) enum Source<'a> {
 impl<'a> Source<'a> {
     /// Some bytes; they must be within the file, and no more than [`SECTION_LIMIT`].
     fn read(self, offset: u64, size: u64, what: &'static str) -> Result<Cow<'a, [u8]>, ObjectErrorKind> {
-        let length = match self {
-            Self::Memory(bytes) => bytes.len() as u64,
-            Self::File(file) => file.length,
-        };
-        let end = offset.checked_add(size).filter(|end| *end <= length && size <= SECTION_LIMIT).ok_or(Elf(what))?;
+        let end =
+            offset.checked_add(size).filter(|end| *end <= self.length() && size <= SECTION_LIMIT).ok_or(Elf(what))?;
         let at_hand = match self {
             Self::Memory(bytes) => bytes,
             Self::File(file) => &file.start,
@@ -46,6 +43,19 @@ impl<'a> Source<'a> {
             (Some(bytes), _) => Ok(Cow::Borrowed(bytes)),
             (None, Self::File(file)) => Ok(Cow::Owned(file.read_range(offset..end)?)),
             (None, Self::Memory(_)) => Err(Elf(what)),
+        }
+    }
+
+    /// The last bytes of the file; `None` when it has fewer.
+    pub(super) fn end(self, size: u64) -> Result<Option<Cow<'a, [u8]>>, ObjectErrorKind> {
+        let start = self.length().checked_sub(size);
+        start.map(|start| self.read(start, size, "its end is not within the file")).transpose()
+    }
+
+    fn length(self) -> u64 {
+        match self {
+            Self::Memory(bytes) => bytes.len() as u64,
+            Self::File(file) => file.length,
         }
     }
 }

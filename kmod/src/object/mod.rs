@@ -1,4 +1,5 @@
-//! A module file: how it is compressed, and what its ELF sections say (`.modinfo`, exports, imports, versions).
+//! A module file: how it is compressed, and what its ELF sections say (`.modinfo`, exports, imports, versions), and
+//! its signature.
 //!
 //! [`read_module`] gives the whole file, decompressed: what a loader needs. [`Module::open`] reads no more than its header and section
 //! table when the file is not compressed, and then each section that is asked for: what depmod and modinfo need.
@@ -7,17 +8,21 @@
 //! checked as it grows.
 
 pub mod compress;
+mod der;
 pub mod elf;
 pub mod modinfo;
+pub mod signature;
 pub mod symbols;
 mod xz;
 
+use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 
 pub use compress::Compression;
 pub use elf::ElfModule;
 pub use modinfo::Modinfo;
+pub use signature::Signature;
 
 use crate::file;
 use elf::FileSource;
@@ -215,6 +220,31 @@ impl Module {
         open().map_err(|kind: ObjectErrorKind| kind.at(path))
     }
 
+    /// What is appended to the module as its signature, for [`Signature::parse`]; `None` when it is not signed. No more than
+    /// these bytes is read, so that who does not ask does not pay.
+    ///
+    /// # Errors
+    /// [`ObjectError`] when the file cannot be read.
+    pub fn signature_bytes(&self) -> Result<Option<Cow<'_, [u8]>>, ObjectError> {
+        let source = self.source();
+        let read = || {
+            let trailer = source.end(signature::TRAILER_LENGTH as u64)?;
+            let length = trailer.as_deref().and_then(signature::appended_length);
+            Ok(match length {
+                Some(length) => source.end(length)?,
+                None => None,
+            })
+        };
+        read().map_err(|kind: ObjectErrorKind| kind.at(&self.path))
+    }
+
+    fn source(&self) -> elf::Source<'_> {
+        match &self.content {
+            Content::File(source) => elf::Source::File(source),
+            Content::Memory(bytes) => elf::Source::Memory(bytes),
+        }
+    }
+
     /// How the file is compressed.
     #[must_use]
     pub fn compression(&self) -> Compression {
@@ -226,11 +256,7 @@ impl Module {
     /// # Errors
     /// [`ObjectError`] when it is no ELF file, or a malformed one.
     pub fn elf(&self) -> Result<ElfModule<'_>, ObjectError> {
-        match &self.content {
-            Content::File(source) => ElfModule::from_source(elf::Source::File(source)),
-            Content::Memory(bytes) => ElfModule::parse(bytes),
-        }
-        .map_err(|kind| kind.at(&self.path))
+        ElfModule::from_source(self.source()).map_err(|kind| kind.at(&self.path))
     }
 }
 

@@ -264,3 +264,25 @@ fn no_bytes_make_the_decompressors_panic() {
         Ok(())
     });
 }
+
+#[test]
+fn a_signature_is_read_alike_from_a_file_and_from_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut signed = sample().build();
+    signed.extend(b"NameKSig\0\x04\x01\x04\x01\0\0\0\0\0\0\x03~Module signature appended~\n");
+    for format in FORMATS {
+        let path = dir.path().join("m.ko");
+        std::fs::write(&path, compressed(format, &signed)).unwrap();
+        let module = Module::open(&path, &Limits::default()).unwrap();
+        let bytes = module.signature_bytes().unwrap().unwrap();
+        assert_eq!(bytes.len(), 8 + signature::TRAILER_LENGTH);
+        let signature = Signature::parse(&bytes).unwrap();
+        assert_eq!((signature.signer, signature.bytes), (&b"Name"[..], &b"Sig"[..]));
+        check_sample(&module.elf().unwrap());
+        for unsigned in [&sample().build()[..], &signed[..30], &signed[signed.len() - 40..]] {
+            std::fs::write(&path, compressed(format, unsigned)).unwrap();
+            let module = Module::open(&path, &Limits::default()).unwrap();
+            assert!(module.signature_bytes().unwrap().is_none());
+        }
+    }
+}
