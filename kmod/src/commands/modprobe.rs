@@ -6,7 +6,7 @@
 pub mod arguments;
 mod query;
 
-use super::{Failed, Invocation, absolute, join_arguments, output::Output, running_release, words};
+use super::{Failed, Invocation, absolute, join_arguments, module_directory, output::Output, words};
 use crate::config::{Config, ConfigSource};
 use crate::execute::{self, Kernel as _, Linux, LoadMode, RemovalError, RemovalMode, Report};
 use crate::log::{Log, Priority, Stop};
@@ -48,7 +48,7 @@ pub fn run(invocation: &Invocation) -> Result<(), Failed> {
         log.silence();
     }
 
-    let tree = Tree::new(module_directory(&arguments));
+    let tree = Tree::new(module_directory(arguments.root.as_deref(), arguments.release.as_deref()));
     let mut source = ConfigSource::system(tree.dir());
     if !arguments.config.is_empty() {
         source.paths.clone_from(&arguments.config);
@@ -99,20 +99,6 @@ fn milliseconds(text: &OsStr) -> Option<u64> {
         (_, true) if value > 0 => Some(u64::MAX),
         _ => Some(value),
     }
-}
-
-fn module_directory(arguments: &Arguments) -> PathBuf {
-    let root = arguments.root.as_deref().map(absolute).unwrap_or_default();
-    let release = arguments.release.clone().unwrap_or_else(running_release);
-    // Not `join` of absolute paths: that would drop the root.
-    let mut directory = root.into_os_string();
-    if directory.as_bytes().ends_with(b"/") {
-        directory =
-            OsString::from_vec(directory.as_bytes().trim_ascii_end().strip_suffix(b"/").unwrap_or_default().to_vec());
-    }
-    directory.push("/lib/modules/");
-    directory.push(release);
-    PathBuf::from(directory)
 }
 
 /// The kernel gives no descriptor and just `-q -- NAME`; either is taken as a sign, since the helper may be a script that
@@ -362,18 +348,6 @@ mod tests {
         for bad in ["", " ", "+", "abc", "1x", "1 ", "08", "0x", "0xg", "+-1", "++1"] {
             assert_eq!(milliseconds(OsStr::new(bad)), None, "{bad:?}");
         }
-    }
-
-    #[test]
-    fn the_module_directory_lies_under_the_root() {
-        let directory = |root: &str| {
-            let arguments = Arguments { root: Some(root.into()), release: Some("1.2".into()), ..Arguments::default() };
-            module_directory(&arguments).into_os_string().into_string().unwrap()
-        };
-        assert_eq!(directory("/r"), "/r/lib/modules/1.2");
-        assert_eq!(directory("/r/"), "/r/lib/modules/1.2");
-        assert_eq!(directory("/"), "/lib/modules/1.2");
-        assert!(directory("r").ends_with("/r/lib/modules/1.2") && directory("r").starts_with('/'));
     }
 
     #[test]
