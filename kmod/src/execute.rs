@@ -409,7 +409,7 @@ mod tests {
         let mut lines = Lines::default();
         let mode = LoadMode { show: true, ..LoadMode::default() };
         load(&plan, mode, &mut kernel, &mut lines).unwrap();
-        assert_eq!(lines.0, ["insmod /m/d.ko ", "insmod /m/m.ko a=1"]);
+        assert_eq!(lines.0, ["insmod /m/d.ko ", "insmod /m/m.ko a=1 "]);
         assert_eq!(kernel.loaded(), ["d", "m"]);
         load(&plan, mode, &mut kernel, &mut lines).unwrap();
         assert_eq!(lines.0.len(), 2);
@@ -455,7 +455,7 @@ mod tests {
             @"Error running install command 'run $CMDLINE_OPTS now' for module m: killed by signal 9"
         );
         assert_eq!(error.to_string(), "Invalid argument");
-        assert_eq!(kernel.calls, [Call::Run("run a=1 now".to_owned(), name("m"))]);
+        assert_eq!(kernel.calls, [Call::Run("run a=1  now".to_owned(), name("m"))]);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! starts each module once, and brings forward what a module cannot do without ([`Walk::bring_forward`]).
 
 use super::{Hit, Lookup, find};
-use crate::config::{Config, Mask, append_word};
+use crate::config::{Config, Mask};
 use crate::name::ModuleName;
 use crate::tree::{ModuleEntry, TreeError};
 use std::collections::{BTreeMap, BTreeSet};
@@ -198,8 +198,12 @@ impl<L: Lookup> Walk<'_, L> {
             (None, _, None) => Action::None,
         };
         let mut options = self.config.options_for(&hit.module, alias.as_deref());
+        // Configured options end with a blank also where no arguments follow, as C kmod has them: it is shown.
+        if !options.is_empty() {
+            options.push(b' ');
+        }
         if is_target {
-            append_word(&mut options, &self.request.arguments);
+            options.extend_from_slice(&self.request.arguments);
         }
         let builtin = self.tree.is_builtin(&hit.module).unwrap_or_else(|problem| {
             self.problems.push(problem);
@@ -348,10 +352,10 @@ mod tests {
         let model = Model::new(&["m: d", "d:", "p:"]);
         let config = "install m echo $CMDLINE_OPTS\ninstall d true\noptions m a=1\noptions d z\nsoftdep m pre: p";
         let request = LoadRequest { arguments: b"b=2".to_vec(), ..LoadRequest::default() };
-        let expected = ["install true z", "~insmod /m/p.ko ", "install echo $CMDLINE_OPTS a=1 b=2"];
+        let expected = ["install true z ", "~insmod /m/p.ko ", "install echo $CMDLINE_OPTS a=1 b=2"];
         assert_eq!(lines(&model, config, "m", &request), expected);
         let request = LoadRequest { ignore_commands: true, ..request };
-        assert_eq!(lines(&model, config, "m", &request), ["install true z", "insmod /m/m.ko a=1 b=2"]);
+        assert_eq!(lines(&model, config, "m", &request), ["install true z ", "insmod /m/m.ko a=1 b=2"]);
     }
 
     #[test]
@@ -366,7 +370,7 @@ mod tests {
     fn options_of_the_alias_count() {
         let model = Model::new(&["m:"]);
         let config = "alias al-* m\noptions al-x k=1\noptions m j=2";
-        assert_eq!(lines(&model, config, "al-x", &LoadRequest::default()), ["insmod /m/m.ko k=1 j=2"]);
+        assert_eq!(lines(&model, config, "al-x", &LoadRequest::default()), ["insmod /m/m.ko k=1 j=2 "]);
     }
 
     #[test]
