@@ -11,6 +11,7 @@ pub mod modinfo;
 pub mod modprobe;
 pub mod options;
 pub mod output;
+pub mod pages;
 pub mod rmmod;
 pub mod words;
 

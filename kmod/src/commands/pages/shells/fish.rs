@@ -1,0 +1,48 @@
+//! For fish: a line for each option, and one for the operands.
+
+use super::{FIRST_LINE, LOADED, MODULES, RELEASES};
+use crate::commands::pages::{Operands, Tool, Value};
+
+/// The file.
+#[must_use]
+pub fn fish(tool: &Tool) -> String {
+    let name = tool.page.name;
+    let mut out = format!("# {FIRST_LINE} {name}.\n");
+    for entry in (tool.options)() {
+        let short = entry.short.map(|short| format!("-s {short} ")).unwrap_or_default();
+        let value = match entry.kind() {
+            None => String::new(),
+            Some(Value::Directory) => "-x -a '(__fish_complete_directories)' ".to_owned(),
+            Some(Value::File) => "-r -F ".to_owned(),
+            Some(Value::Release) => format!("-x -a {} ", list(RELEASES)),
+            Some(Value::Other) => "-x ".to_owned(),
+        };
+        out += &format!("complete -c {name} {short}-l {} {value}-d {}\n", entry.long, quote(&entry.line()));
+    }
+    let words = |condition: &str, words: String| format!("complete -c {name} -f {condition}-a {words}\n");
+    out += &match tool.operands {
+        Operands::Nothing => format!("complete -c {name} -f\n"),
+        Operands::Commands(commands) => commands
+            .iter()
+            .map(|(word, what)| words("-n __fish_use_subcommand ", format!("{word} -d {}", quote(what))))
+            .collect(),
+        Operands::Loaded => words("", list(LOADED)),
+        Operands::Release => words("", list(RELEASES)),
+        // Files are what fish offers by itself.
+        Operands::ModuleFile => String::new(),
+        Operands::Modules => {
+            words("-n 'not __fish_contains_opt -s r remove' ", list(&MODULES.replace("$release", "(uname -r)")))
+                + &words("-n '__fish_contains_opt -s r remove' ", list(LOADED))
+        }
+    };
+    out
+}
+
+fn quote(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+/// The lines that a command prints, as words.
+fn list(command: &str) -> String {
+    quote(&format!("({command})"))
+}

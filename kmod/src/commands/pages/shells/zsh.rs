@@ -1,0 +1,60 @@
+//! For zsh: an autoloaded function.
+
+use super::{FIRST_LINE, LOADED, MODULES, RELEASES};
+use crate::commands::pages::{Entry, Operands, Tool, Value};
+
+/// The file.
+#[must_use]
+pub fn zsh(tool: &Tool) -> String {
+    let name = tool.page.name;
+    let mut out = format!("#compdef {name}\n# {FIRST_LINE} {name}.\nlocal release=$(uname -r)\n_arguments -s -S \\\n");
+    (tool.options)().iter().for_each(|entry| out += &option(entry));
+    out += &match tool.operands {
+        Operands::Nothing => "    && return 0\n".to_owned(),
+        Operands::Commands(commands) => {
+            let words: Vec<_> =
+                commands.iter().map(|(word, what)| format!("{word}\\:\"{}\"", describe(what))).collect();
+            format!("    '1:command:(({}))'\n", words.join(" "))
+        }
+        Operands::Loaded => format!("    '*:loaded module:{}'\n", list(LOADED)),
+        Operands::Release => format!("    '1:release:{}' \\\n    '*:module:_files -g \"*.ko*\"'\n", list(RELEASES)),
+        Operands::ModuleFile => "    '1:module:_files -g \"*.ko*\"' \\\n    '*:parameter: '\n".to_owned(),
+        Operands::Modules => format!("    '*:module:{}'\n", list(MODULES)),
+    };
+    out
+}
+
+/// A line of `_arguments`. Options may be repeated, and their order counts.
+fn option(entry: &Entry) -> String {
+    let help = describe(&entry.line());
+    let (plus, equals, value) = match (entry.value, entry.kind()) {
+        (Some(value), Some(kind)) => {
+            let action = match kind {
+                Value::Directory => "_files -/".to_owned(),
+                Value::File => "_files".to_owned(),
+                Value::Release => list(RELEASES),
+                Value::Other => " ".to_owned(),
+            };
+            ("+", "=", format!(":{value}:{action}"))
+        }
+        _ => ("", "", String::new()),
+    };
+    match entry.short {
+        Some(short) => format!("    '*'{{-{short}{plus},--{}{equals}}}'[{help}]{value}' \\\n", entry.long),
+        None => format!("    '*--{}{equals}[{help}]{value}' \\\n", entry.long),
+    }
+}
+
+fn quote(text: &str) -> String {
+    text.replace('\'', "'\\''")
+}
+
+/// A description, in which brackets and colons mean nothing.
+fn describe(text: &str) -> String {
+    quote(text).replace('[', "\\[").replace(']', "\\]").replace(':', "\\:")
+}
+
+/// What adds the lines that a command prints. A colon in it would end the specification.
+fn list(command: &str) -> String {
+    quote(&format!("compadd -- ${{(f)\"$({command})\"}}")).replace(':', "\\:")
+}

@@ -1,0 +1,90 @@
+//! What the generated files hold, and that nothing of the tables is missing in them.
+
+use super::tools::TOOLS;
+use super::*;
+
+fn tool(name: &str) -> &'static Tool {
+    TOOLS.iter().find(|tool| tool.page.name == name).unwrap()
+}
+
+#[test]
+fn a_page_and_completions_look_like_this() {
+    let rmmod = tool("rmmod");
+    insta::assert_snapshot!("rmmod.8", roff::page(rmmod.page, Some(rmmod)));
+    insta::assert_snapshot!("rmmod.bash", shells::bash(rmmod));
+    insta::assert_snapshot!("rmmod.zsh", shells::zsh(rmmod));
+    insta::assert_snapshot!("rmmod.fish", shells::fish(rmmod));
+    insta::assert_snapshot!("depmod.bash", shells::bash(tool("depmod")));
+}
+
+#[test]
+fn every_flag_of_every_table_stands_in_its_page_and_completions() {
+    for tool in TOOLS {
+        let name = tool.page.name;
+        let page = roff::page(tool.page, Some(tool)).replace("\\-", "-");
+        let (bash, zsh, fish) = (shells::bash(tool), shells::zsh(tool), shells::fish(tool));
+        for entry in (tool.options)() {
+            let long = format!("--{}", entry.long);
+            for old in entry.old {
+                assert!(page.contains(&format!("--{old}")), "{name}.8: --{old}");
+            }
+            assert!(page.contains(&format!("\\fB{long}\\fR")), "{name}.8: {long}");
+            assert!(bash.contains(&format!(" {long}")), "bash, {name}: {long}");
+            assert!(zsh.contains(&long), "zsh, {name}: {long}");
+            assert!(fish.contains(&format!("-l {} ", entry.long)), "fish, {name}: {long}");
+            if let Some(short) = entry.short {
+                assert!(page.contains(&format!("\\fB-{short}\\fR")), "{name}.8: -{short}");
+                assert!(bash.contains(&format!(" -{short}")), "bash, {name}: -{short}");
+                assert!(zsh.contains(&format!("-{short}")), "zsh, {name}: -{short}");
+                assert!(fish.contains(&format!("-s {short} ")), "fish, {name}: -{short}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_text_about_an_option_is_about_one_that_there_is() {
+    for tool in TOOLS {
+        let entries = (tool.options)();
+        for (long, _) in tool.more {
+            assert!(entries.iter().any(|entry| entry.long == *long), "{}: {long}", tool.page.name);
+        }
+    }
+}
+
+#[test]
+fn every_page_that_is_referred_to_is_one_of_ours() {
+    let pages = || TOOLS.iter().map(|tool| tool.page).chain(files::PAGES.iter());
+    for page in pages() {
+        for (name, section) in page.see_also {
+            assert!(pages().any(|other| other.name == *name && other.section == *section), "{}: {name}", page.name);
+        }
+    }
+}
+
+#[test]
+fn every_file_has_a_path_of_its_own_and_an_end() {
+    let mut paths: Vec<_> = all().into_iter().map(|(path, text)| (path, text.ends_with('\n'))).collect();
+    assert!(paths.iter().all(|(_, ends)| *ends));
+    paths.sort();
+    paths.dedup();
+    assert_eq!(paths.len(), all().len());
+}
+
+#[test]
+fn back_quotes_come_in_pairs() {
+    let texts = |page: &Page| -> Vec<&'static str> {
+        let blocks = page.sections.iter().flat_map(|section| section.blocks);
+        let text = |block: &Block| match *block {
+            Block::Text(text) => vec![text],
+            Block::Item(term, text) => vec![term, text],
+            Block::Example(_) | Block::Options => vec![],
+        };
+        blocks.flat_map(text).chain([page.about]).collect()
+    };
+    let pages = TOOLS.iter().map(|tool| tool.page).chain(files::PAGES.iter());
+    let more = TOOLS.iter().flat_map(|tool| tool.more).map(|(_, text)| *text);
+    for text in pages.flat_map(texts).chain(more) {
+        assert!(text.matches('`').count() % 2 == 0, "{text}");
+    }
+}
