@@ -60,6 +60,9 @@ fn bash_completes_options_values_and_modules() {
     assert_eq!(offered("modprobe --set-version = 1.2.3-test -w 5 m"), "mid");
     assert_eq!(offered("modprobe -S 1.2.3-test -a leaf t"), "top");
     assert_eq!(offered("modprobe -w "), "");
+    assert_eq!(offered("modinfo -k 1.2.3-test m"), "mid");
+    assert_eq!(offered("modinfo ./li"), "./lib");
+    assert_eq!(offered("modinfo -F "), "");
     assert_eq!(offered("kmod l"), "list");
     assert_eq!(offered("kmod list l"), "");
     assert_eq!(offered("lsmod --s"), "--syslog");

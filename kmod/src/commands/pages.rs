@@ -76,6 +76,8 @@ pub enum Operands {
     Modules,
     /// Loaded modules.
     Loaded,
+    /// Modules of the module directory, or module files.
+    ModuleOrFile,
     /// A module file, then its parameters.
     ModuleFile,
     /// A kernel release, then files.

@@ -1,6 +1,7 @@
 //! The pages of the tools, section 8. The options come from the tables of the commands; here stands what is round them.
 
 mod depmod;
+mod modinfo;
 mod modprobe;
 
 use super::{Block, Operands, Page, Section, Tool};
@@ -10,6 +11,7 @@ use crate::commands;
 pub static TOOLS: &[Tool] = &[
     modprobe::TOOL,
     depmod::TOOL,
+    modinfo::TOOL,
     Tool {
         page: &INSMOD,
         options: || commands::insmod::ABOUT.entries(),
@@ -135,7 +137,7 @@ static KMOD: Page = Page {
             blocks: &[
                 Block::Text(
                     "`kmod` is the program behind `modprobe`(8), `depmod`(8), `insmod`(8), `rmmod`(8), `lsmod`(8) and \
-                     `modinfo`: it does what the name says under which it is started. Under its own name it has a few \
+                     `modinfo`(8): it does what the name says under which it is started. Under its own name it has a few \
                      commands.",
                 ),
                 Block::Text("Its own options stand before COMMAND; what stands behind belongs to the command."),
@@ -151,5 +153,5 @@ static KMOD: Page = Page {
         },
         EXIT_STATUS,
     ],
-    see_also: &[("modprobe", 8), ("depmod", 8), ("insmod", 8), ("rmmod", 8), ("lsmod", 8)],
+    see_also: &[("modprobe", 8), ("depmod", 8), ("insmod", 8), ("rmmod", 8), ("lsmod", 8), ("modinfo", 8)],
 };

@@ -64,6 +64,13 @@ fn operands(tool: &Tool, entries: &[Entry]) -> String {
             format!("{walk}    if [[ $first ]]; then {MODULE_FILES}; else {}; fi\n", words(RELEASES))
         }
         Operands::ModuleFile => format!("{}{parameters}    {MODULE_FILES}\n", walk(entries, "")),
+        Operands::ModuleOrFile => {
+            let modules = words(&MODULES.replace("$release", "\"$release\""));
+            format!(
+                "{}    if [[ $cur == */* || $cur == .* ]]; then {MODULE_FILES}; return; fi\n    {modules}\n",
+                walk(entries, "")
+            )
+        }
         Operands::Modules => {
             let walk = walk(entries, "        --remove* | -r*) remove=1 ;;\n        --all | -a*) all=1 ;;\n");
             let remove = format!("    if [[ $remove ]]; then {}; return; fi\n", words(LOADED));

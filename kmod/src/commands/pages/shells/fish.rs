@@ -28,6 +28,9 @@ pub fn fish(tool: &Tool) -> String {
             .collect(),
         Operands::Loaded => words("", list(LOADED)),
         Operands::Release => words("", list(RELEASES)),
+        Operands::ModuleOrFile => {
+            format!("complete -c {name} -a {}\n", list(&MODULES.replace("$release", "(uname -r)")))
+        }
         // Files are what fish offers by itself.
         Operands::ModuleFile => String::new(),
         Operands::Modules => {

@@ -19,6 +19,9 @@ pub fn zsh(tool: &Tool) -> String {
         Operands::Loaded => format!("    '*:loaded module:{}'\n", list(LOADED)),
         Operands::Release => format!("    '1:release:{}' \\\n    '*:module:_files -g \"*.ko*\"'\n", list(RELEASES)),
         Operands::ModuleFile => "    '1:module:_files -g \"*.ko*\"' \\\n    '*:parameter: '\n".to_owned(),
+        Operands::ModuleOrFile => {
+            format!("    '*:module or file:{{ {}; _files -g \"*.ko*\" }}'\n", list(MODULES))
+        }
         Operands::Modules => format!("    '*:module:{}'\n", list(MODULES)),
     };
     out

@@ -154,6 +154,7 @@ static PAGE: Page = Page {
         ("depmod", 8),
         ("insmod", 8),
         ("lsmod", 8),
+        ("modinfo", 8),
         ("rmmod", 8),
     ],
 };
