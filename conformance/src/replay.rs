@@ -10,20 +10,28 @@
 //! Every other body is in the file of its target's name.
 
 mod cmdline;
+mod decompress;
 mod depmod_d;
 mod deps;
+mod elf;
+mod file;
 mod index;
 mod modprobe_d;
 mod names;
 mod proc_modules;
+mod resolve;
+mod symbols;
 
 pub use cmdline::cmdline;
+pub use decompress::decompress;
 pub use depmod_d::depmod_d;
 pub use deps::modules_dep;
 pub use index::index;
 pub use modprobe_d::modprobe_d;
 pub use names::module_name;
 pub use proc_modules::proc_modules;
+pub use resolve::resolve;
+pub use symbols::symbols;
 
 /// A target's body.
 pub type Body = fn(&[u8]);
@@ -31,10 +39,13 @@ pub type Body = fn(&[u8]);
 /// Every target that has its body here, by its name in `fuzz/fuzz_targets`.
 pub const TARGETS: &[(&str, Body)] = &[
     ("cmdline", cmdline),
+    ("decompress", decompress),
     ("depmod_d", depmod_d),
     ("index", index),
     ("modprobe_d", modprobe_d),
     ("module_name", module_name),
     ("modules_dep", modules_dep),
     ("proc_modules", proc_modules),
+    ("resolve", resolve),
+    ("symbols", symbols),
 ];

@@ -20,6 +20,8 @@ pub(super) struct Shape {
     one_byte_nodes: bool,
     /// Bytes that belong to no node, before each one.
     gap: u8,
+    /// Many of them, so that nodes lie far from each other.
+    wide: bool,
     /// So many children more than needed, on either side, that are not there.
     spare: u8,
     minor_version: u8,
@@ -67,7 +69,7 @@ impl<'e> Node<'e> {
         }
         let offsets: BTreeMap<u8, u32> =
             self.children.iter_mut().map(|(byte, child)| (*byte, child.write(shape, depth + 1, out))).collect();
-        out.extend(std::iter::repeat_n(0xee, usize::from(shape.gap % 8)));
+        out.extend(std::iter::repeat_n(0xee, usize::from(shape.gap % 8) * if shape.wide { 601 } else { 1 }));
         let mut at = out.len() as u32;
         if !self.prefix.is_empty() {
             at |= PREFIX;
