@@ -13,6 +13,7 @@ pub mod options;
 pub mod output;
 pub mod pages;
 pub mod rmmod;
+pub mod static_nodes;
 pub mod words;
 
 use crate::log::{Destination, Log, Priority, SystemLog};
@@ -33,6 +34,8 @@ pub struct Invocation {
     pub streams: StandardStreams,
     /// The variable `MODPROBE_OPTIONS`.
     pub modprobe_options: Option<OsString>,
+    /// The variable `KMOD_LOG`; none when the program runs with more rights than who called it.
+    pub kmod_log: Option<OsString>,
     /// Whether there is a variable `POSIXLY_CORRECT`, which ends options at the first operand.
     pub posixly_correct: bool,
 }
@@ -82,7 +85,12 @@ impl Invocation {
     #[must_use]
     pub fn log(&self, tool: &'static str, level: Priority, syslog: bool) -> Log {
         let system = syslog || self.streams.error_closed;
-        Log::new(tool, level, if system { Destination::System(SystemLog::default()) } else { Destination::Stderr })
+        let destination = if system { Destination::System(SystemLog::default()) } else { Destination::Stderr };
+        let log = Log::new(tool, level, destination);
+        match &self.kmod_log {
+            Some(value) => log.with_variable(value.as_bytes()),
+            None => log,
+        }
     }
 
     /// Parses options. Wrong use is told on standard error, whatever the options say; help and version are printed.

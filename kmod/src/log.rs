@@ -63,6 +63,7 @@ pub enum Destination {
 pub struct Log {
     tool: &'static str,
     level: u8,
+    library_level: u8,
     destination: Destination,
 }
 
@@ -70,7 +71,15 @@ impl Log {
     /// A log that shows messages up to `level`.
     #[must_use]
     pub fn new(tool: &'static str, level: Priority, destination: Destination) -> Self {
-        Self { tool, level: level as u8, destination }
+        Self { tool, level: level as u8, library_level: Priority::Error as u8, destination }
+    }
+
+    /// With `KMOD_LOG`: how grave the library's messages ([`Log::library_error`]) have to be. A number, or `err`, `info`, `debug`;
+    /// anything else hides them all, as with C kmod.
+    #[must_use]
+    pub fn with_variable(mut self, kmod_log: &[u8]) -> Self {
+        self.library_level = level_of(kmod_log);
+        self
     }
 
     /// Nothing is shown any more, not even fatal messages (`-q`).
@@ -104,6 +113,15 @@ impl Log {
         self.write(Priority::Error, text);
     }
 
+    /// Writes an error that was found while files were read, before it is known what it means for the command: bad lines
+    /// of the configuration, what is wrong with a module file. These are what `KMOD_LOG` is about; the options that make
+    /// a tool silent hold as well.
+    pub fn library_error(&mut self, text: impl Display) {
+        if self.library_level >= Priority::Error as u8 {
+            self.error(text);
+        }
+    }
+
     /// Writes a warning.
     pub fn warning(&mut self, text: impl Display) {
         self.write(Priority::Warning, text);
@@ -128,6 +146,26 @@ impl Log {
     }
 }
 
+/// The level that a value of `KMOD_LOG` gives. A number as strtol(3) takes it, with nothing behind it but what follows a
+/// blank; or a word by its beginning.
+fn level_of(value: &[u8]) -> u8 {
+    let text = value.trim_ascii_start();
+    let (is_negative, digits) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] => (false, rest),
+        _ => (false, text),
+    };
+    let count = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (digits, behind) = digits.split_at(count);
+    if count > 0 && behind.first().is_none_or(u8::is_ascii_whitespace) {
+        let number = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()).unwrap_or(u8::MAX);
+        return if is_negative { 0 } else { number };
+    }
+    let words: [(&[u8], Priority); 3] =
+        [(b"err", Priority::Error), (b"info", Priority::Info), (b"debug", Priority::Debug)];
+    words.iter().find(|(word, _)| value.starts_with(word)).map_or(0, |(_, level)| *level as u8)
+}
+
 fn write_all(mut bytes: &[u8]) {
     while !bytes.is_empty() {
         match rustix::io::write(rustix::stdio::stderr(), bytes) {
@@ -150,6 +188,50 @@ mod tests {
         log.write(Priority::Notice, "b");
         assert_eq!(log.fatal("c"), Err(Stop));
         assert_eq!(log.lines(), ["modprobe: ERROR: a", "modprobe: FATAL: c"]);
+    }
+
+    #[test]
+    fn the_variable_is_read_as_c_kmod_reads_it() {
+        for (value, level) in [
+            ("0", 0),
+            ("3", 3),
+            (" 6", 6),
+            ("+7", 7),
+            ("99", 99),
+            ("999", 255),
+            ("3 x", 3),
+            ("3x", 0),
+            ("-1", 0),
+            ("", 0),
+            ("-", 0),
+            ("err", 3),
+            ("error", 3),
+            ("info", 6),
+            ("debug", 7),
+            ("ERR", 0),
+            ("warning", 0),
+            (" err", 0),
+        ] {
+            assert_eq!(level_of(value.as_bytes()), level, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn the_variable_hides_what_the_library_says_and_nothing_else() {
+        let said = |value: &str| {
+            let log = Log::new("modprobe", Priority::Warning, Destination::Memory(Vec::new()));
+            let mut log = log.with_variable(value.as_bytes());
+            log.library_error("a");
+            log.error("b");
+            log.silence();
+            log.library_error("c");
+            log.lines().concat()
+        };
+        assert_eq!([said("0"), said("2")], ["modprobe: ERROR: b", "modprobe: ERROR: b"]);
+        assert_eq!(
+            [said("3"), said("debug")],
+            ["modprobe: ERROR: amodprobe: ERROR: b", "modprobe: ERROR: amodprobe: ERROR: b"]
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 #![no_main]
 
 use kmod::commands::{Invocation, run};
-use kmod::sys::{StandardStreams, arguments};
+use kmod::sys::{StandardStreams, arguments, has_foreign_rights};
 use std::ffi::{c_char, c_int};
 
 /// What the C runtime calls.
@@ -19,6 +19,7 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
         arguments: unsafe { arguments(argc, argv) },
         streams,
         modprobe_options: std::env::var_os("MODPROBE_OPTIONS"),
+        kmod_log: if has_foreign_rights() { None } else { std::env::var_os("KMOD_LOG") },
         posixly_correct: std::env::var_os("POSIXLY_CORRECT").is_some(),
     })
 }

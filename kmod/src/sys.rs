@@ -34,6 +34,14 @@ pub unsafe fn arguments(argc: c_int, argv: *const *const c_char) -> Vec<OsString
     arguments
 }
 
+/// Whether the program has rights that who called it does not have (set-uid, file capabilities): then the environment is
+/// not to be trusted.
+#[must_use]
+pub fn has_foreign_rights() -> bool {
+    // SAFETY: reads a value that the kernel gave to this process at its start; takes no pointer.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
 /// A moment of local time, as syslog messages carry it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LocalTime {

@@ -216,6 +216,20 @@ fn failures_are_told_and_the_rest_is_shown() {
 }
 
 #[test]
+fn kmod_log_hides_what_is_wrong_with_a_file_but_not_the_failure() {
+    let lab = lab();
+    let told = |level: &str| {
+        let mut command = lab.command("modinfo");
+        command.arg("-b").arg(lab.path("")).args(["-k", RELEASE, "-l", "top", "leaf"]).env("KMOD_LOG", level);
+        let done = lab.done(&mut command);
+        assert_eq!((done.code, done.out.as_str()), (Some(1), "GPL\n"));
+        done.err
+    };
+    assert_eq!(told("0"), "modinfo: ERROR: could not get modinfo from 'top': Exec format error\n");
+    assert_eq!(told("err").lines().count(), 2);
+}
+
+#[test]
 fn a_broken_index_is_told_once() {
     let lab = lab();
     fs::write(lab.tree().join("modules.alias.bin"), b"not an index").unwrap();

@@ -196,6 +196,13 @@ fn bad_configuration_is_told_and_the_rest_is_used() {
     modprobe: ERROR: LAB/conf/a.conf line 1: ignoring bad line starting with 'bogus'
     ");
     assert_eq!(lab.modprobe(&["-q", "-D", "leaf"]).err, "");
+    // KMOD_LOG is about such messages only.
+    for (level, shown) in [("2", false), ("", false), ("err", true), ("7", true)] {
+        let told = |arguments: &[&str]| lab.done(lab.modprobe_command().env("KMOD_LOG", level).args(arguments)).err;
+        assert_eq!(told(&["-D", "leaf"]).contains("bogus"), shown, "{level:?}");
+        assert!(told(&["nosuch"]).contains("FATAL: Module nosuch not found"));
+        assert_eq!(told(&["-q", "nosuch"]), "");
+    }
 }
 
 #[test]

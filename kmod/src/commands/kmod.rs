@@ -1,7 +1,7 @@
 //! `kmod`: the program under its own name. What it does is its first operand.
 
 use super::options::{About, Order};
-use super::{Failed, Invocation, help_flag, lsmod, output, version_flag};
+use super::{Failed, Invocation, help_flag, lsmod, output, static_nodes, version_flag};
 use std::os::unix::ffi::OsStrExt as _;
 
 use crate::name::Escaped;
@@ -11,7 +11,11 @@ pub static ABOUT: About<()> =
     About { usage: "kmod [options] COMMAND [options]", flags: &[version_flag(), help_flag()] };
 
 /// The words that may stand for COMMAND, each with what it does.
-pub static COMMANDS: &[(&str, &str)] = &[("help", "show this help"), ("list", "list the modules that are loaded")];
+pub static COMMANDS: &[(&str, &str)] = &[
+    ("help", "show this help"),
+    ("list", "list the modules that are loaded"),
+    ("static-nodes", "list the device nodes whose opening loads a module"),
+];
 
 /// Runs it.
 ///
@@ -24,6 +28,7 @@ pub fn run(invocation: &Invocation) -> Result<(), Failed> {
     match command.as_bytes() {
         b"help" => show_help(invocation),
         b"list" => lsmod::list(&Invocation { arguments, ..invocation.clone() }, "kmod"),
+        b"static-nodes" => static_nodes::run(&Invocation { arguments, ..invocation.clone() }),
         other => wrong_use(invocation, &format!("invalid command '{}'", Escaped(other))),
     }
 }

@@ -218,7 +218,7 @@ impl Session {
             }
             Err(problem) => {
                 if !problem.is_plain() {
-                    self.log.error(&problem);
+                    self.log.library_error(&problem);
                 }
                 let why = problem.text();
                 self.log.error(format_args!("could not get modinfo from '{}': {why}", Escaped(name_bytes)));

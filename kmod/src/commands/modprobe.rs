@@ -54,7 +54,7 @@ pub fn run(invocation: &Invocation) -> Result<(), Failed> {
         source.paths.clone_from(&arguments.config);
     }
     let (config, warnings) = Config::load(&source);
-    warnings.iter().for_each(|warning| log.error(warning));
+    warnings.iter().for_each(|warning| log.library_error(warning));
 
     let mut session = Session {
         kernel: Linux::new(child_environment(invocation, &arguments)),

@@ -98,6 +98,59 @@ pub fn builtin_modinfo_entries(bytes: &[u8]) -> impl Iterator<Item = (&[u8], &[u
     })
 }
 
+/// A line of modules.devname: `MODULE NODE cMAJOR:MINOR`, or `b` for a block device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeviceNode<'a> {
+    /// The module that answers to it.
+    pub module: &'a [u8],
+    /// The node below /dev.
+    pub path: &'a [u8],
+    /// A block device, and not a character device.
+    pub is_block: bool,
+    /// Of its number.
+    pub major: u32,
+    /// Of its number.
+    pub minor: u32,
+}
+
+impl<'a> DeviceNode<'a> {
+    /// Reads one line, without its newline. `None` for what is no such line: a word too many or too few, a number that is none,
+    /// and a path that leads out of /dev or means something else to who makes the node.
+    #[must_use]
+    pub fn parse(line: &'a [u8]) -> Option<Self> {
+        let mut words = words(line);
+        let (module, path, device) = (words.next()?, words.next()?, words.next()?);
+        let (kind, numbers) = device.split_first()?;
+        let colon = numbers.iter().position(|&byte| byte == b':')?;
+        let node = Self {
+            module,
+            path,
+            is_block: *kind == b'b',
+            major: decimal(&numbers[..colon])?,
+            minor: decimal(&numbers[colon + 1..])?,
+        };
+        let is_name = |part: &[u8]| !matches!(part, b"" | b"." | b"..");
+        // tmpfiles.d(5) has its own meaning for these.
+        let is_plain = |byte: &u8| byte.is_ascii_graphic() && !b"%\\\"'".contains(byte);
+        let is_one = matches!(kind, b'b' | b'c')
+            && words.next().is_none()
+            && path.split(|&byte| byte == b'/').all(is_name)
+            && [module, path].iter().all(|word| word.iter().all(is_plain));
+        is_one.then_some(node)
+    }
+}
+
+fn decimal(digits: &[u8]) -> Option<u32> {
+    // `parse` alone would take a sign.
+    digits.iter().all(u8::is_ascii_digit).then(|| std::str::from_utf8(digits).ok()?.parse().ok())?
+}
+
+/// The lines of modules.devname, with their numbers from 1; one that is bad as it stands. Empty lines and comments are passed over.
+pub fn devname_lines(text: &[u8]) -> impl Iterator<Item = (usize, Result<DeviceNode<'_>, &[u8]>)> {
+    let entries = lines(text).filter(|(_, line)| !line.starts_with(b"#"));
+    entries.map(|(number, line)| (number, DeviceNode::parse(line).ok_or(line)))
+}
+
 /// modules.dep as the index that depmod would make of it. Of two lines for one module the first counts.
 pub(super) fn dep_index(text: &[u8]) -> Result<Index, TextError> {
     let mut writer = IndexWriter::new();
@@ -202,9 +255,56 @@ mod tests {
     }
 
     #[test]
+    fn a_device_node_has_a_module_a_path_and_a_number() {
+        let node = DeviceNode::parse(b"  snd\tsnd/seq  c116:1 ").unwrap();
+        assert_eq!(
+            (node.module, node.path, node.is_block, node.major, node.minor),
+            (&b"snd"[..], &b"snd/seq"[..], false, 116, 1)
+        );
+        assert!(DeviceNode::parse(b"m loop-control b4294967295:0").unwrap().is_block);
+        for bad in [
+            "m",
+            "m n",
+            "m n c1",
+            "m n c1:",
+            "m n c:1",
+            "m n x1:2",
+            "m n 1:2",
+            "m n c1:2 extra",
+            "m n c1:2x",
+            "m n c-1:2",
+            "m n c+1:2",
+            "m n c4294967296:1",
+            "m /n c1:2",
+            "m ../n c1:2",
+            "m a/../n c1:2",
+            "m a//n c1:2",
+            "m a/ c1:2",
+            "m . c1:2",
+            "m n\x1b c1:2",
+            "m n\r c1:2",
+            "m %n c1:2",
+            "m a\\x c1:2",
+            "m \"n c1:2",
+            "m é c1:2",
+            "m\0 n c1:2",
+        ] {
+            assert_eq!(DeviceNode::parse(bad.as_bytes()), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn device_nodes_have_comments_between_them() {
+        let lines: Vec<_> =
+            devname_lines(b"# c\n\nm n c1:2\nbad\n").map(|(at, node)| (at, node.map(|node| node.path))).collect();
+        assert_eq!(lines, [(3, Ok(&b"n"[..])), (4, Err(&b"bad"[..]))]);
+    }
+
+    #[test]
     fn any_bytes_become_an_index_or_an_error() {
         arbtest::arbtest(|u| {
             let mut text: Vec<u8> = u.arbitrary()?;
+            assert!(devname_lines(&text).count() <= text.len() + 1);
             if u.arbitrary()? {
                 text = text.iter().map(|b| b"ab: .ko\n/*[]-#"[usize::from(*b) % 14]).collect();
             }

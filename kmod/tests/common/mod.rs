@@ -70,7 +70,11 @@ impl Lab {
     /// A program by its name, in this directory, with nothing of our environment that concerns it.
     pub fn command(&self, name: &str) -> Command {
         let mut command = Command::new(self.path("bin").join(name));
-        command.current_dir(self.dir.path()).env_remove("MODPROBE_OPTIONS").env_remove("MODPROBE_MODULE");
+        command
+            .current_dir(self.dir.path())
+            .env_remove("MODPROBE_OPTIONS")
+            .env_remove("MODPROBE_MODULE")
+            .env_remove("KMOD_LOG");
         command
     }
 

@@ -1,0 +1,219 @@
+//! `kmod static-nodes`: the device nodes whose opening makes the kernel load a module, from modules.devname, in the form that
+//! systemd-tmpfiles or a person reads. A system makes them at boot, before a driver is there to ask for them.
+//!
+//! Its messages have no tool's name before them, as those of the C tool.
+
+use super::options::{About, Apply, Flag};
+use super::output::complain;
+use super::{Failed, Invocation, help_flag, module_directory};
+use crate::config::show_path;
+use crate::name::Escaped;
+use crate::sys::strerror_io;
+use crate::tree::text::{DeviceNode, devname_lines};
+use crate::tree::{Tree, TreeError};
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+/// What was given, options only.
+#[derive(Debug, Clone, Default)]
+pub struct Arguments {
+    format: Option<OsString>,
+    output: Option<PathBuf>,
+}
+
+/// The command.
+pub static ABOUT: About<Arguments> = About {
+    usage: "kmod static-nodes [options]",
+    flags: &[
+        Flag {
+            short: Some('f'),
+            long: "format",
+            old: &[],
+            apply: Apply::Take("FORMAT", |a, format| a.format = Some(format)),
+            help: "human: to be read (the default)\ntmpfiles: for systemd-tmpfiles\ndevname: as in modules.devname",
+        },
+        Flag {
+            short: Some('o'),
+            long: "output",
+            old: &[],
+            apply: Apply::Take("FILE", |a, file| a.output = Some(file.into())),
+            help: "write there; its directory is made",
+        },
+        help_flag(),
+    ],
+};
+
+/// How nodes are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Five lines a node.
+    Human,
+    /// Lines of tmpfiles.d(5).
+    Tmpfiles,
+    /// Lines of modules.devname.
+    Devname,
+}
+
+/// Runs it for the running kernel.
+///
+/// # Errors
+/// [`Failed`] after a message.
+pub fn run(invocation: &Invocation) -> Result<(), Failed> {
+    run_in(&Tree::new(module_directory(None, None)), invocation)
+}
+
+/// Runs it for a module directory.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_in(tree: &Tree, invocation: &Invocation) -> Result<(), Failed> {
+    let mut arguments = Arguments::default();
+    if invocation.parse(&ABOUT, invocation.operands().to_vec(), &mut arguments)?.is_none() {
+        return Ok(());
+    }
+    let mut output = invocation.output();
+    let format = match arguments.format.as_ref().map(|format| format.as_bytes()) {
+        None | Some(b"human") => Format::Human,
+        Some(b"tmpfiles") => Format::Tmpfiles,
+        Some(b"devname") => Format::Devname,
+        Some(other) => {
+            complain(&format!("Unknown format: '{}'.\n", Escaped(other)));
+            output.write(ABOUT.help().as_bytes());
+            let _the_failure_is_told = output.flush();
+            return Err(Failed);
+        }
+    };
+    let path = tree.dir().join("modules.devname");
+    let text = match tree.devname_text() {
+        Ok(Some(text)) => text,
+        Ok(None) => {
+            complain(&format!("Warning: {} not found - ignoring\n", show_path(&path)));
+            return Ok(());
+        }
+        Err(TreeError::Io { source, .. }) => {
+            complain(&format!("Error: could not open {} - {}\n", show_path(&path), strerror_io(&source)));
+            return Err(Failed);
+        }
+        Err(error) => {
+            complain(&format!("Error: {error}\n"));
+            return Err(Failed);
+        }
+    };
+    let mut result = Ok(());
+    let mut written = Vec::new();
+    for (_, node) in devname_lines(&text) {
+        match node {
+            Ok(node) => write_node(&node, format, &mut written),
+            Err(line) => {
+                complain(&format!("Error: invalid devname entry: {}\n", Escaped(line)));
+                result = Err(Failed);
+            }
+        }
+    }
+    match &arguments.output {
+        None => {
+            output.write(&written);
+            output.flush().map_err(|_| Failed)?;
+        }
+        Some(path) => write_file(path, &written).map_err(|message| {
+            complain(&message);
+            Failed
+        })?,
+    }
+    result
+}
+
+/// One node in a format.
+fn write_node(node: &DeviceNode<'_>, format: Format, out: &mut Vec<u8>) {
+    let (module, path) = (Escaped(node.module), Escaped(node.path));
+    let (letter, kind) = if node.is_block { ('b', "block device") } else { ('c', "character device") };
+    let (major, minor) = (node.major, node.minor);
+    let text = match format {
+        Format::Human => format!(
+            "Module: {module}\n\tDevice node: /dev/{path}\n\t\tType: {kind}\n\t\tMajor: {major}\n\t\tMinor: {minor}\n"
+        ),
+        Format::Tmpfiles => {
+            let directory = match node.path.iter().rposition(|&byte| byte == b'/') {
+                Some(slash) => format!("d /dev/{} 0755 - - -\n", Escaped(&node.path[..slash])),
+                None => String::new(),
+            };
+            format!("{directory}{letter}! /dev/{path} 0600 - - - {major}:{minor}\n")
+        }
+        Format::Devname => format!("{module} {path} {letter}{major}:{minor}\n"),
+    };
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// Writes a file in one step: who reads it sees the old one or the new one. What is there and no regular file (a pipe, a
+/// device, a link) is written into.
+fn write_file(path: &Path, bytes: &[u8]) -> Result<(), String> {
+    let failed = |what: &str, error: io::Error| format!("Error: {what} {} - {}", show_path(path), strerror_io(&error));
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(parent) = parent {
+        let made = fs::create_dir_all(parent);
+        made.map_err(|error| failed("could not create parent directory for", error) + ".\n")?;
+    }
+    let written = match fs::symlink_metadata(path) {
+        Ok(data) if !data.is_file() => fs::File::create(path).and_then(|mut file| file.write_all(bytes)),
+        _ => replace(path, bytes),
+    };
+    written.map_err(|error| failed("could not create", error) + "\n")
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let Some(name) = path.file_name() else { return fs::write(path, bytes) };
+    let mut temporary = OsString::from(".");
+    temporary.push(name);
+    temporary.push(format!(".{}", std::process::id()));
+    let temporary = path.with_file_name(temporary);
+    // What a process of our number left behind is nobody's.
+    let _there_may_be_none = fs::remove_file(&temporary);
+    let fill = || {
+        fs::File::create_new(&temporary)?.write_all(bytes)?;
+        fs::rename(&temporary, path)
+    };
+    fill().inspect_err(|_| {
+        let _nothing_more_can_be_done = fs::remove_file(&temporary);
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_help_names_every_option() {
+        insta::assert_snapshot!(super::ABOUT.help());
+    }
+
+    #[test]
+    fn each_format_has_its_lines() {
+        let text = |format| {
+            let mut out = Vec::new();
+            for line in [&b"fuse fuse c10:229"[..], b"b a/b-c/d b259:65536"] {
+                write_node(&DeviceNode::parse(line).unwrap(), format, &mut out);
+            }
+            String::from_utf8(out).unwrap().replace('\t', "<tab>")
+        };
+        assert_eq!(text(Format::Devname), "fuse fuse c10:229\nb a/b-c/d b259:65536\n");
+        assert_eq!(
+            text(Format::Tmpfiles),
+            "c! /dev/fuse 0600 - - - 10:229\nd /dev/a/b-c 0755 - - -\nb! /dev/a/b-c/d 0600 - - - 259:65536\n"
+        );
+        insta::assert_snapshot!(text(Format::Human), @r"
+        Module: fuse
+        <tab>Device node: /dev/fuse
+        <tab><tab>Type: character device
+        <tab><tab>Major: 10
+        <tab><tab>Minor: 229
+        Module: b
+        <tab>Device node: /dev/a/b-c/d
+        <tab><tab>Type: block device
+        <tab><tab>Major: 259
+        <tab><tab>Minor: 65536
+        ");
+    }
+}
