@@ -30,6 +30,11 @@ impl BuildHasher for SeededState {
 pub(crate) struct Folded(u64);
 
 impl Folded {
+    /// One whose result is the same in every run.
+    pub(crate) fn with_seed(seed: u64) -> Self {
+        Self(seed)
+    }
+
     fn mix(&mut self, word: u64) {
         let wide = u128::from(self.0 ^ word) * u128::from(MIX[0]);
         self.0 = (wide as u64) ^ ((wide >> 64) as u64).wrapping_add(MIX[1]);

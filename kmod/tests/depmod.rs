@@ -177,3 +177,24 @@ fn another_output_directory_is_made_and_another_module_directory_taken() {
     assert_eq!(fs::read(out.join("lib/modules").join(RELEASE).join("modules.dep")).unwrap(), b"a.ko:\n");
     assert!(!root.dir().join("modules.dep").exists());
 }
+
+#[test]
+fn an_incremental_run_leaves_its_cache_beside_the_lists_and_the_same_lists() {
+    let root = Root::new(&[("a.ko", &["a"], &["b"]), ("b.ko", &["b"], &[])]);
+    assert_eq!(root.depmod(&[RELEASE]), "Some(0)\n--\n");
+    let lists = |dir: &Path| {
+        let lists = names(dir).into_iter().filter(|name| name.starts_with("modules.") && !name.ends_with("cache"));
+        lists.map(|name| (name.clone(), fs::read(dir.join(name)).unwrap())).collect::<Vec<_>>()
+    };
+    let full = lists(&root.dir());
+    for _ in 0..3 {
+        assert_eq!(root.depmod(&["--incremental", RELEASE]), "Some(0)\n--\n");
+        assert_eq!(lists(&root.dir()), full);
+        assert!(root.dir().join("modules.kmodlab-cache").is_file());
+    }
+    // Garbage in the cache's place is no reason for a word.
+    root.put("modules.kmodlab-cache", b"garbage");
+    assert_eq!(root.depmod(&["--incremental", RELEASE]), "Some(0)\n--\n");
+    assert_eq!(lists(&root.dir()), full);
+    assert_ne!(fs::read(root.dir().join("modules.kmodlab-cache")).unwrap(), b"garbage");
+}

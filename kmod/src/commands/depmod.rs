@@ -16,6 +16,7 @@ use crate::sys::strerror_io;
 pub struct Arguments {
     all: bool,
     quick: bool,
+    incremental: bool,
     root: Option<PathBuf>,
     module_directory: Option<PathBuf>,
     out: Option<PathBuf>,
@@ -53,6 +54,13 @@ pub static ABOUT: About<Arguments> = About {
             old: &[],
             apply: Apply::Take("DIR", |a, value| a.root = Some(value.into())),
             help: "DIR stands for / where modules are looked for",
+        },
+        Flag {
+            short: None,
+            long: "incremental",
+            old: &[],
+            apply: Apply::Set(|a| a.incremental = true),
+            help: "read only modules that changed since the last run\nwith this option",
         },
         Flag {
             short: Some('m'),
@@ -195,6 +203,7 @@ fn options(arguments: &Arguments, release: &OsStr, files: &[OsString], log: &mut
     let mut options = Options::new(below(arguments.root.as_ref()));
     options.out = arguments.out.as_ref().map(|out| below(Some(out)));
     options.quick = arguments.quick;
+    options.incremental = arguments.incremental;
     options.dry_run = arguments.dry_run;
     options.warn_duplicates = arguments.warn;
     options.show_needs = arguments.verbose > 0;

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::load::{Loaded, parallel};
+use super::load::parallel;
+use super::loaded::Loaded;
 use super::search::Found;
 use super::{DepmodError, Notice, Options};
 use crate::hash::SeededState;

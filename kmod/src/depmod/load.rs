@@ -1,114 +1,49 @@
-//! Reading the module files, by several threads. What is kept of a module is one run of bytes and spans into it.
+//! Reading the module files, by several threads.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use super::cache::{Cache, Entry, Identity};
+use super::loaded::{Key, Loaded, Needed};
 use super::search::Found;
 use super::{Notice, Options};
 use crate::object::{Limits, Module, ObjectError, ObjectErrorKind, Scratch};
 
-/// What the lists need to know of a module.
-#[derive(Debug, Default)]
-pub(super) struct Loaded {
-    text: Vec<u8>,
-    info: Vec<(Key, Span)>,
-    exports: Vec<(Span, Option<u64>)>,
-    imports: Vec<(Span, bool, Option<u64>)>,
-}
-
-/// The keys of `.modinfo` that become lines of a list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Key {
-    Alias,
-    Softdep,
-    Weakdep,
-}
-
-impl Key {
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Alias => "alias",
-            Self::Softdep => "softdep",
-            Self::Weakdep => "weakdep",
+/// Reads one module; what is had before an error stays.
+fn read(loaded: &mut Loaded, path: &Path, options: &Options, memory: &mut Memory<'_>) -> Result<(), ObjectError> {
+    let (file, _turn) = memory.open(path, &options.limits)?;
+    let elf = file.elf()?;
+    let mut look = || {
+        for (key, value) in elf.modinfo()?.iter() {
+            let key = match key {
+                b"alias" => Key::Alias,
+                b"softdep" => Key::Softdep,
+                b"weakdep" => Key::Weakdep,
+                _ => continue,
+            };
+            loaded.add_info(key, value)?;
         }
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Span {
-    start: u32,
-    end: u32,
-}
-
-/// A symbol that a module needs.
-pub(super) struct Needed<'m> {
-    pub(super) name: &'m [u8],
-    pub(super) weak: bool,
-    pub(super) crc: Option<u64>,
-}
-
-impl Loaded {
-    /// The values of one key, in the order of the module.
-    pub(super) fn info(&self, key: Key) -> impl Iterator<Item = &[u8]> {
-        self.info.iter().filter(move |(found, _)| *found == key).map(|(_, span)| self.bytes(*span))
-    }
-
-    pub(super) fn exports(&self) -> impl Iterator<Item = (&[u8], Option<u64>)> {
-        self.exports.iter().map(|(span, crc)| (self.bytes(*span), *crc))
-    }
-
-    pub(super) fn imports(&self) -> impl Iterator<Item = Needed<'_>> {
-        self.imports.iter().map(|&(span, weak, crc)| Needed { name: self.bytes(span), weak, crc })
-    }
-
-    fn bytes(&self, span: Span) -> &[u8] {
-        &self.text[span.start as usize..span.end as usize]
-    }
-
-    fn keep(&mut self, bytes: &[u8]) -> Result<Span, ObjectErrorKind> {
-        /// Symbols may share the bytes of their names in the file, but not here.
-        const LIMIT: usize = 64 << 20;
-        let (start, end) = (self.text.len(), self.text.len() + bytes.len());
-        if end > LIMIT {
-            return Err(ObjectErrorKind::Elf("its names have more than 64 MiB"));
+        let versions_matter = versions_matter(options);
+        for export in elf.exports()? {
+            loaded.add_export(export.name, if versions_matter { elf.crc(&export) } else { None })?;
         }
-        self.text.extend_from_slice(bytes);
-        Ok(Span { start: start as u32, end: end as u32 })
-    }
+        for import in elf.imports()? {
+            let crc = import.crc.filter(|_| versions_matter);
+            loaded.add_import(&Needed { name: import.name, weak: import.weak, crc })?;
+        }
+        Ok(())
+    };
+    let looked = look().map_err(|kind| ObjectError { path: path.to_owned(), kind });
+    drop(elf);
+    memory.scratch.recycle(file);
+    looked
+}
 
-    fn read(&mut self, module: &Found, options: &Options, memory: &mut Memory<'_>) -> Result<(), ObjectError> {
-        let (file, _turn) = memory.open(&module.path, &options.limits)?;
-        let elf = file.elf()?;
-        let mut look = || {
-            for (key, value) in elf.modinfo()?.iter() {
-                let key = match key {
-                    b"alias" => Key::Alias,
-                    b"softdep" => Key::Softdep,
-                    b"weakdep" => Key::Weakdep,
-                    _ => continue,
-                };
-                let span = self.keep(value)?;
-                self.info.push((key, span));
-            }
-            let versions_matter = options.kernel_symbols.as_ref().is_some_and(|symbols| symbols.has_versions);
-            for export in elf.exports()? {
-                let crc = if versions_matter { elf.crc(&export) } else { None };
-                let span = self.keep(export.name)?;
-                self.exports.push((span, crc));
-            }
-            for import in elf.imports()? {
-                let span = self.keep(import.name)?;
-                self.imports.push((span, import.weak, import.crc));
-            }
-            Ok(())
-        };
-        let looked = look().map_err(|kind| ObjectError { path: module.path.clone(), kind });
-        drop(elf);
-        memory.scratch.recycle(file);
-        looked
-    }
+/// Whether the checksums of symbols are asked for.
+pub(super) fn versions_matter(options: &Options) -> bool {
+    options.kernel_symbols.as_ref().is_some_and(|symbols| symbols.has_versions)
 }
 
 /// The memory of one thread for decompressed modules. Large modules are had one at a time by all threads together, so that a
@@ -134,21 +69,39 @@ impl<'t> Memory<'t> {
     }
 }
 
-/// Reads all modules. One that cannot be read is kept with what is known of it.
-pub(super) fn load(found: &[Found], options: &Options, notify: &mut dyn FnMut(Notice)) -> Vec<Loaded> {
+/// Reads all modules, or takes from the cache what it knows of them. One that cannot be read is kept with what is known of it.
+pub(super) fn load(
+    found: &[Found],
+    options: &Options,
+    mut cache: Option<&mut Cache>,
+    notify: &mut dyn FnMut(Notice),
+) -> Vec<Loaded> {
     let turn = Mutex::new(());
     let memory = || Memory { scratch: Scratch::default(), turn: &turn };
-    let mut loaded = parallel_with(found.len(), options, memory, |place, memory| {
-        let mut module = Loaded::default();
-        let error = module.read(&found[place], options, memory).err();
-        module.text.shrink_to_fit();
-        (module, error)
+    let known = cache.as_deref();
+    let loaded = parallel_with(found.len(), options, memory, |place, memory| {
+        let module = &found[place];
+        // Before it is read: what changes it afterwards gives it another identity.
+        let identity = known.and_then(|_| Identity::of(&module.path));
+        if let Some((loaded, entry)) = known.zip(identity).and_then(|(known, i)| known.get(&module.listed, &i)) {
+            return (loaded, None, Some(entry));
+        }
+        let mut loaded = Loaded::default();
+        let error = read(&mut loaded, &module.path, options, memory).err();
+        loaded.shrink();
+        let entry = identity.filter(|_| error.is_none()).map(|identity| Entry::new(&module.listed, identity, &loaded));
+        (loaded, error, entry)
     });
-    // The notices come in the order of the modules, whichever thread was first.
-    for error in loaded.iter_mut().filter_map(|(_, error)| error.take()) {
-        notify(Notice::Unreadable(error));
+    let mut modules = Vec::with_capacity(loaded.len());
+    for (module, error, entry) in loaded {
+        // The notices come in the order of the modules, whichever thread was first.
+        error.into_iter().for_each(|error| notify(Notice::Unreadable(error)));
+        if let (Some(cache), Some(entry)) = (cache.as_deref_mut(), entry) {
+            cache.keep(entry);
+        }
+        modules.push(module);
     }
-    loaded.into_iter().map(|(module, _)| module).collect()
+    modules
 }
 
 /// What `job` gives for each number below `count`, in their order; done by several threads.

@@ -4,6 +4,7 @@
 //! ```text
 //!   search  the directory tree -> one file for each module name, in their order
 //!   load    module files -> aliases, exports, imports                    parallel
+//!   cache   what an earlier run read, for modules that are unchanged
 //!   graph   exports and imports -> who needs whom, sorted; cycles        pure
 //!   output  modules and graph -> the lists and indexes as bytes          pure
 //!   write   temporary files, then renames: all of them or none
@@ -19,9 +20,11 @@
 //! stay until all new ones are complete; an index without entries is a valid one (there a file without a byte, when
 //! the kernel's list is missing); modes are 0644 whatever the umask.
 
+pub mod cache;
 pub mod config;
 mod graph;
 mod load;
+mod loaded;
 mod notice;
 mod output;
 mod search;
@@ -50,6 +53,8 @@ pub struct Options {
     pub files: Vec<PathBuf>,
     /// Do nothing when no module is newer than modules.dep.
     pub quick: bool,
+    /// Take what is known of unchanged modules from the [cache](cache::FILE) beside the lists, and write the next one.
+    pub incremental: bool,
     /// Write nothing; the lists are in [`Summary::text`].
     pub dry_run: bool,
     /// Tell of keys that an index holds twice with the same value.
@@ -77,6 +82,7 @@ impl Options {
             out: None,
             files: Vec::new(),
             quick: false,
+            incremental: false,
             dry_run: false,
             warn_duplicates: false,
             show_needs: false,
@@ -94,6 +100,8 @@ impl Options {
 pub struct Summary {
     /// How many modules are listed.
     pub modules: usize,
+    /// How many of them are known from the cache, and were not read.
+    pub unchanged: usize,
     /// Nothing was done, since no module is newer than modules.dep.
     pub up_to_date: bool,
     /// The files that were written, in their order.
@@ -203,17 +211,40 @@ pub fn run_with(options: &Options, notify: &mut dyn FnMut(Notice)) -> Result<Sum
     if options.quick && (options.dry_run || search::is_up_to_date(options, &out.join("modules.dep"))) {
         return Ok(Summary { up_to_date: true, ..Summary::default() });
     }
+    // Only a run that sees the whole directory and may write has a next cache.
+    let next = options.incremental && !options.dry_run && options.files.is_empty();
+    let mut file = if next { pending_cache(options, out).ok() } else { None };
+    let start = file.as_ref().and_then(write::Pending::time);
+    let mut known = options.incremental.then(|| cache::Cache::read(out, options, start));
+
     let found = search::search(options, notify)?;
-    let modules = load::load(&found, options, notify);
+    let modules = load::load(&found, options, known.as_mut(), notify);
     let graph = graph::Graph::new(&found, &modules, options, notify)?;
     let outputs = output::outputs(&found, &modules, &graph, options, notify)?;
-    let mut summary = Summary { modules: found.len(), ..Summary::default() };
+    let unchanged = known.as_ref().map_or(0, cache::Cache::unchanged);
+    let mut summary = Summary { modules: found.len(), unchanged, ..Summary::default() };
     if options.dry_run {
         summary.text = outputs.into_iter().filter(|o| !o.name.ends_with(".bin")).flat_map(|o| o.bytes).collect();
     } else {
         summary.written = write::write(out, &outputs)?;
     }
+    if let (Some(mut file), Some(bytes)) = (file.take(), known.and_then(|known| known.to_bytes())) {
+        // The lists are there: without a cache the next run takes longer, and no more.
+        let path = out.join(cache::FILE);
+        match file.fill(&bytes).and_then(|()| file.rename(&path)) {
+            Ok(()) => summary.written.push(path),
+            Err(source) => notify(Notice::Cache { path, source }),
+        }
+    }
     Ok(summary)
+}
+
+/// The file that becomes the next cache. It is made first of all: its time tells from when on a change is a later one.
+fn pending_cache(options: &Options, out: &Path) -> io::Result<write::Pending> {
+    if options.out.is_some() {
+        write::make_directory(out)?;
+    }
+    write::Pending::new(out, cache::FILE)
 }
 
 /// A file that the kernel's build leaves in the module directory; empty, with a notice, when it cannot be read.

@@ -43,6 +43,14 @@ pub enum Notice {
         /// Why.
         source: io::Error,
     },
+    /// The next run will have to read all modules.
+    #[error("could not write the cache {}: {}", crate::config::show_path(path), strerror_io(source))]
+    Cache {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// A line of modules.builtin that names no module.
     #[error("Invalid modules.builtin line: {}", Escaped(.0))]
     BuiltinLine(Vec<u8>),

@@ -2,7 +2,7 @@
 //! it reads.
 
 use super::graph::Graph;
-use super::load::{Key, Loaded};
+use super::loaded::{Key, Loaded};
 use super::search::Found;
 use super::{DepmodError, Notice, Options, build_list};
 use crate::index::{IndexWriter, InsertError};

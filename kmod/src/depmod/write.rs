@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::DepmodError;
@@ -14,8 +14,7 @@ const MODE: u32 = 0o644;
 
 /// Writes all files into a directory, which is made when it does not exist. Gives their paths.
 pub(super) fn write(dir: &Path, outputs: &[Output]) -> Result<Vec<PathBuf>, DepmodError> {
-    let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(dir);
-    made.map_err(|source| DepmodError::Write { path: dir.to_owned(), source })?;
+    make_directory(dir).map_err(|source| DepmodError::Write { path: dir.to_owned(), source })?;
     let failed = |output: &Output| {
         let path = dir.join(output.name);
         |source| DepmodError::Write { path, source }
@@ -23,30 +22,38 @@ pub(super) fn write(dir: &Path, outputs: &[Output]) -> Result<Vec<PathBuf>, Depm
     // Dropping one removes its file.
     let mut waiting = Vec::with_capacity(outputs.len());
     for output in outputs {
-        let (temporary, mut file) = Temporary::new(dir, output.name).map_err(failed(output))?;
-        let filled = file.write_all(&output.bytes).and_then(|()| file.set_permissions(Permissions::from_mode(MODE)));
-        filled.map_err(failed(output))?;
-        waiting.push(temporary);
+        let mut pending = Pending::new(dir, output.name).map_err(failed(output))?;
+        pending.fill(&output.bytes).map_err(failed(output))?;
+        waiting.push(pending);
     }
     let mut written = Vec::with_capacity(outputs.len());
-    for (output, temporary) in outputs.iter().zip(&mut waiting) {
+    for (output, pending) in outputs.iter().zip(&mut waiting) {
         let path = dir.join(output.name);
-        temporary.rename(&path).map_err(|source| DepmodError::Rename { path: path.clone(), source })?;
+        pending.rename(&path).map_err(|source| DepmodError::Rename { path: path.clone(), source })?;
         written.push(path);
     }
     Ok(written)
 }
 
-/// A file under a name of its own, removed unless it was renamed.
-struct Temporary(Option<PathBuf>);
+pub(super) fn make_directory(dir: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o755).create(dir)
+}
 
-impl Temporary {
-    fn new(dir: &Path, name: &str) -> io::Result<(Self, File)> {
+/// A file under a name of its own, removed unless it was renamed.
+#[derive(Debug)]
+pub(super) struct Pending {
+    file: File,
+    path: Option<PathBuf>,
+}
+
+impl Pending {
+    /// An empty one in a directory.
+    pub(super) fn new(dir: &Path, name: &str) -> io::Result<Self> {
         // Two depmods at once must not write into each other's files: each takes the first name that is free.
         for attempt in 0..1000 {
             let path = dir.join(format!("{name}.{}.{attempt}", std::process::id()));
             match OpenOptions::new().write(true).create_new(true).mode(MODE).open(&path) {
-                Ok(file) => return Ok((Self(Some(path)), file)),
+                Ok(file) => return Ok(Self { file, path: Some(path) }),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
@@ -54,18 +61,28 @@ impl Temporary {
         Err(io::Error::new(io::ErrorKind::AlreadyExists, "no free name for a temporary file"))
     }
 
-    fn rename(&mut self, to: &Path) -> io::Result<()> {
-        if let Some(path) = &self.0 {
+    /// When it was last changed, by the file system's clock.
+    pub(super) fn time(&self) -> Option<(i64, i64)> {
+        self.file.metadata().ok().map(|data| (data.mtime(), data.mtime_nsec()))
+    }
+
+    pub(super) fn fill(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)?;
+        self.file.set_permissions(Permissions::from_mode(MODE))
+    }
+
+    pub(super) fn rename(&mut self, to: &Path) -> io::Result<()> {
+        if let Some(path) = &self.path {
             fs::rename(path, to)?;
         }
-        self.0 = None;
+        self.path = None;
         Ok(())
     }
 }
 
-impl Drop for Temporary {
+impl Drop for Pending {
     fn drop(&mut self) {
-        if let Some(path) = &self.0 {
+        if let Some(path) = &self.path {
             let _nothing_more_can_be_done = fs::remove_file(path);
         }
     }
