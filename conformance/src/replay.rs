@@ -17,6 +17,8 @@ mod elf;
 mod file;
 mod index;
 mod modprobe_d;
+mod modprobe_options;
+mod module_lists;
 mod names;
 mod proc_modules;
 mod resolve;
@@ -28,6 +30,8 @@ pub use depmod_d::depmod_d;
 pub use deps::modules_dep;
 pub use index::index;
 pub use modprobe_d::modprobe_d;
+pub use modprobe_options::modprobe_options;
+pub use module_lists::module_lists;
 pub use names::module_name;
 pub use proc_modules::proc_modules;
 pub use resolve::resolve;
@@ -43,6 +47,8 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("depmod_d", depmod_d),
     ("index", index),
     ("modprobe_d", modprobe_d),
+    ("modprobe_options", modprobe_options),
+    ("module_lists", module_lists),
     ("module_name", module_name),
     ("modules_dep", modules_dep),
     ("proc_modules", proc_modules),

@@ -1,11 +1,12 @@
 //! The body of the fuzz target `index`.
 
 mod children_first;
-mod oracle;
+pub(super) mod oracle;
 
 use super::file::Unnamed;
 use arbitrary::{Arbitrary, Unstructured};
 use kmod::index::{Index, IndexError, IndexWriter, InsertError, KEY_LIMIT, Value};
+use oracle::Entry;
 
 /// What a structured input begins with; everything else is an index as a file has it.
 const STRUCTURED: u8 = b'S';
@@ -15,9 +16,6 @@ const ASKED: usize = 8;
 const LARGE: usize = 40 << 10;
 /// What one value costs at least in a file: its priority and the NUL behind it.
 const VALUE_SIZE: usize = 5;
-
-/// A key and its value, as they stand in an index.
-type Entry = (Vec<u8>, Value);
 
 /// The input is an index, or `S` and the making of one.
 ///

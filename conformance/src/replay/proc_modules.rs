@@ -62,7 +62,7 @@ fn number(text: &[u8]) -> Option<i64> {
         return None;
     }
     let add = |sum: i128, digit: &u8| {
-        let sum = sum * 10 + i128::from(digit.is_ascii_digit().then_some(digit - b'0')?);
+        let sum = sum * 10 + i128::from(char::from(*digit).to_digit(10)?);
         (sum <= 1 << 64).then_some(sum)
     };
     let sum = digits.iter().try_fold(0, add)?;

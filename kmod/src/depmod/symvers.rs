@@ -42,8 +42,7 @@ impl KernelSymbols {
         let symbol = |line: &[u8]| {
             let mut words = words(line);
             let (crc, name, owner) = (words.next()?, words.next()?, words.next()?);
-            let crc = u64::from_str_radix(std::str::from_utf8(crc).ok()?.trim_start_matches("0x"), 16).ok();
-            (owner == b"vmlinux").then(|| (name.to_vec(), crc))
+            (owner == b"vmlinux").then(|| (name.to_vec(), checksum(crc)))
         };
         Self { symbols: lines(text).filter_map(symbol).collect(), has_versions: true, tell_unknown: false }
     }
@@ -54,6 +53,13 @@ impl KernelSymbols {
         let symbol = |line: &[u8]| words(line).nth(2)?.strip_prefix(b"__ksymtab_").map(|name| (name.to_vec(), None));
         Self { symbols: lines(text).filter_map(symbol).collect(), has_versions: false, tell_unknown: false }
     }
+}
+
+/// A hexadecimal number, with or without its mark.
+fn checksum(word: &[u8]) -> Option<u64> {
+    let digits = word.strip_prefix(b"0x").unwrap_or(word);
+    // `from_str_radix` alone would take a sign.
+    digits.iter().all(u8::is_ascii_hexdigit).then(|| u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok())?
 }
 
 fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -74,6 +80,15 @@ mod tests {
             b"0x0000002a\tone\tvmlinux\tEXPORT_SYMBOL\t\n0x7\ttwo\tnet/x\tEXPORT_SYMBOL_GPL\nzz three vmlinux\n\nx\n";
         let expected = [(b"one".to_vec(), Some(42)), (b"three".to_vec(), None)];
         assert_eq!(KernelSymbols::from_symvers(text).symbols, expected);
+    }
+
+    #[test]
+    fn a_checksum_is_a_number_with_one_mark_at_most() {
+        let crc = |word: &[u8]| KernelSymbols::from_symvers(&[word, b" one vmlinux"].concat()).symbols[0].1;
+        assert_eq!([&b"0x2a"[..], b"2A", b"0xffffffffffffffff"].map(crc), [Some(42), Some(42), Some(u64::MAX)]);
+        for bad in [&b"0x0x2a"[..], b"+2a", b"0x+2a", b"0x", b"2g", b"0x10000000000000000", b"\xff"] {
+            assert_eq!(crc(bad), None, "{bad:?}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Another writer of indexes: children first, as depmod wrote them up to version 33, and in forms that no depmod writes but
 //! the format allows.
 
-use super::Entry;
+use super::oracle::Entry;
 use arbitrary::Arbitrary;
 use kmod::index::{MAGIC, VERSION, Value};
 use std::collections::BTreeMap;

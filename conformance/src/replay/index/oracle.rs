@@ -1,14 +1,16 @@
 //! What an index must say, from the list of its entries alone.
 
-use super::Entry;
 use kmod::index::{KEY_LIMIT, Value};
 use kmod::name::fnmatch;
+
+/// A key and its value, as they stand in an index.
+pub(in crate::replay) type Entry = (Vec<u8>, Value);
 
 const WILDCARDS: &[u8; 3] = b"*?[";
 
 /// Why an insertion must be refused.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(in crate::replay) enum Refusal {
     /// This byte of the key.
     Byte(u8),
     /// The key's length.
@@ -17,7 +19,7 @@ pub(super) enum Refusal {
     Value,
 }
 
-pub(super) fn refusal(key: &[u8], value: &[u8]) -> Option<Refusal> {
+pub(in crate::replay) fn refusal(key: &[u8], value: &[u8]) -> Option<Refusal> {
     match key.iter().find(|byte| !matches!(byte, 1..=0x7f)) {
         Some(byte) => Some(Refusal::Byte(*byte)),
         None if key.len() > KEY_LIMIT => Some(Refusal::Length),
@@ -26,14 +28,14 @@ pub(super) fn refusal(key: &[u8], value: &[u8]) -> Option<Refusal> {
 }
 
 /// By key, then by priority; of equals the last one that was inserted comes first.
-pub(super) fn in_order(inserted: &[Entry]) -> Vec<Entry> {
+pub(in crate::replay) fn in_order(inserted: &[Entry]) -> Vec<Entry> {
     let mut entries: Vec<Entry> = inserted.iter().rev().cloned().collect();
     entries.sort_by(|(a, left), (b, right)| a.cmp(b).then(left.priority.cmp(&right.priority)));
     entries
 }
 
 /// Each pair that stands there more than once.
-pub(super) fn duplicates(inserted: &[Entry]) -> Vec<(Vec<u8>, Vec<u8>)> {
+pub(in crate::replay) fn duplicates(inserted: &[Entry]) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut pairs: Vec<_> = inserted.iter().map(|(key, value)| (key.clone(), value.bytes.clone())).collect();
     pairs.sort();
     let mut twice: Vec<_> = pairs.windows(2).filter(|two| two[0] == two[1]).map(|two| two[0].clone()).collect();
@@ -41,13 +43,13 @@ pub(super) fn duplicates(inserted: &[Entry]) -> Vec<(Vec<u8>, Vec<u8>)> {
     twice
 }
 
-pub(super) fn get<'e>(entries: &'e [Entry], key: &[u8]) -> Option<&'e [u8]> {
+pub(in crate::replay) fn get<'e>(entries: &'e [Entry], key: &[u8]) -> Option<&'e [u8]> {
     entries.iter().find(|(other, _)| other == key).map(|(_, value)| value.bytes.as_slice())
 }
 
 /// All values whose key is the name, or a pattern that it matches: by priority, then in the reverse of the order in which a
 /// walk down the name meets them (patterns by where their first wildcard stands, the name itself after the patterns).
-pub(super) fn matches(entries: &[Entry], name: &[u8]) -> Vec<Value> {
+pub(in crate::replay) fn matches(entries: &[Entry], name: &[u8]) -> Vec<Value> {
     let place = |key: &[u8]| {
         let at = key.iter().position(|byte| WILDCARDS.contains(byte))?;
         Some((at, WILDCARDS.iter().position(|wildcard| *wildcard == key[at])))
@@ -65,7 +67,7 @@ pub(super) fn matches(entries: &[Entry], name: &[u8]) -> Vec<Value> {
 }
 
 /// A name that the key matches if it is a simple pattern.
-pub(super) fn name_for(key: &[u8]) -> Vec<u8> {
+pub(in crate::replay) fn name_for(key: &[u8]) -> Vec<u8> {
     let replaced = |byte: &u8| match byte {
         b'*' => b"ab".to_vec(),
         b'?' => b"_".to_vec(),
