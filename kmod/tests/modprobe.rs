@@ -18,12 +18,22 @@ fn show_depends_prints_the_load_order_with_options() {
     insta::assert_snapshot!(lab.modprobe(&["-D", "top", "b=2", "c=x y"]).all(), @r#"
     Some(0)
     insmod LAB/lib/modules/1.2.3-test/k/leaf.ko 
-    insmod LAB/lib/modules/1.2.3-test/k/mid.ko.xz level=2
+    insmod LAB/lib/modules/1.2.3-test/k/mid.ko.xz level=2 
     insmod LAB/lib/modules/1.2.3-test/k/al.ko 
     insmod LAB/lib/modules/1.2.3-test/k/top.ko a=1 b=2 c="x y"
     builtin bi
     --
     "#);
+}
+
+#[test]
+fn quiet_takes_back_what_verbose_shows_but_not_what_show_depends_asks_for() {
+    let lab = Lab::new();
+    let insmod = "insmod LAB/lib/modules/1.2.3-test/k/leaf.ko \n";
+    assert_eq!(lab.modprobe(&["-n", "-v", "leaf"]).out, insmod);
+    assert_eq!(lab.modprobe(&["-n", "-v", "-q", "leaf"]).out, "");
+    assert_eq!(lab.modprobe(&["-q", "-n", "-v", "leaf"]).out, "");
+    assert_eq!(lab.modprobe(&["-q", "-v", "-D", "leaf"]).out, insmod);
 }
 
 #[test]
@@ -118,8 +128,7 @@ fn install_commands_run_with_their_options_and_module() {
         "a.conf",
         "options leaf a=1\ninstall leaf echo $MODPROBE_MODULE [$CMDLINE_OPTS] \"$MODPROBE_OPTIONS\"\n",
     );
-    let expected = "install echo $MODPROBE_MODULE [$CMDLINE_OPTS] \"$MODPROBE_OPTIONS\" a=1 b=2\n\
-        leaf [a=1 b=2] -C LAB/conf -q -v\n";
+    let expected = "leaf [a=1 b=2] -C LAB/conf -q -v\n";
     assert_eq!(lab.modprobe(&["-qv", "leaf", "b=2"]).out, expected);
     // A softdep does not switch it off.
     lab.config("b.conf", "softdep leaf pre: bi\n");
@@ -191,7 +200,7 @@ fn bad_configuration_is_told_and_the_rest_is_used() {
     lab.config("a.conf", "bogus line\noptions leaf a=1\n");
     insta::assert_snapshot!(lab.modprobe(&["-D", "leaf"]).all(), @r"
     Some(0)
-    insmod LAB/lib/modules/1.2.3-test/k/leaf.ko a=1
+    insmod LAB/lib/modules/1.2.3-test/k/leaf.ko a=1 
     --
     modprobe: ERROR: LAB/conf/a.conf line 1: ignoring bad line starting with 'bogus'
     ");

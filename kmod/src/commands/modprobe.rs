@@ -261,12 +261,17 @@ impl Session {
         Ok(result)
     }
 
+    /// Whether steps are printed. `-q` takes back what `-v` asks for, `-D` prints them all the same.
+    fn shows_steps(&self) -> bool {
+        self.arguments.show_depends || (self.arguments.verbose > 0 && !self.arguments.quiet)
+    }
+
     fn load_one(&mut self, hit: &Hit, request: &LoadRequest) -> Result<(), Failed> {
         let plan = load_plan(&self.tree, &self.config, hit, request);
         self.tell(&plan.problems);
         let mode = LoadMode {
             dry_run: self.arguments.dry_run || self.arguments.show_depends,
-            show: self.arguments.verbose > 0 || self.arguments.show_depends,
+            show: self.shows_steps(),
             ignore_loaded: self.arguments.show_depends,
             first_time: self.arguments.first_time,
             force: self.arguments.force,
@@ -293,7 +298,7 @@ impl Session {
             self.tell(&plan.problems);
             let mode = RemovalMode {
                 dry_run: self.arguments.dry_run || self.arguments.show_depends,
-                show: self.arguments.verbose > 0 || self.arguments.show_depends,
+                show: self.shows_steps(),
                 first_time: self.arguments.first_time,
                 force: self.arguments.force.modversions && self.arguments.force.vermagic,
                 wait: self.wait,
