@@ -221,6 +221,93 @@ fn join_arguments(arguments: &[OsString]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use options::{About, parse};
+
+    /// The log of a tool that takes [`Messages`], after these options.
+    fn log<A: Default + AsMut<Messages>>(about: &About<A>, option: &str) -> Log {
+        let mut arguments = A::default();
+        parse(about.flags, vec![option.into()], Order::Any, &mut arguments).unwrap();
+        arguments.as_mut().log(&Invocation::default(), "x")
+    }
+
+    fn say_where_messages_go<A: Default + AsMut<Messages>>(about: &About<A>) {
+        let plain = log(about, "--");
+        assert!(matches!(plain.destination(), Destination::Stderr) && !plain.shows(Priority::Info), "{}", about.usage);
+        for option in ["-s", "--syslog"] {
+            assert!(matches!(log(about, option).destination(), Destination::System(_)), "{}", about.usage);
+        }
+        for option in ["-v", "--verbose"] {
+            assert!(log(about, option).shows(Priority::Info), "{}", about.usage);
+        }
+    }
+
+    #[test]
+    fn syslog_and_verbose_say_where_messages_go_and_how_many() {
+        say_where_messages_go(&insmod::ABOUT);
+        say_where_messages_go(&rmmod::ABOUT);
+        say_where_messages_go(&lsmod::ABOUT);
+    }
+
+    #[test]
+    fn messages_go_to_the_system_log_when_standard_error_was_closed() {
+        let mut invocation = Invocation::default();
+        invocation.streams.error_closed = true;
+        let destination =
+            |syslog| matches!(invocation.log("x", Priority::Error, syslog).destination(), Destination::System(_));
+        assert!(destination(false) && destination(true));
+    }
+
+    /// Short options as getopt(3) is told them, and long ones, `=` behind those that take a value.
+    fn spellings(tool: &str) -> (String, String) {
+        let tool = pages::tools::TOOLS.iter().chain(pages::tools::SUBCOMMANDS).find(|t| t.page.name == tool).unwrap();
+        let entries = (tool.options)();
+        let short =
+            |entry: &pages::Entry| Some(format!("{}{}", entry.short?, if entry.value.is_some() { ":" } else { "" }));
+        let mut shorts: Vec<_> = entries.iter().filter_map(short).collect();
+        let equals = |entry: &pages::Entry| if entry.value.is_some() { "=" } else { "" };
+        let mut longs: Vec<_> = entries
+            .iter()
+            .flat_map(|entry| {
+                std::iter::once(entry.long).chain(entry.old.iter().copied()).map(|l| format!("{l}{}", equals(entry)))
+            })
+            .collect();
+        shorts.sort();
+        longs.sort();
+        (shorts.concat(), longs.join(" "))
+    }
+
+    /// The options of C kmod 34.2 and of its development branch; of ours alone is depmod's `--incremental`.
+    #[test]
+    fn every_option_is_there_in_all_its_spellings() {
+        for (tool, short, long) in [
+            (
+                "modprobe",
+                "C:DRS:Vabcd:fhinqrsvw:",
+                "all config= dirname= dry-run dump-modversions first-time force force-modversion force-vermagic help \
+                 ignore-install ignore-remove quiet remove remove-dependencies remove-holders resolve-alias \
+                 set-version= show show-alias show-config show-depends show-exports show-modversions showconfig syslog \
+                 use-blacklist verbose version wait=",
+            ),
+            (
+                "depmod",
+                "AC:E:F:P:Vab:ehm:no:vw",
+                "all basedir= config= dry-run errsyms filesyms= help incremental moduledir= outdir= quick show \
+                 symbol-prefix= symvers= verbose version warn",
+            ),
+            ("insmod", "Vfhsv", "force force-modversion force-vermagic help syslog verbose version"),
+            ("rmmod", "Vfhsv", "force help syslog verbose version"),
+            ("lsmod", "Vhsv", "help syslog verbose version"),
+            (
+                "modinfo",
+                "0F:Vab:dhk:lmnp",
+                "author basedir= description field= filename help license modname null parameters set-version= version",
+            ),
+            ("kmod", "Vh", "help version"),
+            ("kmod-static-nodes", "f:ho:", "format= help output="),
+        ] {
+            assert_eq!(spellings(tool), (short.to_owned(), long.to_owned()), "{tool}");
+        }
+    }
 
     #[test]
     fn arguments_with_blanks_are_quoted_unless_they_are() {

@@ -82,6 +82,12 @@ impl Log {
         self
     }
 
+    /// Where its messages go.
+    #[must_use]
+    pub fn destination(&self) -> &Destination {
+        &self.destination
+    }
+
     /// Nothing is shown any more, not even fatal messages (`-q`).
     pub fn silence(&mut self) {
         self.level = 0;

@@ -65,6 +65,9 @@ fn bash_completes_options_values_and_modules() {
     assert_eq!(offered("modinfo -F "), "");
     assert_eq!(offered("kmod l"), "list");
     assert_eq!(offered("kmod list l"), "");
+    assert_eq!(offered("kmod list --s"), "--syslog");
+    assert_eq!(offered("kmod static-nodes --format = t"), "tmpfiles");
+    assert_eq!(offered("kmod static-nodes -o con"), "conf");
     assert_eq!(offered("lsmod --s"), "--syslog");
 }
 

@@ -107,6 +107,23 @@ fn explain(errno: Errno) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+    use crate::commands::options::{Order, parse};
+
+    #[test]
+    fn force_is_both_checks_left_out_and_each_can_be_alone() {
+        let force = |options: &[&str]| {
+            let mut arguments = Arguments::default();
+            parse(ABOUT.flags, options.iter().map(Into::into).collect(), Order::Any, &mut arguments).unwrap();
+            arguments.force
+        };
+        let (both, none) = (Force { modversions: true, vermagic: true }, Force::default());
+        assert_eq!(force(&["x.ko"]), none);
+        assert_eq!([force(&["-f"]), force(&["--force"])], [both; 2]);
+        assert_eq!(force(&["--force-modversion"]), Force { modversions: true, ..none });
+        assert_eq!(force(&["--force-vermagic"]), Force { vermagic: true, ..none });
+    }
+
     #[test]
     fn the_help_names_every_option() {
         insta::assert_snapshot!(super::ABOUT.help());

@@ -4,14 +4,15 @@
 //! only for who calls it otherwise. The kernel's names come from whoever may open a socket or look at an interface.
 
 pub mod arguments;
+mod modes;
 mod query;
 
 use super::{Failed, Invocation, absolute, join_arguments, module_directory, output::Output, words};
 use crate::config::{Config, ConfigSource};
-use crate::execute::{self, Kernel as _, Linux, LoadMode, RemovalError, RemovalMode, Report};
+use crate::execute::{self, Linux, RemovalError, Report};
 use crate::log::{Log, Priority, Stop};
 use crate::name::{Escaped, ModuleName};
-use crate::resolve::{Hit, LoadRequest, RemovalRequest, find, load_plan, removal_plan};
+use crate::resolve::{Hit, LoadRequest, find, load_plan, removal_plan};
 use crate::tree::{Tree, TreeError};
 use arguments::{ABOUT, Arguments};
 use std::ffi::{OsStr, OsString};
@@ -31,14 +32,7 @@ pub fn run(invocation: &Invocation) -> Result<(), Failed> {
     let Some(operands) = invocation.parse(&ABOUT, all.collect(), &mut arguments)? else { return Ok(()) };
 
     let mut log = invocation.log("modprobe", level(arguments.verbose), arguments.syslog);
-    let wait = match arguments.wait.as_deref().map(|text| (text, milliseconds(text))) {
-        Some((text, None)) => {
-            log.error(format_args!("unexpected wait value '{}'.", Escaped(text.as_bytes())));
-            return Err(Failed);
-        }
-        Some((_, Some(wait))) => Some(Duration::from_millis(wait)),
-        None => None,
-    };
+    let wait = wait(&arguments, &mut log)?;
     if operands.is_empty() && !arguments.show_config {
         log.error("missing parameters. See -h.");
         return Err(Failed);
@@ -79,6 +73,15 @@ fn level(verbose: u8) -> Priority {
         2 => Priority::Info,
         _ => Priority::Debug,
     }
+}
+
+fn wait(arguments: &Arguments, log: &mut Log) -> Result<Option<Duration>, Failed> {
+    let Some(text) = &arguments.wait else { return Ok(None) };
+    let Some(wait) = milliseconds(text) else {
+        log.error(format_args!("unexpected wait value '{}'.", Escaped(text.as_bytes())));
+        return Err(Failed);
+    };
+    Ok(Some(Duration::from_millis(wait)))
 }
 
 /// A number as strtoul(3) reads it with base 0: white space and a sign before it, 0x and 0 for their bases; what is too
@@ -261,21 +264,10 @@ impl Session {
         Ok(result)
     }
 
-    /// Whether steps are printed. `-q` takes back what `-v` asks for, `-D` prints them all the same.
-    fn shows_steps(&self) -> bool {
-        self.arguments.show_depends || (self.arguments.verbose > 0 && !self.arguments.quiet)
-    }
-
     fn load_one(&mut self, hit: &Hit, request: &LoadRequest) -> Result<(), Failed> {
         let plan = load_plan(&self.tree, &self.config, hit, request);
         self.tell(&plan.problems);
-        let mode = LoadMode {
-            dry_run: self.arguments.dry_run || self.arguments.show_depends,
-            show: self.shows_steps(),
-            ignore_loaded: self.arguments.show_depends,
-            first_time: self.arguments.first_time,
-            force: self.arguments.force,
-        };
+        let mode = modes::load(&self.arguments);
         let mut report = Reporter { output: &mut self.output, log: &mut self.log };
         execute::load(&plan, mode, &mut self.kernel, &mut report).map_err(|error| {
             error.detail().iter().for_each(|detail| self.log.error(detail));
@@ -290,19 +282,10 @@ impl Session {
             return Ok(Err(self.fatal(format_args!("Module {} not found.", Escaped(name.as_bytes())))?));
         }
         for hit in hits {
-            let request = RemovalRequest {
-                ignore_commands: self.arguments.ignore_commands,
-                holders: if self.arguments.remove_holders { self.kernel.holders(&hit.module) } else { Vec::new() },
-            };
+            let request = modes::removal_request(&self.arguments, &hit.module, &mut self.kernel);
             let plan = removal_plan(&self.tree, &self.config, &hit, &request);
             self.tell(&plan.problems);
-            let mode = RemovalMode {
-                dry_run: self.arguments.dry_run || self.arguments.show_depends,
-                show: self.shows_steps(),
-                first_time: self.arguments.first_time,
-                force: self.arguments.force.modversions && self.arguments.force.vermagic,
-                wait: self.wait,
-            };
+            let mode = modes::removal(&self.arguments, self.wait);
             let mut report = Reporter { output: &mut self.output, log: &mut self.log };
             match execute::remove(&plan, mode, &mut self.kernel, &mut report) {
                 Ok(()) => {}

@@ -89,7 +89,7 @@ pub enum Operands {
 }
 
 /// What the value of an option is, for completion.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Value {
     /// A directory.
     Directory,
@@ -97,6 +97,8 @@ pub enum Value {
     File,
     /// A kernel release.
     Release,
+    /// One of these words.
+    Words(&'static str),
     /// Something that cannot be guessed.
     Other,
 }
@@ -129,6 +131,7 @@ impl Entry {
         self.value.map(|value| match value {
             "DIR" => Value::Directory,
             "FILE" | "PATH" => Value::File,
+            "FORMAT" => Value::Words("human tmpfiles devname"),
             "VERSION" | "RELEASE" => Value::Release,
             _ => Value::Other,
         })
@@ -162,6 +165,7 @@ pub fn all() -> Vec<(String, String)> {
         all.push((format!("zsh/site-functions/_{name}"), shells::zsh(tool)));
         all.push((format!("fish/vendor_completions.d/{name}.fish"), shells::fish(tool)));
     }
+    all.extend(tools::SUBCOMMANDS.iter().map(|tool| (page(tool.page), roff::page(tool.page, Some(tool)))));
     all.extend(files::PAGES.iter().map(|file| (page(file), roff::page(file, None))));
     all
 }

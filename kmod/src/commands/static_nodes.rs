@@ -33,7 +33,7 @@ pub static ABOUT: About<Arguments> = About {
             long: "format",
             old: &[],
             apply: Apply::Take("FORMAT", |a, format| a.format = Some(format)),
-            help: "human: to be read (the default)\ntmpfiles: for systemd-tmpfiles\ndevname: as in modules.devname",
+            help: "human (to be read, the default), tmpfiles (for\nsystemd-tmpfiles) or devname (as in modules.devname)",
         },
         Flag {
             short: Some('o'),

@@ -1,6 +1,6 @@
 //! What the generated files hold, and that nothing of the tables is missing in them.
 
-use super::tools::TOOLS;
+use super::tools::{SUBCOMMANDS, TOOLS};
 use super::*;
 
 fn tool(name: &str) -> &'static Tool {
@@ -43,8 +43,18 @@ fn every_flag_of_every_table_stands_in_its_page_and_completions() {
 }
 
 #[test]
+fn the_options_of_commands_stand_in_their_page_and_in_the_completions_of_kmod() {
+    let kmod = tool("kmod");
+    let page = roff::page(SUBCOMMANDS[0].page, Some(&SUBCOMMANDS[0])).replace("\\-", "-");
+    for text in [page, shells::bash(kmod), shells::zsh(kmod)] {
+        assert!(text.contains("--format") && text.contains("--output"), "{text}");
+    }
+    insta::assert_snapshot!("kmod.fish", shells::fish(kmod));
+}
+
+#[test]
 fn every_text_about_an_option_is_about_one_that_there_is() {
-    for tool in TOOLS {
+    for tool in TOOLS.iter().chain(SUBCOMMANDS) {
         let entries = (tool.options)();
         for (long, _) in tool.more {
             assert!(entries.iter().any(|entry| entry.long == *long), "{}: {long}", tool.page.name);
@@ -54,7 +64,7 @@ fn every_text_about_an_option_is_about_one_that_there_is() {
 
 #[test]
 fn every_page_that_is_referred_to_is_one_of_ours() {
-    let pages = || TOOLS.iter().map(|tool| tool.page).chain(files::PAGES.iter());
+    let pages = || TOOLS.iter().chain(SUBCOMMANDS).map(|tool| tool.page).chain(files::PAGES.iter());
     for page in pages() {
         for (name, section) in page.see_also {
             assert!(pages().any(|other| other.name == *name && other.section == *section), "{}: {name}", page.name);
@@ -82,8 +92,8 @@ fn back_quotes_come_in_pairs() {
         };
         blocks.flat_map(text).chain([page.about]).collect()
     };
-    let pages = TOOLS.iter().map(|tool| tool.page).chain(files::PAGES.iter());
-    let more = TOOLS.iter().flat_map(|tool| tool.more).map(|(_, text)| *text);
+    let pages = TOOLS.iter().chain(SUBCOMMANDS).map(|tool| tool.page).chain(files::PAGES.iter());
+    let more = TOOLS.iter().chain(SUBCOMMANDS).flat_map(|tool| tool.more).map(|(_, text)| *text);
     for text in pages.flat_map(texts).chain(more) {
         assert!(text.matches('`').count() % 2 == 0, "{text}");
     }

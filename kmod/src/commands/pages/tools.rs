@@ -4,7 +4,7 @@ mod depmod;
 mod modinfo;
 mod modprobe;
 
-use super::{Block, Operands, Page, Section, Tool};
+use super::{Block, Entry, Operands, Page, Section, Tool};
 use crate::commands;
 
 /// All tools.
@@ -27,6 +27,24 @@ pub static TOOLS: &[Tool] = &[
         operands: Operands::Commands(commands::kmod::COMMANDS),
     },
 ];
+
+/// Commands of `kmod` that have options and a page of their own, called `kmod-COMMAND`.
+pub static SUBCOMMANDS: &[Tool] = &[Tool {
+    page: &STATIC_NODES,
+    options: || commands::static_nodes::ABOUT.entries(),
+    more: &[("output", "It is written under another name first and then renamed.")],
+    operands: Operands::Nothing,
+}];
+
+/// The options behind a command of `kmod`.
+#[must_use]
+pub fn options_of_command(command: &str) -> Vec<Entry> {
+    match command {
+        "list" => commands::lsmod::ABOUT.entries(),
+        "static-nodes" => commands::static_nodes::ABOUT.entries(),
+        _ => Vec::new(),
+    }
+}
 
 const FORCE: (&str, &str) = (
     "force",
@@ -149,9 +167,55 @@ static KMOD: Page = Page {
             blocks: &[
                 Block::Item("`help`", "Print a short help."),
                 Block::Item("`list`", "List the loaded modules; takes the options of `lsmod`(8)."),
+                Block::Item("`static-nodes`", "List device nodes; see `kmod-static-nodes`(8)."),
             ],
         },
         EXIT_STATUS,
     ],
-    see_also: &[("modprobe", 8), ("depmod", 8), ("insmod", 8), ("rmmod", 8), ("lsmod", 8), ("modinfo", 8)],
+    see_also: &[
+        ("modprobe", 8),
+        ("depmod", 8),
+        ("insmod", 8),
+        ("rmmod", 8),
+        ("lsmod", 8),
+        ("modinfo", 8),
+        ("kmod-static-nodes", 8),
+    ],
+};
+
+static STATIC_NODES: Page = Page {
+    name: "kmod-static-nodes",
+    section: 8,
+    about: "list the device nodes whose opening loads a module",
+    synopsis: &["kmod static-nodes [OPTION...]"],
+    sections: &[
+        Section {
+            title: "DESCRIPTION",
+            blocks: &[
+                Block::Text(
+                    "A driver that is a module cannot make its device node before it is loaded, and would be loaded \
+                     when that node is opened. `kmod static-nodes` prints such nodes from the list `modules.devname` of \
+                     the running kernel, so that a system can make them while it starts.",
+                ),
+                Block::Text(
+                    "A line of the list that is none is told and left out. That there is no list is told, too, and is \
+                     no failure.",
+                ),
+            ],
+        },
+        OPTIONS,
+        EXIT_STATUS,
+        Section {
+            title: "FILES",
+            blocks: &[Block::Item(
+                "`/lib/modules/RELEASE/modules.devname`",
+                "Written by `depmod`(8); see `modules.dep`(5).",
+            )],
+        },
+        Section {
+            title: "EXAMPLES",
+            blocks: &[Block::Example("kmod static-nodes --format=tmpfiles --output=/run/tmpfiles.d/static-nodes.conf")],
+        },
+    ],
+    see_also: &[("kmod", 8), ("depmod", 8), ("modules.dep", 5)],
 };

@@ -3,6 +3,7 @@
 //! Bash expands the words that `compgen -W` gets, so the lists of `super` hold nothing but plain names.
 
 use super::{FIRST_LINE, LOADED, MODULES, PARAMETERS, RELEASES, names, of_kind};
+use crate::commands::pages::tools::options_of_command;
 use crate::commands::pages::{Entry, Operands, Tool, Value};
 
 const MODULE_FILES: &str =
@@ -18,12 +19,28 @@ pub fn bash(tool: &Tool) -> String {
     out += "    # What stands behind the = of a long option.\n";
     out += "    if [[ $prev == = ]]; then prev=${COMP_WORDS[COMP_CWORD-2]}; elif [[ $cur == = ]]; then cur=; fi\n";
     out += "    release=$(uname -r)\n    COMPREPLY=()\n";
+    if let Operands::Commands(commands) = tool.operands {
+        out += "    if ((COMP_CWORD > 1)); then\n    case ${COMP_WORDS[1]} in\n";
+        for (command, _) in commands {
+            let entries = options_of_command(command);
+            if !entries.is_empty() {
+                out += &format!("    {command})\n{}{}    ;;\n", values(&entries), options(&entries));
+            }
+        }
+        out += "    esac\n    return\n    fi\n";
+    }
     out += &values(&entries);
-    let all = entries.iter().flat_map(names).collect::<Vec<_>>().join(" ");
-    out += "    if [[ $cur == -* ]]; then\n";
-    out += &format!("        mapfile -t COMPREPLY < <(compgen -W \" {all}\" -- \"$cur\")\n        return\n    fi\n");
+    out += &options(&entries);
     out += &operands(tool, &entries);
     out + &format!("}}\ncomplete -F _kmodlab_{name} {name}\n")
+}
+
+fn options(entries: &[Entry]) -> String {
+    let all = entries.iter().flat_map(names).collect::<Vec<_>>().join(" ");
+    format!(
+        "    if [[ $cur == -* ]]; then\n        \
+         mapfile -t COMPREPLY < <(compgen -W \" {all}\" -- \"$cur\")\n        return\n    fi\n"
+    )
 }
 
 /// Behind an option that takes a value.
@@ -32,9 +49,13 @@ fn values(entries: &[Entry]) -> String {
         Value::Directory => "compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- \"$cur\"); ".to_owned(),
         Value::File => "compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- \"$cur\"); ".to_owned(),
         Value::Release => format!("{}; ", words(RELEASES)),
+        Value::Words(words) => format!("mapfile -t COMPREPLY < <(compgen -W \"{words}\" -- \"$cur\"); "),
         Value::Other => String::new(),
     };
-    let cases: String = [Value::Directory, Value::File, Value::Release, Value::Other]
+    let mut kinds: Vec<_> = entries.iter().filter_map(Entry::kind).collect();
+    kinds.sort();
+    kinds.dedup();
+    let cases: String = kinds
         .into_iter()
         .map(|kind| (of_kind(entries, kind).join(" | "), fill(kind)))
         .filter(|(options, _)| !options.is_empty())
@@ -56,7 +77,7 @@ fn operands(tool: &Tool, entries: &[Entry]) -> String {
         Operands::Nothing => String::new(),
         Operands::Commands(commands) => {
             let commands = commands.iter().map(|(command, _)| *command).collect::<Vec<_>>().join(" ");
-            format!("    ((COMP_CWORD > 1)) || mapfile -t COMPREPLY < <(compgen -W \"{commands}\" -- \"$cur\")\n")
+            format!("    mapfile -t COMPREPLY < <(compgen -W \"{commands}\" -- \"$cur\")\n")
         }
         Operands::Loaded => format!("    {}\n", words(LOADED)),
         Operands::Release => {

@@ -1,23 +1,20 @@
 //! For fish: a line for each option, and one for the operands.
 
 use super::{FIRST_LINE, LOADED, MODULES, RELEASES};
-use crate::commands::pages::{Operands, Tool, Value};
+use crate::commands::pages::tools::options_of_command;
+use crate::commands::pages::{Entry, Operands, Tool, Value};
 
 /// The file.
 #[must_use]
 pub fn fish(tool: &Tool) -> String {
     let name = tool.page.name;
     let mut out = format!("# {FIRST_LINE} {name}.\n");
-    for entry in (tool.options)() {
-        let short = entry.short.map(|short| format!("-s {short} ")).unwrap_or_default();
-        let value = match entry.kind() {
-            None => String::new(),
-            Some(Value::Directory) => "-x -a '(__fish_complete_directories)' ".to_owned(),
-            Some(Value::File) => "-r -F ".to_owned(),
-            Some(Value::Release) => format!("-x -a {} ", list(RELEASES)),
-            Some(Value::Other) => "-x ".to_owned(),
-        };
-        out += &format!("complete -c {name} {short}-l {} {value}-d {}\n", entry.long, quote(&entry.line()));
+    (tool.options)().iter().for_each(|entry| out += &option(name, "", entry));
+    if let Operands::Commands(commands) = tool.operands {
+        for (command, _) in commands {
+            let behind = format!("-n '__fish_seen_subcommand_from {command}' ");
+            options_of_command(command).iter().for_each(|entry| out += &option(name, &behind, entry));
+        }
     }
     let words = |condition: &str, words: String| format!("complete -c {name} -f {condition}-a {words}\n");
     out += &match tool.operands {
@@ -39,6 +36,19 @@ pub fn fish(tool: &Tool) -> String {
         }
     };
     out
+}
+
+fn option(tool: &str, condition: &str, entry: &Entry) -> String {
+    let short = entry.short.map(|short| format!("-s {short} ")).unwrap_or_default();
+    let value = match entry.kind() {
+        None => String::new(),
+        Some(Value::Directory) => "-x -a '(__fish_complete_directories)' ".to_owned(),
+        Some(Value::File) => "-r -F ".to_owned(),
+        Some(Value::Release) => format!("-x -a {} ", list(RELEASES)),
+        Some(Value::Words(words)) => format!("-x -a {} ", quote(words)),
+        Some(Value::Other) => "-x ".to_owned(),
+    };
+    format!("complete -c {tool} {condition}{short}-l {} {value}-d {}\n", entry.long, quote(&entry.line()))
 }
 
 fn quote(text: &str) -> String {

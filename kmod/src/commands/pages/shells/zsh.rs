@@ -1,20 +1,32 @@
 //! For zsh: an autoloaded function.
 
 use super::{FIRST_LINE, LOADED, MODULES, RELEASES};
+use crate::commands::pages::tools::options_of_command;
 use crate::commands::pages::{Entry, Operands, Tool, Value};
 
 /// The file.
 #[must_use]
 pub fn zsh(tool: &Tool) -> String {
     let name = tool.page.name;
-    let mut out = format!("#compdef {name}\n# {FIRST_LINE} {name}.\nlocal release=$(uname -r)\n_arguments -s -S \\\n");
+    let context = if matches!(tool.operands, Operands::Commands(_)) { "-C " } else { "" };
+    let mut out =
+        format!("#compdef {name}\n# {FIRST_LINE} {name}.\nlocal release=$(uname -r)\n_arguments {context}-s -S \\\n");
     (tool.options)().iter().for_each(|entry| out += &option(entry));
     out += &match tool.operands {
         Operands::Nothing => "    && return 0\n".to_owned(),
         Operands::Commands(commands) => {
             let words: Vec<_> =
                 commands.iter().map(|(word, what)| format!("{word}\\:\"{}\"", describe(what))).collect();
-            format!("    '1:command:(({}))'\n", words.join(" "))
+            let mut out = format!("    '1:command:(({}))' \\\n    '*::argument:->argument'\n", words.join(" "));
+            out += "case $words[1] in\n";
+            for (command, _) in commands {
+                let entries = options_of_command(command);
+                if !entries.is_empty() {
+                    let options: String = entries.iter().map(option).collect();
+                    out += &format!("{command}) _arguments -s -S \\\n{options}    && return 0 ;;\n");
+                }
+            }
+            out + "esac\n"
         }
         Operands::Loaded => format!("    '*:loaded module:{}'\n", list(LOADED)),
         Operands::Release => format!("    '1:release:{}' \\\n    '*:module:_files -g \"*.ko*\"'\n", list(RELEASES)),
@@ -36,6 +48,7 @@ fn option(entry: &Entry) -> String {
                 Value::Directory => "_files -/".to_owned(),
                 Value::File => "_files".to_owned(),
                 Value::Release => list(RELEASES),
+                Value::Words(words) => format!("({words})"),
                 Value::Other => " ".to_owned(),
             };
             ("+", "=", format!(":{value}:{action}"))
