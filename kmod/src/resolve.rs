@@ -200,6 +200,14 @@ mod tests {
     }
 
     #[test]
+    fn a_name_with_a_colon_is_an_alias_and_no_module() {
+        let mut model = Model::new(&["a:b:"]);
+        assert_eq!(found(&model, "", "a:b"), [""; 0]);
+        model.alias("a:*", "c");
+        assert_eq!(found(&model, "", "a:b"), ["c as a:b"]);
+    }
+
+    #[test]
     fn an_unmatched_bracket_is_no_name() {
         assert!(find(&Model::new(&[]), &Config::default(), b"a[b").is_err());
     }

@@ -39,7 +39,7 @@ impl Model {
     /// From lines like those of modules.dep: `a: b c`.
     pub(crate) fn new(lines: &[&str]) -> Self {
         let entry = |line: &&str| {
-            let (module, deps) = line.split_once(':').unwrap();
+            let (module, deps) = line.rsplit_once(':').unwrap();
             ModuleEntry { name: name(module), path: path(module), deps: deps.split_whitespace().map(path).collect() }
         };
         Self { modules: lines.iter().map(entry).collect(), ..Self::default() }
