@@ -184,6 +184,7 @@ mod tests {
         assert_eq!(found(&model, "", "xy"), ["a1 as xy"]);
         assert_eq!(found(&model, "install foo2 x\nremove gone y", "foo2"), ["foo2"]);
         assert_eq!(found(&model, "install foo2 x\nremove gone y", "gone"), ["gone"]);
+        assert_eq!(found(&model, "install other x\nremove gone y", "nobody"), [""; 0]);
         assert_eq!(found(&model, "", "symbol:foo"), ["s as symbol:foo"]);
         assert_eq!(found(&model, "", "bi"), ["bi"]);
         assert_eq!(found(&model, "", "bi-x"), ["bi as bi_x"]);

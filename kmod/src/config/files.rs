@@ -87,7 +87,7 @@ fn list_directory(directory: &Path, files: &mut BTreeMap<OsString, PathBuf>, war
 }
 
 fn is_config_name(name: &[u8]) -> bool {
-    name.len() > b".conf".len() && !name.starts_with(b".") && name.ends_with(b".conf")
+    !name.starts_with(b".") && name.ends_with(b".conf")
 }
 
 fn add(files: &mut BTreeMap<OsString, PathBuf>, path: PathBuf) {
@@ -202,6 +202,32 @@ mod tests {
         assert_eq!(config.masks.0.iter().map(|mask| mask.pattern.clone()).collect::<Vec<_>>(), [b"x"]);
         // In modprobe.d it is no word.
         assert_eq!(warnings.len(), 1);
+    }
+
+    #[test]
+    fn what_is_there_and_cannot_be_read_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, link) = (dir.path().join("a.conf"), dir.path().join("link"));
+        std::os::unix::fs::symlink(&file, &file).unwrap();
+        std::os::unix::fs::symlink(&link, &link).unwrap();
+        let paths = vec![dir.path().to_owned(), link, file.join("below"), dir.path().join("none")];
+        let (_, warnings) = Config::load(&ConfigSource { paths, ..ConfigSource::default() });
+        let told: Vec<_> =
+            warnings.iter().map(|w| w.to_string().replace(dir.path().to_str().unwrap(), "DIR")).collect();
+        let too_many = "could not be read: Too many levels of symbolic links";
+        assert_eq!(told, ["link", "a.conf/below", "a.conf"].map(|name| format!("DIR/{name}: {too_many}")));
+    }
+
+    #[test]
+    fn a_running_system_has_its_places() {
+        let system = ConfigSource::system(Path::new("/lib/modules/1"));
+        assert_eq!(system.paths[0], Path::new("/etc/modprobe.d"));
+        assert_eq!(system.kmod_d[0], Path::new("/etc/kmod.d"));
+        assert_eq!(
+            system.from_tree,
+            ["/lib/modules/1/modules.softdep", "/lib/modules/1/modules.weakdep"].map(PathBuf::from)
+        );
+        assert_eq!(system.command_line, Some(PathBuf::from("/proc/cmdline")));
     }
 
     #[test]
