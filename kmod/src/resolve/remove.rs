@@ -70,6 +70,8 @@ enum Work {
 pub fn removal_plan(tree: &impl Lookup, config: &Config, hit: &Hit, request: &RemovalRequest) -> RemovalPlan {
     let mut plan = RemovalPlan { steps: Vec::new(), problems: Vec::new() };
     let mut seen = BTreeSet::new();
+    // Those whose frames have begun and not ended.
+    let mut open = BTreeSet::new();
     // The last thing first.
     let mut work = vec![Work::Frame { module: hit.module.clone(), listed: false, fatal: true }];
     while let Some(next) = work.pop() {
@@ -77,7 +79,8 @@ pub fn removal_plan(tree: &impl Lookup, config: &Config, hit: &Hit, request: &Re
             Work::Step(step) => plan.steps.push(step),
             Work::End(begin) => {
                 let here = plan.steps.len();
-                if let Some(RemovalStep::Begin { end, .. }) = plan.steps.get_mut(begin) {
+                if let Some(RemovalStep::Begin { module, end, .. }) = plan.steps.get_mut(begin) {
+                    open.remove(module);
                     *end = here;
                 }
             }
@@ -93,10 +96,14 @@ pub fn removal_plan(tree: &impl Lookup, config: &Config, hit: &Hit, request: &Re
                 }
                 let soft = |hit: Hit| Work::Frame { module: hit.module, listed: true, fatal: false };
                 work.push(Work::End(plan.steps.len()));
+                open.insert(module.clone());
                 // Popped in reverse: the last soft dependency goes first.
                 work.extend(pre.into_iter().map(soft));
                 if command.is_none() {
-                    work.push(Work::Step(RemovalStep::Sweep(needed(tree, &module, &mut plan.problems))));
+                    let mut needed = needed(tree, &module, &mut plan.problems);
+                    // What a soft dependency needed may be what is to be removed itself: its turn comes.
+                    needed.retain(|module| !open.contains(module));
+                    work.push(Work::Step(RemovalStep::Sweep(needed)));
                 }
                 let has_command = command.is_some();
                 work.push(Work::Step(RemovalStep::Unload { module: module.clone(), command }));
@@ -184,6 +191,13 @@ mod tests {
         let model = Model::new(&["m:", "a:", "b:", "c:", "d:"]);
         let plan = shown(&model, "softdep m pre: a b post: c d nosuch", "m", &RemovalRequest::default());
         assert_eq!(plan, "*(m: ~(d: -d ) ~(c: -c ) -m ~(b: -b ) ~(a: -a ) ) ");
+    }
+
+    #[test]
+    fn a_soft_dependency_does_not_take_along_the_module_that_it_belongs_to() {
+        let model = Model::new(&["m: e", "e:", "d: e m"]);
+        let plan = shown(&model, "softdep m post: d", "m", &RemovalRequest::default());
+        assert_eq!(plan, "*(m: ~(d: -d sweep [ModuleName(e)] ) -m sweep [ModuleName(e)] ) ");
     }
 
     #[test]
