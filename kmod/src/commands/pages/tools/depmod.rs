@@ -9,6 +9,11 @@ pub(super) const TOOL: Tool = Tool {
     options: || ABOUT.entries(),
     more: &[
         ("all", "FILEs that are given all the same are not looked at."),
+        (
+            "incremental",
+            "What was read out of each module lies in `modules.kmodlab-cache` beside the lists. A module counts as \
+             unchanged if its inode, size and times are the same. What is written is what a full run writes.",
+        ),
         ("basedir", "The module directory is then `DIR/lib/modules/RELEASE`. What is written goes there, too."),
         ("moduledir", "It always lies below the base directory, also when it is written with a `/` in front."),
         ("outdir", "Files go to `DIR/lib/modules/RELEASE`, which is made if it does not exist."),
@@ -55,6 +60,10 @@ static PAGE: Page = Page {
                 Block::Item(
                     "`modules.order`, `modules.builtin`, `modules.builtin.modinfo`",
                     "Written by the build of the kernel and read here: the order of modules, and what is built in.",
+                ),
+                Block::Item(
+                    "`modules.kmodlab-cache`",
+                    "What `--incremental` remembers. It may be removed at any time.",
                 ),
                 Block::Item("`modules.dep`, `modules.alias` and others", "What is written; see `modules.dep`(5)."),
             ],

@@ -115,6 +115,11 @@ static PAGE: Page = Page {
                     "`MODPROBE_MODULE`",
                     "Set for commands of the configuration: the module that they are for.",
                 ),
+                Block::Item(
+                    "`KMOD_LOG`",
+                    "A number, or `err`, `info`, `debug`: how grave messages about the configuration have to be to be \
+                     shown. 3 without it; with 2 they are gone.",
+                ),
                 Block::Item("`POSIXLY_CORRECT`", "When set, options end at the first operand."),
             ],
         },
