@@ -3,6 +3,7 @@
 //! No configuration is read: an alias of modprobe.d is none here.
 
 pub mod listing;
+mod reading;
 
 use super::options::{About, Apply, Flag};
 use super::output::Output;
@@ -10,14 +11,17 @@ use super::{Failed, Invocation, help_flag, module_directory, version_flag};
 use crate::config::Config;
 use crate::log::{Log, Priority};
 use crate::name::{Escaped, ModuleName};
-use crate::object::{Limits, Modinfo, Module, ObjectError, ObjectErrorKind, Signature, compress};
+use crate::object::{Limits, Scratch, compress};
 use crate::resolve::find;
 use crate::tree::{Tree, TreeError, text::builtin_modinfo_entries};
-use listing::Style;
+use listing::{Listing, Style};
+use reading::Problem;
 use std::ffi::{OsStr, OsString};
-use std::io;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+/// So many arguments are looked up before their modules are read and shown.
+const ROUND: usize = 256;
 
 /// What was given, options only.
 #[derive(Debug, Clone, Default)]
@@ -89,10 +93,24 @@ pub fn run(invocation: &Invocation) -> Result<(), Failed> {
         return Err(Failed);
     }
     let tree = Tree::new(module_directory(arguments.root.as_deref(), arguments.release.as_deref()));
-    let mut session = Session { arguments, tree, output: invocation.output(), log, told: Vec::new() };
+    let mut session =
+        Session { arguments, tree, output: invocation.output(), log, scratch: Scratch::default(), told: Vec::new() };
     let mut result = Ok(());
-    for operand in &operands {
-        result = session.show(operand).and(result);
+    for some in operands.chunks(ROUND) {
+        let mut wanted = Vec::new();
+        for operand in some {
+            result = session.find(operand, &mut wanted).and(result);
+        }
+        let paths: Vec<_> = wanted.iter().map(|module| module.path.as_deref()).collect();
+        let ready = if session.arguments.style.is_filename() {
+            Vec::new()
+        } else {
+            reading::read_ahead(&session.arguments.style, &paths)
+        };
+        let ready = ready.into_iter().chain(std::iter::repeat_with(|| None));
+        for (module, ready) in wanted.iter().zip(ready) {
+            result = session.show(module, ready).and(result);
+        }
     }
     result.and(session.output.flush().map_err(|_| Failed))
 }
@@ -103,70 +121,42 @@ struct Session {
     tree: Tree,
     output: Output,
     log: Log,
+    /// The memory of the last module that was decompressed.
+    scratch: Scratch,
     told: Vec<String>,
 }
 
-/// Why a module could not be shown.
-#[derive(Debug, thiserror::Error)]
-enum Problem {
-    #[error(transparent)]
-    Object(#[from] ObjectError),
-    #[error(transparent)]
-    Tree(#[from] TreeError),
-    #[error("{}: it has no section .modinfo", crate::config::show_path(.0))]
-    NoModinfo(PathBuf),
-}
-
-impl Problem {
-    /// As the C tool names it.
-    fn text(&self) -> String {
-        let errno = |errno| crate::sys::strerror_io(&io::Error::from_raw_os_error(errno));
-        match self {
-            Self::Object(ObjectError { kind: ObjectErrorKind::Io(error), .. })
-            | Self::Tree(TreeError::Io { source: error, .. }) => errno(error.raw_os_error().unwrap_or(libc::EINVAL)),
-            Self::Object(ObjectError { kind: ObjectErrorKind::NotElf, .. }) => errno(libc::ENOEXEC),
-            Self::Object(_) | Self::Tree(_) => errno(libc::EINVAL),
-            Self::NoModinfo(_) => errno(libc::ENODATA),
-        }
-    }
-
-    /// Whether [`Problem::text`] says all there is to say.
-    fn is_plain(&self) -> bool {
-        let error = match self {
-            Self::Object(ObjectError { kind: ObjectErrorKind::Io(error), .. })
-            | Self::Tree(TreeError::Io { source: error, .. }) => error,
-            _ => return false,
-        };
-        error.raw_os_error().is_some()
-    }
+/// A module to be shown: its name, if it has one, and its file, unless it is built in.
+struct Wanted {
+    name: Option<ModuleName>,
+    path: Option<PathBuf>,
 }
 
 impl Session {
-    fn show(&mut self, operand: &OsStr) -> Result<(), Failed> {
-        let shown = Escaped(operand.as_bytes());
+    /// The modules that an argument asks for.
+    fn find(&mut self, operand: &OsStr, wanted: &mut Vec<Wanted>) -> Result<(), Failed> {
         if !self.arguments.modname && is_module_file(operand) {
-            let path = below_working_directory(operand);
             // A file that is called just `.ko` has no module's name, and is read all the same.
             let name = ModuleName::from_path(operand.as_bytes()).ok();
-            return self.show_module(name.as_ref(), Some(&path));
+            wanted.push(Wanted { name, path: Some(below_working_directory(operand)) });
+            return Ok(());
         }
         let found = if self.arguments.modname { self.by_name(operand) } else { self.by_alias(operand)? };
         if found.is_empty() {
             let what = if self.arguments.modname { "Module name" } else { "Module" };
-            self.log.error(format_args!("{what} {shown} not found."));
+            self.log.error(format_args!("{what} {} not found.", Escaped(operand.as_bytes())));
             return Err(Failed);
         }
         let mut result = Ok(());
-        for module in &found {
-            let shown = match self.tree.module(module) {
+        for module in found {
+            match self.tree.module(&module) {
                 // What the index of modules does not know is built in.
-                Ok(entry) => self.show_module(Some(module), entry.as_ref().map(|entry| &*entry.path)),
+                Ok(entry) => wanted.push(Wanted { name: Some(module), path: entry.map(|entry| entry.path) }),
                 Err(problem) => {
                     self.tell(&problem);
-                    Err(Failed)
+                    result = Err(Failed);
                 }
-            };
-            result = shown.and(result);
+            }
         }
         result
     }
@@ -196,17 +186,19 @@ impl Session {
         })
     }
 
-    /// One module: that of a file, or one that is built in.
-    fn show_module(&mut self, name: Option<&ModuleName>, path: Option<&Path>) -> Result<(), Failed> {
+    /// One module, which may have been read before.
+    fn show(&mut self, module: &Wanted, ready: Option<Result<Listing, Problem>>) -> Result<(), Failed> {
         let style = &self.arguments.style;
-        let name_bytes = name.map(ModuleName::as_bytes).unwrap_or_default();
-        self.output.write(&style.heading(name_bytes, path.map(|path| path.as_os_str().as_bytes())));
+        let name = module.name.as_ref().map(ModuleName::as_bytes).unwrap_or_default();
+        let path = module.path.as_deref();
+        self.output.write(&style.heading(name, path.map(|path| path.as_os_str().as_bytes())));
         if style.is_filename() {
             return Ok(());
         }
-        let listing = match path {
-            Some(path) => file_listing(style, path),
-            None => self.builtin_listing(name_bytes),
+        let listing = match (ready, path) {
+            (Some(ready), _) => ready,
+            (None, Some(path)) => reading::read(style, path, &Limits::default(), &mut self.scratch),
+            (None, None) => self.builtin_listing(name),
         };
         match listing {
             Ok(listing) => {
@@ -221,13 +213,13 @@ impl Session {
                     self.log.library_error(&problem);
                 }
                 let why = problem.text();
-                self.log.error(format_args!("could not get modinfo from '{}': {why}", Escaped(name_bytes)));
+                self.log.error(format_args!("could not get modinfo from '{}': {why}", Escaped(name)));
                 Err(Failed)
             }
         }
     }
 
-    fn builtin_listing(&self, name: &[u8]) -> Result<listing::Listing, Problem> {
+    fn builtin_listing(&self, name: &[u8]) -> Result<Listing, Problem> {
         // An old kernel does not say what it has built in.
         let all = self.tree.builtin_modinfo()?.unwrap_or_default();
         let own = builtin_modinfo_entries(&all).filter(|(module, ..)| *module == name);
@@ -242,17 +234,6 @@ impl Session {
             self.told.push(problem);
         }
     }
-}
-
-/// Reads a module file, as far as is needed.
-fn file_listing(style: &Style, path: &Path) -> Result<listing::Listing, Problem> {
-    let module = Module::open(path, &Limits::default())?;
-    let at = |kind| ObjectError { path: path.to_owned(), kind };
-    let section = module.elf()?.section(b".modinfo").map_err(at)?;
-    let modinfo = Modinfo::new(section.ok_or_else(|| Problem::NoModinfo(path.to_owned()))?);
-    let appended = if style.wants_signature() { module.signature_bytes()? } else { None };
-    let signature = appended.as_deref().and_then(Signature::parse);
-    Ok(style.list(modinfo.iter(), signature.as_ref()))
 }
 
 /// Whether an argument is a module's file and no name.
