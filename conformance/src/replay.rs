@@ -16,12 +16,14 @@ mod deps;
 mod elf;
 mod file;
 mod index;
+mod modinfo;
 mod modprobe_d;
 mod modprobe_options;
 mod module_lists;
 mod names;
 mod proc_modules;
 mod resolve;
+mod signature;
 mod symbols;
 
 pub use cmdline::cmdline;
@@ -29,12 +31,14 @@ pub use decompress::decompress;
 pub use depmod_d::depmod_d;
 pub use deps::modules_dep;
 pub use index::index;
+pub use modinfo::modinfo;
 pub use modprobe_d::modprobe_d;
 pub use modprobe_options::modprobe_options;
 pub use module_lists::module_lists;
 pub use names::module_name;
 pub use proc_modules::proc_modules;
 pub use resolve::resolve;
+pub use signature::signature;
 pub use symbols::symbols;
 
 /// A target's body.
@@ -46,6 +50,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("decompress", decompress),
     ("depmod_d", depmod_d),
     ("index", index),
+    ("modinfo", modinfo),
     ("modprobe_d", modprobe_d),
     ("modprobe_options", modprobe_options),
     ("module_lists", module_lists),
@@ -53,5 +58,6 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("modules_dep", modules_dep),
     ("proc_modules", proc_modules),
     ("resolve", resolve),
+    ("signature", signature),
     ("symbols", symbols),
 ];
