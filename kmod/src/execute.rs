@@ -165,7 +165,7 @@ pub enum LoadError {
     Command {
         /// The module.
         module: ModuleName,
-        /// As in the configuration.
+        /// As it was run, with the options in it.
         command: Vec<u8>,
         /// How.
         failure: CommandFailure,
@@ -289,12 +289,9 @@ fn carry_out(step: &LoadStep, force: Force, kernel: &mut impl Kernel) -> Result<
     match &step.action {
         Action::Insert(path) => insert_file(path, &step.options, force, kernel),
         Action::Run(command) => {
-            let with_options = replace(command, b"$CMDLINE_OPTS", &step.options);
-            kernel.run(&with_options, &step.module).map_err(|failure| LoadError::Command {
-                module: step.module.clone(),
-                command: command.clone(),
-                failure,
-            })
+            let command = replace(command, b"$CMDLINE_OPTS", &step.options);
+            let ran = kernel.run(&command, &step.module);
+            ran.map_err(|failure| LoadError::Command { module: step.module.clone(), command, failure })
         }
         Action::None if step.builtin => Ok(()),
         Action::None => Err(LoadError::NoFile(step.module.clone())),
@@ -452,7 +449,7 @@ mod tests {
         let error = load(&plan, LoadMode::default(), &mut kernel, &mut Lines::default()).unwrap_err();
         insta::assert_snapshot!(
             error.detail().unwrap(),
-            @"Error running install command 'run $CMDLINE_OPTS now' for module m: killed by signal 9"
+            @"Error running install command 'run a=1 now' for module m: killed by signal 9"
         );
         assert_eq!(error.to_string(), "Invalid argument");
         assert_eq!(kernel.calls, [Call::Run("run a=1  now".to_owned(), name("m"))]);

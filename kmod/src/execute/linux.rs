@@ -12,7 +12,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
-use std::os::unix::process::ExitStatusExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -176,6 +176,7 @@ impl Kernel for Linux {
 
     fn run(&mut self, command: &[u8], module: &ModuleName) -> Result<(), CommandFailure> {
         let status = Command::new("/bin/sh")
+            .arg0("sh")
             // As system(3) does it since glibc 2.38: a command that begins with `-` or `+` is no option of the shell.
             .args(["-c", "--"])
             .arg(OsStr::from_bytes(command))

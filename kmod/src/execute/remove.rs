@@ -142,6 +142,10 @@ fn remove_one(
             .run(&command, module)
             .map_err(|failure| RemovalError::Command { module: module.clone(), failure });
     }
+    // It was there when its turn began: a holder that went before it swept it away.
+    if kernel.state(module) == State::Absent {
+        return Ok(());
+    }
     if mode.wait.is_none() && kernel.refcount(module).is_some_and(|users| users > 0) {
         return Err(RemovalError::InUse(module.clone()));
     }
@@ -273,6 +277,16 @@ mod tests {
         let mut held = kernel(&[("m", &["h"]), ("h", &[])]);
         assert_eq!(run(&plan(&["m:"], "", &request), RemovalMode::default(), &mut held).0, Ok(()));
         assert!(held.modules.is_empty());
+    }
+
+    #[test]
+    fn a_module_that_went_with_its_holder_is_removed() {
+        let request = RemovalRequest { holders: vec![name("h")], ..RemovalRequest::default() };
+        let plan = plan(&["h: m", "m: d", "d:"], "", &request);
+        let mut kernel = kernel(&[("h", &[]), ("m", &["h"]), ("d", &["m"])]);
+        let (result, lines) = run(&plan, RemovalMode::default(), &mut kernel);
+        assert_eq!((result, lines.join("; ")), (Ok(()), "rmmod h; rmmod m; rmmod d".to_owned()));
+        assert!(kernel.modules.is_empty());
     }
 
     #[test]
