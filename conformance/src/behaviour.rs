@@ -17,6 +17,12 @@ pub enum Group {
     Dep,
     /// The limit on concurrent requests.
     Loop,
+    /// What the tools do when they load a module.
+    Load,
+    /// What they do when they remove one.
+    Unload,
+    /// What their configuration makes of it.
+    Config,
     /// The module tools themselves, in a guest.
     Tool,
 }
@@ -27,6 +33,9 @@ impl fmt::Display for Group {
             Group::Path => "path",
             Group::Dep => "dep",
             Group::Loop => "loop",
+            Group::Load => "load",
+            Group::Unload => "unload",
+            Group::Config => "config",
             Group::Tool => "tool",
         })
     }

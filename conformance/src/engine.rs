@@ -184,8 +184,9 @@ fn rank(group: Group) -> u8 {
     match group {
         Group::Loop => 0,
         Group::Dep => 1,
-        Group::Tool => 2,
-        Group::Path => 3,
+        Group::Load | Group::Unload | Group::Config => 2,
+        Group::Tool => 3,
+        Group::Path => 4,
     }
 }
 

@@ -18,6 +18,12 @@ impl Helper {
         Helper { path: format!("{SCRATCH}/{name}") }
     }
 
+    /// The helper at this absolute path; it finds its plan also if it is started by a path that is relative to `/`.
+    #[must_use]
+    pub fn at(path: &str) -> Helper {
+        Helper { path: path.to_owned() }
+    }
+
     /// Its path.
     #[must_use]
     pub fn path(&self) -> &str {

@@ -9,7 +9,7 @@ use crate::helper::Helper;
 use crate::{errno, text};
 use agent::plan::{Plan, Record};
 use agent::proto::{
-    Action, ActionResult, Caller, Errno, GuestMillis, JobEnd, JobId, KmsgRecord, Ran, Reply, Request, Value,
+    Action, ActionResult, Caller, Errno, Group, GuestMillis, JobEnd, JobId, KmsgRecord, Ran, Reply, Request, Value,
 };
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -169,6 +169,18 @@ impl<'a> Lab<'a> {
         }
     }
 
+    /// Starts groups of jobs at the same moment: what must happen so long after something else is asked for together
+    /// with it, since guest time runs on while the host thinks.
+    ///
+    /// # Errors
+    /// [`LabError`] if they cannot be started.
+    pub fn start_all(&mut self, groups: Vec<Group>) -> Result<Vec<JobId>, LabError> {
+        match self.ask(&Request::StartAll(groups))? {
+            Reply::Started(jobs) => Ok(jobs),
+            other => Err(misfit("start jobs", other)),
+        }
+    }
+
     /// Waits for a job; `None` if it still runs after `limit` of guest time.
     ///
     /// # Errors
@@ -237,15 +249,7 @@ impl<'a> Lab<'a> {
     /// # Errors
     /// [`LabError`] if it cannot be started.
     pub fn run(&mut self, argv: &[&str]) -> Result<Ran, LabError> {
-        let argv: Vec<Vec<u8>> = argv.iter().map(|arg| arg.as_bytes().to_vec()).collect();
-        let run = Action::Run {
-            program: argv.first().cloned().unwrap_or_default(),
-            argv,
-            env: vec![b"PATH=/sbin:/usr/sbin:/bin:/usr/bin".to_vec()],
-            stdin: Vec::new(),
-            limit: GuestMillis(30_000),
-        };
-        match self.arrange(run)? {
+        match self.arrange(run_action(argv))? {
             Value::Ran(ran) => Ok(ran),
             other => Err(LabError::Unexpected(format!("{other:?}"))),
         }
@@ -469,6 +473,18 @@ pub struct Observed {
 impl From<ActionResult> for Observed {
     fn from(result: ActionResult) -> Self {
         Observed { millis: result.ended.millis_since(result.began), result: result.result }
+    }
+}
+
+/// Runs a program to its end, with the environment that a service has.
+pub(crate) fn run_action(argv: &[&str]) -> Action {
+    let argv: Vec<Vec<u8>> = argv.iter().map(|arg| arg.as_bytes().to_vec()).collect();
+    Action::Run {
+        program: argv.first().cloned().unwrap_or_default(),
+        argv,
+        env: vec![b"PATH=/sbin:/usr/sbin:/bin:/usr/bin".to_vec()],
+        stdin: Vec::new(),
+        limit: GuestMillis(30_000),
     }
 }
 

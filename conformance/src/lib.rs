@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!   behaviours/   the catalogue, one file a group        behaviour   what an entry is
-//!   lab           what a check works with                helper, trigger, modules   its tools
+//!   lab           what a check works with                helper, trigger, modules, tools, xz   its tools
 //!   fact, era, verdict   what was observed, where a statement holds, what is said of it (pure)
 //!   select        which behaviours a run takes           image, pair   a kernel with a subject, made ready
 //!   engine        runs them, emits event::Event          report/       consumes events: terminal, KTAP, JSON, JUnit
@@ -28,5 +28,7 @@ pub mod replay;
 pub mod report;
 pub mod select;
 pub mod text;
+pub mod tools;
 pub mod trigger;
 pub mod verdict;
+pub mod xz;

@@ -1,17 +1,29 @@
 //! The catalogue: one file a group, one entry a behaviour.
 
+mod config;
 mod dep;
+mod load;
 #[path = "loop.rs"]
 mod loops;
 mod path;
 mod tool;
+mod unload;
 
 use crate::behaviour::Behaviour;
 
 /// Every behaviour, in catalogue order.
 #[must_use]
 pub fn all() -> Vec<&'static Behaviour> {
-    [path::BEHAVIOURS, loops::BEHAVIOURS, dep::BEHAVIOURS, tool::BEHAVIOURS].into_iter().flatten().collect()
+    let groups = [
+        path::BEHAVIOURS,
+        loops::BEHAVIOURS,
+        dep::BEHAVIOURS,
+        load::BEHAVIOURS,
+        unload::BEHAVIOURS,
+        config::BEHAVIOURS,
+        tool::BEHAVIOURS,
+    ];
+    groups.into_iter().flatten().collect()
 }
 
 #[cfg(test)]

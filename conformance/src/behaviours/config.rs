@@ -1,0 +1,388 @@
+//! What the configuration of the tools makes of a load or a removal: options, aliases, soft dependencies, commands, the
+//! blacklist, and what stands on the kernel's command line.
+
+use crate::behaviour::{About, Behaviour, Check, Group, Need};
+use crate::errno;
+use crate::fact::Many;
+use crate::helper::{Helper, becomes_with, exits};
+use crate::lab::{Lab, LabError};
+use crate::tools::told_modules;
+use crate::trigger::mount;
+use agent::plan::{Arg, End, Plan, Record};
+use agent::proto::{Action, Value};
+
+const MODPROBE: Need = Need::Command("modprobe");
+
+pub(super) const BEHAVIOURS: &[Behaviour] = &[
+    Behaviour {
+        id: "config.options",
+        catalogue: "CONF-01",
+        group: Group::Config,
+        statement: "options of all files reach the module, in the order of the files' names; those of the command line come last",
+        source: "modprobe.d(5), options; docs/tools.md#modprobed",
+        about: About::Both,
+        needs: &[MODPROBE, Need::Module("loop")],
+        check: options,
+    },
+    Behaviour {
+        id: "config.options-on-demand",
+        catalogue: "CFG-01",
+        group: Group::Config,
+        statement: "options of modprobe.d reach a module that the kernel asks for",
+        source: "modprobe.d(5), options; blkdev_request_module() (block/bdev.c)",
+        about: About::Both,
+        needs: &[MODPROBE, Need::Module("loop"), Need::Config("CONFIG_BLOCK_LEGACY_AUTOLOAD=y")],
+        check: options_on_demand,
+    },
+    Behaviour {
+        id: "config.command-line",
+        catalogue: "CFG-02",
+        group: Group::Config,
+        statement: "MODULE.PARAMETER=VALUE and modprobe.blacklist= on the kernel's command line hold for modprobe",
+        source: "modprobe(8); docs/tools.md#kernel-command-line",
+        about: About::Both,
+        needs: &[MODPROBE, Need::Module("loop"), Need::Module("dummy")],
+        check: command_line,
+    },
+    Behaviour {
+        id: "config.alias",
+        catalogue: "CONF-02",
+        group: Group::Config,
+        statement: "a name is loaded through all the alias lines that match it, patterns too, and they come before a module's own name",
+        source: "modprobe.d(5), alias; docs/tools.md#lookup",
+        about: About::Both,
+        needs: &[MODPROBE, Need::Module("dummy"), Need::Module("nls_utf8"), Need::Module("llc")],
+        check: alias,
+    },
+    Behaviour {
+        id: "config.blacklist",
+        catalogue: "CFG-04",
+        group: Group::Config,
+        statement: "a blacklisted module does not come in by alias, by its name only without -b, and as a dependency all the same",
+        source: "modprobe.d(5), blacklist; docs/tools.md#modprobed",
+        about: About::Both,
+        needs: &[MODPROBE, Need::Module("squashfs"), Need::Module("llc"), Need::Module("nls_utf8")],
+        check: blacklist,
+    },
+    Behaviour {
+        id: "config.softdep",
+        catalogue: "CFG-05",
+        group: Group::Config,
+        statement: "soft dependencies come in before and after their module and go in the reverse order; one that is not there is no error",
+        source: "modprobe.d(5), softdep; docs/tools.md#insertion",
+        about: About::Both,
+        needs: &[MODPROBE, Need::Module("nls_utf8"), Need::Module("llc"), Need::Module("dummy")],
+        check: softdep,
+    },
+    Behaviour {
+        id: "config.softdep-lines",
+        catalogue: "CONF-03",
+        group: Group::Config,
+        statement: "several softdep lines for one module all count",
+        source: "docs/compatibility.md#modprobe; kmod issue 33",
+        about: About::Both,
+        needs: &[MODPROBE, Need::Module("nls_utf8"), Need::Module("llc"), Need::Module("dummy")],
+        check: softdep_lines,
+    },
+    Behaviour {
+        id: "config.install-command",
+        catalogue: "CFG-03",
+        group: Group::Config,
+        statement: "an install command runs by /bin/sh in the module's place, with its options; modprobe -i in it loads the module",
+        source: "modprobe.d(5), install; docs/tools.md#modprobed",
+        about: About::Both,
+        needs: &[MODPROBE, Need::Module("loop")],
+        check: install_command,
+    },
+    Behaviour {
+        id: "config.install-fails",
+        catalogue: "CONF-04",
+        group: Group::Config,
+        statement: "an install command that exits with an error, or dies by a signal, makes modprobe fail and say so",
+        source: "modprobe.d(5), install; docs/tools.md#a7",
+        about: About::Both,
+        needs: &[MODPROBE, Need::Module("dummy")],
+        check: install_fails,
+    },
+    Behaviour {
+        id: "config.install-and-softdep",
+        catalogue: "CONF-05",
+        group: Group::Config,
+        statement: "an install command runs also for a module with soft dependencies, so that one which blocks it does block it",
+        source: "docs/tools.md#a10; kmod issue 446",
+        about: About::Both,
+        needs: &[MODPROBE, Need::Module("dummy"), Need::Module("llc")],
+        check: install_and_softdep,
+    },
+    Behaviour {
+        id: "config.remove-command",
+        catalogue: "CONF-06",
+        group: Group::Config,
+        statement: "a remove command runs in the place of the removal, also of a module that is not there; -i ignores it",
+        source: "modprobe.d(5), remove; docs/tools.md#removal",
+        about: About::Both,
+        needs: &[MODPROBE, Need::Module("dummy")],
+        check: remove_command,
+    },
+    Behaviour {
+        id: "config.directories",
+        catalogue: "CONF-07",
+        group: Group::Config,
+        statement: "a file in /etc/modprobe.d hides the one of its name in /run and /lib; -C takes another place instead of all",
+        source: "modprobe.d(5); docs/tools.md#modprobed",
+        about: About::Both,
+        needs: &[MODPROBE, Need::Module("loop")],
+        check: directories,
+    },
+    Behaviour {
+        id: "config.mask",
+        catalogue: "CONF-08",
+        group: Group::Config,
+        statement: "a masked module is not loaded by name, by alias or as a dependency, and left out as a soft one, each time with a message",
+        source: "docs/tools.md#mask",
+        about: About::Both,
+        needs: &[MODPROBE, Need::Module("squashfs"), Need::Module("garp"), Need::Module("nls_utf8")],
+        check: mask,
+    },
+];
+
+fn options(lab: &mut Lab<'_>) -> Check {
+    lab.write("/etc/modprobe.d/a.conf", b"options loop max_part=7 hw_queue_depth=64\n")?;
+    lab.write("/etc/modprobe.d/z.conf", b"options loop max_part=3\noptions loop max_loop=4\n")?;
+    lab.expect_tool(&["modprobe", "loop", "max_loop=1"], 0, "")?;
+    lab.expect_parameter("loop", "hw_queue_depth", "64")?;
+    lab.expect_parameter("loop", "max_loop", "1")?;
+    if lab.is_busybox() {
+        lab.known("it reads the files as the directory lists them");
+        return Ok(());
+    }
+    lab.expect_parameter("loop", "max_part", "3")
+}
+
+fn options_on_demand(lab: &mut Lab<'_>) -> Check {
+    lab.configure("options loop max_loop=2 max_part=15\n")?;
+    lab.set_path(b"/sbin/modprobe")?;
+    let node = b"/run/lab/node".to_vec();
+    lab.arrange(Action::Mknod { path: node.clone(), mode: libc::S_IFBLK | 0o600, major: 7, minor: 0 })?;
+    let open = lab.observe(Action::Open { path: node, flags: libc::O_RDONLY })?;
+    lab.expect("open(2) of block device 7:0", open.result, 0);
+    lab.expect_live(&["loop"])?;
+    lab.expect_parameter("loop", "max_part", "15")
+}
+
+fn command_line(lab: &mut Lab<'_>) -> Check {
+    lab.write(
+        "/run/lab/cmdline",
+        b"console=ttyS0 loop.max_part=15 modprobe.blacklist=dummy,none -- loop.max_loop=2\n",
+    )?;
+    let (source, target) = (b"/run/lab/cmdline".to_vec(), b"/proc/cmdline".to_vec());
+    let bind = Action::Mount { source, target, fstype: b"none".to_vec(), flags: libc::MS_BIND, data: Vec::new() };
+    lab.arrange_in_init(bind)?;
+    lab.expect_tool(&["modprobe", "loop"], 0, "")?;
+    lab.expect_parameter("loop", "max_part", "15")?;
+    lab.expect_parameter("loop", "max_loop", "2")?;
+    lab.tool(&["modprobe", "-b", "dummy"])?;
+    lab.expect_absent(&["dummy"])
+}
+
+fn alias(lab: &mut Lab<'_>) -> Check {
+    lab.configure("alias my-?-name dummy\nalias my-0-name nls_utf8\nalias llc nls_utf8\n")?;
+    lab.expect_tool(&["modprobe", "my_0-name"], 0, "")?;
+    lab.expect_live(&["dummy", "nls_utf8"])?;
+    lab.expect_tool(&["modprobe", "llc"], 0, "")?;
+    lab.expect_absent(&["llc"])
+}
+
+fn blacklist(lab: &mut Lab<'_>) -> Check {
+    lab.configure("blacklist squashfs\nblacklist llc\nblacklist nls-utf8\n")?;
+    lab.set_path(b"/sbin/modprobe")?;
+    let mount = lab.observe(mount("squashfs"))?;
+    lab.expect("mount(2)", mount.result, errno::ENODEV);
+    lab.expect_tool(&["modprobe", "fs-squashfs"], 0, "")?;
+    lab.expect_tool(&["modprobe", "-b", "nls_utf8"], 0, "")?;
+    lab.expect_absent(&["squashfs", "nls_utf8"])?;
+    lab.expect_tool(&["modprobe", "nls_utf8"], 0, "")?;
+    lab.expect_tool(&["modprobe", "-b", "stp"], 0, "")?;
+    lab.expect_live(&["nls_utf8", "stp", "llc"])
+}
+
+fn softdep(lab: &mut Lab<'_>) -> Check {
+    lab.configure("softdep nls_utf8 pre: no_such llc post: dummy\n")?;
+    let all = ["llc", "nls_utf8", "dummy"];
+    if lab.is_busybox() {
+        return without_softdeps(lab);
+    }
+    let printed = lab.expect_tool(&["modprobe", "-v", "nls_utf8"], 0, "")?;
+    lab.expect("told", Many(told_modules(&printed)), Many(all.to_vec()));
+    lab.expect_live(&all)?;
+    let printed = lab.expect_tool(&["modprobe", "-r", "-v", "nls_utf8"], 0, "")?;
+    lab.expect("told", Many(told_modules(&printed)), Many(vec!["dummy", "nls_utf8", "llc"]));
+    lab.expect_absent(&all)
+}
+
+fn softdep_lines(lab: &mut Lab<'_>) -> Check {
+    lab.configure("softdep nls_utf8 pre: llc\nsoftdep nls_utf8 post: dummy\n")?;
+    if lab.is_busybox() {
+        return without_softdeps(lab);
+    }
+    lab.expect_tool(&["modprobe", "nls_utf8"], 0, "")?;
+    let states = ["Live", "Live", if lab.is_c_kmod() { "absent" } else { "Live" }];
+    if lab.is_c_kmod() {
+        lab.known("it takes the first softdep line of a module alone (kmod issue 33)");
+    }
+    lab.expect_states("llc, nls_utf8, dummy", &["llc", "nls_utf8", "dummy"], &states)
+}
+
+fn without_softdeps(lab: &mut Lab<'_>) -> Check {
+    lab.known("it knows no softdep lines");
+    lab.expect_tool(&["modprobe", "nls_utf8"], 0, "")?;
+    lab.expect_states("llc, nls_utf8, dummy", &["llc", "nls_utf8", "dummy"], &["absent", "Live", "absent"])
+}
+
+fn without_commands(lab: &mut Lab<'_>, shell: &Helper, module: &str) -> Check {
+    lab.known("it knows no install and remove lines");
+    lab.expect_tool(&["modprobe", module], 0, "")?;
+    lab.expect_tool(&["modprobe", "-r", module], 0, "")?;
+    lab.expect_absent(&[module])?;
+    expect_commands(lab, shell, 0)
+}
+
+/// The subject's modprobe in a command: as the shell would start it.
+fn modprobe_itself(arguments: &[&str]) -> Plan {
+    let argv = [&["/sbin/modprobe"], arguments].concat();
+    becomes_with("/sbin/modprobe", argv.iter().map(|word| Arg::Literal(word.as_bytes().to_vec())).collect())
+}
+
+/// How a command was started: what stands for its argv, and the module that it was told.
+fn started(record: Option<&Record>) -> (Vec<Vec<u8>>, Vec<u8>) {
+    let Some(record) = record else { return (Vec::new(), Vec::new()) };
+    // `--` before the command came with glibc 2.38.
+    let argv = record.argv.iter().filter(|word| word.as_slice() != b"--").cloned().collect();
+    let module = record.envp.iter().find(|variable| variable.starts_with(b"MODPROBE_MODULE="));
+    (argv, module.cloned().unwrap_or_default())
+}
+
+fn install_command(lab: &mut Lab<'_>) -> Check {
+    lab.configure("install loop modprobe -i loop $CMDLINE_OPTS\noptions loop max_part=3\n")?;
+    let shell = lab.shell(&modprobe_itself(&["-i", "loop", "max_part=3", "max_loop=1"]))?;
+    if lab.is_busybox() {
+        return without_commands(lab, &shell, "loop");
+    }
+    lab.expect_tool(&["modprobe", "loop", "max_loop=1"], 0, "")?;
+    let records = lab.records(&shell)?;
+    lab.expect("commands started", records.len(), 1);
+    let (argv, module) = started(records.first());
+    lab.expect("argv", Many(argv), Many(vec!["sh", "-c", "modprobe -i loop max_part=3 max_loop=1"]));
+    lab.expect("told", module, "MODPROBE_MODULE=loop");
+    lab.expect_parameter("loop", "max_part", "3")?;
+    lab.expect_parameter("loop", "max_loop", "1")
+}
+
+fn expect_commands(lab: &mut Lab<'_>, shell: &Helper, count: usize) -> Check {
+    let records = lab.records(shell)?;
+    lab.expect("commands started", records.len(), count);
+    Ok(())
+}
+
+fn install_fails(lab: &mut Lab<'_>) -> Check {
+    lab.configure("install dummy no-way $CMDLINE_OPTS\n")?;
+    let shell = lab.shell(&exits(7))?;
+    if lab.is_busybox() {
+        return without_commands(lab, &shell, "dummy");
+    }
+    let says = "modprobe: ERROR: Error running install command 'no-way ' for module dummy: retcode 7 \
+                | modprobe: ERROR: could not insert 'dummy': Invalid argument";
+    lab.expect_tool(&["modprobe", "dummy"], 1, says)?;
+    expect_commands(lab, &shell, 1)?;
+    let dies = shell.encode(&Plan { record: true, actions: Vec::new(), end: End::Signal(libc::SIGKILL) });
+    lab.write(&shell.plan_path(), &dies.map_err(LabError::Unexpected)?)?;
+    if lab.is_c_kmod() {
+        lab.known("it takes a command that a signal killed for one that succeeded");
+        lab.expect_tool(&["modprobe", "dummy"], 0, "")?;
+    } else {
+        let says = says.replace("retcode 7", "killed by signal 9");
+        lab.expect_tool(&["modprobe", "dummy"], 1, &says)?;
+    }
+    lab.expect_absent(&["dummy"])
+}
+
+fn install_and_softdep(lab: &mut Lab<'_>) -> Check {
+    lab.configure("install dummy no-way\nsoftdep dummy pre: llc\n")?;
+    let shell = lab.shell(&exits(1))?;
+    if lab.is_busybox() {
+        return without_commands(lab, &shell, "dummy");
+    }
+    if lab.is_c_kmod() {
+        lab.known("a soft dependency switches the install command off (kmod issue 446)");
+        lab.expect_tool(&["modprobe", "dummy"], 0, "")?;
+        return lab.expect_live(&["llc", "dummy"]);
+    }
+    let says = "modprobe: ERROR: Error running install command 'no-way' for module dummy: retcode 1 \
+                | modprobe: ERROR: could not insert 'dummy': Invalid argument";
+    lab.expect_tool(&["modprobe", "dummy"], 1, says)?;
+    expect_commands(lab, &shell, 1)?;
+    lab.expect_absent(&["dummy"])
+}
+
+fn remove_command(lab: &mut Lab<'_>) -> Check {
+    lab.configure("remove dummy farewell $CMDLINE_OPTS\n")?;
+    let shell = lab.shell(&exits(0))?;
+    if lab.is_busybox() {
+        return without_commands(lab, &shell, "dummy");
+    }
+    lab.expect_tool(&["modprobe", "-r", "dummy"], 0, "")?;
+    lab.load("dummy")?;
+    lab.expect_tool(&["modprobe", "-r", "dummy"], 0, "")?;
+    let records = lab.records(&shell)?;
+    lab.expect("commands started", records.len(), 2);
+    let (argv, module) = started(records.last());
+    lab.expect("argv", Many(argv), Many(vec!["sh", "-c", "farewell "]));
+    lab.expect("told", module, "MODPROBE_MODULE=dummy");
+    lab.expect_live(&["dummy"])?;
+    lab.expect_tool(&["modprobe", "-r", "-i", "dummy"], 0, "")?;
+    lab.expect_absent(&["dummy"])
+}
+
+fn directories(lab: &mut Lab<'_>) -> Check {
+    lab.needs_option("modprobe", "--config")?;
+    lab.write("/run/modprobe.d/x.conf", b"options loop max_part=7\n")?;
+    lab.write("/lib/modprobe.d/x.conf", b"options loop max_part=15\n")?;
+    lab.write("/lib/modprobe.d/y.conf", b"options loop max_loop=1\n")?;
+    lab.write("/etc/modprobe.d/x.conf", b"options loop max_part=3\n")?;
+    lab.write("/run/lab/other", b"options loop max_part=31\n")?;
+    lab.expect_tool(&["modprobe", "loop"], 0, "")?;
+    lab.expect_parameter("loop", "max_part", "3")?;
+    lab.expect_parameter("loop", "max_loop", "1")?;
+    lab.expect_tool(&["modprobe", "-r", "loop"], 0, "")?;
+    lab.expect_tool(&["modprobe", "-C", "/run/lab/other", "loop"], 0, "")?;
+    lab.expect_parameter("loop", "max_part", "31")?;
+    let max_loop = lab.observe(Action::Read { path: b"/sys/module/loop/parameters/max_loop".to_vec(), max: 16 })?;
+    lab.expect("max_loop is that of y.conf", max_loop.result == Ok(Value::Bytes(b"1\n".to_vec())), false);
+    Ok(())
+}
+
+fn mask(lab: &mut Lab<'_>) -> Check {
+    lab.write("/etc/kmod.d/lab.conf", b"mask squashfs\nmask ll?\n")?;
+    let config = lab.tool(&["modprobe", "-c"])?;
+    if !String::from_utf8_lossy(&config.stdout).contains("# mask squashfs") {
+        return Err(LabError::Need("a subject with masks in kmod.d".to_owned()));
+    }
+    let says = |module: &str, masked: &str, line: u32| {
+        format!(
+            "modprobe: ERROR: could not insert '{module}': module '{masked}' is masked by /etc/kmod.d/lab.conf line {line}"
+        )
+    };
+    for name in ["squashfs", "fs-squashfs"] {
+        lab.expect_tool(&["modprobe", name], 1, &says("squashfs", "squashfs", 1))?;
+    }
+    lab.set_path(b"/sbin/modprobe")?;
+    let mount = lab.observe(mount("squashfs"))?;
+    lab.expect("mount(2)", mount.result, errno::ENODEV);
+    lab.expect_tool(&["modprobe", "garp"], 1, &says("garp", "llc", 2))?;
+    lab.configure("softdep nls_utf8 pre: stp\n")?;
+    let left_out =
+        "modprobe: WARNING: a soft dependency is left out: module 'llc' is masked by /etc/kmod.d/lab.conf line 2";
+    lab.expect_tool(&["modprobe", "nls_utf8"], 0, left_out)?;
+    lab.expect_live(&["nls_utf8"])?;
+    lab.expect_absent(&["squashfs", "garp", "stp", "llc"])
+}

@@ -1,0 +1,297 @@
+//! Removing by the tools: what goes with a module, what a module in use makes of it, and how long that is waited for.
+
+use crate::behaviour::{About, Behaviour, Check, Group, Need};
+use crate::fact::Many;
+use crate::lab::Lab;
+use crate::tools::{FOREVER, TAINT_FORCED_RMMOD, told_modules};
+
+const MODPROBE: Need = Need::Command("modprobe");
+const RMMOD: Need = Need::Command("rmmod");
+
+pub(super) const BEHAVIOURS: &[Behaviour] = &[
+    Behaviour {
+        id: "unload.by-name",
+        catalogue: "MOD-06",
+        group: Group::Unload,
+        statement: "modprobe -r NAME removes a module, with - and _ alike; one that is not there is no error",
+        source: "modprobe(8), -r; docs/tools.md#removal; docs/kernel.md#sys-41",
+        about: About::Both,
+        needs: &[MODPROBE, Need::Module("nls_utf8")],
+        check: by_name,
+    },
+    Behaviour {
+        id: "unload.first-time",
+        catalogue: "UNLD-01",
+        group: Group::Unload,
+        statement: "modprobe -r --first-time fails for a module that is not there",
+        source: "modprobe(8), --first-time; docs/tools.md#removal",
+        about: About::Both,
+        needs: &[MODPROBE, Need::Module("nls_utf8")],
+        check: first_time,
+    },
+    Behaviour {
+        id: "unload.by-alias",
+        catalogue: "UNLD-02",
+        group: Group::Unload,
+        statement: "modprobe -r takes an alias that the module's file declares",
+        source: "modprobe(8), -r; docs/tools.md#removal",
+        about: About::Both,
+        needs: &[MODPROBE, Need::Module("dummy")],
+        check: by_alias,
+    },
+    Behaviour {
+        id: "unload.dependencies",
+        catalogue: "UNLD-03",
+        group: Group::Unload,
+        statement: "modprobe -r removes what the module depended on and nobody uses any more, in an order that works",
+        source: "modprobe(8), -r; docs/tools.md#removal",
+        about: About::Both,
+        needs: &[MODPROBE, Need::Module("8021q")],
+        check: dependencies,
+    },
+    Behaviour {
+        id: "unload.in-use",
+        catalogue: "MOD-05",
+        group: Group::Unload,
+        statement: "modprobe -r does not remove a module that another one, or an open file, uses, and says so",
+        source: "docs/kernel.md#sys-43; docs/tools.md#modprobe",
+        about: About::Both,
+        needs: &[MODPROBE, Need::Module("garp"), Need::Module("loop")],
+        check: in_use,
+    },
+    Behaviour {
+        id: "unload.waits",
+        catalogue: "UNLD-04",
+        group: Group::Unload,
+        statement: "modprobe -r -w MSEC waits for a module in use, and removes it when its user goes in time",
+        source: "modprobe(8), --wait; docs/tools.md#modprobe",
+        about: About::Both,
+        needs: &[MODPROBE, Need::Module("loop")],
+        check: waits,
+    },
+    Behaviour {
+        id: "unload.wait-ends",
+        catalogue: "UNLD-05",
+        group: Group::Unload,
+        statement: "modprobe -r -w MSEC gives up after that time, with 1 and a message; the module stays",
+        source: "modprobe(8), --wait; docs/tools.md#modprobe",
+        about: About::Both,
+        needs: &[MODPROBE, Need::Module("loop")],
+        check: wait_ends,
+    },
+    Behaviour {
+        id: "unload.holders",
+        catalogue: "UNLD-06",
+        group: Group::Unload,
+        statement: "modprobe -r --remove-holders removes the modules that use a module before it",
+        source: "modprobe(8), --remove-holders; docs/tools.md#modprobe",
+        about: About::Both,
+        needs: &[MODPROBE, Need::Module("garp")],
+        check: holders,
+    },
+    Behaviour {
+        id: "unload.several",
+        catalogue: "UNLD-07",
+        group: Group::Unload,
+        statement: "modprobe -r removes each of several names; with -a also after one of them is not found",
+        source: "modprobe(8), -r, -a; docs/tools.md#modprobe",
+        about: About::Both,
+        needs: &[MODPROBE, Need::Module("dummy"), Need::Module("nls_utf8")],
+        check: several,
+    },
+    Behaviour {
+        id: "unload.builtin",
+        catalogue: "UNLD-08",
+        group: Group::Unload,
+        statement: "modprobe -r says of a built-in module that it is one, and of a name that nobody knows that it is not found",
+        source: "docs/tools.md#modprobe",
+        about: About::Both,
+        needs: &[MODPROBE, Need::Config("CONFIG_EXT4_FS=y")],
+        check: builtin,
+    },
+    Behaviour {
+        id: "unload.rmmod",
+        catalogue: "UNLD-09",
+        group: Group::Unload,
+        statement: "rmmod removes modules by name and by path, and goes on after one that cannot go",
+        source: "rmmod(8); docs/tools.md#insmod-rmmod-lsmod-modinfo-kmod",
+        about: About::Both,
+        needs: &[RMMOD, Need::Module("dummy"), Need::Module("nls_utf8")],
+        check: rmmod,
+    },
+    Behaviour {
+        id: "unload.rmmod-refused",
+        catalogue: "UNLD-10",
+        group: Group::Unload,
+        statement: "rmmod says why a module does not go: it is built in, in use by a file, or by which modules",
+        source: "rmmod(8); docs/tools.md#insmod-rmmod-lsmod-modinfo-kmod",
+        about: About::Both,
+        needs: &[RMMOD, Need::Module("garp"), Need::Module("loop"), Need::Config("CONFIG_EXT4_FS=y")],
+        check: rmmod_refused,
+    },
+    Behaviour {
+        id: "unload.rmmod-forced",
+        catalogue: "UNLD-11",
+        group: Group::Unload,
+        statement: "rmmod -f removes a module that a file uses, and the kernel is tainted (R); not one that modules use",
+        source: "rmmod(8), -f; docs/kernel.md#sys-44",
+        about: About::Both,
+        needs: &[RMMOD, Need::Module("garp"), Need::Module("loop"), Need::Config("CONFIG_MODULE_FORCE_UNLOAD=y")],
+        check: rmmod_forced,
+    },
+];
+
+fn by_name(lab: &mut Lab<'_>) -> Check {
+    lab.load("nls_utf8")?;
+    lab.expect_live(&["nls_utf8"])?;
+    let printed = lab.expect_tool(&["modprobe", "-r", "nls-utf8"], 0, "")?;
+    lab.expect("printed", printed, "");
+    lab.expect_absent(&["nls_utf8"])?;
+    lab.expect_tool(&["modprobe", "-r", "nls_utf8"], 0, "")?;
+    Ok(())
+}
+
+fn first_time(lab: &mut Lab<'_>) -> Check {
+    lab.needs_option("modprobe", "--first-time")?;
+    let says = "modprobe: FATAL: Module nls_utf8 is not in kernel.";
+    lab.expect_tool(&["modprobe", "-r", "--first-time", "nls_utf8"], 1, says)?;
+    lab.load("nls_utf8")?;
+    lab.expect_tool(&["modprobe", "-r", "--first-time", "nls_utf8"], 0, "")?;
+    lab.expect_absent(&["nls_utf8"])
+}
+
+fn by_alias(lab: &mut Lab<'_>) -> Check {
+    lab.load("dummy")?;
+    lab.expect_live(&["dummy"])?;
+    lab.expect_tool(&["modprobe", "-r", "rtnl-link-dummy"], 0, "")?;
+    lab.expect_absent(&["dummy"])
+}
+
+fn dependencies(lab: &mut Lab<'_>) -> Check {
+    let all = ["8021q", "garp", "mrp", "stp", "llc"];
+    lab.load("8021q")?;
+    lab.expect_live(&all)?;
+    let printed = lab.expect_tool(&["modprobe", "-r", "-v", "8021q"], 0, "")?;
+    if lab.is_c_kmod() {
+        lab.known("it looks at what a dependency itself depended on before that dependency, when it is still in use");
+        lab.expect("told", Many(told_modules(&printed)), Many(vec!["8021q", "mrp", "garp"]));
+        return lab.expect_states(&all.join(", "), &all, &["absent", "absent", "absent", "Live", "Live"]);
+    }
+    if lab.has_words_of_kmod() {
+        lab.expect("told", Many(told_modules(&printed)), Many(vec!["8021q", "garp", "stp", "llc", "mrp"]));
+    }
+    lab.expect_absent(&all)
+}
+
+fn in_use(lab: &mut Lab<'_>) -> Check {
+    lab.load("garp")?;
+    lab.expect_tool(&["modprobe", "-r", "llc"], 1, "modprobe: FATAL: Module llc is in use.")?;
+    lab.load("loop")?;
+    let ran = lab.tool_while_held("/dev/loop0", FOREVER, &["modprobe", "-r", "loop"])?;
+    lab.expect_ran("modprobe -r loop, /dev/loop0 open", &ran, 1, "modprobe: FATAL: Module loop is in use.");
+    lab.expect_live(&["garp", "stp", "llc", "loop"])
+}
+
+fn waits(lab: &mut Lab<'_>) -> Check {
+    lab.needs_option("modprobe", "--wait")?;
+    lab.load("loop")?;
+    let argv = ["modprobe", "-r", "-w", "9000", "loop"];
+    let ran = lab.tool_while_held("/dev/loop0", 1100, &argv)?;
+    lab.expect_ran("modprobe -r -w 9000 loop, /dev/loop0 open for a second", &ran, 0, "");
+    lab.expect_within("it takes", ran.took.0, 900..=5000, "ms");
+    lab.expect_absent(&["loop"])
+}
+
+fn wait_ends(lab: &mut Lab<'_>) -> Check {
+    lab.needs_option("modprobe", "--wait")?;
+    lab.load("loop")?;
+    let argv = ["modprobe", "-r", "-w", "700", "loop"];
+    let ran = lab.tool_while_held("/dev/loop0", FOREVER, &argv)?;
+    let name = "modprobe -r -w 700 loop, /dev/loop0 open";
+    if lab.is_c_kmod() {
+        lab.known("it takes the end of its patience for success");
+        lab.expect_ran(name, &ran, 0, "");
+    } else {
+        lab.expect_ran(name, &ran, 1, "modprobe: ERROR: could not remove 'loop': Resource temporarily unavailable");
+    }
+    lab.expect_within("it takes", ran.took.0, 600..=3000, "ms");
+    lab.expect_live(&["loop"])
+}
+
+fn holders(lab: &mut Lab<'_>) -> Check {
+    lab.needs_option("modprobe", "--remove-holders")?;
+    lab.load("garp")?;
+    let argv = ["modprobe", "-r", "-v", "--remove-holders", "stp"];
+    if lab.is_c_kmod() {
+        lab.known("a holder's removal takes the module along, and then it fails to find it");
+        lab.expect_tool(&argv, 1, "modprobe: ERROR: could not remove 'stp': No such file or directory")?;
+        return lab.expect_states("garp, stp, llc", &["garp", "stp", "llc"], &["absent", "absent", "Live"]);
+    }
+    let printed = lab.expect_tool(&argv, 0, "")?;
+    lab.expect("told", Many(told_modules(&printed)), Many(vec!["garp", "stp", "llc"]));
+    lab.expect_absent(&["garp", "stp", "llc"])
+}
+
+fn several(lab: &mut Lab<'_>) -> Check {
+    let both = ["dummy", "nls_utf8"];
+    both.iter().try_for_each(|name| lab.load(name))?;
+    lab.expect_tool(&["modprobe", "-r", "dummy", "nls_utf8"], 0, "")?;
+    lab.expect_absent(&both)?;
+    both.iter().try_for_each(|name| lab.load(name))?;
+    let says = "modprobe: WARNING: Module no-such not found.";
+    lab.expect_tool(&["modprobe", "-r", "-a", "dummy", "no-such", "nls_utf8"], 1, says)?;
+    if lab.is_busybox() {
+        lab.known("it removes nothing when one of the names is not found");
+        return lab.expect_live(&both);
+    }
+    lab.expect_absent(&both)
+}
+
+fn builtin(lab: &mut Lab<'_>) -> Check {
+    lab.expect_tool(&["modprobe", "-r", "ext4"], 1, "modprobe: FATAL: Module ext4 is builtin.")?;
+    lab.expect_tool(&["modprobe", "-r", "no-such"], 1, "modprobe: FATAL: Module no-such not found.")?;
+    Ok(())
+}
+
+fn rmmod(lab: &mut Lab<'_>) -> Check {
+    lab.load("dummy")?;
+    lab.load("nls_utf8")?;
+    let file = lab.module_file("dummy")?;
+    let printed = lab.expect_tool(&["rmmod", &file], 0, "")?;
+    lab.expect("printed", printed, "");
+    lab.expect_states("dummy, nls_utf8", &["dummy", "nls_utf8"], &["absent", "Live"])?;
+    let says = "rmmod: ERROR: Module dummy is not currently loaded";
+    lab.expect_tool(&["rmmod", "dummy", "nls_utf8"], 1, says)?;
+    if lab.is_busybox() {
+        lab.known("its rmmod ends at the first module that does not go");
+        return lab.expect_live(&["nls_utf8"]);
+    }
+    lab.expect_absent(&["nls_utf8"])
+}
+
+fn rmmod_refused(lab: &mut Lab<'_>) -> Check {
+    lab.expect_tool(&["rmmod", "ext4"], 1, "rmmod: ERROR: Module ext4 is builtin.")?;
+    lab.load("loop")?;
+    let ran = lab.tool_while_held("/dev/loop0", FOREVER, &["rmmod", "loop"])?;
+    lab.expect_ran("rmmod loop, /dev/loop0 open", &ran, 1, "rmmod: ERROR: Module loop is in use");
+    lab.load("garp")?;
+    // C kmod tells them in the order of the directory.
+    let says = if lab.is_c_kmod() { "stp garp" } else { "garp stp" };
+    lab.expect_tool(&["rmmod", "llc"], 1, &format!("rmmod: ERROR: Module llc is in use by: {says}"))?;
+    lab.expect_live(&["loop", "garp", "stp", "llc"])
+}
+
+fn rmmod_forced(lab: &mut Lab<'_>) -> Check {
+    lab.load("garp")?;
+    // C kmod's library says it, too.
+    let library =
+        if lab.is_c_kmod() { "rmmod: ERROR: could not remove 'llc': Resource temporarily unavailable | " } else { "" };
+    let says = format!("{library}rmmod: ERROR: could not remove module llc: Resource temporarily unavailable");
+    lab.expect_tool(&["rmmod", "-f", "llc"], 1, &says)?;
+    lab.expect_live(&["llc"])?;
+    lab.load("loop")?;
+    let ran = lab.tool_while_held("/dev/loop0", FOREVER, &["rmmod", "-f", "loop"])?;
+    lab.expect_ran("rmmod -f loop, /dev/loop0 open", &ran, 0, "");
+    lab.expect_absent(&["loop"])?;
+    lab.expect_tainted(TAINT_FORCED_RMMOD)
+}
