@@ -13,7 +13,8 @@ use crate::object::{Limits, Module, ObjectError, ObjectErrorKind, Scratch};
 
 /// Reads one module; what is had before an error stays.
 fn read(loaded: &mut Loaded, path: &Path, options: &Options, memory: &mut Memory<'_>) -> Result<(), ObjectError> {
-    let (file, _turn) = memory.open(path, &options.limits)?;
+    // The turn is given back last.
+    let (_turn, file) = memory.open(path, &options.limits)?;
     let elf = file.elf()?;
     let mut look = || {
         for (key, value) in elf.modinfo()?.iter() {
@@ -57,14 +58,14 @@ impl<'t> Memory<'t> {
     /// The most that each thread may hold of a module, in bytes.
     const SMALL: u64 = 64 << 20;
 
-    fn open(&mut self, path: &Path, limits: &Limits) -> Result<(Module, Option<MutexGuard<'t, ()>>), ObjectError> {
+    fn open(&mut self, path: &Path, limits: &Limits) -> Result<(Option<MutexGuard<'t, ()>>, Module), ObjectError> {
         let small = Limits { size: limits.size.min(Self::SMALL), ..*limits };
         match Module::open_with(path, &small, &mut self.scratch) {
             Err(ObjectError { kind: ObjectErrorKind::TooLarge(_), .. }) if small != *limits => {
                 let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-                Ok((Module::open_with(path, limits, &mut self.scratch)?, Some(turn)))
+                Ok((Some(turn), Module::open_with(path, limits, &mut self.scratch)?))
             }
-            opened => Ok((opened?, None)),
+            opened => Ok((None, opened?)),
         }
     }
 }

@@ -41,6 +41,7 @@ pub use symvers::KernelSymbols;
 use crate::index::InsertError;
 use crate::name::{Escaped, ModuleName};
 use crate::object::Limits;
+use crate::sys::strerror_io;
 
 /// What to index, and how.
 #[derive(Debug, Clone)]
@@ -116,7 +117,7 @@ pub struct Summary {
 #[derive(Debug, thiserror::Error)]
 pub enum DepmodError {
     /// The directory cannot be read.
-    #[error("could not open directory {path}: {source}", path = crate::config::show_path(path))]
+    #[error("could not open directory {path}: {}", strerror_io(source), path = crate::config::show_path(path))]
     Directory {
         /// The directory.
         path: PathBuf,
@@ -124,7 +125,7 @@ pub enum DepmodError {
         source: io::Error,
     },
     /// A file that the options name cannot be had.
-    #[error("could not create module {path}: {source}", path = crate::config::show_path(path))]
+    #[error("could not create module {path}: {}", strerror_io(source), path = crate::config::show_path(path))]
     File {
         /// The file.
         path: PathBuf,
@@ -154,7 +155,7 @@ pub enum DepmodError {
         source: InsertError,
     },
     /// A file of the module directory cannot be read.
-    #[error("could not read {path}: {source}", path = crate::config::show_path(path))]
+    #[error("could not read {path}: {}", strerror_io(source), path = crate::config::show_path(path))]
     Read {
         /// The file.
         path: PathBuf,
@@ -162,7 +163,7 @@ pub enum DepmodError {
         source: io::Error,
     },
     /// A file cannot be written.
-    #[error("could not write {path}: {source}", path = crate::config::show_path(path))]
+    #[error("could not write {path}: {}", strerror_io(source), path = crate::config::show_path(path))]
     Write {
         /// The file.
         path: PathBuf,
@@ -170,7 +171,7 @@ pub enum DepmodError {
         source: io::Error,
     },
     /// A finished file could not be put in its place; those before it, in the order of writing, already have been.
-    #[error("could not rename to {path}: {source}; run depmod again", path = crate::config::show_path(path))]
+    #[error("could not rename to {path}: {}; run depmod again", strerror_io(source), path = crate::config::show_path(path))]
     Rename {
         /// The file's name.
         path: PathBuf,

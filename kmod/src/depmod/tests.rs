@@ -401,3 +401,53 @@ fn paths_with_blanks_cannot_be_listed() {
     );
     assert_eq!(lab.text("modules.dep"), "b.ko:\n");
 }
+
+#[test]
+fn a_module_beyond_the_limit_is_told_and_costs_nobody_else_the_index() {
+    let lab = Lab::new();
+    lab.module("a.ko", &["a"], &["b"]);
+    lab.module("b.ko", &["b"], &[]);
+    // Far more than it seems.
+    let bomb = lab.put("c.ko.gz", &[]);
+    let mut packer = flate2::write::GzEncoder::new(fs::File::create(&bomb).unwrap(), flate2::Compression::best());
+    std::io::Write::write_all(&mut packer, &vec![0; 4 << 20]).unwrap();
+    packer.finish().unwrap();
+    assert!(fs::metadata(&bomb).unwrap().len() < 10_000);
+    let limits = Limits { size: 1 << 20, ..Limits::default() };
+    let told = lab.run_with(&Options { limits, ..lab.options() });
+    assert_eq!(
+        told,
+        ["failed to load symbols from c.ko.gz: File too large (has more than 1048576 bytes when decompressed)"]
+    );
+    assert_eq!(lab.text("modules.dep"), "a.ko: b.ko\nb.ko:\nc.ko.gz:\n");
+}
+
+#[test]
+fn a_module_too_large_to_be_read_beside_others_is_read_alone() {
+    // Beyond what each thread may hold for itself: a hole behind a module's sections is no harm.
+    let lab = Lab::new();
+    for name in ["a.ko", "b.ko", "c.ko"] {
+        let path = lab.module(name, &["large"], &[]);
+        fs::File::options().append(true).open(path).unwrap().set_len(65 << 20).unwrap();
+    }
+    assert_eq!(lab.run(), [""; 0]);
+    assert!(lab.text("modules.symbols").contains("alias symbol:large c"));
+}
+
+#[test]
+fn modules_beyond_sixteen_bits_are_all_listed() {
+    let found: Vec<_> = (0..70_000)
+        .map(|n| {
+            let listed = format!("kernel/m{n}.ko").into_bytes();
+            search::Found { name: name(&format!("m{n}")), path: "/nonexistent/m.ko".into(), listed }
+        })
+        .collect();
+    let modules = vec![loaded::Loaded::default(); found.len()];
+    let options = Options::new("/nonexistent");
+    let graph = graph::Graph::new(&found, &modules, &options, &mut drop).unwrap();
+    let outputs = output::outputs(&found, &modules, &graph, &options, &mut drop).unwrap();
+    let bytes = |name: &str| outputs.iter().find(|output| output.name == name).unwrap().bytes.clone();
+    assert_eq!(bytes("modules.dep").split(|&byte| byte == b'\n').count(), 70_001);
+    let index = crate::index::Index::parse(bytes("modules.dep.bin")).unwrap();
+    assert_eq!(index.get(b"m69999").unwrap().unwrap(), b"kernel/m69999.ko:");
+}

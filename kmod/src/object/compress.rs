@@ -101,19 +101,24 @@ pub fn decompress_into(bytes: &[u8], out: &mut Vec<u8>, limits: &Limits) -> Resu
 
 /// Appends all that a decoder gives, up to the limit.
 pub(super) fn fill(
-    decoder: impl Read,
+    mut decoder: impl Read,
     out: &mut Vec<u8>,
     format: Compression,
     limits: &Limits,
 ) -> Result<(), ObjectErrorKind> {
-    let room = limits.size.saturating_sub(out.len() as u64);
-    match decoder.take(room.saturating_add(1)).read_to_end(out) {
-        Ok(length) if length as u64 > room => Err(ObjectErrorKind::TooLarge(limits.size)),
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::OutOfMemory => {
-            Err(ObjectErrorKind::Window { format, limit: limits.window })
+    /// What is asked for at once: a decoder may hold as much a second time before it gives it.
+    const STEP: u64 = 1 << 20;
+    loop {
+        let room = limits.size.saturating_sub(out.len() as u64).saturating_add(1).min(STEP);
+        match decoder.by_ref().take(room).read_to_end(out) {
+            Ok(_) if out.len() as u64 > limits.size => return Err(ObjectErrorKind::TooLarge(limits.size)),
+            Ok(length) if (length as u64) < room => return Ok(()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::OutOfMemory => {
+                return Err(ObjectErrorKind::Window { format, limit: limits.window });
+            }
+            Err(source) => return Err(ObjectErrorKind::Decompress { format, source }),
         }
-        Err(source) => Err(ObjectErrorKind::Decompress { format, source }),
     }
 }
 

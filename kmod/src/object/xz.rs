@@ -32,8 +32,8 @@ pub(super) mod in_c {
     use liblzma::stream::{Action, CONCATENATED, Error, Status, Stream};
     use std::io;
 
-    /// What one step may give.
-    const STEP: usize = 1 << 20;
+    /// The room for a start: most modules need no more.
+    const LEAST: usize = 1 << 18;
 
     /// Appends what the streams hold.
     pub(in crate::object) fn decompress(
@@ -48,10 +48,11 @@ pub(super) mod in_c {
         };
         let mut stream = Stream::new_stream_decoder(limits.window, CONCATENATED).map_err(failed)?;
         loop {
-            // One byte of room beyond the limit tells that there is more than it.
-            let room = (limits.size + 1).saturating_sub(out.len() as u64).min(STEP as u64) as usize;
-            if out.capacity() - out.len() < room.min(STEP / 16) {
-                out.reserve(room);
+            // The decoder fills all the room that there is: never more than to the byte beyond the limit, which tells that there is one.
+            if out.len() == out.capacity() {
+                let most = usize::try_from(limits.size.saturating_add(1)).unwrap_or(usize::MAX);
+                let wanted = (out.len() * 2).max(LEAST).min(most);
+                out.reserve_exact(wanted.saturating_sub(out.len()).max(1));
             }
             let rest = bytes.get(stream.total_in() as usize..).unwrap_or_default();
             let status = stream.process_vec(rest, out, Action::Finish).map_err(failed)?;
