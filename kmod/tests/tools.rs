@@ -10,7 +10,7 @@ use common::Lab;
 #[test]
 fn the_program_does_what_its_name_says() {
     let lab = Lab::new();
-    for name in ["modprobe", "insmod", "rmmod", "lsmod", "kmod"] {
+    for name in ["modprobe", "depmod", "insmod", "rmmod", "lsmod", "modinfo", "kmod"] {
         let done = lab.run(name, &["-V"]);
         assert!(done.code == Some(0) && done.out.starts_with("kmod version "), "{name}: {done:?}");
         let done = lab.run(name, &["--help"]);
