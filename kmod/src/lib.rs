@@ -8,7 +8,7 @@
 //!   index    the .bin tries: one reader, one writer
 //!   tree     a module directory, read lazily
 //!   config   modprobe.d, depmod.d, the kernel command line
-//!   object   a module file: compression, ELF, .modinfo, symbols
+//!   object   a module file: compression, ELF, .modinfo, symbols, signature
 //!   resolve  (tree, config, request) -> Plan, the ordered steps          pure
 //!   execute  a Plan carried out through `trait Kernel`                   effects
 //!   depmod   scan -> graph -> write                                      effects

@@ -8,6 +8,7 @@ mod common;
 
 use common::Lab;
 use std::ffi::OsStr;
+use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::process::Stdio;
 
@@ -211,6 +212,28 @@ fn bad_configuration_is_told_and_the_rest_is_used() {
         assert_eq!(told(&["-D", "leaf"]).contains("bogus"), shown, "{level:?}");
         assert!(told(&["nosuch"]).contains("FATAL: Module nosuch not found"));
         assert_eq!(told(&["-q", "nosuch"]), "");
+    }
+}
+
+#[test]
+fn a_program_with_foreign_rights_does_not_listen_to_kmod_log() {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::process::CommandExt as _;
+    let lab = Lab::new();
+    lab.config("a.conf", "bogus line\n");
+    let mounted = rustix::fs::statvfs(lab.path("")).unwrap().f_flag;
+    if !rustix::process::geteuid().is_root() || mounted.contains(rustix::fs::StatVfsMountFlags::NOSUID) {
+        eprintln!("skipped: only root can make a set-uid program, where that counts");
+        return;
+    }
+    let mode = |name: &str, mode| fs::set_permissions(lab.path(name), fs::Permissions::from_mode(mode)).unwrap();
+    fs::remove_file(lab.path("bin/modprobe")).unwrap();
+    fs::copy(env!("CARGO_BIN_EXE_kmod"), lab.path("bin/modprobe")).unwrap();
+    mode("", 0o755);
+    for (rights, shown) in [(0o755, false), (0o4755, true)] {
+        mode("bin/modprobe", rights);
+        let done = lab.done(lab.modprobe_command().env("KMOD_LOG", "0").args(["-R", "leaf"]).uid(65534).gid(65534));
+        assert_eq!((done.code, done.err.contains("bogus")), (Some(0), shown), "{rights:o}: {done:?}");
     }
 }
 
