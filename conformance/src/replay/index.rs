@@ -125,7 +125,7 @@ struct Insertion {
 #[derive(Debug, Arbitrary)]
 enum Text {
     Short([u8; 2]),
-    /// Longer than what is read of a file at once.
+    /// Some of them longer than what is read of a file at once.
     Long(u8),
 }
 
@@ -133,7 +133,8 @@ impl Text {
     fn bytes(&self) -> Vec<u8> {
         match self {
             Self::Short(bytes) => bytes.to_vec(),
-            Self::Long(more) => vec![b'v'; 1000 * usize::from(more % 8)],
+            Self::Long(more) if more % 8 == 0 => vec![b'v'; 5000],
+            Self::Long(more) => vec![b'v'; usize::from(more % 8)],
         }
     }
 }

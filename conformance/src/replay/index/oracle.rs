@@ -60,7 +60,7 @@ pub(in crate::replay) fn matches(entries: &[Entry], name: &[u8]) -> Vec<Value> {
         None => key == name,
     };
     let mut met: Vec<&Entry> = entries.iter().filter(|(key, _)| meets(key)).collect();
-    met.sort_by_key(|(key, _)| place(key).unwrap_or((name.len(), Some(WILDCARDS.len()))));
+    met.sort_by_cached_key(|(key, _)| place(key).unwrap_or((name.len(), Some(WILDCARDS.len()))));
     met.reverse();
     met.sort_by_key(|(_, value)| value.priority);
     met.into_iter().map(|(_, value)| value.clone()).collect()
