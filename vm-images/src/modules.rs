@@ -17,7 +17,10 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// Bump when what depmod says of dependencies changes, or what is copied here.
-const FORMAT: &str = "1";
+const FORMAT: &str = "2";
+
+/// Where a whole index lies in its directory of the cache.
+const INDEX: &str = "index";
 
 /// What a module directory has besides modules, and depmod does not make.
 const KEPT: [&str; 3] = ["modules.builtin", "modules.builtin.modinfo", "modules.order"];
@@ -147,14 +150,16 @@ fn full_index(source: &Path, fingerprint: &str, cache: &Cache) -> Result<PathBuf
     let target = cache.area("indexes")?.join(format!("{FORMAT}-{fingerprint}"));
     if !target.is_dir() {
         let new = cache.new_dir()?;
-        run_depmod(source, Some(new.path()))?;
+        // Not in the new directory itself: its lock is ours, and depmod would wait for it.
+        let inside = new.path().join(INDEX);
+        run_depmod(source, Some(&inside))?;
         // Tree looks for these beside the index.
         for name in KEPT {
-            copy(&source.join(name), &new.path().join(name))?;
+            copy(&source.join(name), &inside.join(name))?;
         }
         cache.publish(new, &target)?;
     }
-    Ok(target)
+    Ok(target.join(INDEX))
 }
 
 fn run_depmod(dir: &Path, out: Option<&Path>) -> Result<(), SelectError> {
