@@ -167,6 +167,29 @@ mod tests {
     }
 
     #[test]
+    fn a_directory_is_asked_for_each_source() {
+        let dir = tempfile::tempdir().unwrap();
+        for (list, text) in [
+            ("modules.dep", &b"k/foo.ko:\n"[..]),
+            ("modules.alias", b"alias al-* foo\n"),
+            ("modules.symbols", b"alias symbol:do foo\n"),
+            ("modules.builtin", b"k/bi.ko\n"),
+            ("modules.builtin.modinfo", b"bi.alias=bi-al\0"),
+        ] {
+            std::fs::write(dir.path().join(list), text).unwrap();
+        }
+        let tree = Tree::new(dir.path());
+        let hits = |name: &str| find(&tree, &Config::default(), name.as_bytes()).unwrap().hits;
+        let aliased = |module, alias: &str| vec![Hit { module: name(module), alias: Some(alias.into()) }];
+        assert_eq!(hits("foo"), [plain(name("foo"))]);
+        assert_eq!(hits("al-x"), aliased("foo", "al_x"));
+        assert_eq!(hits("symbol:do"), aliased("foo", "symbol:do"));
+        assert_eq!(hits("bi"), [plain(name("bi"))]);
+        assert_eq!(hits("bi-al"), aliased("bi", "bi_al"));
+        assert_eq!(hits("nobody"), []);
+    }
+
+    #[test]
     fn an_alias_of_the_configuration_hides_a_module() {
         let model = Model::new(&["foo:", "bar:"]);
         assert_eq!(found(&model, "alias foo bar\nalias f* b-z", "foo"), ["bar as foo", "b_z as foo"]);

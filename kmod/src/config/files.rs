@@ -219,6 +219,19 @@ mod tests {
     }
 
     #[test]
+    fn the_kernel_command_line_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let command_line = dir.path().join("cmdline");
+        write(command_line.clone(), &format!("{} foo.bar=1\n", "quiet ".repeat(700)));
+        let source = ConfigSource { command_line: Some(command_line), ..ConfigSource::default() };
+        let options = Config::load(&source).0.options;
+        assert_eq!(
+            (options.len(), options[0].name.as_slice(), options[0].text.as_slice()),
+            (1, &b"foo"[..], &b"bar=1"[..])
+        );
+    }
+
+    #[test]
     fn a_running_system_has_its_places() {
         let system = ConfigSource::system(Path::new("/lib/modules/1"));
         assert_eq!(system.paths[0], Path::new("/etc/modprobe.d"));
