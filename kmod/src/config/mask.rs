@@ -41,7 +41,7 @@ impl Masks {
             let mut words = text.split(|b| matches!(b, b' ' | b'\t' | b'\r')).filter(|word| !word.is_empty());
             let Some(word) = words.next().filter(|_| !text.starts_with(b"#")) else { continue };
             let pattern = match (word, words.next(), words.next()) {
-                (b"mask", Some(name), None) if !text.contains(&0) => normalise_alias(name).ok(),
+                (b"mask", Some(name), None) => normalise_alias(name).ok(),
                 _ => None,
             };
             match pattern {
@@ -88,13 +88,14 @@ mod tests {
 
     #[test]
     fn a_line_that_masks_nothing_is_told() {
-        let (masks, warnings) = parse("mask\nmask a b\nmask a[\nblacklist x\n mask indented\n");
+        let (masks, warnings) = parse("mask\nmask a b\nmask a[\nblacklist x\nmask a\0\n mask indented\n");
         assert_eq!(masks.0.len(), 1);
         insta::assert_snapshot!(warnings.join("\n"), @r"
         a.conf line 1: ignoring bad line starting with 'mask'
         a.conf line 2: ignoring bad line starting with 'mask'
         a.conf line 3: ignoring bad line starting with 'mask'
         a.conf line 4: ignoring bad line starting with 'blacklist'
+        a.conf line 5: ignoring bad line starting with 'mask'
         ");
     }
 

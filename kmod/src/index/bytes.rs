@@ -154,6 +154,29 @@ mod tests {
     }
 
     #[test]
+    fn a_small_file_is_read_at_once_and_of_a_large_one_no_more_than_a_block_and_its_overlap() {
+        assert!(matches!(file(&sample(30_000)).1, Bytes::Memory(_)));
+        let (_dir, bytes) = file(&sample(1 << 20));
+        let Bytes::File(blocks) = &bytes else { panic!("a large file in memory") };
+        // All that a block brings is had without the whole.
+        for (at, length) in [(0, BLOCK + OVERLAP), (500_000, 8)] {
+            assert!((length..=BLOCK + OVERLAP).contains(&bytes.from(at, length).unwrap().len()));
+        }
+        assert_eq!(blocks.whole.get(), None);
+    }
+
+    #[test]
+    fn the_whole_is_read_once_more_than_a_quarter_of_it_was() {
+        let (_dir, bytes) = file(&sample(1 << 20));
+        let Bytes::File(blocks) = &bytes else { panic!("a large file in memory") };
+        for block in 0..=65 {
+            assert_eq!(blocks.whole.get(), None, "before block {block}");
+            bytes.from(block * BLOCK, 1).unwrap();
+        }
+        assert!(blocks.whole.get().is_some());
+    }
+
+    #[test]
     fn a_file_that_shrinks_under_the_reader_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");

@@ -241,8 +241,8 @@ impl Index {
             if low > last || last > 0x7f {
                 return Err(self.corrupt(at, "a range of children that is not within 7 bits"));
             }
-            let count = usize::from(last - low) + 1;
-            let table = self.from(at + 2, 4 * count)?.get(..4 * count);
+            let length = 4 * (usize::from(last - low) + 1);
+            let table = self.from(at + 2, length)?.get(..length);
             let Some(table) = table else { return Err(self.corrupt(at, "the children end behind the file")) };
             at += 2 + table.len();
             (first, children) = (low, table);

@@ -127,6 +127,50 @@ fn children_shared_by_two_nodes_are_an_error() {
     assert!(complaint(raw(&[&(12 | CHILDREN).to_be_bytes(), &bytes]).entries()).contains("share"));
 }
 
+/// A root whose 26 children are one node, which has a prefix or a value of 4000 bytes.
+fn shared_leaf(flags: u32, leaf: &[u8]) -> Index {
+    let children = (b'a'..=b'z').flat_map(|_| ((16 + 2 + 4 * 26) | flags).to_be_bytes()).collect::<Vec<_>>();
+    raw(&[&(16 | CHILDREN).to_be_bytes(), &[0; 4], b"az", &children, leaf])
+}
+
+#[test]
+fn a_long_prefix_or_value_is_not_read_again_and_again() {
+    let long = [&[b'x'; 4000][..], b"\0"].concat();
+    let value = [&1_u32.to_be_bytes()[..], &[0; 4], &long].concat();
+    for index in [shared_leaf(PREFIX, &long), shared_leaf(VALUES, &value)] {
+        assert!(complaint(index.entries()).contains("share"));
+    }
+    // One way to it is no mistake.
+    let once = raw(&[&(16 | VALUES).to_be_bytes(), &[0; 4], &value]);
+    assert_eq!(once.entries().unwrap()[0].1.bytes.len(), 4000);
+}
+
+#[test]
+fn a_key_has_its_limit() {
+    let index = |length: usize| {
+        let prefix = [&vec![b'k'; length][..], b"\0"].concat();
+        raw(&[&(16 | PREFIX | VALUES).to_be_bytes(), &[0; 4], &prefix, &1_u32.to_be_bytes(), &[0; 4], b"v\0"])
+    };
+    assert_eq!(index(KEY_LIMIT).entries().unwrap().len(), 1);
+    for length in [KEY_LIMIT + 1, KEY_LIMIT + 2] {
+        assert!(complaint(index(length).entries()).contains("a key is too long"));
+    }
+}
+
+#[test]
+fn a_file_has_the_limit_that_offsets_have() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sparse.bin");
+    let error = |size: u64| {
+        std::fs::File::create(&path).unwrap().set_len(size).unwrap();
+        Index::read(&path).unwrap_err().kind.to_string()
+    };
+    assert_eq!(error(1 << 28), "magic check fail: 0 instead of b007f457; run depmod");
+    for size in [(1 << 28) + 1, (1 << 28) + 2] {
+        assert_eq!(error(size), "could not be read: larger than 268435456 bytes");
+    }
+}
+
 #[test]
 fn broken_nodes_are_errors_that_name_the_place() {
     let children = (12 | CHILDREN).to_be_bytes();
