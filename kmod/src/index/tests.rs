@@ -146,6 +146,30 @@ fn a_long_prefix_or_value_is_not_read_again_and_again() {
 }
 
 #[test]
+fn a_long_key_is_not_given_out_without_end() {
+    // 6000 values of one key cost 30 KB of the file and 24 MB of keys.
+    let prefix = [&[b'k'; 4000][..], b"\0"].concat();
+    let values = [&6000_u32.to_be_bytes()[..], &[0; 6000 * 5]].concat();
+    let index = raw(&[&(16 | PREFIX | VALUES).to_be_bytes(), &[0; 4], &prefix, &values]);
+    assert!(complaint(index.entries()).contains("share"));
+}
+
+#[test]
+fn a_value_that_is_longer_than_a_block_of_the_file_is_read_whole() {
+    let mut writer = IndexWriter::new();
+    for key in [b"a", b"b", b"c"] {
+        writer.insert(key, &[key[0]; 20_000], 0).unwrap();
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("long.bin");
+    std::fs::write(&path, writer.to_bytes().unwrap()).unwrap();
+    let index = Index::read(&path).unwrap();
+    for key in [b"a", b"b", b"c"] {
+        assert_eq!(index.get(key).unwrap().unwrap(), [key[0]; 20_000]);
+    }
+}
+
+#[test]
 fn a_key_has_its_limit() {
     let index = |length: usize| {
         let prefix = [&vec![b'k'; length][..], b"\0"].concat();
@@ -224,6 +248,7 @@ fn keys_that_are_not_7_bit_are_refused() {
     let error = writer.insert(b"caf\xc3\xa9", b"x", 0).unwrap_err();
     assert_eq!(error.to_string(), "bad character 0xc3 in caf\\xc3\\xa9: only 7-bit ASCII is supported in an index");
     assert!(writer.insert(&[b'a'; 4097], b"", 0).is_err());
+    assert!(IndexWriter::new().insert(&[b'a'; 4096], b"", 0).is_ok());
     assert!(writer.insert(b"a", b"\0", 0).is_err());
     assert_eq!(Index::parse(writer.to_bytes().unwrap()).unwrap().entries().unwrap(), []);
 }
@@ -231,7 +256,7 @@ fn keys_that_are_not_7_bit_are_refused() {
 #[test]
 fn what_is_inserted_twice_is_named_once() {
     let mut writer = IndexWriter::new();
-    for (key, value) in ["b1", "a1", "b2", "b1", "c1", "a1", "b1"].map(|pair| pair.split_at(1)) {
+    for (key, value) in ["b1", "a1", "b2", "b1", "c1", "a1", "b1", "a0"].map(|pair| pair.split_at(1)) {
         writer.insert(key.as_bytes(), value.as_bytes(), 0).unwrap();
     }
     assert_eq!(writer.duplicates(), [(&b"a"[..], &b"1"[..]), (b"b", b"1")]);

@@ -26,11 +26,19 @@ pub enum InsertError {
 }
 
 /// Collects keys and values, and makes an index of them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct IndexWriter {
     /// The bytes of all keys and values.
     arena: Vec<u8>,
     entries: Vec<Entry>,
+    /// The highest offset.
+    limit: usize,
+}
+
+impl Default for IndexWriter {
+    fn default() -> Self {
+        Self { arena: Vec::new(), entries: Vec::new(), limit: OFFSET_MASK as usize }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -62,7 +70,7 @@ impl IndexWriter {
         if value.contains(&0) {
             return Err(InsertError::NulInValue(Escaped(key.to_vec())));
         }
-        if self.arena.len() + key.len() + value.len() > OFFSET_MASK as usize {
+        if self.arena.len() + key.len() + value.len() > self.limit {
             return Err(InsertError::TooLarge);
         }
         let start = self.arena.len() as u32;
@@ -101,7 +109,7 @@ impl IndexWriter {
         let mut waiting: Vec<(&[u32], usize, usize)> = vec![(&order, 0, 8)];
         while let Some((entries, depth, slot)) = waiting.pop() {
             let start = out.len();
-            if start > OFFSET_MASK as usize {
+            if start > self.limit {
                 return Err(InsertError::TooLarge);
             }
             let mut flags = 0;
@@ -150,5 +158,57 @@ impl IndexWriter {
 
     fn value(&self, entry: &Entry) -> &[u8] {
         &self.arena[entry.value as usize..entry.end as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limited(limit: usize) -> IndexWriter {
+        IndexWriter { limit, ..IndexWriter::default() }
+    }
+
+    #[test]
+    fn keys_and_values_have_their_limit_together() {
+        let mut writer = limited(10);
+        writer.insert(b"abc", b"de", 0).unwrap();
+        assert_eq!(writer.insert(b"fgh", b"ijk", 0), Err(InsertError::TooLarge));
+        writer.insert(b"fgh", b"ij", 0).unwrap();
+        for (key, value) in [(&b"k"[..], &b""[..]), (b"", b"k"), (b"kl", b"m")] {
+            assert_eq!(writer.insert(key, value, 0), Err(InsertError::TooLarge));
+        }
+        writer.insert(b"", b"", 0).unwrap();
+    }
+
+    #[test]
+    fn the_bytes_are_those_of_the_format() {
+        let mut writer = IndexWriter::new();
+        writer.insert(b"x", b"2", 3).unwrap();
+        writer.insert(b"abc", b"1", 0).unwrap();
+        // The root never has a prefix; a node has one only if there are bytes of it.
+        let mut expected: Vec<u8> =
+            [MAGIC, VERSION, 12 | CHILDREN].iter().flat_map(|word| word.to_be_bytes()).collect();
+        expected.extend(b"ax");
+        let mut offsets = [0_u32; 24];
+        (offsets[0], offsets[23]) = (110 | PREFIX | VALUES, 123 | VALUES);
+        expected.extend(offsets.iter().flat_map(|offset| offset.to_be_bytes()));
+        expected.extend(b"bc\0\0\0\0\x01\0\0\0\x001\0");
+        expected.extend(b"\0\0\0\x01\0\0\0\x032\0");
+        assert_eq!(writer.to_bytes().unwrap(), expected);
+    }
+
+    #[test]
+    fn a_node_may_lie_at_the_last_offset_and_not_behind_it() {
+        let bytes = |limit| {
+            let mut writer = limited(limit);
+            writer.insert(b"a", b"1", 0).and_then(|()| writer.insert(b"b", b"2", 0)).unwrap();
+            writer.to_bytes()
+        };
+        // The root and its two children's offsets, then the value of "a": there the node of "b" begins.
+        let last = 12 + 2 + 8 + (4 + 4 + 2);
+        assert_eq!(bytes(last), bytes(OFFSET_MASK as usize));
+        assert_eq!(bytes(last - 1), Err(InsertError::TooLarge));
+        assert_eq!(bytes(last - 2), Err(InsertError::TooLarge));
     }
 }
