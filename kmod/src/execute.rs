@@ -449,7 +449,7 @@ mod tests {
         let error = load(&plan, LoadMode::default(), &mut kernel, &mut Lines::default()).unwrap_err();
         insta::assert_snapshot!(
             error.detail().unwrap(),
-            @"Error running install command 'run a=1 now' for module m: killed by signal 9"
+            @"Error running install command 'run a=1  now' for module m: killed by signal 9"
         );
         assert_eq!(error.to_string(), "Invalid argument");
         assert_eq!(kernel.calls, [Call::Run("run a=1  now".to_owned(), name("m"))]);
