@@ -215,7 +215,15 @@ fn join_arguments(arguments: &[OsString]) -> Vec<u8> {
             _ => bytes.to_vec(),
         }
     };
-    arguments.iter().map(quote).collect::<Vec<_>>().join(&b' ')
+    let mut joined = Vec::new();
+    for argument in arguments.iter().map(quote) {
+        // An empty argument is one, except at the start.
+        if !joined.is_empty() {
+            joined.push(b' ');
+        }
+        joined.extend_from_slice(&argument);
+    }
+    joined
 }
 
 #[cfg(test)]
@@ -313,6 +321,8 @@ mod tests {
     fn arguments_with_blanks_are_quoted_unless_they_are() {
         let joined = join_arguments(&["a=1", "b=x y", "c=\"x y\"", "d e", "f"].map(OsString::from));
         assert_eq!(String::from_utf8(joined).unwrap(), r#"a=1 b="x y" c="x y" d e f"#);
+        let joined = join_arguments(&["", "a", "", "b"].map(OsString::from));
+        assert_eq!(String::from_utf8(joined).unwrap(), "a  b");
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub enum Notice {
     #[error("Invalid modules.builtin line: {}", Escaped(.0))]
     BuiltinLine(Vec<u8>),
     /// An alias that is in the text and not in the index.
-    #[error("{error}; the alias of {} is left out of the index", Escaped(.module))]
+    #[error("{} (the alias of {} is left out of the index)", capital(error), Escaped(.module))]
     Alias {
         /// The module.
         module: Vec<u8>,
@@ -122,6 +122,15 @@ pub enum Notice {
         /// The file of the module that exports it.
         owner: PathBuf,
     },
+}
+
+/// C kmod's own message begins so.
+fn capital(error: &NameError) -> String {
+    let text = error.to_string();
+    match error {
+        NameError::Bracket(_) => text.replacen('u', "U", 1),
+        _ => text,
+    }
 }
 
 impl Notice {

@@ -180,10 +180,18 @@ impl Outputs<'_> {
         let mut text = Vec::new();
         let aliases: Vec<&Info<'_>> = infos.iter().filter(|info| info.key == Key::Alias).collect();
         for aliases in aliases.chunk_by(|a, b| a.place == b.place) {
-            let mut values = aliases.iter().map(|info| info.value);
-            let Some(devname) = values.clone().find_map(|alias| alias.strip_prefix(b"devname:")) else { continue };
+            // The last of each before both are there.
+            let (mut devname, mut number) = (None, None);
+            for alias in aliases.iter().map(|info| info.value) {
+                devname = alias.strip_prefix(b"devname:").or(devname);
+                number = device_number(alias).or(number);
+                if devname.is_some() && number.is_some() {
+                    break;
+                }
+            }
+            let Some(devname) = devname else { continue };
             let name = aliases[0].name;
-            let Some((kind, major, minor)) = values.find_map(device_number) else {
+            let Some((kind, major, minor)) = number else {
                 let (module, devname) = (name.to_vec(), devname.to_vec());
                 (self.notify)(Notice::Devname { module, devname });
                 continue;

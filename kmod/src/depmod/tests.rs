@@ -343,7 +343,7 @@ fn what_a_module_says_of_itself_cannot_make_lines_of_its_own() {
         [
             "a.ko: its alias cannot stand in a list: a b; left out",
             "a.ko: its softdep cannot stand in a list: pre: b\\x0ainstall x /bin/sh; left out",
-            "unmatched bracket in x[y; the alias of a is left out of the index",
+            "Unmatched bracket in x[y (the alias of a is left out of the index)",
             "Module index: bad character 0xc3 in caf\\xc3\\xa9: only 7-bit ASCII is supported in an index",
         ]
     );

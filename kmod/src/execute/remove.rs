@@ -131,13 +131,13 @@ fn remove_one(
     report: &mut impl Report,
 ) -> Result<(), RemovalError> {
     if let Some(command) = command {
+        let command = replace(command, b"$CMDLINE_OPTS", b"");
         if mode.show {
-            report.action(&[b"remove ", command].concat());
+            report.action(&[b"remove ", &command[..]].concat());
         }
         if mode.dry_run {
             return Ok(());
         }
-        let command = replace(command, b"$CMDLINE_OPTS", b"");
         return kernel
             .run(&command, module)
             .map_err(|failure| RemovalError::Command { module: module.clone(), failure });
@@ -342,7 +342,7 @@ mod tests {
         let plan = plan(&["m:"], "remove m bye $CMDLINE_OPTS x", &RemovalRequest::default());
         let mut kernel = kernel(&[]);
         let (result, lines) = run(&plan, RemovalMode::default(), &mut kernel);
-        assert_eq!((result, lines), (Ok(()), vec!["remove bye $CMDLINE_OPTS x".to_owned()]));
+        assert_eq!((result, lines), (Ok(()), vec!["remove bye  x".to_owned()]));
         assert_eq!(kernel.calls, [Call::Run("bye  x".to_owned(), name("m"))]);
         kernel.command_failure = Some(CommandFailure::Exited(3));
         assert!(run(&plan, RemovalMode::default(), &mut kernel).0.is_err());

@@ -1,0 +1,115 @@
+//! The differences that are meant: accepted.txt holds each with its exact lines and the row of docs/compatibility.md that
+//! gives its reason. One that is not there fails the run, and so does one that no longer occurs.
+//!
+//! ```text
+//! [case: command line]
+//! 34 stdout because modprobe: `-c` of a softdep with `pre:` and `post:`
+//! - softdep x pre: a bpost: c
+//! + softdep x pre: a b post: c
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+/// So many lines of a difference are kept; of the rest, their number and a checksum.
+const KEPT: usize = 24;
+
+/// Where a difference is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Case and command line.
+    pub step: String,
+    /// `34`: C's result and ours. `34 reads ours`: what the C tool makes of its own files and of ours.
+    pub pair: String,
+    /// `stdout`, `end`, a file.
+    pub part: String,
+}
+
+/// Its lines and its reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    pub lines: Vec<String>,
+    pub reason: String,
+}
+
+/// All of them.
+pub type Accepted = BTreeMap<Place, Entry>;
+
+/// Lines as they are kept.
+pub fn shortened(mut lines: Vec<String>) -> Vec<String> {
+    if lines.len() > KEPT {
+        let rest = lines.split_off(KEPT);
+        // FNV-1a: any function that tells lines apart will do.
+        let sum = rest
+            .iter()
+            .flat_map(|line| line.bytes().chain([b'\n']))
+            .fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        lines.push(format!("! {} more lines, {sum:016x}", rest.len()));
+    }
+    lines
+}
+
+/// Reads accepted.txt.
+pub fn parse(text: &str) -> Result<Accepted, String> {
+    let mut accepted = Accepted::new();
+    let mut step = None;
+    let mut places: Vec<Place> = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let wrong = |what: &str| format!("accepted.txt line {}: {what}", number + 1);
+        if line.is_empty() || line.starts_with('#') {
+            places.clear();
+        } else if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            step = Some(name.to_owned());
+            places.clear();
+        } else if line.starts_with(['-', '+', '!']) {
+            if places.is_empty() {
+                return Err(wrong("lines of a difference stand below the line that says where it is"));
+            }
+            for place in &places {
+                accepted.entry(place.clone()).and_modify(|entry| entry.lines.push(line.to_owned()));
+            }
+        } else {
+            let (place, reason) = line.split_once(" because ").ok_or_else(|| wrong("no ` because `"))?;
+            let (pairs, part) = place.rsplit_once(' ').ok_or_else(|| wrong("no part"))?;
+            let step = step.as_ref().ok_or_else(|| wrong("no [case: command] above"))?;
+            places = pairs
+                .split(", ")
+                .map(|pair| Place { step: step.clone(), pair: pair.to_owned(), part: part.to_owned() })
+                .collect();
+            for place in &places {
+                let entry = Entry { lines: Vec::new(), reason: reason.to_owned() };
+                if accepted.insert(place.clone(), entry).is_some() {
+                    return Err(wrong("this place is listed twice"));
+                }
+            }
+        }
+    }
+    Ok(accepted)
+}
+
+/// Writes it: equal differences of several pairs together.
+pub fn print(accepted: &Accepted) -> String {
+    let mut steps: BTreeMap<&str, Vec<(&Place, &Entry)>> = BTreeMap::new();
+    for (place, entry) in accepted {
+        steps.entry(&place.step).or_default().push((place, entry));
+    }
+    let mut text = String::new();
+    for (step, entries) in steps {
+        let _ = writeln!(text, "\n[{step}]");
+        let mut told = BTreeSet::new();
+        for (place, entry) in &entries {
+            if !told.insert(*place) {
+                continue;
+            }
+            let same: Vec<_> =
+                entries.iter().filter(|(other, others)| other.part == place.part && others == entry).collect();
+            told.extend(same.iter().map(|(place, _)| *place));
+            let pairs: Vec<_> = same.iter().map(|(place, _)| place.pair.as_str()).collect();
+            let _ = writeln!(text, "{} {} because {}", pairs.join(", "), place.part, entry.reason);
+            for line in &entry.lines {
+                let _ = writeln!(text, "{line}");
+            }
+        }
+    }
+    text
+}

@@ -1,0 +1,657 @@
+//! modprobe.d: lines, directives, files and their order.
+
+use super::{cases, module};
+use crate::case::Case;
+
+cases![
+    blanks,
+    continuations,
+    comments,
+    bad_lines,
+    missing_fields,
+    deprecated_words,
+    carriage_returns,
+    backslashes,
+    no_last_newline,
+    nul_bytes,
+    odd_bytes,
+    long_lines,
+    options_join,
+    options_by_alias,
+    options_on_the_command_line,
+    options_of_dependencies,
+    install_with_options,
+    install_patterns,
+    install_first_wins,
+    install_of_a_dependency,
+    install_runs,
+    install_fails,
+    install_is_killed,
+    install_of_no_module,
+    install_with_softdep,
+    install_ignored,
+    install_of_an_alias,
+    remove_commands,
+    blacklist,
+    blacklist_and_dependencies,
+    blacklist_odd_shapes,
+    softdep_shapes,
+    softdep_order,
+    softdep_twice,
+    softdep_patterns,
+    softdep_circle,
+    softdep_of_itself,
+    softdep_of_a_dependency,
+    softdep_of_nothing,
+    softdep_and_dependency_at_once,
+    weakdep,
+    module_softdep_and_config,
+    directories,
+    order_of_files,
+    names_of_files,
+    links_and_directories,
+    given_file,
+    given_directory,
+    given_several,
+    given_missing,
+    environment_options,
+    environment_odd_blanks,
+    environment_quotes,
+    show_config_order,
+    show_config_names,
+    alias_lines,
+];
+
+/// `leaf`, `mid` needs it, `top` needs both; `other` has the alias `al`.
+fn tree() -> Case {
+    Case::new()
+        .ko("kernel/leaf.ko", &module("leaf").exports(&["l"]))
+        .ko("kernel/mid.ko", &module("mid").exports(&["m"]).imports(&["l"]))
+        .ko("kernel/top.ko", &module("top").imports(&["m", "l"]))
+        .ko("kernel/other.ko", &module("other").info("alias=al"))
+}
+
+fn blanks() -> Case {
+    tree()
+        .conf(
+            "a.conf",
+            "  options   leaf   a=1    b=2  \n\toptions\tmid\tc=3\td=4\t\n\n \n\t\noptions top e=\"x  y\"\n",
+        )
+        .run("depmod")
+        .asks(&["modprobe -D top", "modprobe -c"])
+}
+
+fn continuations() -> Case {
+    tree()
+        .conf(
+            "a.conf",
+            "options leaf a=1 \\\n b=2\\\nc=3\nopt\\\nions mid d=4\noptions top e\\\n=5 \\\n\noptions other f=1 \\",
+        )
+        .run("depmod")
+        .asks(&["modprobe -D top", "modprobe -D other", "modprobe -c"])
+}
+
+fn comments() -> Case {
+    tree()
+        .conf(
+            "a.conf",
+            "# options leaf a=1\n  # indented\n#\\\noptions leaf b=1\noptions mid c=1 # tail\n#options top d\n",
+        )
+        .run("depmod")
+        .asks(&["modprobe -D top", "modprobe -c", "modprobe -q -D leaf"])
+}
+
+fn bad_lines() -> Case {
+    tree()
+        .conf(
+            "a.conf",
+            "bogus\nbogus word\noptionsleaf a=1\nOPTIONS leaf a=1\n= =\noptions leaf fine=1\n'options' leaf x=1\n",
+        )
+        .run("depmod")
+        .asks(&["modprobe -D leaf", "modprobe -qD leaf", "modprobe -c", "modprobe -sD leaf"])
+        .run("insmod /nosuch.ko")
+        .run("lsmod")
+}
+
+fn missing_fields() -> Case {
+    tree()
+        .conf(
+            "a.conf",
+            "alias\nalias x\nblacklist\noptions\noptions leaf\ninstall\ninstall leaf\nremove\nremove leaf\nsoftdep\n\
+             softdep leaf\nweakdep\nweakdep leaf\noptions mid \n",
+        )
+        .run("depmod")
+        .asks(&["modprobe -D top", "modprobe -c"])
+}
+
+fn deprecated_words() -> Case {
+    tree()
+        .conf("a.conf", "include /etc/other.conf\nconfig x\ninclude\nconfig\noptions leaf a=1\n")
+        .file("/etc/other.conf", "options leaf b=2\n")
+        .run("depmod")
+        .asks(&["modprobe -D leaf", "modprobe -c", "modprobe -vD leaf"])
+}
+
+fn carriage_returns() -> Case {
+    tree().conf("a.conf", "options leaf a=1\r\nblacklist other\r\nalias x leaf\r\n\r\n").run("depmod").asks(&[
+        "modprobe -D leaf",
+        "modprobe -bD other",
+        "modprobe -R x",
+        "modprobe -c",
+    ])
+}
+
+fn backslashes() -> Case {
+    tree()
+        .conf("a.conf", "options leaf a=\\x b=\\\\ c=\\\"q\\\"\noptions \\mid d=1\ninstall other echo \\$x \\\\n\n")
+        .run("depmod")
+        .asks(&["modprobe -D top", "modprobe -D other", "modprobe -c"])
+}
+
+fn no_last_newline() -> Case {
+    tree()
+        .conf("a.conf", "options leaf a=1")
+        .conf("b.conf", "")
+        .conf("c.conf", "\n")
+        .run("depmod")
+        .ask("modprobe -D leaf")
+}
+
+fn nul_bytes() -> Case {
+    tree()
+        .conf("a.conf", b"options leaf a=1\0b=2\noptions mid c=1\n")
+        .run("depmod")
+        .asks(&["modprobe -D mid", "modprobe -c"])
+}
+
+fn odd_bytes() -> Case {
+    tree()
+        .conf("a.conf", b"options leaf a=\xff\xfe\noptions mid b=\xc3\xa9\n\xff\xfe x\nalias \xc3\xa9 leaf\n")
+        .run("depmod")
+        .asks(&["modprobe -D mid", "modprobe -c"])
+}
+
+fn long_lines() -> Case {
+    let long = "x".repeat(20_000);
+    tree()
+        .conf("a.conf", format!("options leaf a={long}\nalias {} leaf\n", "y".repeat(5000)))
+        .run("depmod")
+        .asks(&["modprobe -D leaf", "modprobe -c"])
+}
+
+fn options_join() -> Case {
+    tree()
+        .conf("b.conf", "options leaf two=2\noptions leaf  three=3\tfour=4\n")
+        .conf("a.conf", "options leaf one=1\n")
+        .run("depmod")
+        .asks(&["modprobe -D leaf", "modprobe -D leaf five=5", "modprobe -D top six=6", "modprobe -c"])
+}
+
+fn options_by_alias() -> Case {
+    tree()
+        .conf(
+            "a.conf",
+            "options al byalias=1\noptions other byname=1\nalias my other\noptions my mine=1\noptions o* star=1\n",
+        )
+        .run("depmod")
+        .asks(&["modprobe -D al", "modprobe -D other", "modprobe -D my", "modprobe -D my x=1", "modprobe -c"])
+}
+
+fn options_on_the_command_line() -> Case {
+    tree().run("depmod").asks(&[
+        "modprobe -D leaf a=1 b=2",
+        "modprobe -D leaf 'a=x y' b",
+        "modprobe -D leaf 'a=\"x y\"'",
+        "modprobe -D leaf 'a b'",
+        "modprobe -D leaf '' a=1",
+        "modprobe -D leaf 'a=' '=b' '='",
+        "modprobe -D leaf -- -a=1 --b",
+        "modprobe -D top 'k=a\tb'",
+    ])
+}
+
+fn options_of_dependencies() -> Case {
+    tree()
+        .conf("a.conf", "options leaf a=1\noptions mid b=1\noptions top c=1\n")
+        .run("depmod")
+        .ask("modprobe -D top d=1")
+}
+
+fn install_with_options() -> Case {
+    tree()
+        .conf(
+            "a.conf",
+            "options leaf a=1\ninstall leaf echo [$CMDLINE_OPTS] $CMDLINE_OPTS; true\ninstall mid echo none\n",
+        )
+        .run("depmod")
+        .asks(&["modprobe -D leaf b=2", "modprobe -D mid c=3", "modprobe -nv leaf b=2"])
+        .run("modprobe -v leaf b=2")
+        .run("modprobe leaf 'b=x y'")
+        .run("modprobe mid c=3")
+}
+
+fn install_patterns() -> Case {
+    tree()
+        .conf("a.conf", "install le* echo star\ninstall m?d echo mark\ninstall o[t]her echo bracket\n")
+        .run("depmod")
+        .asks(&[
+            "modprobe -D leaf",
+            "modprobe -D mid",
+            "modprobe -D other",
+            "modprobe -D le*",
+            "modprobe -D lex",
+            "modprobe -R lex",
+        ])
+}
+
+fn install_first_wins() -> Case {
+    tree()
+        .conf("a.conf", "install leaf echo first\ninstall leaf echo second\n")
+        .conf("b.conf", "install leaf echo third\n")
+        .run("depmod")
+        .asks(&["modprobe -D leaf", "modprobe -c"])
+        .run("modprobe leaf")
+}
+
+fn install_of_a_dependency() -> Case {
+    tree()
+        .conf("a.conf", "install leaf echo leaf\ninstall top echo top\n")
+        .run("depmod")
+        .asks(&["modprobe -D top", "modprobe -iD top", "modprobe -iD leaf"])
+        .run("modprobe -n top")
+}
+
+fn install_runs() -> Case {
+    tree()
+        .conf(
+            "a.conf",
+            "install leaf echo \"m=$MODPROBE_MODULE o=$MODPROBE_OPTIONS\"; echo err >&2; echo x > /done\n\
+             options leaf z=1\n",
+        )
+        .run("depmod")
+        .run("modprobe leaf")
+        .run("modprobe -v leaf")
+        .run("modprobe -qs -C /etc/modprobe.d leaf")
+        .run("modprobe -n leaf")
+        .run("modprobe -nv leaf")
+}
+
+fn install_fails() -> Case {
+    tree()
+        .conf("a.conf", "install leaf false\ninstall mid exit 3\ninstall other nosuchcommand\ninstall top exit 255\n")
+        .run("depmod")
+        .run("modprobe leaf")
+        .run("modprobe mid")
+        .run("modprobe -q other")
+        .run("modprobe -v top")
+        .run("modprobe -a leaf other")
+}
+
+fn install_is_killed() -> Case {
+    tree()
+        .conf("a.conf", "install leaf kill -9 $$\nremove leaf kill -9 $$\n")
+        .run("depmod")
+        .run("modprobe leaf")
+        .run("modprobe -r leaf")
+}
+
+fn install_of_no_module() -> Case {
+    tree()
+        .conf("a.conf", "install ghost echo ghost\nremove spirit echo spirit\ninstall gh-ost2 echo two\n")
+        .run("depmod")
+        .asks(&[
+            "modprobe -R ghost",
+            "modprobe -D ghost",
+            "modprobe -R spirit",
+            "modprobe -D spirit",
+            "modprobe -D gh_ost2",
+        ])
+        .run("modprobe ghost")
+        .run("modprobe spirit")
+        .run("modprobe -r spirit")
+        .run("modprobe -r ghost")
+}
+
+fn install_with_softdep() -> Case {
+    tree()
+        .conf("a.conf", "install leaf echo blocked\nsoftdep leaf pre: other\n")
+        .run("depmod")
+        .asks(&["modprobe -D leaf", "modprobe -D mid"])
+}
+
+fn install_ignored() -> Case {
+    tree().conf("a.conf", "install top echo top\ninstall leaf echo leaf\nsoftdep top pre: other\n").run("depmod").asks(
+        &["modprobe -iD top", "modprobe --ignore-install -D top", "modprobe --ignore-remove -D top", "modprobe -D top"],
+    )
+}
+
+fn install_of_an_alias() -> Case {
+    tree().conf("a.conf", "install al echo alias\nalias my other\ninstall my echo mine\n").run("depmod").asks(&[
+        "modprobe -R al",
+        "modprobe -D al",
+        "modprobe -D my",
+        "modprobe -D other",
+    ])
+}
+
+fn remove_commands() -> Case {
+    tree()
+        .conf(
+            "a.conf",
+            "remove leaf echo gone [$CMDLINE_OPTS] $MODPROBE_MODULE\nremove mid false\nremove t* echo star\n",
+        )
+        .run("depmod")
+        .run("modprobe -r leaf")
+        .run("modprobe -rv leaf")
+        .run("modprobe -rn leaf")
+        .run("modprobe -rnv leaf")
+        .run("modprobe -r mid")
+        .run("modprobe -ra mid top")
+        .run("modprobe -ri leaf")
+}
+
+fn blacklist() -> Case {
+    tree()
+        .conf("a.conf", "blacklist other\nblacklist leaf\n")
+        .run("depmod")
+        .asks(&[
+            "modprobe -D al",
+            "modprobe -D other",
+            "modprobe -bD other",
+            "modprobe -bD al",
+            "modprobe -R al",
+            "modprobe -bR other",
+            "modprobe -D top",
+            "modprobe -bD top",
+            "modprobe -bD leaf",
+            "modprobe -c",
+        ])
+        .run("modprobe al")
+        .run("modprobe -b other")
+}
+
+fn blacklist_and_dependencies() -> Case {
+    tree()
+        .conf("a.conf", "blacklist leaf\nsoftdep other pre: leaf\nalias x top\nblacklist top\n")
+        .run("depmod")
+        .asks(&["modprobe -bD mid", "modprobe -bD other", "modprobe -D x", "modprobe -bD al"])
+}
+
+fn blacklist_odd_shapes() -> Case {
+    tree()
+        .conf("a.conf", "blacklist other more words\nblacklist le-af\nblacklist m*\nblacklist al\n")
+        .run("depmod")
+        .asks(&["modprobe -bD other", "modprobe -bD leaf", "modprobe -bD mid", "modprobe -D al", "modprobe -c"])
+}
+
+fn softdep_shapes() -> Case {
+    tree()
+        .conf(
+            "a.conf",
+            "softdep leaf word pre: other\nsoftdep mid pre:\nsoftdep top post: other\nsoftdep other before\n\
+             softdep p1 pre: a post: b pre: c\nsoftdep p2 pre:a post:b\nsoftdep p3  pre:  a   b  post:   c  \n\
+             softdep p4 post: a pre: b\n",
+        )
+        .run("depmod")
+        .asks(&["modprobe -D leaf", "modprobe -D mid", "modprobe -D top", "modprobe -D other", "modprobe -c"])
+}
+
+fn softdep_order() -> Case {
+    tree()
+        .ko("kernel/p1.ko", &module("p1"))
+        .ko("kernel/p2.ko", &module("p2"))
+        .ko("kernel/q1.ko", &module("q1"))
+        .ko("kernel/q2.ko", &module("q2"))
+        .conf("a.conf", "softdep top pre: p1 p2 post: q1 q2\nsoftdep leaf pre: q2\nsoftdep p2 post: other\n")
+        .run("depmod")
+        .asks(&["modprobe -D top", "modprobe -D top o=1", "modprobe -D leaf"])
+}
+
+fn softdep_twice() -> Case {
+    tree()
+        .conf("a.conf", "softdep top pre: other\n")
+        .conf("b.conf", "softdep top post: other\n")
+        .ko("kernel/two.ko", &module("two").info("softdep=pre: leaf").info("softdep=post: other"))
+        .run("depmod")
+        .asks(&["modprobe -D top", "modprobe -D two", "modprobe -c"])
+}
+
+fn softdep_patterns() -> Case {
+    tree()
+        .conf("a.conf", "softdep t* pre: other\nsoftdep l?af post: other\n")
+        .run("depmod")
+        .asks(&["modprobe -D top", "modprobe -D leaf"])
+}
+
+fn softdep_circle() -> Case {
+    tree()
+        .conf("a.conf", "softdep leaf pre: other\nsoftdep other pre: leaf\nsoftdep mid post: top\n")
+        .run("depmod")
+        .asks(&["modprobe -D leaf", "modprobe -D other", "modprobe -D mid", "modprobe -D top"])
+}
+
+fn softdep_of_itself() -> Case {
+    tree()
+        .conf("a.conf", "softdep leaf pre: leaf post: leaf\n")
+        .run("depmod")
+        .asks(&["modprobe -D leaf", "modprobe -D top"])
+}
+
+fn softdep_of_a_dependency() -> Case {
+    tree().conf("a.conf", "softdep leaf pre: other\n").run("depmod").asks(&[
+        "modprobe -D top",
+        "modprobe -iD leaf",
+        "modprobe -iD top",
+    ])
+}
+
+fn softdep_of_nothing() -> Case {
+    tree().conf("a.conf", "softdep leaf pre: nosuch post: neither\nsoftdep ghost pre: leaf\n").run("depmod").asks(&[
+        "modprobe -D leaf",
+        "modprobe -D ghost",
+        "modprobe -R ghost",
+    ])
+}
+
+fn softdep_and_dependency_at_once() -> Case {
+    tree().conf("a.conf", "softdep top pre: leaf post: mid\n").run("depmod").ask("modprobe -D top")
+}
+
+fn weakdep() -> Case {
+    tree()
+        .conf("a.conf", "weakdep leaf other mid\nweakdep top nosuch\nweakdep t* other\n")
+        .ko("kernel/w.ko", &module("w").info("weakdep=leaf").info("weakdep=mid top"))
+        .run("depmod")
+        .asks(&["modprobe -D leaf", "modprobe -D w", "modprobe -c"])
+}
+
+fn module_softdep_and_config() -> Case {
+    tree()
+        .ko("kernel/s.ko", &module("s").info("softdep=pre: leaf"))
+        .ko("kernel/t.ko", &module("t").info("softdep=pre: leaf"))
+        .conf("a.conf", "softdep s pre: other\n")
+        .conf("z.conf", "softdep t pre: other\n")
+        .run("depmod")
+        .asks(&["modprobe -D s", "modprobe -D t", "modprobe -c"])
+}
+
+fn directories() -> Case {
+    tree()
+        .file("/etc/modprobe.d/one.conf", "options leaf etc=1\n")
+        .file("/run/modprobe.d/one.conf", "options leaf run=1\n")
+        .file("/run/modprobe.d/two.conf", "options leaf run=2\n")
+        .file("/usr/local/lib/modprobe.d/two.conf", "options leaf local=2\n")
+        .file("/usr/local/lib/modprobe.d/three.conf", "options leaf local=3\n")
+        .file("/usr/lib/modprobe.d/three.conf", "options leaf usr=3\n")
+        .file("/usr/lib/modprobe.d/four.conf", "options leaf usr=4\n")
+        .file("/lib/modprobe.d/four.conf", "options leaf lib=4\n")
+        .file("/lib/modprobe.d/five.conf", "options leaf lib=5\n")
+        .run("depmod")
+        .asks(&["modprobe -D leaf", "modprobe -c"])
+}
+
+fn order_of_files() -> Case {
+    tree()
+        .file("/etc/modprobe.d/b.conf", "options leaf b=1\n")
+        .file("/run/modprobe.d/a.conf", "options leaf a=1\n")
+        .file("/lib/modprobe.d/B.conf", "options leaf B=1\n")
+        .file("/etc/modprobe.d/10-x.conf", "options leaf ten=1\n")
+        .file("/etc/modprobe.d/9-x.conf", "options leaf nine=1\n")
+        .file("/etc/modprobe.d/_.conf", "options leaf score=1\n")
+        .run("depmod")
+        .asks(&["modprobe -D leaf", "modprobe -c"])
+}
+
+fn names_of_files() -> Case {
+    tree()
+        .conf(".hidden.conf", "options leaf hidden=1\n")
+        .conf("a.conf.bak", "options leaf bak=1\n")
+        .conf("noext", "options leaf noext=1\n")
+        .conf(".conf", "options leaf dot=1\n")
+        .conf("x.CONF", "options leaf upper=1\n")
+        .conf("a.alias", "options leaf alias=1\n")
+        .conf("b.conf", "options leaf good=1\n")
+        .conf("c d.conf", "options leaf blank=1\n")
+        .run("depmod")
+        .ask("modprobe -D leaf")
+}
+
+fn links_and_directories() -> Case {
+    tree()
+        .directory("/etc/modprobe.d/dir.conf")
+        .link("/etc/modprobe.d/dangling.conf", "nosuch")
+        .link("/etc/modprobe.d/loop.conf", "loop.conf")
+        .link("/etc/modprobe.d/null.conf", "/dev/null")
+        .link("/etc/modprobe.d/real.conf", "/etc/elsewhere")
+        .file("/etc/elsewhere", "options leaf linked=1\n")
+        .file("/run/modprobe.d/null.conf", "options leaf masked=1\n")
+        .run("depmod")
+        .asks(&["modprobe -D leaf", "modprobe -qD leaf"])
+}
+
+fn given_file() -> Case {
+    tree().conf("a.conf", "options leaf default=1\n").file("/my", "options leaf mine=1\nbogus\n").run("depmod").asks(&[
+        "modprobe -C /my -D leaf",
+        "modprobe --config=/my -D leaf",
+        "modprobe -D leaf -C /my",
+        "modprobe -C my -D leaf",
+    ])
+}
+
+fn given_directory() -> Case {
+    tree()
+        .conf("a.conf", "options leaf default=1\n")
+        .file("/my/b.conf", "options leaf b=1\n")
+        .file("/my/a.conf", "options leaf a=1\n")
+        .file("/my/skip", "options leaf skip=1\n")
+        .run("depmod")
+        .asks(&["modprobe -C /my -D leaf", "modprobe -C /my/ -D leaf", "modprobe -C my -D leaf", "modprobe -c -C /my"])
+}
+
+fn given_several() -> Case {
+    tree()
+        .file("/one/x.conf", "options leaf one=1\n")
+        .file("/two/x.conf", "options leaf two=1\n")
+        .file("/two/w.conf", "options leaf w=1\n")
+        .file("/y.conf", "options leaf y=1\n")
+        .file("/a", "options leaf a=1\n")
+        .run("depmod")
+        .asks(&[
+            "modprobe -C /one -C /two -D leaf",
+            "modprobe -C /two -C /one -D leaf",
+            "modprobe -C /y.conf -C /one -C /a -D leaf",
+            "modprobe -C /a -C /a -D leaf",
+        ])
+}
+
+fn given_missing() -> Case {
+    tree().conf("a.conf", "options leaf default=1\n").file("/empty", "").run("depmod").asks(&[
+        "modprobe -C /nosuch -D leaf",
+        "modprobe -C '' -D leaf",
+        "modprobe -C /empty -D leaf",
+        "modprobe -C /dev/null -D leaf",
+    ])
+}
+
+fn environment_options() -> Case {
+    let with = |value: &'static str| {
+        move |step: &mut crate::case::Step| step.env = vec![("MODPROBE_OPTIONS".into(), value.into())]
+    };
+    tree()
+        .conf("a.conf", "blacklist leaf\n")
+        .run("depmod")
+        .step("modprobe leaf", with("-D"))
+        .step("modprobe leaf", with("-b -D"))
+        .step("modprobe nosuch", with("-q"))
+        .step("modprobe -D", with("leaf"))
+        .step("modprobe -D leaf", with(""))
+        .step("modprobe leaf", with("--show-depends -C /dev/null"))
+        .step("modprobe leaf", with("--bogus"))
+        .step("insmod", with("-V"))
+}
+
+fn environment_odd_blanks() -> Case {
+    let with = |value: &'static str| {
+        move |step: &mut crate::case::Step| step.env = vec![("MODPROBE_OPTIONS".into(), value.into())]
+    };
+    tree()
+        .run("depmod")
+        .step("modprobe leaf", with(" -D"))
+        .step("modprobe leaf", with("-D "))
+        .step("modprobe leaf", with("-b  -D"))
+        .step("modprobe leaf", with("-b\t-D"))
+}
+
+fn environment_quotes() -> Case {
+    let with = |value: &'static str| {
+        move |step: &mut crate::case::Step| step.env = vec![("MODPROBE_OPTIONS".into(), value.into())]
+    };
+    tree()
+        .file("/a b", "options leaf quoted=1\n")
+        .file("/ab", "options leaf plain=1\n")
+        .run("depmod")
+        .step("modprobe leaf", with("-D -C '/ab'"))
+        .step("modprobe leaf", with("-D -C \"/ab\""))
+        .step("modprobe leaf", with("-D -C '/a b'"))
+}
+
+fn show_config_order() -> Case {
+    tree()
+        .conf(
+            "a.conf",
+            "weakdep w1 x\nsoftdep s1 pre: x\noptions o1 a=1\nalias al1 x\nremove r1 x\ninstall i1 x\nblacklist b1\n",
+        )
+        .conf(
+            "b.conf",
+            "blacklist b2\ninstall i2 y\nremove r2 y\nalias al2 y\noptions o2 b=1\nsoftdep s2 post: y\nweakdep w2 y\n",
+        )
+        .run("depmod")
+        .asks(&[
+            "modprobe -c",
+            "modprobe --showconfig",
+            "modprobe --show-config",
+            "modprobe -c leaf",
+            "modprobe -c -S 1.2.3",
+        ])
+}
+
+fn show_config_names() -> Case {
+    tree()
+        .conf(
+            "a.conf",
+            "blacklist a-b\ninstall c-d e-f\nremove g-h i-j\nalias k-l m-n\noptions o-p q-r=1\nsoftdep s-t pre: u-v post: w-x\n\
+             weakdep y-z a-a\nalias bad[x y\nblacklist bad]\noptions b[a-c]d x\n",
+        )
+        .run("depmod")
+        .ask("modprobe -c")
+}
+
+fn alias_lines() -> Case {
+    tree()
+        .conf(
+            "a.conf",
+            "alias x* leaf\nalias xy mid\nalias xy leaf extra\nalias [a-b]q other\nalias sl/ash leaf\nalias s*h mid\n",
+        )
+        .run("depmod")
+        .asks(&["modprobe -R xy", "modprobe -D xy", "modprobe -R aq", "modprobe -R sl/ash", "modprobe -c"])
+}

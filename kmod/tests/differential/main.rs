@@ -1,0 +1,166 @@
+//! Our tools beside C kmod 34.2 and 30: the same commands in the same small root, and whatever they do differently is told.
+//! `ci/differential` fetches the C tools and runs this; without them it is skipped, and says so.
+//!
+//! ```text
+//!   case, cases/   what is run: files and commands, as data
+//!   real           whole trees of Debian's kernels
+//!   setup          the tools
+//!   jail           one case with one tool, in namespaces of its own: no rights, nothing of this machine in sight
+//!   wire           its results
+//!   normal         what may be said differently with the same meaning
+//!   compare        two results, as lines that only one of them has
+//!   accepted       accepted.txt: the differences that are meant, each with its reason in docs/compatibility.md
+//! ```
+//!
+//! `cargo test -p kmodlab-kmod --test differential NAME…` runs the cases with NAME in their names.
+//! With `-- --show` everything that every tool did is printed.
+//! `KMOD_DIFFERENTIAL_UPDATE=1` writes accepted.txt anew; new differences get the reason `?`, which fails.
+
+// A failed unwrap is a failed test.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod accepted;
+mod case;
+mod cases;
+mod compare;
+mod jail;
+mod normal;
+mod real;
+mod setup;
+mod verdict;
+mod wire;
+
+// The maker of tiny modules belongs to the library's own tests; not all that it can do is needed here.
+#[allow(dead_code)]
+#[path = "../../src/object/testing.rs"]
+mod testing;
+
+use std::collections::BTreeMap;
+use std::env;
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use case::Case;
+use setup::Setup;
+use wire::Row;
+
+/// A case by its name.
+pub(crate) struct Named {
+    pub(crate) name: String,
+    pub(crate) make: Box<dyn Fn() -> Case + Send + Sync>,
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    if let [flag, name, tool, root] = &arguments[..] {
+        if flag == "--jail" {
+            return jailed(name, tool, Path::new(root));
+        }
+    }
+    if arguments.iter().any(|argument| argument == "--list") {
+        println!("differential: test");
+        return ExitCode::SUCCESS;
+    }
+    let skip = |reason: String| {
+        let required = env::var_os("KMOD_DIFFERENTIAL_REQUIRED").is_some();
+        eprintln!("differential: {}: {reason}", if required { "cannot run" } else { "skipped" });
+        println!("test result: ok. 0 passed; 0 failed; 1 ignored;");
+        if required { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    };
+    let setup = match Setup::from_env() {
+        Ok(setup) => setup,
+        Err(reason) => return skip(reason),
+    };
+    let all = all_cases(&setup);
+    let wanted: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
+    let chosen: Vec<&Named> = all
+        .iter()
+        .filter(|case| wanted.is_empty() || wanted.iter().any(|name| case.name.contains(&name[..])))
+        .collect();
+    if chosen.is_empty() {
+        println!("test result: ok. 0 passed; 0 failed; 0 ignored;");
+        return ExitCode::SUCCESS;
+    }
+    if let Err(reason) = namespaces() {
+        return skip(reason);
+    }
+    let began = Instant::now();
+    let results = run_all(&chosen, &setup);
+    if arguments.iter().any(|argument| argument == "--show") {
+        verdict::show(&chosen, &results, &setup);
+    }
+    verdict::judge(&chosen, &results, &setup, wanted.is_empty(), began)
+}
+
+fn all_cases(setup: &Setup) -> Vec<Named> {
+    let mut all = real::cases(setup);
+    all.extend(cases::all());
+    all
+}
+
+/// Whether this machine lets us have a root of our own.
+fn namespaces() -> Result<(), String> {
+    let done = unshare().arg("true").stdin(Stdio::null()).output();
+    match done {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(format!("no user namespace: {}", String::from_utf8_lossy(&output.stderr).trim())),
+        Err(error) => Err(format!("no `unshare` (package util-linux): {error}")),
+    }
+}
+
+fn unshare() -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "--"]);
+    command
+}
+
+/// The results of a case, by the tool that wrote the files; or why there are none.
+pub(crate) type Results = BTreeMap<(String, String), Result<Vec<Row>, String>>;
+
+fn run_all(chosen: &[&Named], setup: &Setup) -> Results {
+    let jobs: Vec<(&Named, &str)> =
+        chosen.iter().flat_map(|case| setup.tools().map(move |tool| (*case, tool))).collect();
+    let next = AtomicUsize::new(0);
+    let results = Mutex::new(Results::new());
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                let root = tempfile::tempdir().unwrap();
+                while let Some((case, tool)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let rows = run_one(case, tool, root.path());
+                    results.lock().unwrap().insert((case.name.clone(), (*tool).to_owned()), rows);
+                }
+            });
+        }
+    });
+    results.into_inner().unwrap()
+}
+
+fn run_one(case: &Named, tool: &str, root: &Path) -> Result<Vec<Row>, String> {
+    let this = env::current_exe().map_err(|error| error.to_string())?;
+    let mut command = unshare();
+    command.arg(this).args(["--jail", &case.name, tool]).arg(root).stdin(Stdio::null());
+    let output = command.output().map_err(|error| error.to_string())?;
+    match output.status.success() {
+        true => wire::read(&mut &output.stdout[..]).map_err(|error| format!("its results cannot be read: {error}")),
+        false => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+    }
+}
+
+fn jailed(name: &str, tool: &str, root: &Path) -> ExitCode {
+    let done = Setup::from_env().and_then(|setup| {
+        let case = all_cases(&setup).into_iter().find(|case| case.name == name).ok_or("no such case")?;
+        jail::main(&(case.make)(), tool, &setup, root).map_err(|error| error.to_string())
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

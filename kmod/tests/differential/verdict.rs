@@ -1,0 +1,228 @@
+//! Which differences are new, which are listed, which no longer occur; and the last lines that a run prints.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::env;
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use crate::accepted::{self, Accepted, Entry, Place};
+use crate::case::Case;
+use crate::compare::compare;
+use crate::normal;
+use crate::setup::{OURS, Setup};
+use crate::wire::{Done, Row};
+use crate::{Named, Results};
+
+const LIST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/differential/accepted.txt");
+const REASONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/compatibility.md");
+
+/// The reason where kmod 34.2 does as ours, and 30 did otherwise.
+const DEVELOPED: &str = "C kmod 30: what 34.2 does otherwise, ours does as 34.2";
+
+/// All that was found.
+#[derive(Default)]
+struct Found {
+    /// How each place differs.
+    differences: BTreeMap<Place, Vec<String>>,
+    /// The pairs that were compared in each step: only they can be stale.
+    compared: BTreeSet<(String, String)>,
+    /// What could not be judged.
+    errors: Vec<String>,
+    runs: usize,
+}
+
+/// Compares everything, prints what is wrong, and gives the exit code.
+pub fn judge(chosen: &[&Named], results: &Results, setup: &Setup, whole: bool, began: Instant) -> ExitCode {
+    let mut found = Found::default();
+    for named in chosen {
+        one(named, results, setup, &mut found);
+    }
+    let text = fs::read_to_string(LIST).unwrap_or_default();
+    let listed = match accepted::parse(&text) {
+        Ok(listed) => listed,
+        Err(error) => {
+            found.errors.push(error);
+            Accepted::new()
+        }
+    };
+    if env::var_os("KMOD_DIFFERENTIAL_UPDATE").is_some() && found.errors.is_empty() {
+        let head: String =
+            text.lines().take_while(|line| line.starts_with('#')).map(|line| format!("{line}\n")).collect();
+        let new = updated(&listed, &found, whole);
+        fs::write(LIST, head + &accepted::print(&new)).unwrap();
+        println!("{LIST} was written anew: {} differences", new.len());
+    }
+    let mut problems = found.errors.clone();
+    let mut unlisted = Accepted::new();
+    for (place, lines) in &found.differences {
+        let reason = match listed.get(place) {
+            Some(entry) if entry.lines == *lines => continue,
+            Some(entry) => format!("?, other than the listed one: {}", entry.reason),
+            None => "?".to_owned(),
+        };
+        unlisted.insert(place.clone(), Entry { lines: lines.clone(), reason });
+    }
+    if !unlisted.is_empty() {
+        problems.push(format!("{} differences are not listed:\n{}", unlisted.len(), accepted::print(&unlisted)));
+    }
+    for (place, entry) in &listed {
+        let ran = found.compared.contains(&(place.step.clone(), place.pair.clone()));
+        if ran && !found.differences.contains_key(place) {
+            problems.push(format!("listed, but it no longer occurs: take it out\n{}", shown(place, &entry.lines)));
+        } else if !ran
+            && whole
+            && setup.tools().any(|tool| place.pair.split(' ').any(|word| word == tool && word != OURS))
+        {
+            problems.push(format!("listed, but there is no such case or command: {}", place.step));
+        }
+    }
+    let developed = |(place, entry): (&Place, &Entry)| {
+        let of_34 = Place { pair: "34".into(), ..place.clone() };
+        let wrong = entry.reason == DEVELOPED && found.differences.contains_key(&of_34);
+        wrong.then(|| {
+            format!("ours does not do here as 34.2, the reason is another one:\n{}", shown(place, &entry.lines))
+        })
+    };
+    problems.extend(listed.iter().filter_map(developed));
+    problems.extend(unexplained(&listed));
+    for problem in &problems {
+        println!("{problem}\n");
+    }
+    println!(
+        "differential: {} cases, {} commands, each by {}; {} accepted differences; {:.1} s",
+        chosen.len(),
+        found.runs,
+        setup.tools().collect::<Vec<_>>().join(", "),
+        found.differences.len(),
+        began.elapsed().as_secs_f64(),
+    );
+    let word = if problems.is_empty() { "ok" } else { "FAILED" };
+    println!("test result: {word}. {} passed; {} failed; 0 ignored;", chosen.len(), problems.len());
+    if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Prints what every tool did.
+pub fn show(chosen: &[&Named], results: &Results, setup: &Setup) {
+    for named in chosen {
+        let case = (named.make)();
+        let labels = labels(named, &case);
+        for tool in setup.tools() {
+            let rows = results[&(named.name.clone(), tool.to_owned())].as_deref().unwrap_or_default();
+            for (number, _, done) in rows.iter().filter(|(_, by, _)| by == tool) {
+                println!("[{}] by {tool}: {}", labels[*number], done.end);
+                let parts = [("out", &done.out), ("err", &done.err), ("log", &done.syslog)];
+                for (name, bytes) in parts {
+                    for line in bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+                        println!("  {name} {}", normal::text(&case, line));
+                    }
+                }
+                for (path, kind, bytes) in &done.files {
+                    println!("  {kind}, {} bytes: {}", bytes.len(), normal::text(&case, path));
+                }
+            }
+        }
+    }
+}
+
+fn shown(place: &Place, lines: &[String]) -> String {
+    format!("[{}]\n{} {}\n{}", place.step, place.pair, place.part, lines.join("\n"))
+}
+
+/// All pairs of one case.
+fn one(named: &Named, results: &Results, setup: &Setup, found: &mut Found) {
+    let case = (named.make)();
+    let labels = labels(named, &case);
+    found.runs += case.steps.len();
+    let mut rows: BTreeMap<&str, &[Row]> = BTreeMap::new();
+    for tool in setup.tools() {
+        match &results[&(named.name.clone(), tool.to_owned())] {
+            Ok(done) => {
+                rows.insert(tool, done);
+            }
+            Err(error) => found.errors.push(format!("{} with {tool} could not be run: {error}", named.name)),
+        }
+    }
+    let get = |writer: &str, step: usize, by: &str| -> Option<&Done> {
+        rows.get(writer)?.iter().find(|(number, who, _)| *number == step && who == by).map(|(_, _, done)| done)
+    };
+    for (number, step) in case.steps.iter().enumerate() {
+        let mut pair = |name: String, theirs: Option<&Done>, ours: Option<&Done>| {
+            let (Some(theirs), Some(ours)) = (theirs, ours) else { return };
+            found.compared.insert((labels[number].clone(), name.clone()));
+            let (theirs, ours) = match name.contains("30") {
+                true => (&normal::before_weakdep(theirs), &normal::before_weakdep(ours)),
+                false => (theirs, ours),
+            };
+            for (part, lines) in compare(&case, step, theirs, ours) {
+                let place = Place { step: labels[number].clone(), pair: name.clone(), part };
+                found.differences.insert(place, accepted::shortened(lines));
+            }
+        };
+        for (oracle, _) in &setup.oracles {
+            pair(oracle.clone(), get(oracle, number, oracle), get(OURS, number, OURS));
+            if step.asks {
+                pair(format!("{oracle} reads ours"), get(oracle, number, oracle), get(OURS, number, oracle));
+                pair(format!("ours reads {oracle}"), get(oracle, number, OURS), get(OURS, number, OURS));
+            }
+        }
+    }
+}
+
+/// `case: command line`; the same command for the second time has a number.
+fn labels(named: &Named, case: &Case) -> Vec<String> {
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    let label = |step: &crate::case::Step| {
+        let label = format!("{}: {}", named.name, step.label().replace(&case.release, "REL"));
+        let count = seen.entry(label.clone()).and_modify(|count| *count += 1).or_insert(1);
+        if *count == 1 { label } else { format!("{label} #{count}") }
+    };
+    case.steps.iter().map(label).collect()
+}
+
+/// The list as it would be right, reasons kept.
+fn updated(listed: &Accepted, found: &Found, whole: bool) -> Accepted {
+    let kept = |place: &&Place| !whole && !found.compared.contains(&(place.step.clone(), place.pair.clone()));
+    let mut new: Accepted =
+        listed.iter().filter(|(place, _)| kept(place)).map(|(place, entry)| (place.clone(), entry.clone())).collect();
+    for (place, lines) in &found.differences {
+        // A reason that holds for one C kmod most likely holds for the other.
+        let same = |entry: &&Entry| entry.lines == *lines;
+        let near = || {
+            let of_step = listed.iter().filter(|(other, _)| other.step == place.step && other.part == place.part);
+            of_step.map(|(_, entry)| entry).find(same)
+        };
+        let of_34 = |place: &Place| Place { pair: "34".into(), ..place.clone() };
+        let new_reason = match place.pair == "30" && !found.differences.contains_key(&of_34(place)) {
+            true => DEVELOPED,
+            false => "?",
+        };
+        let reason = listed.get(place).filter(same).or_else(near).map_or(new_reason, |entry| &entry.reason[..]);
+        new.insert(place.clone(), Entry { lines: lines.clone(), reason: reason.to_owned() });
+    }
+    new
+}
+
+/// Reasons that are no row of docs/compatibility.md: `SECTION: first column`.
+fn unexplained(listed: &Accepted) -> Vec<String> {
+    // A published crate has the list and not the page.
+    if !Path::new(REASONS).exists() {
+        return Vec::new();
+    }
+    let mut rows = BTreeSet::new();
+    let mut section = String::new();
+    for line in fs::read_to_string(REASONS).unwrap().lines() {
+        if let Some(title) = line.strip_prefix("## ") {
+            section = title.to_owned();
+        } else if let Some(row) = line.strip_prefix("| ") {
+            rows.insert(format!("{section}: {}", row.split(" | ").next().unwrap_or_default()));
+        }
+    }
+    let reasons: BTreeSet<&String> = listed.values().map(|entry| &entry.reason).collect();
+    reasons
+        .into_iter()
+        .filter(|reason| !rows.contains(*reason))
+        .map(|reason| format!("accepted.txt gives the reason `{reason}`, which is no row of docs/compatibility.md"))
+        .collect()
+}
