@@ -21,6 +21,9 @@ const REASONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/compatibilit
 /// The reason where kmod 34.2 does as ours, and 30 did otherwise.
 const DEVELOPED: &str = "C kmod 30: what 34.2 does otherwise, ours does as 34.2";
 
+/// The mark of a difference that nobody has explained yet: it is held as it is, and counted at the end.
+const OPEN: &str = "open: not looked at yet";
+
 /// All that was found.
 #[derive(Default)]
 struct Found {
@@ -98,6 +101,10 @@ pub fn judge(chosen: &[&Named], results: &Results, setup: &Setup, whole: bool, b
         found.differences.len(),
         began.elapsed().as_secs_f64(),
     );
+    let open = listed.values().filter(|entry| entry.reason == OPEN).count();
+    if open > 0 {
+        println!("differential: {open} of the accepted differences have no reason yet");
+    }
     let word = if problems.is_empty() { "ok" } else { "FAILED" };
     println!("test result: {word}. {} passed; {} failed; 0 ignored;", chosen.len(), problems.len());
     if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -222,7 +229,7 @@ fn unexplained(listed: &Accepted) -> Vec<String> {
     let reasons: BTreeSet<&String> = listed.values().map(|entry| &entry.reason).collect();
     reasons
         .into_iter()
-        .filter(|reason| !rows.contains(*reason))
+        .filter(|reason| !rows.contains(*reason) && **reason != OPEN)
         .map(|reason| format!("accepted.txt gives the reason `{reason}`, which is no row of docs/compatibility.md"))
         .collect()
 }
