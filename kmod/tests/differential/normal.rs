@@ -75,6 +75,11 @@ fn line(case: &Case, tool: &str, bytes: &[u8]) -> Option<String> {
     {
         line = format!("<{}>{}", rest.0, rest.1.get(16..).unwrap_or_default());
     }
+    // C's temporary files have times in their names.
+    if let Some((before, after)) = line.split_once("renameat(") {
+        let reason = after.rsplit_once("): ").map_or("", |(_, reason)| reason);
+        line = format!("{before}renameat(…): {reason}");
+    }
     // What a kernel answers whom it gives no right to load modules, or one without modules.
     let line = line.replace("Function not implemented", "(refused)").replace("Operation not permitted", "(refused)");
     Some(addresses(&line))
