@@ -11,6 +11,7 @@ use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -19,6 +20,10 @@ use super::{DepmodError, cache};
 
 /// What everyone may read, whatever the umask of who runs depmod.
 const MODE: u32 = 0o644;
+
+/// How often another depmod is asked whether it is done, and how long between: three seconds in all.
+const TURN_ATTEMPTS: u32 = 300;
+const TURN_PAUSE: Duration = Duration::from_millis(10);
 
 /// Writes all files into a directory, which is made when it does not exist. Gives their paths.
 pub(super) fn write(dir: &Path, outputs: &[Output]) -> Result<Vec<PathBuf>, DepmodError> {
@@ -35,9 +40,7 @@ pub(super) fn write(dir: &Path, outputs: &[Output]) -> Result<Vec<PathBuf>, Depm
         pending.fill(&output.bytes).map_err(failed(output))?;
         waiting.push(pending);
     }
-    // Where the file system has no locks of directories, depmods at once are on their own.
-    let turn = File::open(dir).ok();
-    let _released_when_closed = turn.as_ref().map(|dir| flock(dir, FlockOperation::LockExclusive));
+    let _released_when_closed = take_turn(dir);
     // What can be known of a rename that will fail is told before the first one.
     for output in outputs {
         let path = dir.join(output.name);
@@ -52,6 +55,19 @@ pub(super) fn write(dir: &Path, outputs: &[Output]) -> Result<Vec<PathBuf>, Depm
         written.push(path);
     }
     Ok(written)
+}
+
+/// Waits until no other depmod renames. Not for ever: everyone who may read a directory may lock it, and renames take
+/// milliseconds. Whoever gets no lock, as on a file system that has none, is on its own.
+fn take_turn(dir: &Path) -> Option<File> {
+    let turn = File::open(dir).ok()?;
+    for _ in 0..TURN_ATTEMPTS {
+        match flock(&turn, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(TURN_PAUSE),
+            _ => break,
+        }
+    }
+    Some(turn)
 }
 
 pub(super) fn make_directory(dir: &Path) -> io::Result<()> {
@@ -148,6 +164,15 @@ mod tests {
             fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
+    }
+
+    #[test]
+    fn a_lock_that_is_never_released_does_not_keep_depmod_for_ever() {
+        let top = tempfile::tempdir().unwrap();
+        let other = File::open(top.path()).unwrap();
+        flock(&other, FlockOperation::LockExclusive).unwrap();
+        write(top.path(), &[Output { name: "a", bytes: b"1".to_vec() }]).unwrap();
+        assert_eq!(fs::read(top.path().join("a")).unwrap(), b"1");
     }
 
     #[test]
