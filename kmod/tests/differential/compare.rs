@@ -22,7 +22,7 @@ pub fn compare(case: &Case, step: &Step, theirs: &Done, ours: &Done) -> Vec<Diff
     parts.push(("end".into(), vec![theirs.end.clone()], vec![ours.end.clone()]));
     if [theirs, ours].iter().any(|done| done.end.starts_with("signal")) {
         // How far a crash came is chance.
-        let lines = difference(&[theirs.end.clone()], &[ours.end.clone()]);
+        let lines = difference(std::slice::from_ref(&theirs.end), std::slice::from_ref(&ours.end));
         return if lines.is_empty() { Vec::new() } else { vec![("end".into(), lines)] };
     }
     let text = |bytes: &[u8], sorted: bool| {
