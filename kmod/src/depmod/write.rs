@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use super::output::Output;
 use super::{DepmodError, cache};
@@ -63,7 +64,7 @@ fn take_turn(dir: &Path) -> Option<File> {
     let turn = File::open(dir).ok()?;
     for _ in 0..TURN_ATTEMPTS {
         match flock(&turn, FlockOperation::NonBlockingLockExclusive) {
-            Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(TURN_PAUSE),
+            Err(Errno::WOULDBLOCK) => std::thread::sleep(TURN_PAUSE),
             _ => break,
         }
     }
@@ -86,10 +87,18 @@ fn remove_leftovers(dir: &Path, outputs: &[Output]) {
         let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
         let Ok(file) = OpenOptions::new().read(true).custom_flags(flags).open(entry.path()) else { continue };
         let is_file = file.metadata().is_ok_and(|data| data.is_file());
-        if is_file && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+        let is_left = is_file && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
+        // Meanwhile another file may have got its name.
+        if is_left && is_at(&file, &entry.path()) {
             let _the_next_run_tries_again = fs::remove_file(entry.path());
         }
     }
+}
+
+/// Whether a path still leads to an open file.
+fn is_at(file: &File, path: &Path) -> bool {
+    let inode = |data: io::Result<Metadata>| data.map(|data| (data.dev(), data.ino())).ok();
+    inode(fs::symlink_metadata(path)) == inode(file.metadata())
 }
 
 /// `.PID.ATTEMPT`
@@ -114,10 +123,10 @@ impl Pending {
             let path = dir.join(format!("{name}.{}.{attempt}", std::process::id()));
             match OpenOptions::new().write(true).create_new(true).mode(MODE).open(&path) {
                 Ok(file) => {
-                    let _the_file_system_may_have_no_locks = flock(&file, FlockOperation::NonBlockingLockExclusive);
-                    // Another depmod may have taken it for a leftover before it was locked.
-                    let inode = |data: io::Result<Metadata>| data.map(|data| data.ino()).ok();
-                    if inode(fs::symlink_metadata(&path)) == inode(file.metadata()) {
+                    // Another depmod may have taken it for a leftover before it was locked, and is about to remove it or has
+                    // done so. (Any other failure: the file system has no locks.)
+                    let taken = flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK);
+                    if !taken && is_at(&file, &path) {
                         return Ok(Self { file, path: Some(path) });
                     }
                 }
