@@ -137,13 +137,15 @@ fn depmod_warns_of_duplicates_when_asked() {
 #[test]
 fn modprobe_shows_versions_and_exports_of_a_file_or_a_module() {
     let lab = Lab::new();
-    put(&lab, "k/leaf.ko", TinyModule::named("leaf").exports(&["leaf_do"]));
+    let versions = vec![("kmalloc".into(), 7)];
+    put(&lab, "k/leaf.ko", TinyModule { versions, ..TinyModule::named("leaf").exports(&["leaf_do"]) });
     let file = lab.tree().join("k/leaf.ko");
     for operand in [file.to_str().unwrap(), "leaf"] {
         let done = lab.modprobe(&["--show-exports", operand]);
         assert!(done.code == Some(0) && done.out.ends_with("\tleaf_do\n"), "{done:?}");
         for option in ["--show-modversions", "--dump-modversions"] {
-            assert_eq!(lab.modprobe(&[option, operand]).all(), "Some(0)\n--\n", "{option}");
+            let expected = "Some(0)\n0x00000007\tkmalloc\n--\n";
+            assert_eq!(lab.modprobe(&[option, operand]).all(), expected, "{option}");
         }
     }
 }
@@ -272,4 +274,20 @@ fn messages_go_to_the_system_log_with_s_and_when_standard_error_is_closed() {
     }
     let quiet = logged(&lab, "bin/modprobe -s -q -d . -S 1.2.3-test nosuch");
     assert!(quiet.is_none_or(|(done, messages)| done.code == Some(1) && messages.is_empty()));
+}
+
+#[test]
+fn symbols_of_what_has_none_or_is_not_there_are_a_failure() {
+    let lab = Lab::new();
+    assert_eq!(
+        lab.modprobe(&["--show-exports", "nosuch", "more"]).all(),
+        "Some(1)\n--\nmodprobe: FATAL: Module nosuch not found.\n"
+    );
+    let module = lab.path("plain.ko");
+    std::fs::write(&module, TinyModule::named("plain").build()).unwrap();
+    for (option, what) in [("--show-exports", "symbols"), ("--dump-modversions", "modversions")] {
+        let done = lab.modprobe(&[option, module.to_str().unwrap()]);
+        let told = format!("modprobe: FATAL: could not get {what} of LAB/plain.ko: No data available\n");
+        assert_eq!((done.code, done.err), (Some(1), told));
+    }
 }

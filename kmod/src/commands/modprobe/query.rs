@@ -3,8 +3,11 @@
 use super::{Failed, Session};
 use crate::config::show;
 use crate::name::{Escaped, ModuleName};
-use crate::object::{Limits, Module, ObjectError};
+use crate::object::{Limits, Module, ObjectError, ObjectErrorKind};
+use crate::sys::strerror;
+use rustix::io::Errno;
 use std::ffi::OsString;
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
@@ -28,10 +31,9 @@ pub(super) fn show_config(session: &mut Session) -> Result<(), Failed> {
 
 /// `--show-modversions` and `--show-exports`: `0xCHECKSUM<tab>SYMBOL` for each, of a file or of a module by its name.
 pub(super) fn show_symbols(session: &mut Session, operands: &[OsString]) -> Result<(), Failed> {
-    let [operand] = operands else {
-        session.log.error("exactly one module or file is expected. See -h.");
-        return Err(Failed);
-    };
+    // Further operands mean nothing.
+    let [operand, ..] = operands else { return Err(Failed) };
+    let shown = Escaped(operand.as_bytes());
     let path = match ModuleName::new(operand.as_bytes()).map(|name| session.tree.module(&name)) {
         // A name, unless a file of exactly that name lies here.
         Ok(Ok(Some(entry))) if !PathBuf::from(operand).exists() => entry.path,
@@ -39,6 +41,11 @@ pub(super) fn show_symbols(session: &mut Session, operands: &[OsString]) -> Resu
     };
     let exports = session.arguments.show_exports;
     match symbols(&path, exports) {
+        Ok(symbols) if symbols.is_empty() => {
+            let (what, why) = (if exports { "symbols" } else { "modversions" }, strerror(Errno::NODATA));
+            session.log.fatal(format_args!("could not get {what} of {shown}: {why}"))?;
+            Err(Failed)
+        }
         Ok(symbols) => {
             for (crc, name) in symbols {
                 session.output.write(format!("0x{crc:08x}\t").as_bytes());
@@ -47,9 +54,13 @@ pub(super) fn show_symbols(session: &mut Session, operands: &[OsString]) -> Resu
             }
             Ok(())
         }
+        Err(ObjectError { kind: ObjectErrorKind::Io(error), .. }) if error.kind() == io::ErrorKind::NotFound => {
+            session.log.fatal(format_args!("Module {shown} not found."))?;
+            Err(Failed)
+        }
         Err(error) => {
             let what = if exports { "exports" } else { "modversions" };
-            session.log.error(format_args!("could not get {what} of {}: {error}", Escaped(operand.as_bytes())));
+            session.log.error(format_args!("could not get {what} of {shown}: {error}"));
             Err(Failed)
         }
     }
