@@ -62,7 +62,7 @@ impl Lab {
                 for file in full.written {
                     let name = file.file_name().unwrap();
                     let other = fs::read(self.dir().join(name)).unwrap();
-                    assert_eq!(fs::read(&file).unwrap(), other, "{}", name.display());
+                    assert_eq!(fs::read(&file).unwrap(), other, "{}", name.to_string_lossy());
                 }
                 incremental.unchanged
             }
