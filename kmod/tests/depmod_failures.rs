@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used)]
 
 // The maker of tiny modules belongs to the library's own tests; not all that it can do is needed here.
+#[path = "common/program.rs"]
+mod program;
 #[allow(dead_code)]
 #[path = "../src/object/testing.rs"]
 mod testing;
@@ -14,6 +16,7 @@ use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use program::copy_program;
 use testing::TinyModule;
 
 const RELEASE: &str = "1.2.3-test";
@@ -29,7 +32,7 @@ impl Lab {
         fs::create_dir_all(lab.dir().join("kernel")).unwrap();
         fs::create_dir(lab.0.path().join("bin")).unwrap();
         // A copy, since who may not write may not look into the target directory either.
-        fs::copy(env!("CARGO_BIN_EXE_kmod"), lab.0.path().join("bin/kmod")).unwrap();
+        copy_program(env!("CARGO_BIN_EXE_kmod"), lab.0.path().join("bin/kmod"));
         fs::set_permissions(lab.0.path().join("bin/kmod"), everyone()).unwrap();
         symlink("kmod", lab.depmod()).unwrap();
         for list in ["modules.order", "modules.builtin", "modules.builtin.modinfo"] {

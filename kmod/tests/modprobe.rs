@@ -228,7 +228,7 @@ fn a_program_with_foreign_rights_does_not_listen_to_kmod_log() {
     }
     let mode = |name: &str, mode| fs::set_permissions(lab.path(name), fs::Permissions::from_mode(mode)).unwrap();
     fs::remove_file(lab.path("bin/modprobe")).unwrap();
-    fs::copy(env!("CARGO_BIN_EXE_kmod"), lab.path("bin/modprobe")).unwrap();
+    common::program::copy_program(env!("CARGO_BIN_EXE_kmod"), lab.path("bin/modprobe"));
     mode("", 0o755);
     for (rights, shown) in [(0o755, false), (0o4755, true)] {
         mode("bin/modprobe", rights);

@@ -3,6 +3,8 @@
 // Not every test file uses all of it.
 #![allow(dead_code)]
 
+pub mod program;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -119,7 +121,7 @@ pub fn empty_root(lab: &Lab) -> Option<PathBuf> {
     }
     let root = lab.path("root");
     fs::create_dir(&root).unwrap();
-    fs::copy(env!("CARGO_BIN_EXE_kmod"), root.join("modprobe")).unwrap();
+    program::copy_program(env!("CARGO_BIN_EXE_kmod"), root.join("modprobe"));
     let Ok(ldd) = Command::new("ldd").arg(env!("CARGO_BIN_EXE_kmod")).output() else {
         eprintln!("skipped: no ldd to find the libraries of the program with");
         return None;
@@ -127,7 +129,7 @@ pub fn empty_root(lab: &Lab) -> Option<PathBuf> {
     for library in String::from_utf8_lossy(&ldd.stdout).split_whitespace().filter(|word| word.starts_with('/')) {
         let target = root.join(library.trim_start_matches('/'));
         fs::create_dir_all(target.parent().unwrap()).unwrap();
-        fs::copy(library, target).unwrap();
+        program::copy_program(library, target);
     }
     Some(root)
 }
