@@ -6,7 +6,7 @@
 //!   behaviours/   the catalogue, one file a group        behaviour   what an entry is
 //!   lab           what a check works with                helper, trigger, modules, tools, xz   its tools
 //!   fact, era, verdict   what was observed, where a statement holds, what is said of it (pure)
-//!   select        which behaviours a run takes           image, pair   a kernel with a subject, made ready
+//!   select, filter  which behaviours a run takes         image, pair   a kernel with a subject, made ready
 //!   engine        runs them, emits event::Event          report/       consumes events: terminal, KTAP, JSON, JUnit
 //!   cli/          the command's arguments and its subcommands
 //! ```
@@ -19,6 +19,7 @@ pub mod era;
 pub mod errno;
 pub mod event;
 pub mod fact;
+pub mod filter;
 pub mod helper;
 pub mod image;
 pub mod lab;

@@ -15,6 +15,7 @@ mod depmod_d;
 mod deps;
 mod elf;
 mod file;
+mod filter;
 mod index;
 mod modinfo;
 mod modprobe_d;
@@ -30,6 +31,7 @@ pub use cmdline::cmdline;
 pub use decompress::decompress;
 pub use depmod_d::depmod_d;
 pub use deps::modules_dep;
+pub use filter::filter;
 pub use index::index;
 pub use modinfo::modinfo;
 pub use modprobe_d::modprobe_d;
@@ -49,6 +51,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("cmdline", cmdline),
     ("decompress", decompress),
     ("depmod_d", depmod_d),
+    ("filter", filter),
     ("index", index),
     ("modinfo", modinfo),
     ("modprobe_d", modprobe_d),

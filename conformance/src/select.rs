@@ -1,7 +1,8 @@
-//! Which behaviours a run takes: ids, catalogue ids, groups.
+//! Which behaviours a run takes: ids, catalogue ids, groups, and what filter expressions leave of them.
 
 use crate::behaviour::Behaviour;
 use crate::behaviours;
+use crate::filter::{Filter, FilterError};
 
 /// A word that selects nothing.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -9,6 +10,20 @@ use crate::behaviours;
 pub struct UnknownId {
     word: String,
     near: Option<String>,
+}
+
+/// A selection that cannot be run.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum SelectError {
+    /// A word that names nothing.
+    #[error(transparent)]
+    Id(#[from] UnknownId),
+    /// A filter expression that cannot be read or names nothing.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+    /// Nothing is both named and let through.
+    #[error("no behaviour is selected: nothing that is named is let through by --filter")]
+    Nothing,
 }
 
 fn hint(near: Option<&str>) -> String {
@@ -29,6 +44,23 @@ pub fn select(words: &[String]) -> Result<Vec<&'static Behaviour>, UnknownId> {
     }
     let wanted = |behaviour: &&Behaviour| words.is_empty() || words.iter().any(|word| is_named(behaviour, word));
     Ok(all.into_iter().filter(|behaviour| wanted(behaviour)).collect())
+}
+
+/// The behaviours that `words` name and that one of `filters` at least lets through; all pass if there is no filter.
+///
+/// # Errors
+/// [`SelectError`] for a word or an expression that is wrong, and for an empty selection.
+pub fn select_filtered(words: &[String], filters: &[String]) -> Result<Vec<&'static Behaviour>, SelectError> {
+    let mut chosen = select(words)?;
+    let all = behaviours::all();
+    let mut read = Vec::new();
+    for text in filters {
+        let filter = Filter::parse(text)?;
+        filter.must_name_something(&all)?;
+        read.push(filter);
+    }
+    chosen.retain(|behaviour| read.is_empty() || read.iter().any(|filter| filter.matches(behaviour)));
+    if chosen.is_empty() { Err(SelectError::Nothing) } else { Ok(chosen) }
 }
 
 fn is_named(behaviour: &Behaviour, word: &str) -> bool {
@@ -70,6 +102,19 @@ mod tests {
         assert_eq!(ids(&["path.empty-disables"]), ids(&["PATH-06"]));
         assert!(ids(&["loop"]).len() > 3);
         assert_eq!(ids(&[]).len(), behaviours::all().len());
+    }
+
+    #[test]
+    fn filters_are_a_union_and_with_ids_an_intersection() {
+        let chosen = |words: &[&str], filters: &[&str]| {
+            let own = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+            select_filtered(&own(words), &own(filters)).map(|found| found.iter().map(|b| b.id).collect::<Vec<_>>())
+        };
+        assert_eq!(chosen(&[], &["group(loop)", "group(path)"]).unwrap(), ids(&["path", "loop"]));
+        assert_eq!(chosen(&["path"], &["id(path.newline) | group(loop)"]).unwrap(), ["path.newline"]);
+        assert_eq!(chosen(&["path"], &[]).unwrap(), ids(&["path"]));
+        assert_eq!(chosen(&["path"], &["group(loop)"]), Err(SelectError::Nothing));
+        assert!(matches!(chosen(&[], &["group(lop)"]), Err(SelectError::Filter(_))));
     }
 
     #[test]

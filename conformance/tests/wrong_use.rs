@@ -112,3 +112,11 @@ fn the_help_of_every_command() {
         insta::assert_snapshot!(name, stdout(&run(args)));
     }
 }
+
+#[test]
+fn a_filter_that_cannot_be_read_is_told_with_its_column() {
+    let message = refused(&["run", "-E", "group(loop) & grop(path)"]);
+    assert!(message.contains("column 15") && message.contains("\n                ^"), "{message}");
+    refused(&["list", "-E", "group(lop)"]);
+    refused(&["run", "path", "-E", "group(loop)"]);
+}

@@ -46,9 +46,10 @@ pub struct Common {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Check behaviours
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = format!("{FILTERS}\n\n{EXIT_CODES}"))]
     Run(RunArgs),
     /// List the behaviours
+    #[command(after_help = FILTERS)]
     List(ListArgs),
     /// Show everything about one behaviour
     Show(ShowArgs),
@@ -96,12 +97,30 @@ pub struct GuestArgs {
     pub print_command: bool,
 }
 
-/// `kmodlab run`.
+/// Which behaviours: `run` and `list` take the same.
 #[derive(Debug, Group)]
-pub struct RunArgs {
+pub struct SelectArgs {
     /// Ids (path.empty-disables), catalogue ids (PATH-06) or groups (path) [default: all]
     #[arg(value_name = "ID")]
     pub ids: Vec<String>,
+    /// Of these only what an expression lets through, such as 'group(loop) & !id(/kill/)'; see below; repeatable
+    #[arg(long, short = 'E', value_name = "EXPRESSION")]
+    pub filter: Vec<String>,
+}
+
+const FILTERS: &str = "\
+Filter expressions:
+  group(loop)  id(path.*)  catalogue(PATH-06)  about(both)  needs(depmod)  all()
+  In parentheses: a word is a glob for the whole text (*, ?); /regex/ finds a part; =word is exact.
+  a & b   a | b   !a   a - b (a without b)   ( )      ! binds most, then & and -, then |
+  Several -E let through what one of them does; with IDs, only what is also named is run.
+  A term that no behaviour has is an error, since it is a wrong word more often than a wish.";
+
+/// `kmodlab run`.
+#[derive(Debug, Group)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub select: SelectArgs,
     #[command(flatten)]
     pub guest: GuestArgs,
     /// What standard output gets; with ktap the terminal report goes to standard error
@@ -136,9 +155,8 @@ pub struct RunArgs {
 /// `kmodlab list`.
 #[derive(Debug, Group)]
 pub struct ListArgs {
-    /// Ids, catalogue ids or groups [default: all]
-    #[arg(value_name = "ID")]
-    pub ids: Vec<String>,
+    #[command(flatten)]
+    pub select: SelectArgs,
 }
 
 /// `kmodlab show`.

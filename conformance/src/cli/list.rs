@@ -3,13 +3,13 @@
 use super::args::{ListArgs, ShowArgs};
 use super::{Failure, Outcome};
 use crate::behaviour::{About, Behaviour};
-use crate::select::select;
+use crate::select::{select, select_filtered};
 use crate::verdict::exit;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 pub(super) fn list(args: &ListArgs) -> Outcome {
-    let behaviours = select(&args.ids).map_err(Failure::usage)?;
+    let behaviours = select_filtered(&args.select.ids, &args.select.filter).map_err(Failure::usage)?;
     print(&list_text(&behaviours))
 }
 

@@ -10,7 +10,7 @@ use crate::report::json::{Json, Report};
 use crate::report::junit::Junit;
 use crate::report::ktap::Ktap;
 use crate::report::terminal::Terminal;
-use crate::select::select;
+use crate::select::select_filtered;
 use crate::verdict::exit;
 use anyhow::{Context, anyhow};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -22,7 +22,7 @@ use std::time::Duration;
 
 pub(super) fn run(common: &Common, args: &RunArgs) -> Outcome {
     // Wrong use first: nothing is fetched or booted for it.
-    let behaviours = select(&args.ids).map_err(Failure::usage)?;
+    let behaviours = select_filtered(&args.select.ids, &args.select.filter).map_err(Failure::usage)?;
     let catalogue = lookup::catalogue()?;
     let kernels = lookup::kernel_args(&args.guest, &catalogue)?;
     if args.format == Format::Ktap && args.json.as_deref() == Some(Path::new("-")) {
