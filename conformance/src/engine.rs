@@ -1,11 +1,15 @@
 //! The engine: makes pairs ready, gives each behaviour a guest of its own, judges, and tells what happens.
 
 mod check;
+mod rows;
 
-use crate::behaviour::{About, Behaviour, Group};
+pub use rows::{Place, rows};
+
+use crate::behaviour::{Behaviour, Group};
 use crate::engine::check::{check, panicked};
 use crate::event::{Event, KernelName, RunEnd, RunInfo, SkippedKernel};
 use crate::pair::{Host, KernelSide, PairError, Ready};
+use crate::shard::Shard;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -22,6 +26,8 @@ pub struct Plan {
     pub subjects: Vec<Subject>,
     /// The behaviours.
     pub behaviours: Vec<&'static Behaviour>,
+    /// The part of the rows that is run.
+    pub shard: Option<Shard>,
     /// Guests at a time.
     pub jobs: usize,
     /// Wall-clock limit of one behaviour.
@@ -30,6 +36,19 @@ pub struct Plan {
     pub keep: Option<PathBuf>,
     /// A kernel that does not reach the agent is a failure instead of an error (to bisect a boot).
     pub boot_failure_fails: bool,
+}
+
+impl Plan {
+    /// The rows that are run.
+    fn rows(&self) -> Vec<Place> {
+        rows(self.kernels.len(), self.subjects.len(), &self.behaviours, self.shard.as_ref())
+    }
+
+    /// Of this kernel and subject, the numbers of the behaviours that are run.
+    fn behaviours_of(&self, kernel: usize, subject: usize) -> Vec<usize> {
+        let here = |place: &Place| (place.0, place.1) == (kernel, subject);
+        self.rows().into_iter().filter(here).map(|place| place.2).collect()
+    }
 }
 
 /// A piece of work.
@@ -61,10 +80,18 @@ pub fn run(plan: &Plan, host: &Host, stop: &AtomicBool, tell: &(dyn Fn(Event) + 
         accelerator: format!("{:?}", boot.accel).to_lowercase(),
         profile: format!("{:?}", boot.profile).to_lowercase(),
         virtual_time: boot.virtual_time && boot.accel == harness::Accel::Tcg,
+        shard: plan.shard.clone(),
     }));
+    let rows = plan.rows();
+    if let Some(shard) = &plan.shard {
+        let all = crate::engine::rows(plan.kernels.len(), plan.subjects.len(), &plan.behaviours, None).len();
+        tell(Event::Note(format!("{shard}: {} of {all} rows", rows.len())));
+    }
     let mut queue = Queue { work: VecDeque::new(), preparing: 0 };
     for (number, kernel) in plan.kernels.iter().enumerate() {
         match kernel {
+            // A kernel of which this shard has no row is not booted.
+            Ok(_) if rows.iter().all(|place| place.0 != number) => {}
             Ok(_) => queue.work.push_back(Work::Prepare { kernel: number }),
             Err(skipped) => tell(Event::KernelSkipped(skipped.clone())),
         }
@@ -73,8 +100,7 @@ pub fn run(plan: &Plan, host: &Host, stop: &AtomicBool, tell: &(dyn Fn(Event) + 
     let changed = Condvar::new();
     std::thread::scope(|scope| {
         // More workers than rows would have nothing to do.
-        let rows = plan.kernels.len() * plan.subjects.len() * plan.behaviours.len();
-        for _ in 0..plan.jobs.min(rows).max(1) {
+        for _ in 0..plan.jobs.min(rows.len()).max(1) {
             scope.spawn(|| worker(plan, host, stop, tell, &queue, &changed));
         }
     });
@@ -146,20 +172,18 @@ fn prepare(
     let side = KernelSide::look(kernel.clone(), host);
     let mut work = Vec::new();
     for (number, subject) in plan.subjects.iter().enumerate() {
+        let behaviours = plan.behaviours_of(kernel_number, number);
+        if behaviours.is_empty() {
+            continue;
+        }
         let ready = match &side {
             Ok(side) => side.with(subject, host),
             Err(error) => Err(PairError::Unusable(error.to_string())),
         };
         let place = (kernel_number, number);
         let prepared = Arc::new(Prepared { place, name: name.clone(), subject: subject.name().to_owned(), ready });
-        // What is about the kernel alone is run with the first subject.
-        let checks: Vec<Work> = plan
-            .behaviours
-            .iter()
-            .enumerate()
-            .filter(|(_, behaviour)| number == 0 || behaviour.about != About::Kernel)
-            .map(|(behaviour, _)| Work::Check { kernel: Arc::clone(&prepared), behaviour })
-            .collect();
+        let check = |behaviour| Work::Check { kernel: Arc::clone(&prepared), behaviour };
+        let checks: Vec<Work> = behaviours.into_iter().map(check).collect();
         tell(Event::PairReady { kernel: name.clone(), subject: subject.name().to_owned(), rows: checks.len() });
         work.extend(checks);
     }
@@ -185,10 +209,15 @@ fn rank(group: Group) -> u8 {
 /// The checks of a kernel whose preparation ended in a panic of ours: each of them says so.
 fn unprepared(plan: &Plan, number: usize, kernel: &Kernel, reason: &str) -> Vec<Work> {
     let name = KernelName { name: kernel.name.clone(), release: kernel.release.to_string() };
-    let subject = plan.subjects.first().map(|subject| subject.name().to_owned()).unwrap_or_default();
-    let ready = Err(PairError::Unusable(reason.to_owned()));
-    let prepared = Arc::new(Prepared { place: (number, 0), name, subject, ready });
-    (0..plan.behaviours.len()).map(|behaviour| Work::Check { kernel: Arc::clone(&prepared), behaviour }).collect()
+    let mut work = Vec::new();
+    for (at, subject) in plan.subjects.iter().enumerate() {
+        let (name, subject) = (name.clone(), subject.name().to_owned());
+        let ready = Err(PairError::Unusable(reason.to_owned()));
+        let prepared = Arc::new(Prepared { place: (number, at), name, subject, ready });
+        let check = |behaviour| Work::Check { kernel: Arc::clone(&prepared), behaviour };
+        work.extend(plan.behaviours_of(number, at).into_iter().map(check));
+    }
+    work
 }
 
 fn millis(duration: Duration) -> u64 {

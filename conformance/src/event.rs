@@ -2,6 +2,7 @@
 
 use crate::era::Eras;
 use crate::fact::Fact;
+use crate::shard::Shard;
 use crate::verdict::Verdict;
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +45,9 @@ pub struct RunInfo {
     pub profile: String,
     /// Whether guest time is virtual.
     pub virtual_time: bool,
+    /// The part of the rows that was run; absent for all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
 }
 
 /// A kernel in a report.

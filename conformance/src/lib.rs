@@ -6,7 +6,7 @@
 //!   behaviours/   the catalogue, one file a group        behaviour   what an entry is
 //!   lab           what a check works with                helper, trigger, modules, tools, xz   its tools
 //!   fact, era, verdict   what was observed, where a statement holds, what is said of it (pure)
-//!   select, filter  which behaviours a run takes         image, pair   a kernel with a subject, made ready
+//!   select, filter, shard   what a run takes             image, pair   a kernel with a subject, made ready
 //!   engine        runs them, emits event::Event          report/       consumes events: terminal, KTAP, JSON, JUnit
 //!   cli/          the command's arguments and its subcommands
 //! ```
@@ -28,6 +28,7 @@ pub mod pair;
 pub mod replay;
 pub mod report;
 pub mod select;
+pub mod shard;
 pub mod text;
 pub mod tools;
 pub mod trigger;

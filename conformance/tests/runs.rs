@@ -151,6 +151,23 @@ fn reports_go_where_they_are_asked_to() {
     assert!(console.is_ok(), "{:?}", std::fs::read_dir(&keep).unwrap().collect::<Vec<_>>());
 }
 
+#[test]
+fn two_shards_are_the_whole_and_say_which_they_are() {
+    if !vm_or_skip() {
+        return;
+    }
+    let ids = ["path.newline", "path.empty-disables", "path.next-request"];
+    let shard = |shard: &str| report(&[&ids[..], &["--shard", shard]].concat());
+    let ((first_code, first), (second_code, second)) = (shard("1/2"), shard("2/2"));
+    assert_eq!((first_code, second_code), (Some(0), Some(0)));
+    assert_eq!(first.run.unwrap().shard.map(|shard| (shard.index, shard.count)), Some((1, 2)));
+    let mut run: Vec<String> = first.results.into_iter().chain(second.results).map(|row| row.id).collect();
+    run.sort_unstable();
+    let mut wanted = ids;
+    wanted.sort_unstable();
+    assert_eq!(run, wanted);
+}
+
 /// Starts a long run whose guests carry this mark, and returns once one is up.
 fn long_run(mark: &str) -> std::process::Child {
     let mut child = kmodlab()

@@ -5,7 +5,7 @@ mod support;
 
 use std::fs;
 use std::path::Path;
-use support::{run, stderr, stdout};
+use support::{kmodlab, run, stderr, stdout};
 
 fn refused(args: &[&str]) -> String {
     let output = run(args);
@@ -94,6 +94,17 @@ fn a_limit_that_is_none_is_refused() {
         refused(&["run", "--timeout", seconds]);
     }
     refused(&["run", "--jobs", "0"]);
+}
+
+#[test]
+fn a_shard_that_is_none_is_refused() {
+    assert!(refused(&["run", "--shard", "5/4"]).contains("there is no shard 5 of 4"));
+    assert!(refused(&["run", "path.newline", "--shard", "2/2"]).contains("has nothing to run: 1 row in all"));
+    let output = kmodlab().args(["run", "path.newline"]).env("KMODLAB_SHARD", "x").output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    let array = [("CI_NODE_INDEX", "3"), ("CI_NODE_TOTAL", "3")];
+    let output = kmodlab().args(["run", "path.newline"]).env_remove("KMODLAB_SHARD").envs(array).output().unwrap();
+    assert!(stderr(&output).contains("shard 3 of 3 (from CI_NODE_INDEX and CI_NODE_TOTAL"), "{}", stderr(&output));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The arguments.
 
 use crate::era;
+use crate::shard::ShardOption;
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -132,6 +133,9 @@ pub struct RunArgs {
     /// Write a JUnit report here
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
+    /// Run only the K-th of N parts of the rows; `all` turns off what the environment says (docs/reports.md)
+    #[arg(long, value_name = "K/N", visible_alias = "partition")]
+    pub shard: Option<ShardOption>,
     /// Guests at a time [default: one for each core]
     #[arg(long, value_name = "N")]
     pub jobs: Option<usize>,

@@ -2,6 +2,7 @@
 
 use super::args::{BootFailure, Common, Format, RunArgs};
 use super::{Failure, Outcome, lookup, setup};
+use crate::behaviour::Behaviour;
 use crate::engine::{self, Plan};
 use crate::event::Event;
 use crate::pair::{Host, KernelSide};
@@ -11,6 +12,7 @@ use crate::report::junit::Junit;
 use crate::report::ktap::Ktap;
 use crate::report::terminal::Terminal;
 use crate::select::select_filtered;
+use crate::shard::Shard;
 use crate::verdict::exit;
 use anyhow::{Context, anyhow};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -23,6 +25,7 @@ use std::time::Duration;
 pub(super) fn run(common: &Common, args: &RunArgs) -> Outcome {
     // Wrong use first: nothing is fetched or booted for it.
     let behaviours = select_filtered(&args.select.ids, &args.select.filter).map_err(Failure::usage)?;
+    let shard = shard(args, &behaviours)?;
     let catalogue = lookup::catalogue()?;
     let kernels = lookup::kernel_args(&args.guest, &catalogue)?;
     if args.format == Format::Ktap && args.json.as_deref() == Some(Path::new("-")) {
@@ -64,6 +67,7 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Outcome {
         kernels,
         subjects,
         behaviours,
+        shard,
         jobs: args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
         limit: Duration::from_secs(args.timeout),
         boot_failure_fails: args.boot_failure == BootFailure::Fail,
@@ -80,6 +84,19 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Outcome {
         }),
         None => Ok(reporters.report.exit_code),
     }
+}
+
+/// The part of the rows that is wanted: from `--shard`, else from the environment.
+fn shard(args: &RunArgs, behaviours: &[&'static Behaviour]) -> Result<Option<Shard>, Failure> {
+    let shard = match &args.shard {
+        Some(option) => option.0.clone(),
+        None => Shard::from_environment(|name| std::env::var(name).ok()).map_err(Failure::usage)?,
+    };
+    if let Some(shard) = &shard {
+        let rows = engine::rows(args.guest.kernel.len(), args.guest.subject.len(), behaviours, None).len();
+        shard.must_have_rows(rows).map_err(Failure::usage)?;
+    }
+    Ok(shard)
 }
 
 /// Every consumer of events.

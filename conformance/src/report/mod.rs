@@ -82,6 +82,7 @@ pub(crate) mod sample {
                 accelerator: "tcg".into(),
                 profile: "faithful".into(),
                 virtual_time: true,
+                shard: None,
             }),
             Event::Preparing("booting 6.1 with ours".into()),
             Event::KernelSkipped(SkippedKernel { name: "9.9".into(), reason: "no suite offers it".into() }),
