@@ -205,12 +205,20 @@ impl<L: Lookup> Walk<'_, L> {
         if is_target {
             options.extend_from_slice(&self.request.arguments);
         }
-        let builtin = self.tree.is_builtin(&hit.module).unwrap_or_else(|problem| {
+        let builtin = self.is_builtin(hit, node.path.is_some());
+        let module = hit.module.clone();
+        self.steps.push(LoadStep { module, action, options, required: false, builtin, masked: Vec::new() });
+    }
+
+    /// A built-in module is known by its name or, where modules.builtin does not list it, by the alias that found it.
+    fn is_builtin(&mut self, hit: &Hit, has_file: bool) -> bool {
+        let by_name = self.tree.is_builtin(&hit.module).unwrap_or_else(|problem| {
             self.problems.push(problem);
             false
         });
-        let module = hit.module.clone();
-        self.steps.push(LoadStep { module, action, options, required: false, builtin, masked: Vec::new() });
+        // A broken index of aliases was told of when it was asked for this one.
+        let by_alias = |alias: &Vec<u8>| self.tree.builtin_aliases(alias).is_ok_and(|all| all.contains(&hit.module));
+        by_name || !has_file && hit.alias.as_ref().is_some_and(by_alias)
     }
 
     fn softdeps(&mut self, module: &ModuleName) -> (Vec<Hit>, Vec<Hit>) {
@@ -363,6 +371,8 @@ mod tests {
         let mut model = Model::new(&[]);
         model.builtin("bi");
         assert_eq!(lines(&model, "", "bi", &LoadRequest::default()), ["builtin bi"]);
+        model.builtin_alias("unlisted", "known_by_its_alias");
+        assert_eq!(lines(&model, "", "unlisted", &LoadRequest::default()), ["builtin known_by_its_alias"]);
         assert_eq!(lines(&model, "alias x y", "x", &LoadRequest::default()), ["none"]);
     }
 

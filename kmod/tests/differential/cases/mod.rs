@@ -2,6 +2,7 @@
 
 mod cmdline;
 mod config;
+mod config_files;
 mod damage;
 mod depmod;
 mod inputs;
@@ -27,9 +28,10 @@ macro_rules! cases {
 }
 use cases;
 
-const GROUPS: [(&str, &[Made]); 11] = [
+const GROUPS: [(&str, &[Made]); 12] = [
     ("lookup", lookup::CASES),
     ("config", config::CASES),
+    ("config", config_files::CASES),
     ("cmdline", cmdline::CASES),
     ("depmod", depmod::CASES),
     ("inputs", inputs::CASES),
