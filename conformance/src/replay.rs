@@ -9,14 +9,17 @@
 //!
 //! Every other body is in the file of its target's name.
 
+mod arguments;
 mod cmdline;
 mod decompress;
+mod depmod_cache;
 mod depmod_d;
 mod deps;
 mod elf;
 mod file;
 mod filter;
 mod index;
+mod kernel_reason;
 mod modinfo;
 mod modprobe_d;
 mod modprobe_options;
@@ -27,12 +30,15 @@ mod resolve;
 mod signature;
 mod symbols;
 
+pub use arguments::arguments;
 pub use cmdline::cmdline;
 pub use decompress::decompress;
+pub use depmod_cache::depmod_cache;
 pub use depmod_d::depmod_d;
 pub use deps::modules_dep;
 pub use filter::filter;
 pub use index::index;
+pub use kernel_reason::kernel_reason;
 pub use modinfo::modinfo;
 pub use modprobe_d::modprobe_d;
 pub use modprobe_options::modprobe_options;
@@ -48,11 +54,14 @@ pub type Body = fn(&[u8]);
 
 /// Every target that has its body here, by its name in `fuzz/fuzz_targets`.
 pub const TARGETS: &[(&str, Body)] = &[
+    ("arguments", arguments),
     ("cmdline", cmdline),
     ("decompress", decompress),
+    ("depmod_cache", depmod_cache),
     ("depmod_d", depmod_d),
     ("filter", filter),
     ("index", index),
+    ("kernel_reason", kernel_reason),
     ("modinfo", modinfo),
     ("modprobe_d", modprobe_d),
     ("modprobe_options", modprobe_options),

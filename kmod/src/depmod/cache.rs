@@ -15,6 +15,8 @@
 //!
 //! Numbers are little-endian base 128, the checksum 8 bytes.
 
+pub mod view;
+
 use std::collections::HashMap;
 use std::fs::{self, Metadata};
 use std::hash::Hasher as _;

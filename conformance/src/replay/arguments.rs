@@ -1,0 +1,170 @@
+//! The body of the fuzz target `arguments`.
+
+use kmod::commands::options::{Apply, Flag, Order, Parsed, parse};
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+
+/// What was taken, in its order: the flag, and its value if it has one.
+type Taken = Vec<(&'static str, Option<Vec<u8>>)>;
+
+macro_rules! flag {
+    ($short:expr, $long:literal, [$($old:literal),*], set) => {
+        flag!($short, $long, [$($old),*], Apply::Set(|taken: &mut Taken| taken.push(($long, None))))
+    };
+    ($short:expr, $long:literal, [$($old:literal),*], take) => {
+        flag!($short, $long, [$($old),*], Apply::Take("X", |taken: &mut Taken, value: OsString| {
+            taken.push(($long, Some(value.into_vec())));
+        }))
+    };
+    ($short:expr, $long:literal, [$($old:literal),*], $apply:expr) => {
+        Flag { short: $short, long: $long, old: &[$($old),*], apply: $apply, help: "" }
+    };
+}
+
+/// One of each kind: names that begin another name, names that share a beginning, an old name, letters alone, names alone.
+static FLAGS: &[Flag<Taken>] = &[
+    flag!(Some('a'), "all", [], set),
+    flag!(Some('A'), "all-of-them", ["any"], set),
+    flag!(Some('C'), "config", [], take),
+    flag!(None, "config-check", [], set),
+    flag!(Some('S'), "set-version", ["set"], take),
+    flag!(None, "show", ["showing", "display"], set),
+    flag!(None, "dirname", [], take),
+    flag!(Some('h'), "help", [], Apply::Help),
+    flag!(Some('V'), "version", [], Apply::Version),
+];
+
+/// The input is arguments with NULs between; its first byte says whether the first operand ends the options.
+///
+/// # Panics
+/// When a promise about the reading of options is broken.
+pub fn arguments(data: &[u8]) {
+    let (first, rest) = data.split_first().unwrap_or((&0, &[]));
+    let order = if first % 2 == 0 { Order::Any } else { Order::OptionsFirst };
+    let words: Vec<Vec<u8>> = rest.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect();
+    let mut taken = Taken::new();
+    let parsed = parse(FLAGS, owned(&words), order, &mut taken);
+    let told = match &parsed {
+        Ok(Parsed::Run(operands)) => {
+            let operands: Vec<&[u8]> = operands.iter().map(|operand| operand.as_bytes()).collect();
+            reads_back(&taken, &operands, order);
+            format!("run {operands:?}")
+        }
+        Ok(Parsed::Help) => "help".to_owned(),
+        Ok(Parsed::Version) => "version".to_owned(),
+        Err(error) => {
+            let text = error.to_string();
+            assert!(text.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{text:?} is no text");
+            "wrong".to_owned()
+        }
+    };
+    let mut by_hand = Naive { words: &words, taken: Taken::new() };
+    assert_eq!((by_hand.read(order), by_hand.taken), (told, taken), "another reader reads something else");
+}
+
+fn owned(words: &[Vec<u8>]) -> Vec<OsString> {
+    words.iter().cloned().map(OsString::from_vec).collect()
+}
+
+/// What was taken, written plainly, is taken again.
+fn reads_back(taken: &Taken, operands: &[&[u8]], order: Order) {
+    let long = |(name, value): &(&str, Option<Vec<u8>>)| match value {
+        Some(value) => [b"--", name.as_bytes(), b"=", value].concat(),
+        None => [b"--", name.as_bytes()].concat(),
+    };
+    let mut words: Vec<Vec<u8>> = taken.iter().map(long).collect();
+    words.push(b"--".to_vec());
+    words.extend(operands.iter().map(|operand| operand.to_vec()));
+    let mut again = Taken::new();
+    let parsed = parse(FLAGS, owned(&words), order, &mut again);
+    let operands = operands.iter().map(|operand| OsString::from_vec(operand.to_vec())).collect();
+    assert_eq!((parsed, &again), (Ok(Parsed::Run(operands)), taken), "what was taken is not taken again");
+}
+
+/// What an argument is, read one after the other with an index in place of an iterator.
+struct Naive<'a> {
+    words: &'a [Vec<u8>],
+    taken: Taken,
+}
+
+impl Naive<'_> {
+    fn read(&mut self, order: Order) -> String {
+        let mut operands: Vec<&[u8]> = Vec::new();
+        let mut place = 0;
+        while place < self.words.len() {
+            let word = &self.words[place];
+            place += 1;
+            let is_operand = !word.starts_with(b"-") || word == b"-";
+            if word == b"--" || is_operand && order == Order::OptionsFirst {
+                operands.extend(self.words[place - usize::from(is_operand)..].iter().map(Vec::as_slice));
+                break;
+            }
+            let end = match word {
+                _ if is_operand => {
+                    operands.push(word);
+                    None
+                }
+                word if word.starts_with(b"--") => self.long(&word[2..], &mut place),
+                word => self.bundle(&word[1..], &mut place),
+            };
+            if let Some(end) = end {
+                return end.to_owned();
+            }
+        }
+        format!("run {operands:?}")
+    }
+
+    fn long(&mut self, word: &[u8], place: &mut usize) -> Option<&'static str> {
+        let mut parts = word.splitn(2, |byte| *byte == b'=');
+        let (name, value) = (parts.next().unwrap_or_default(), parts.next());
+        let is =
+            |flag: &&Flag<Taken>, fits: &dyn Fn(&str) -> bool| fits(flag.long) || flag.old.iter().any(|old| fits(old));
+        let exact = FLAGS.iter().find(|flag| is(flag, &|known| known.as_bytes() == name));
+        let mut begun = FLAGS.iter().filter(|flag| is(flag, &|known| known.as_bytes().starts_with(name)));
+        let flag = match (exact, begun.next(), begun.next()) {
+            (Some(flag), ..) | (None, Some(flag), None) => flag,
+            _ => return Some("wrong"),
+        };
+        if !matches!(flag.apply, Apply::Take(..)) && value.is_some() {
+            return Some("wrong");
+        }
+        self.apply(flag, value, place)
+    }
+
+    fn bundle(&mut self, letters: &[u8], place: &mut usize) -> Option<&'static str> {
+        for (at, letter) in letters.iter().enumerate() {
+            let Some(flag) =
+                FLAGS.iter().find(|flag| flag.short.is_some_and(|short| short as u32 == u32::from(*letter)))
+            else {
+                return Some("wrong");
+            };
+            let takes = matches!(flag.apply, Apply::Take(..));
+            let value = Some(&letters[at + 1..]).filter(|value| takes && !value.is_empty());
+            let end = self.apply(flag, value, place);
+            if end.is_some() || takes {
+                return end;
+            }
+        }
+        None
+    }
+
+    fn apply(&mut self, flag: &Flag<Taken>, value: Option<&[u8]>, place: &mut usize) -> Option<&'static str> {
+        match flag.apply {
+            Apply::Help => return Some("help"),
+            Apply::Version => return Some("version"),
+            Apply::Set(_) => self.taken.push((flag.long, None)),
+            Apply::Take(..) => {
+                let value = match value {
+                    Some(value) => value.to_vec(),
+                    None => {
+                        *place += 1;
+                        let Some(next) = self.words.get(*place - 1) else { return Some("wrong") };
+                        next.clone()
+                    }
+                };
+                self.taken.push((flag.long, Some(value)));
+            }
+        }
+        None
+    }
+}
