@@ -1,20 +1,24 @@
 //! The engine: makes pairs ready, gives each behaviour a guest of its own, judges, and tells what happens.
 
+mod attempts;
 mod check;
+mod order;
 mod rows;
 
+pub use attempts::{repeated, retried};
 pub use rows::{Place, rows};
 
 use crate::behaviour::{Behaviour, Group};
+use crate::engine::attempts::is_bad;
 use crate::engine::check::{check, panicked};
-use crate::event::{Event, KernelName, RunEnd, RunInfo, SkippedKernel};
+use crate::event::{Event, KernelName, Row, RunEnd, RunInfo, SkippedKernel};
 use crate::pair::{Host, KernelSide, PairError, Ready};
 use crate::shard::Shard;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use vm_images::{Kernel, Subject};
 
@@ -28,6 +32,8 @@ pub struct Plan {
     pub behaviours: Vec<&'static Behaviour>,
     /// The part of the rows that is run.
     pub shard: Option<Shard>,
+    /// How the rows are gone through.
+    pub flow: Flow,
     /// Guests at a time.
     pub jobs: usize,
     /// Wall-clock limit of one behaviour.
@@ -36,6 +42,19 @@ pub struct Plan {
     pub keep: Option<PathBuf>,
     /// A kernel that does not reach the agent is a failure instead of an error (to bisect a boot).
     pub boot_failure_fails: bool,
+}
+
+/// How the rows of a plan are gone through.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Flow {
+    /// A row that fails or cannot be judged is tried so many times again, each in a guest of its own.
+    pub retries: u32,
+    /// Each row is run so many times; 0 is once too. Those are not retried.
+    pub repeat: u32,
+    /// No work is begun after the first row that fails or cannot be judged.
+    pub fail_fast: bool,
+    /// Shuffles the order in which rows are begun; else the long ones come first.
+    pub seed: Option<u64>,
 }
 
 impl Plan {
@@ -54,7 +73,7 @@ impl Plan {
 /// A piece of work.
 enum Work {
     Prepare { kernel: usize },
-    Check { kernel: Arc<Prepared>, behaviour: usize },
+    Check { kernel: Arc<Prepared>, behaviour: usize, repetition: u32 },
 }
 
 struct Prepared {
@@ -70,6 +89,22 @@ struct Queue {
     preparing: usize,
 }
 
+/// What the workers share.
+struct Run<'a> {
+    plan: &'a Plan,
+    host: &'a Host,
+    /// Set from outside: end as soon as possible.
+    stop: &'a AtomicBool,
+    /// A bad row came and `--fail-fast` is on: begin nothing more.
+    halt: AtomicBool,
+    tell: &'a (dyn Fn(Event) + Sync),
+    queue: Mutex<Queue>,
+    changed: Condvar,
+    /// Repetitions of rows that are not complete.
+    repetitions: Mutex<BTreeMap<Place, Vec<Row>>>,
+    judged: AtomicUsize,
+}
+
 /// Runs a plan; events go to `tell` from several threads, one at a time. `stop` ends it early.
 pub fn run(plan: &Plan, host: &Host, stop: &AtomicBool, tell: &(dyn Fn(Event) + Sync)) {
     let begun = Instant::now();
@@ -81,6 +116,7 @@ pub fn run(plan: &Plan, host: &Host, stop: &AtomicBool, tell: &(dyn Fn(Event) + 
         profile: format!("{:?}", boot.profile).to_lowercase(),
         virtual_time: boot.virtual_time && boot.accel == harness::Accel::Tcg,
         shard: plan.shard.clone(),
+        seed: plan.flow.seed,
     }));
     let rows = plan.rows();
     if let Some(shard) = &plan.shard {
@@ -96,64 +132,133 @@ pub fn run(plan: &Plan, host: &Host, stop: &AtomicBool, tell: &(dyn Fn(Event) + 
             Err(skipped) => tell(Event::KernelSkipped(skipped.clone())),
         }
     }
-    let queue = Mutex::new(queue);
-    let changed = Condvar::new();
+    if let Some(seed) = plan.flow.seed {
+        tell(Event::Note(format!("the order of work follows --seed {seed}")));
+        order::shuffle(seed, queue.work.make_contiguous());
+    }
+    let run = Run {
+        plan,
+        host,
+        stop,
+        halt: AtomicBool::new(false),
+        tell,
+        queue: Mutex::new(queue),
+        changed: Condvar::new(),
+        repetitions: Mutex::new(BTreeMap::new()),
+        judged: AtomicUsize::new(0),
+    };
     std::thread::scope(|scope| {
-        // More workers than rows would have nothing to do.
-        for _ in 0..plan.jobs.min(rows.len()).max(1) {
-            scope.spawn(|| worker(plan, host, stop, tell, &queue, &changed));
+        // More workers than guests would have nothing to do.
+        let guests = rows.len() * plan.flow.repeat.max(1) as usize;
+        for _ in 0..plan.jobs.min(guests).max(1) {
+            scope.spawn(|| run.work());
         }
     });
-    let wall_ms = millis(begun.elapsed());
-    tell(Event::Ended(RunEnd { interrupted: stop.load(Ordering::SeqCst), wall_ms }));
+    // What was repeated less often than it should have been is told as it is.
+    let begun_rows = std::mem::take(&mut *lock(&run.repetitions));
+    begun_rows.into_values().filter_map(repeated).for_each(|row| run.judge(row));
+    let there = rows.iter().filter(|place| plan.kernels[place.0].is_ok()).count();
+    let (interrupted, stopped) = (stop.load(Ordering::SeqCst), run.halt.load(Ordering::SeqCst));
+    let not_run = there - run.judged.load(Ordering::SeqCst).min(there);
+    tell(Event::Ended(RunEnd {
+        interrupted,
+        stopped: stopped && not_run > 0,
+        not_run,
+        wall_ms: millis(begun.elapsed()),
+    }));
 }
 
-fn worker(
-    plan: &Plan,
-    host: &Host,
-    stop: &AtomicBool,
-    tell: &(dyn Fn(Event) + Sync),
-    queue: &Mutex<Queue>,
-    changed: &Condvar,
-) {
-    // A poisoned queue is whole: nothing in its critical sections can panic half way.
-    let lock = || queue.lock().unwrap_or_else(PoisonError::into_inner);
-    loop {
-        let work = {
-            let mut queue = lock();
-            loop {
-                if stop.load(Ordering::SeqCst) {
-                    return;
+/// A mutex whose poison means nothing: no critical section here can panic half way.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Run<'_> {
+    /// A worker: takes work until there is none.
+    fn work(&self) {
+        while let Some(work) = self.next() {
+            match work {
+                Work::Prepare { kernel: number } => {
+                    let checks = match &self.plan.kernels[number] {
+                        // The other workers wait for this one: it must get to the end whatever happens in it.
+                        Ok(kernel) => {
+                            catch_unwind(AssertUnwindSafe(|| prepare(self.plan, number, kernel, self.host, self.tell)))
+                                .unwrap_or_else(|panic| unprepared(self.plan, number, kernel, &panicked(&*panic)))
+                        }
+                        Err(_) => Vec::new(),
+                    };
+                    let mut queue = lock(&self.queue);
+                    queue.work.extend(checks);
+                    queue.preparing -= 1;
+                    self.changed.notify_all();
                 }
-                if let Some(work) = queue.work.pop_front() {
-                    if matches!(work, Work::Prepare { .. }) {
-                        queue.preparing += 1;
-                    }
-                    break work;
+                Work::Check { kernel, behaviour, repetition } => self.check(&kernel, behaviour, repetition),
+            }
+        }
+    }
+
+    fn next(&self) -> Option<Work> {
+        let mut queue = lock(&self.queue);
+        loop {
+            if self.stop.load(Ordering::SeqCst) || self.halt.load(Ordering::SeqCst) {
+                return None;
+            }
+            if let Some(work) = queue.work.pop_front() {
+                if matches!(work, Work::Prepare { .. }) {
+                    queue.preparing += 1;
                 }
-                if queue.preparing == 0 {
-                    return;
-                }
-                queue = changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                return Some(work);
             }
-        };
-        match work {
-            Work::Prepare { kernel: number } => {
-                let checks = match &plan.kernels[number] {
-                    // The other workers wait for this one: it must get to the end whatever happens in it.
-                    Ok(kernel) => catch_unwind(AssertUnwindSafe(|| prepare(plan, number, kernel, host, tell)))
-                        .unwrap_or_else(|panic| unprepared(plan, number, kernel, &panicked(&*panic))),
-                    Err(_) => Vec::new(),
-                };
-                let mut queue = lock();
-                queue.work.extend(checks);
-                queue.preparing -= 1;
-                changed.notify_all();
+            if queue.preparing == 0 {
+                return None;
             }
-            Work::Check { kernel, behaviour } => {
-                let row = check(plan, &kernel, behaviour, host, stop);
-                tell(Event::Judged(Box::new(row)));
-            }
+            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Runs a behaviour, again if it may be, and tells the row when it is complete.
+    fn check(&self, kernel: &Prepared, behaviour: usize, repetition: u32) {
+        let attempt = |number| check(self.plan, kernel, behaviour, number, self.host, self.stop);
+        let repeat = self.plan.flow.repeat;
+        if repeat > 1 {
+            let row = attempt(repetition);
+            let bad = is_bad(row.verdict);
+            let complete = {
+                let mut repetitions = lock(&self.repetitions);
+                let rows = repetitions.entry(row.place).or_default();
+                let place = row.place;
+                rows.push(row);
+                if rows.len() == repeat as usize { repetitions.remove(&place) } else { None }
+            };
+            complete.and_then(repeated).into_iter().for_each(|row| self.judge(row));
+            self.halt_if(bad);
+            return;
+        }
+        let mut attempts = vec![attempt(0)];
+        while attempts.last().is_some_and(|row| is_bad(row.verdict))
+            && attempts.len() <= self.plan.flow.retries as usize
+            && !self.stop.load(Ordering::SeqCst)
+            && kernel.ready.is_ok()
+        {
+            attempts.push(attempt(u32::try_from(attempts.len()).unwrap_or(u32::MAX)));
+        }
+        if let Some(row) = retried(attempts) {
+            let bad = is_bad(row.verdict);
+            self.judge(row);
+            self.halt_if(bad);
+        }
+    }
+
+    fn judge(&self, row: Row) {
+        self.judged.fetch_add(1, Ordering::SeqCst);
+        (self.tell)(Event::Judged(Box::new(row)));
+    }
+
+    fn halt_if(&self, bad: bool) {
+        if bad && self.plan.flow.fail_fast && !self.halt.swap(true, Ordering::SeqCst) {
+            // Whoever waits for work waits for this too; the lock keeps the word from coming between look and wait.
+            drop(lock(&self.queue));
+            self.changed.notify_all();
         }
     }
 }
@@ -182,10 +287,12 @@ fn prepare(
         };
         let place = (kernel_number, number);
         let prepared = Arc::new(Prepared { place, name: name.clone(), subject: subject.name().to_owned(), ready });
-        let check = |behaviour| Work::Check { kernel: Arc::clone(&prepared), behaviour };
-        let checks: Vec<Work> = behaviours.into_iter().map(check).collect();
-        tell(Event::PairReady { kernel: name.clone(), subject: subject.name().to_owned(), rows: checks.len() });
-        work.extend(checks);
+        tell(Event::PairReady { kernel: name.clone(), subject: subject.name().to_owned(), rows: behaviours.len() });
+        work.extend(checks(plan, &prepared, behaviours));
+    }
+    if let Some(seed) = plan.flow.seed {
+        order::shuffle(seed.wrapping_add(kernel_number as u64), &mut work);
+        return work;
     }
     // The long ones first, so that no core is idle while another finishes the last.
     work.sort_by_key(|work| match work {
@@ -193,6 +300,15 @@ fn prepare(
         Work::Prepare { .. } => 0,
     });
     work
+}
+
+/// The work on these behaviours: each as often as the plan says.
+fn checks(plan: &Plan, kernel: &Arc<Prepared>, behaviours: Vec<usize>) -> Vec<Work> {
+    let check = |behaviour| {
+        let times = 0..plan.flow.repeat.max(1);
+        times.map(move |repetition| Work::Check { kernel: Arc::clone(kernel), behaviour, repetition })
+    };
+    behaviours.into_iter().flat_map(check).collect()
 }
 
 /// Groups, the one with the longest behaviours first.
@@ -214,8 +330,7 @@ fn unprepared(plan: &Plan, number: usize, kernel: &Kernel, reason: &str) -> Vec<
         let (name, subject) = (name.clone(), subject.name().to_owned());
         let ready = Err(PairError::Unusable(reason.to_owned()));
         let prepared = Arc::new(Prepared { place: (number, at), name, subject, ready });
-        let check = |behaviour| Work::Check { kernel: Arc::clone(&prepared), behaviour };
-        work.extend(plan.behaviours_of(number, at).into_iter().map(check));
+        work.extend(checks(plan, &prepared, plan.behaviours_of(number, at)));
     }
     work
 }

@@ -48,6 +48,9 @@ pub struct RunInfo {
     /// The part of the rows that was run; absent for all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<Shard>,
+    /// The seed of the order in which rows were begun; absent for the usual order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
 }
 
 /// A kernel in a report.
@@ -105,6 +108,41 @@ pub struct Row {
     pub wall_ms: u64,
     /// The console's last lines, unless it passed.
     pub console: Vec<String>,
+    /// Whether attempts came out differently.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub flaky: bool,
+    /// Every attempt in its order, if there was more than one (`--retries`, `--repeat`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<Attempt>,
+}
+
+/// One of several attempts at a row, each in a guest of its own.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Attempt {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Why it is not a pass.
+    pub reason: Option<String>,
+    /// What was observed, of a bad one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub facts: Vec<Fact>,
+    /// Guest time, as in a row.
+    pub guest_ms: Option<u64>,
+    /// Wall time, as in a row.
+    pub wall_ms: u64,
+    /// The console's last lines, of a bad one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub console: Vec<String>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+fn is_zero(value: &usize) -> bool {
+    *value == 0
 }
 
 /// How a run ended.
@@ -112,6 +150,12 @@ pub struct Row {
 pub struct RunEnd {
     /// It was interrupted: rows are missing.
     pub interrupted: bool,
+    /// It stopped at the first bad row (`--fail-fast`): rows are missing.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub stopped: bool,
+    /// How many rows are missing.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub not_run: usize,
     /// Wall time of the run in milliseconds.
     pub wall_ms: u64,
 }

@@ -82,6 +82,7 @@ fn run(behaviours: Vec<&'static Behaviour>, append: &str, limit: Duration) -> Ve
     let kernel = vm_images::fetch(&Catalogue::builtin().unwrap(), "default", &Options::new(cache)).unwrap();
     let plan = Plan {
         shard: None,
+        flow: engine::Flow::default(),
         kernels: vec![Ok(kernel)],
         subjects: vec![Subject::ours(&guest_dir()).unwrap()],
         behaviours,

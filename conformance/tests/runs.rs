@@ -169,9 +169,10 @@ fn two_shards_are_the_whole_and_say_which_they_are() {
 }
 
 /// Starts a long run whose guests carry this mark, and returns once one is up.
-fn long_run(mark: &str) -> std::process::Child {
+fn long_run(mark: &str, more: &[&str]) -> std::process::Child {
     let mut child = kmodlab()
         .args(["run", "loop", "path", "--cold", "--jobs", "1", "--append", mark])
+        .args(more)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -201,15 +202,21 @@ fn signal(child: &std::process::Child, signal: rustix::process::Signal) {
 }
 
 #[test]
-fn an_interrupted_run_ends_with_125_and_leaves_no_guest() {
+fn an_interrupted_run_ends_with_125_and_a_partial_report_and_leaves_no_guest() {
     if !vm_or_skip() {
         return;
     }
     // Others may run the same test.
     let mark = &format!("kmodlab.test=interrupted-{}", std::process::id());
-    let mut child = long_run(mark);
+    let dir = tempfile::tempdir().unwrap();
+    let json = dir.path().join("report.json");
+    let mut child = long_run(mark, &["--json", json.to_str().unwrap()]);
     signal(&child, rustix::process::Signal::INT);
     assert_eq!(child.wait().unwrap().code(), Some(125));
+    // What was judged is told, and that it is not all.
+    let report: Report = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    let end = report.end.unwrap();
+    assert!(end.interrupted && end.not_run > 0 && report.counts.pass > 0, "{end:?} {:?}", report.counts);
     assert_eq!(processes_with(mark), Vec::<String>::new());
     assert_no_files_left();
 }
@@ -221,7 +228,7 @@ fn a_killed_run_leaves_no_guest_and_the_next_run_sweeps_its_files() {
     }
     // Others may run the same test.
     let mark = &format!("kmodlab.test=killed-{}", std::process::id());
-    let mut child = long_run(mark);
+    let mut child = long_run(mark, &[]);
     signal(&child, rustix::process::Signal::KILL);
     child.wait().unwrap();
     assert!(gone_within(mark, Duration::from_secs(1)), "{:?}", processes_with(mark));

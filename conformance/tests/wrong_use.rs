@@ -94,6 +94,11 @@ fn a_limit_that_is_none_is_refused() {
         refused(&["run", "--timeout", seconds]);
     }
     refused(&["run", "--jobs", "0"]);
+    refused(&["run", "--timeout-factor", "0"]);
+    refused(&["run", "--retries", "1", "--repeat", "2"]);
+    let output = kmodlab().args(["run"]).env("KMODLAB_TIMEOUT_FACTOR", "slow").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("KMODLAB_TIMEOUT_FACTOR=slow"), "{}", stderr(&output));
 }
 
 #[test]

@@ -93,6 +93,9 @@ pub struct GuestArgs {
     /// Add this to the kernel's command line; repeatable
     #[arg(long, value_name = "PARAMETER", allow_hyphen_values = true)]
     pub append: Vec<String>,
+    /// Multiply every wall-clock limit, on a slow machine [default: $KMODLAB_TIMEOUT_FACTOR, else 1]
+    #[arg(long, value_name = "FACTOR", value_parser = factor)]
+    pub timeout_factor: Option<f64>,
     /// Print the QEMU commands that would boot these guests, and stop
     #[arg(long)]
     pub print_command: bool,
@@ -136,7 +139,20 @@ pub struct RunArgs {
     /// Run only the K-th of N parts of the rows; `all` turns off what the environment says (docs/reports.md)
     #[arg(long, value_name = "K/N", visible_alias = "partition")]
     pub shard: Option<ShardOption>,
-    /// Guests at a time [default: one for each core]
+    /// Try a row again, up to so many times, that fails or cannot be judged; one that passes then is told as flaky
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=1000))]
+    pub retries: u32,
+    /// Run each row so many times; it passes if it passes each time
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "retries",
+        value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub repeat: u32,
+    /// Begin nothing more after the first row that fails or cannot be judged
+    #[arg(long)]
+    pub fail_fast: bool,
+    /// Shuffle the order in which rows are begun; the same number gives the same order
+    #[arg(long, value_name = "NUMBER")]
+    pub seed: Option<u64>,
+    /// Guests at a time [default: one for each core, if there is memory for them]
     #[arg(long, value_name = "N")]
     pub jobs: Option<usize>,
     /// Wall-clock limit of one behaviour, in seconds
@@ -217,6 +233,12 @@ pub struct ShellArgs {
     /// Run this command line in the guest in place of an interactive shell
     #[arg(long, short = 'c', value_name = "COMMAND")]
     pub command: Option<String>,
+}
+
+/// What limits may be multiplied by.
+pub(super) fn factor(text: &str) -> Result<f64, String> {
+    let number = text.parse::<f64>().ok().filter(|factor| (0.01..=1000.0).contains(factor));
+    number.ok_or_else(|| "a number from 0.01 to 1000 is wanted".to_owned())
 }
 
 /// `--profile`.

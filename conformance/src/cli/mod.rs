@@ -2,6 +2,7 @@
 
 mod args;
 mod doctor;
+mod jobs;
 mod kernel;
 mod list;
 mod lookup;

@@ -1,9 +1,9 @@
 //! `kmodlab run`.
 
 use super::args::{BootFailure, Common, Format, RunArgs};
-use super::{Failure, Outcome, lookup, setup};
+use super::{Failure, Outcome, jobs, lookup, setup};
 use crate::behaviour::Behaviour;
-use crate::engine::{self, Plan};
+use crate::engine::{self, Flow, Plan};
 use crate::event::Event;
 use crate::pair::{Host, KernelSide};
 use crate::report::Reporter;
@@ -68,8 +68,9 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Outcome {
         subjects,
         behaviours,
         shard,
-        jobs: args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
-        limit: Duration::from_secs(args.timeout),
+        flow: Flow { retries: args.retries, repeat: args.repeat, fail_fast: args.fail_fast, seed: args.seed },
+        jobs: args.jobs.unwrap_or_else(|| jobs::default(args.cold)),
+        limit: Duration::from_secs(args.timeout).mul_f64(setup::timeout_factor(&args.guest)?),
         boot_failure_fails: args.boot_failure == BootFailure::Fail,
         keep: args.keep.clone(),
     };

@@ -51,8 +51,12 @@ pub(super) fn qemu(common: &Common) -> Result<Qemu, Failure> {
 }
 
 /// How the guests of `args` are booted; the accelerator is TCG until [`decide_accel`].
-fn boot(args: &GuestArgs, cold: bool, era: Option<era::Override>) -> Boot {
-    Boot {
+fn boot(args: &GuestArgs, cold: bool, era: Option<era::Override>) -> Result<Boot, Failure> {
+    let factor = timeout_factor(args)?;
+    let Limits { boot, restore, shutdown } = Limits::default();
+    let limits =
+        Limits { boot: boot.mul_f64(factor), restore: restore.mul_f64(factor), shutdown: shutdown.mul_f64(factor) };
+    Ok(Boot {
         profile: match args.profile {
             ProfileArg::Faithful => Profile::Faithful,
             ProfileArg::Fast => Profile::Fast,
@@ -61,8 +65,20 @@ fn boot(args: &GuestArgs, cold: bool, era: Option<era::Override>) -> Boot {
         virtual_time: !args.real_time,
         append: args.append.clone(),
         cold,
-        limits: Limits::default(),
+        limits,
         era,
+    })
+}
+
+/// What wall-clock limits are multiplied by: `--timeout-factor`, else the environment.
+pub(super) fn timeout_factor(args: &GuestArgs) -> Result<f64, Failure> {
+    const VARIABLE: &str = "KMODLAB_TIMEOUT_FACTOR";
+    match (args.timeout_factor, std::env::var(VARIABLE)) {
+        (Some(factor), _) => Ok(factor),
+        (None, Ok(text)) if !text.is_empty() => {
+            super::args::factor(&text).map_err(|error| Failure::usage(anyhow!("{VARIABLE}={text}: {error}")))
+        }
+        (None, _) => Ok(1.0),
     }
 }
 
@@ -101,7 +117,7 @@ pub(super) fn host(common: &Common, args: &GuestArgs, cold: bool, era: Option<er
     let agent = guest_dir(common)?.join("agent");
     let qemu = qemu(common)?;
     let spawner = Spawner::start().map_err(Failure::unjudged)?;
-    let boot = boot(args, cold, era);
+    let boot = boot(args, cold, era)?;
     let area = cache.area("templates").context("opening the cache").map_err(Failure::unjudged)?;
     let templates = Templates::open(area).map_err(Failure::unjudged)?;
     Ok(Host { qemu, spawner, templates, cache, agent, boot })

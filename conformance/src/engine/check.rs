@@ -27,8 +27,15 @@ pub(super) fn panicked(panic: &(dyn Any + Send)) -> String {
     format!("kmodlab itself panicked: {}", said.unwrap_or("no message"))
 }
 
-/// Runs one behaviour in a guest of its own.
-pub(super) fn check(plan: &Plan, prepared: &Prepared, number: usize, host: &Host, stop: &AtomicBool) -> Row {
+/// Runs one behaviour in a guest of its own, for the `attempt`-th time from 0.
+pub(super) fn check(
+    plan: &Plan,
+    prepared: &Prepared,
+    number: usize,
+    attempt: u32,
+    host: &Host,
+    stop: &AtomicBool,
+) -> Row {
     let begun = Instant::now();
     let behaviour = plan.behaviours[number];
     let mut row = Row {
@@ -52,7 +59,10 @@ pub(super) fn check(plan: &Plan, prepared: &Prepared, number: usize, host: &Host
         guest_ms: None,
         wall_ms: 0,
         console: Vec::new(),
+        flaky: false,
+        attempts: Vec::new(),
     };
+    let keep = plan.keep.as_deref().map(|dir| (dir, attempt));
     match &prepared.ready {
         Err(error) => {
             if plan.boot_failure_fails && matches!(error, PairError::Boot(error) if is_guest_failure(error)) {
@@ -65,7 +75,7 @@ pub(super) fn check(plan: &Plan, prepared: &Prepared, number: usize, host: &Host
             match unmet(behaviour, ready) {
                 Some(need) => (row.verdict, row.reason) = (Verdict::Skip, Some(format!("needs {need}"))),
                 None => match ready.guest(host) {
-                    Ok(vm) => observe(vm, behaviour, ready, begun + plan.limit, plan.keep.as_deref(), &mut row),
+                    Ok(vm) => observe(vm, behaviour, ready, begun + plan.limit, keep, &mut row),
                     Err(error) => {
                         let booted = ready.boots_each_guest();
                         if plan.boot_failure_fails && booted && is_guest_failure(&error) && !stop.load(Ordering::SeqCst)
@@ -107,7 +117,14 @@ fn unmet(behaviour: &Behaviour, ready: &Ready) -> Option<Need> {
 }
 
 /// Lets the check observe, ends the guest, and judges.
-fn observe(mut vm: Vm, behaviour: &Behaviour, ready: &Ready, deadline: Instant, keep: Option<&Path>, row: &mut Row) {
+fn observe(
+    mut vm: Vm,
+    behaviour: &Behaviour,
+    ready: &Ready,
+    deadline: Instant,
+    keep: Option<(&Path, u32)>,
+    row: &mut Row,
+) {
     let from = clock(&mut vm);
     let (end, known) = {
         let mut lab = Lab::new(&mut vm, &ready.pair, deadline);
@@ -128,7 +145,7 @@ fn observe(mut vm: Vm, behaviour: &Behaviour, ready: &Ready, deadline: Instant, 
     let ending = vm.end_as_planned();
     // Read now: a guest may die while it ends.
     let console = vm.console();
-    if let Some(Err(error)) = keep.map(|dir| keep_console(dir, row, &console)) {
+    if let Some(Err(error)) = keep.map(|(dir, attempt)| keep_console(dir, attempt, row, &console)) {
         row.console.push(format!("kmodlab: the console could not be kept: {error}"));
     }
     let end = match end {
@@ -145,9 +162,10 @@ fn observe(mut vm: Vm, behaviour: &Behaviour, ready: &Ready, deadline: Instant, 
     }
 }
 
-fn keep_console(dir: &Path, row: &Row, console: &[u8]) -> std::io::Result<()> {
+fn keep_console(dir: &Path, attempt: u32, row: &Row, console: &[u8]) -> std::io::Result<()> {
     std::fs::create_dir_all(dir)?;
-    let name = format!("{}-{}-{}.console", row.id, row.kernel.name, row.subject);
+    let again = if attempt == 0 { String::new() } else { format!("-{}", attempt + 1) };
+    let name = format!("{}-{}-{}{again}.console", row.id, row.kernel.name, row.subject);
     std::fs::write(dir.join(name.replace('/', "_")), console)
 }
 

@@ -43,6 +43,9 @@ pub struct Counts {
     pub skip: usize,
     /// Could not be judged.
     pub error: usize,
+    /// Of all these, came out differently when tried more than once.
+    #[serde(default)]
+    pub flaky: usize,
 }
 
 impl Counts {
@@ -80,6 +83,7 @@ impl Report {
             Event::KernelSkipped(kernel) => self.skipped_kernels.push(kernel.clone()),
             Event::Judged(row) => {
                 self.counts.add(row.verdict);
+                self.counts.flaky += usize::from(row.flaky);
                 self.results.push((**row).clone());
             }
             Event::Ended(end) => {
@@ -133,6 +137,6 @@ mod tests {
         sample::events().iter().for_each(|event| report.take(event));
         insta::assert_snapshot!(serde_json::to_string_pretty(&report).unwrap());
         let again: Report = serde_json::from_str(&serde_json::to_string(&report).unwrap()).unwrap();
-        assert_eq!(again.counts, Counts { pass: 1, fail: 1, known: 1, skip: 1, error: 1 });
+        assert_eq!(again.counts, Counts { pass: 1, fail: 1, known: 1, skip: 1, error: 1, flaky: 0 });
     }
 }

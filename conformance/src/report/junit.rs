@@ -2,9 +2,9 @@
 //! a passed case whose property `known` holds the reason.
 
 use super::{Reporter, write_whole};
-use crate::event::{Event, Row};
+use crate::event::{Attempt, Event, Row};
 use crate::verdict::Verdict;
-use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite, XmlString};
+use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestRerun, TestSuite, XmlString};
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -62,7 +62,7 @@ fn case(row: &Row) -> TestCase {
         let console = row.console.iter().map(|line| format!("{line}\n"));
         XmlString::new(facts.chain(console).collect::<String>())
     };
-    let status = match row.verdict {
+    let mut status = match row.verdict {
         Verdict::Pass | Verdict::Known => TestCaseStatus::success(),
         Verdict::Skip => {
             let mut status = TestCaseStatus::skipped();
@@ -76,6 +76,7 @@ fn case(row: &Row) -> TestCase {
             status
         }
     };
+    status.add_reruns(reruns(row));
     let mut case = TestCase::new(row.id.clone(), status);
     case.set_classname(format!("{}.{}", row.kernel.name, row.subject));
     case.set_time(Duration::from_millis(row.wall_ms));
@@ -87,10 +88,37 @@ fn case(row: &Row) -> TestCase {
     case
 }
 
+/// The bad attempts at a row that ended well, or those before the last of one that did not.
+fn reruns(row: &Row) -> Vec<TestRerun> {
+    let bad = |attempt: &&Attempt| matches!(attempt.verdict, Verdict::Fail | Verdict::Error);
+    let mut attempts: Vec<&Attempt> = row.attempts.iter().filter(bad).collect();
+    if matches!(row.verdict, Verdict::Fail | Verdict::Error) {
+        attempts.pop();
+    }
+    let rerun = |attempt: &Attempt| {
+        let fail = attempt.verdict == Verdict::Fail;
+        let kind = if fail { NonSuccessKind::Failure } else { NonSuccessKind::Error };
+        let mut rerun = TestRerun::new(kind);
+        rerun.set_message(attempt.reason.clone().unwrap_or_default());
+        rerun.set_time(Duration::from_millis(attempt.wall_ms));
+        let lines: String = attempt.console.iter().map(|line| format!("{line}\n")).collect();
+        rerun.set_description(lines);
+        rerun
+    };
+    attempts.into_iter().map(rerun).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::report::sample;
+
+    #[test]
+    fn a_flaky_row_has_its_bad_attempt_as_a_flaky_failure() {
+        let xml = xml(&[sample::flaky()]).unwrap();
+        assert!(xml.contains("<flakyFailure"), "{xml}");
+        insta::assert_snapshot!(xml);
+    }
 
     #[test]
     fn every_verdict_has_its_element_and_hostile_text_is_escaped() {

@@ -42,6 +42,13 @@ impl<W: Write> Ktap<W> {
                 if word == "not ok" {
                     writeln!(out, "  # {}: {}: {reason}", row.id, row.verdict.word())?;
                 }
+                for (number, attempt) in row.attempts.iter().enumerate() {
+                    let reason = attempt.reason.as_deref().map_or_else(String::new, one_line);
+                    let colon = if reason.is_empty() { "" } else { ": " };
+                    let (id, all, verdict) = (&row.id, row.attempts.len(), attempt.verdict.word());
+                    writeln!(out, "  # {id}: attempt {} of {all}: {verdict}{colon}{reason}", number + 1)?;
+                }
+                let directive = if row.flaky && directive.is_empty() { " # flaky" } else { &directive };
                 writeln!(out, "  {word} {} {}{directive}", number + 1, row.id)?;
             }
             let bad = rows.iter().any(|row| matches!(row.verdict, Verdict::Fail | Verdict::Error));
@@ -73,6 +80,15 @@ impl<W: Write> Reporter for Ktap<W> {
 mod tests {
     use super::*;
     use crate::report::sample;
+
+    #[test]
+    fn a_flaky_row_shows_its_attempts() {
+        let mut out = Vec::new();
+        let mut ktap = Ktap::new(&mut out);
+        ktap.rows.push(sample::flaky());
+        ktap.write().unwrap();
+        insta::assert_snapshot!(String::from_utf8(out).unwrap());
+    }
 
     #[test]
     fn every_verdict_has_its_line() {

@@ -37,19 +37,21 @@ pub fn write_whole(path: &std::path::Path, text: &[u8]) -> io::Result<()> {
 pub(crate) mod sample {
     //! A small run that every reporter's test tells.
 
+    use crate::engine::retried;
     use crate::era::{CutOff, DecidedBy, Eras};
     use crate::event::{Event, KernelName, Row, RunEnd, RunInfo, SkippedKernel};
     use crate::fact::Fact;
     use crate::verdict::Verdict;
 
-    fn row(id: &str, verdict: Verdict, reason: Option<&str>) -> Event {
+    /// A row with this verdict.
+    pub fn row(id: &str, verdict: Verdict, reason: Option<&str>) -> Row {
         let fact = |holds| Fact {
             name: "result".into(),
             expected: "ENOENT".into(),
             got: if holds { "ENOENT" } else { "EACCES" }.into(),
             holds,
         };
-        Event::Judged(Box::new(Row {
+        Row {
             place: (0, 0, 0),
             id: id.into(),
             catalogue: "PATH-01".into(),
@@ -66,7 +68,19 @@ pub(crate) mod sample {
             guest_ms: Some(12),
             wall_ms: 34,
             console: if verdict == Verdict::Pass { vec![] } else { vec!["last \\x01 <words> & more".into()] },
-        }))
+            flaky: false,
+            attempts: Vec::new(),
+        }
+    }
+
+    fn judged(id: &str, verdict: Verdict, reason: Option<&str>) -> Event {
+        Event::Judged(Box::new(row(id, verdict, reason)))
+    }
+
+    /// A row that passed when it was tried again.
+    pub fn flaky() -> Row {
+        let bad = row("path.six", Verdict::Fail, Some("result: expected ENOENT, got EACCES"));
+        retried(vec![bad, row("path.six", Verdict::Pass, None)]).expect("two attempts")
     }
 
     fn kernel() -> KernelName {
@@ -83,16 +97,17 @@ pub(crate) mod sample {
                 profile: "faithful".into(),
                 virtual_time: true,
                 shard: None,
+                seed: None,
             }),
             Event::Preparing("booting 6.1 with ours".into()),
             Event::KernelSkipped(SkippedKernel { name: "9.9".into(), reason: "no suite offers it".into() }),
             Event::PairReady { kernel: kernel(), subject: "ours".into(), rows: 5 },
-            row("path.one", Verdict::Pass, None),
-            row("path.two", Verdict::Fail, Some("result: expected ENOENT, got EACCES")),
-            row("path.three", Verdict::Known, Some("since 4.13")),
-            row("path.four", Verdict::Skip, Some("needs a kernel with CONFIG_UNIX=m")),
-            row("path.five", Verdict::Error, Some("the guest fell silent")),
-            Event::Ended(RunEnd { interrupted: false, wall_ms: 2345 }),
+            judged("path.one", Verdict::Pass, None),
+            judged("path.two", Verdict::Fail, Some("result: expected ENOENT, got EACCES")),
+            judged("path.three", Verdict::Known, Some("since 4.13")),
+            judged("path.four", Verdict::Skip, Some("needs a kernel with CONFIG_UNIX=m")),
+            judged("path.five", Verdict::Error, Some("the guest fell silent")),
+            Event::Ended(RunEnd { interrupted: false, stopped: false, not_run: 0, wall_ms: 2345 }),
         ]
     }
 }

@@ -1,7 +1,7 @@
 //! The terminal report: a line a behaviour as it is judged, failures again at the end with their facts, a summary.
 
 use super::Reporter;
-use crate::event::{Event, Row};
+use crate::event::{Event, Row, RunEnd};
 use crate::report::json::Counts;
 use crate::verdict::Verdict;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -15,6 +15,7 @@ pub struct Terminal<W> {
     bar: Option<ProgressBar>,
     counts: Counts,
     bad: Vec<Row>,
+    flaky: Vec<Row>,
     skipped_kernels: usize,
 }
 
@@ -29,7 +30,15 @@ impl<W: Write> Terminal<W> {
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        Terminal { out, colour: watched, bar, counts: Counts::default(), bad: Vec::new(), skipped_kernels: 0 }
+        Terminal {
+            out,
+            colour: watched,
+            bar,
+            counts: Counts::default(),
+            bad: Vec::new(),
+            flaky: Vec::new(),
+            skipped_kernels: 0,
+        }
     }
 
     fn line(&mut self, text: &str) -> io::Result<()> {
@@ -53,13 +62,14 @@ impl<W: Write> Terminal<W> {
 
     fn judged(&mut self, row: &Row) -> io::Result<()> {
         self.counts.add(row.verdict);
+        self.counts.flaky += usize::from(row.flaky);
         let word = self.paint(row.verdict, &format!("{:>5}", row.verdict.word()));
         // A kernel that was given by its path is told by its release, which is shorter.
         let kernel = if row.kernel.name.contains('/') { &row.kernel.release } else { &row.kernel.name };
         let id = format!("{:<26} {kernel:<8} {:<8}", row.id, row.subject);
         let text = match (&row.reason, row.verdict) {
             (Some(reason), Verdict::Known | Verdict::Skip) => format!("{word}  {id} {reason}"),
-            _ => format!("{word}  {id} {:.2} s", millis(row.wall_ms)),
+            _ => format!("{word}  {id} {:.2} s{}", millis(row.wall_ms), tries(row)),
         };
         self.line(&text)?;
         if let Some(bar) = &self.bar {
@@ -67,6 +77,27 @@ impl<W: Write> Terminal<W> {
         }
         if matches!(row.verdict, Verdict::Fail | Verdict::Error) {
             self.bad.push(row.clone());
+        } else if row.flaky {
+            self.flaky.push(row.clone());
+        }
+        Ok(())
+    }
+
+    /// A row that came out well in the end: its bad attempts.
+    fn explain_flaky(&mut self, row: &Row) -> io::Result<()> {
+        let word = self.paint(Verdict::Skip, "flaky");
+        self.line(&format!(
+            "\n{word}  {} on {} ({}) with {}",
+            row.id, row.kernel.name, row.kernel.release, row.subject
+        ))?;
+        self.line(&format!("  statement  {}", row.statement))?;
+        let all = row.attempts.len();
+        for (number, attempt) in row.attempts.iter().enumerate() {
+            let reason = attempt.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+            self.line(&format!("  attempt {} of {all}  {}{reason}", number + 1, attempt.verdict.word()))?;
+            for line in &attempt.console {
+                self.line(&format!("    | {line}"))?;
+            }
         }
         Ok(())
     }
@@ -99,15 +130,20 @@ impl<W: Write> Terminal<W> {
         Ok(())
     }
 
-    fn end(&mut self, interrupted: bool, wall_ms: u64) -> io::Result<()> {
+    fn end(&mut self, end: &RunEnd) -> io::Result<()> {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
+        let flaky = std::mem::take(&mut self.flaky);
+        flaky.iter().try_for_each(|row| self.explain_flaky(row))?;
         for row in std::mem::take(&mut self.bad) {
             self.explain(&row)?;
         }
-        let Counts { pass, fail, known, skip, error } = self.counts;
+        let Counts { pass, fail, known, skip, error, flaky: unsteady } = self.counts;
         let mut parts = vec![self.paint(Verdict::Pass, &format!("{pass} passed"))];
+        if unsteady > 0 {
+            parts.push(self.paint(Verdict::Skip, &format!("{unsteady} flaky")));
+        }
         for (count, word, verdict) in [
             (fail, "failed", Verdict::Fail),
             (error, "not judged", Verdict::Error),
@@ -123,13 +159,28 @@ impl<W: Write> Terminal<W> {
             parts.push(format!("{} kernel{plural} left out", self.skipped_kernels));
         }
         let total = pass + fail + known + skip + error;
-        let interrupted = if interrupted { "; interrupted" } else { "" };
+        let early = match (end.interrupted, end.stopped) {
+            (true, _) => "; interrupted",
+            (false, true) => "; stopped at the first that is bad",
+            (false, false) => "",
+        };
+        let not_run = if end.not_run > 0 { format!(", {} not run", end.not_run) } else { String::new() };
         let plural = if total == 1 { "" } else { "s" };
         self.line(&format!(
-            "\n{total} behaviour{plural} in {:.1} s: {}{interrupted}",
-            millis(wall_ms),
+            "\n{total} behaviour{plural} in {:.1} s: {}{early}{not_run}",
+            millis(end.wall_ms),
             parts.join(", ")
         ))
+    }
+}
+
+/// How many attempts a row took, and how many of them were bad.
+fn tries(row: &Row) -> String {
+    let bad = row.attempts.iter().filter(|attempt| matches!(attempt.verdict, Verdict::Fail | Verdict::Error)).count();
+    match (row.attempts.len(), bad) {
+        (0, _) => String::new(),
+        (all, 0) => format!(", {all} times"),
+        (all, bad) => format!(", {}{bad} of {all} attempts bad", if row.flaky { "flaky: " } else { "" }),
     }
 }
 
@@ -168,7 +219,7 @@ impl<W: Write> Reporter for Terminal<W> {
                 Ok(())
             }
             Event::Judged(row) => self.judged(row),
-            Event::Ended(end) => self.end(end.interrupted, end.wall_ms),
+            Event::Ended(end) => self.end(end),
         }
     }
 }
@@ -177,6 +228,16 @@ impl<W: Write> Reporter for Terminal<W> {
 mod tests {
     use super::*;
     use crate::report::sample;
+
+    #[test]
+    fn a_row_that_passed_when_it_was_tried_again_is_told_with_its_failure() {
+        let mut out = Vec::new();
+        let mut terminal = Terminal::new(&mut out, false);
+        terminal.event(&Event::Judged(Box::new(sample::flaky()))).unwrap();
+        let end = RunEnd { interrupted: false, stopped: true, not_run: 3, wall_ms: 1000 };
+        terminal.event(&Event::Ended(end)).unwrap();
+        insta::assert_snapshot!(String::from_utf8(out).unwrap());
+    }
 
     #[test]
     fn failures_stand_last_with_their_facts() {

@@ -1,0 +1,139 @@
+//! How the rows of a run are gone through: retries, repetitions, the first failure, the order of work.
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
+
+mod support;
+
+use conformance::behaviour::{About, Behaviour, Group};
+use conformance::engine::{self, Flow, Plan};
+use conformance::event::{Event, Row};
+use conformance::pair::{Boot, Host};
+use conformance::report::json::Report;
+use conformance::verdict::Verdict;
+use harness::{Accel, Limits, Profile, Qemu, Spawner, Templates};
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+use support::{EXIT_0, run, stderr, tiny_program, vm_or_skip};
+use vm_images::{Cache, Catalogue, Options, Subject};
+
+static TRIES: AtomicU32 = AtomicU32::new(0);
+static FAILS_TWICE: Behaviour = Behaviour {
+    id: "tool.fails-twice",
+    catalogue: "TEST",
+    group: Group::Tool,
+    statement: "the third time it holds",
+    source: "this test",
+    about: About::Kernel,
+    needs: &[],
+    check: |lab| {
+        lab.expect("the third time", TRIES.fetch_add(1, Ordering::SeqCst) >= 2, true);
+        Ok(())
+    },
+};
+
+fn run_with(flow: Flow, behaviour: &'static Behaviour) -> Vec<Row> {
+    let cache = Cache::open(Cache::default_dir(|name| std::env::var_os(name)).unwrap()).unwrap();
+    let guest = Path::new(env!("CARGO_BIN_EXE_kmodlab")).parent().unwrap().join("../guest");
+    let host = Host {
+        qemu: Qemu::find(None).unwrap(),
+        spawner: Spawner::start().unwrap(),
+        templates: Templates::open(cache.area("templates").unwrap()).unwrap(),
+        agent: guest.join("agent"),
+        boot: Boot {
+            profile: Profile::Faithful,
+            accel: Accel::Tcg,
+            virtual_time: true,
+            append: Vec::new(),
+            cold: false,
+            limits: Limits::default(),
+            era: None,
+        },
+        cache: cache.clone(),
+    };
+    let kernel = vm_images::fetch(&Catalogue::builtin().unwrap(), "default", &Options::new(cache)).unwrap();
+    let plan = Plan {
+        kernels: vec![Ok(kernel)],
+        subjects: vec![Subject::ours(&guest).unwrap()],
+        behaviours: vec![behaviour],
+        shard: None,
+        flow,
+        jobs: 1,
+        limit: Duration::from_secs(60),
+        keep: None,
+        boot_failure_fails: false,
+    };
+    let rows = Mutex::new(Vec::new());
+    engine::run(&plan, &host, &AtomicBool::new(false), &|event| {
+        if let Event::Judged(row) = event {
+            rows.lock().unwrap().push(*row);
+        }
+    });
+    rows.into_inner().unwrap()
+}
+
+fn report(args: &[&str]) -> (Option<i32>, Report) {
+    let output = run(&[&["run", "--json", "-", "--jobs", "1"], args].concat());
+    let report = serde_json::from_slice(&output.stdout);
+    (output.status.code(), report.unwrap_or_else(|error| panic!("{error}: {}", stderr(&output))))
+}
+
+#[test]
+fn a_row_that_passes_when_it_is_tried_again_is_flaky_and_shows_each_failure() {
+    if !vm_or_skip() {
+        return;
+    }
+    let rows = run_with(Flow { retries: 4, ..Flow::default() }, &FAILS_TWICE);
+    let [row] = &rows[..] else { panic!("{rows:#?}") };
+    assert_eq!((row.verdict, row.flaky), (Verdict::Pass, true), "{row:#?}");
+    let verdicts: Vec<Verdict> = row.attempts.iter().map(|attempt| attempt.verdict).collect();
+    assert_eq!(verdicts, [Verdict::Fail, Verdict::Fail, Verdict::Pass]);
+    assert!(row.attempts[0].reason.as_ref().unwrap().contains("the third time: expected true, got false"));
+}
+
+#[test]
+fn a_failure_is_tried_again_as_often_as_was_said_and_stays_one() {
+    if !vm_or_skip() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let subject = tiny_program(&dir.path().join("modprobe"), EXIT_0);
+    let subject = ["--subject", subject.to_str().unwrap()];
+    let (code, report_) = report(&[&subject[..], &["load.by-name", "--retries", "2"]].concat());
+    let row = &report_.results[0];
+    assert_eq!((code, row.verdict, row.flaky, row.attempts.len()), (Some(1), Verdict::Fail, false, 3), "{row:#?}");
+
+    let ids = ["load.by-name", "load.options", "config.blacklist", "--fail-fast"];
+    let (code, report_) = report(&[&subject[..], &ids].concat());
+    let end = report_.end.unwrap();
+    assert_eq!((code, report_.results.len(), end.stopped, end.interrupted, end.not_run), (Some(1), 1, true, false, 2));
+}
+
+#[test]
+fn a_row_is_repeated_as_often_as_was_said() {
+    if vm_or_skip() {
+        let (code, report) = report(&["path.newline", "--repeat", "3"]);
+        let row = &report.results[0];
+        assert_eq!((code, report.results.len(), row.verdict, row.attempts.len()), (Some(0), 1, Verdict::Pass, 3));
+        assert!(!row.flaky);
+    }
+}
+
+#[test]
+fn a_seed_gives_an_order_that_comes_again_and_is_told() {
+    if !vm_or_skip() {
+        return;
+    }
+    let ids = ["path.newline", "path.empty-disables", "path.next-request", "tool.starts-bare"];
+    let order = |seed: &str| {
+        let output = run(&[&["run", "--jobs", "1", "--seed", seed], &ids[..]].concat());
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains(&format!("--seed {seed}")), "{text}");
+        let words = text.lines().filter(|line| line.starts_with(" pass")).map(|line| line.split_whitespace().nth(1));
+        words.map(|id| id.unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let first = order("1");
+    assert_eq!(first.len(), 4, "{first:?}");
+    assert_eq!(first, order("1"));
+    assert!((2..8).any(|seed| order(&seed.to_string()) != first));
+}
