@@ -7,7 +7,7 @@
 //!   lab           what a check works with                helper, trigger, modules, tools, xz   its tools
 //!   fact, era, verdict   what was observed, where a statement holds, what is said of it (pure)
 //!   select, filter, shard   what a run takes             image, pair   a kernel with a subject, made ready
-//!   engine        runs them, emits event::Event          report/       consumes events: terminal, KTAP, JSON, JUnit
+//!   engine        runs them, emits event::Event          report/       consumes events: terminal, KTAP, JSON, JUnit, HTML
 //!   cli/          the command's arguments and its subcommands
 //! ```
 

@@ -121,9 +121,14 @@ fn help_and_version_are_no_failure() {
 
 #[test]
 fn the_help_of_every_command() {
-    for args in
-        [&["--help"][..], &["run", "--help"], &["kernel", "--help"], &["subject", "--help"], &["shell", "--help"]]
-    {
+    for args in [
+        &["--help"][..],
+        &["run", "--help"],
+        &["kernel", "--help"],
+        &["subject", "--help"],
+        &["shell", "--help"],
+        &["report", "--help"],
+    ] {
         let name = args.join("_").replace("--", "");
         insta::assert_snapshot!(name, stdout(&run(args)));
     }

@@ -1,5 +1,7 @@
 //! The arguments.
 
+use super::outputs::OutputArgs;
+use super::report::ReportCommand;
 use crate::era;
 use crate::shard::ShardOption;
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
@@ -49,6 +51,9 @@ pub enum Command {
     /// Check behaviours
     #[command(after_help = format!("{FILTERS}\n\n{EXIT_CODES}"))]
     Run(RunArgs),
+    /// Show a stored JSON report in another form
+    #[command(subcommand)]
+    Report(ReportCommand),
     /// List the behaviours
     #[command(after_help = FILTERS)]
     List(ListArgs),
@@ -127,15 +132,6 @@ pub struct RunArgs {
     pub select: SelectArgs,
     #[command(flatten)]
     pub guest: GuestArgs,
-    /// What standard output gets; with ktap the terminal report goes to standard error
-    #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
-    /// Write a JSON report here; `-` is standard output, and the terminal report then goes to standard error
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-    /// Write a JUnit report here
-    #[arg(long, value_name = "FILE")]
-    pub junit: Option<PathBuf>,
     /// Run only the K-th of N parts of the rows; `all` turns off what the environment says (docs/reports.md)
     #[arg(long, value_name = "K/N", visible_alias = "partition")]
     pub shard: Option<ShardOption>,
@@ -170,6 +166,8 @@ pub struct RunArgs {
     /// Take a kernel for one of this era: cutoff=wait-queue or cutoff=semaphore [default: probed]
     #[arg(long, value_name = "NAME=ERA")]
     pub era: Option<era::Override>,
+    #[command(flatten)]
+    pub outputs: OutputArgs,
 }
 
 /// `kmodlab list`.

@@ -6,6 +6,8 @@ mod jobs;
 mod kernel;
 mod list;
 mod lookup;
+mod outputs;
+mod report;
 mod run;
 mod setup;
 mod shell;
@@ -43,6 +45,7 @@ type Outcome = Result<u8, Failure>;
 pub fn run(args: &Args) -> u8 {
     let outcome = match &args.command {
         Command::Run(run) => run::run(&args.common, run),
+        Command::Report(command) => report::report(command),
         Command::List(list) => list::list(list),
         Command::Show(show) => list::show(show),
         Command::Kernel(kernel) => kernel::kernel(&args.common, kernel),

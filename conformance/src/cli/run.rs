@@ -1,23 +1,19 @@
 //! `kmodlab run`.
 
-use super::args::{BootFailure, Common, Format, RunArgs};
+use super::args::{BootFailure, Common, RunArgs};
 use super::{Failure, Outcome, jobs, lookup, setup};
 use crate::behaviour::Behaviour;
 use crate::engine::{self, Flow, Plan};
 use crate::event::Event;
 use crate::pair::{Host, KernelSide};
 use crate::report::Reporter;
-use crate::report::json::{Json, Report};
-use crate::report::junit::Junit;
-use crate::report::ktap::Ktap;
-use crate::report::terminal::Terminal;
+use crate::report::json::Report;
 use crate::select::select_filtered;
 use crate::shard::Shard;
 use crate::verdict::exit;
 use anyhow::{Context, anyhow};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use std::io::{self, IsTerminal};
-use std::path::Path;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -28,13 +24,7 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Outcome {
     let shard = shard(args, &behaviours)?;
     let catalogue = lookup::catalogue()?;
     let kernels = lookup::kernel_args(&args.guest, &catalogue)?;
-    if args.format == Format::Ktap && args.json.as_deref() == Some(Path::new("-")) {
-        return Err(Failure::usage(anyhow!("standard output gets one report: --format ktap or --json -, not both")));
-    }
-    if args.junit.as_deref() == Some(Path::new("-")) {
-        return Err(Failure::usage(anyhow!("--junit writes a file: name one (./- for one that is called so)")));
-    }
-    [&args.json, &args.junit].into_iter().flatten().try_for_each(|path| can_be_written(path))?;
+    args.outputs.check()?;
     if args.jobs == Some(0) {
         return Err(Failure::usage(anyhow!("--jobs must be at least 1")));
     }
@@ -46,7 +36,7 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Outcome {
 
     let stop = Arc::new(AtomicBool::new(false));
     end_on_signals(&stop, &host)?;
-    let reporters = Mutex::new(Reporters { all: reporters(args), report: Report::empty(), failed: None });
+    let reporters = Mutex::new(Reporters { all: args.outputs.reporters(), report: Report::empty(), failed: None });
     let tell = |event: Event| reporters.lock().unwrap_or_else(PoisonError::into_inner).tell(&event);
 
     let progress = |progress: vm_images::Progress| {
@@ -118,38 +108,6 @@ impl Reporters {
             }
         }
     }
-}
-
-fn reporters(args: &RunArgs) -> Vec<Box<dyn Reporter + Send>> {
-    let json_on_stdout = args.json.as_deref() == Some(Path::new("-"));
-    let mut all: Vec<Box<dyn Reporter + Send>> = Vec::new();
-    if args.format == Format::Ktap || json_on_stdout {
-        all.push(Box::new(Terminal::new(io::stderr(), io::stderr().is_terminal())));
-    } else {
-        all.push(Box::new(Terminal::new(io::stdout(), io::stdout().is_terminal() && io::stderr().is_terminal())));
-    }
-    if args.format == Format::Ktap {
-        all.push(Box::new(Ktap::new(io::stdout())));
-    }
-    all.extend(args.json.clone().map(|path| Box::new(Json::to(path)) as Box<dyn Reporter + Send>));
-    all.extend(args.junit.clone().map(|path| Box::new(Junit::to(path)) as Box<dyn Reporter + Send>));
-    all
-}
-
-fn can_be_written(path: &Path) -> Result<(), Failure> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // The report is written beside its place and renamed: the directory decides.
-    let writable = || rustix::fs::access(directory, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK);
-    let reason = match path {
-        _ if path == Path::new("-") => return Ok(()),
-        _ if path.is_dir() => "it is a directory".to_owned(),
-        _ if !directory.is_dir() => format!("{} is no directory", directory.display()),
-        _ => match writable() {
-            Ok(()) => return Ok(()),
-            Err(error) => format!("{}: {}", directory.display(), std::io::Error::from(error)),
-        },
-    };
-    Err(Failure::usage(anyhow!("{} cannot be written: {reason}", path.display())))
 }
 
 /// SIGINT, SIGTERM and SIGHUP end the run: no QEMU is left, and the report tells what was judged.

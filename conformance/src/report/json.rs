@@ -1,12 +1,10 @@
 //! JSON: the source of every other report. docs/reports.md describes its fields; `version` changes when one
 //! changes its meaning. Written once, at the end.
 
-use super::{Reporter, write_whole};
 use crate::event::{Event, Row, RunEnd, RunInfo, SkippedKernel};
 use crate::verdict::{self, Verdict};
 use serde::{Deserialize, Serialize};
-use std::io::{self, Write};
-use std::path::PathBuf;
+use std::io;
 
 /// Version of the format.
 pub const VERSION: u32 = 1;
@@ -96,34 +94,14 @@ impl Report {
     }
 }
 
-/// Writes the JSON report to a file, or to standard output for `-`.
-pub struct Json {
-    report: Report,
-    target: PathBuf,
-}
-
-impl Json {
-    /// To this place.
-    #[must_use]
-    pub fn to(target: PathBuf) -> Json {
-        Json { report: Report::empty(), target }
-    }
-}
-
-impl Reporter for Json {
-    fn event(&mut self, event: &Event) -> io::Result<()> {
-        self.report.take(event);
-        if !matches!(event, Event::Ended(_)) {
-            return Ok(());
-        }
-        let mut text = serde_json::to_vec_pretty(&self.report)?;
-        text.push(b'\n');
-        if self.target.as_os_str() == "-" {
-            io::stdout().lock().write_all(&text)
-        } else {
-            write_whole(&self.target, &text)
-        }
-    }
+/// The report as text.
+///
+/// # Errors
+/// What making JSON of it says.
+pub fn text(report: &Report) -> io::Result<Vec<u8>> {
+    let mut text = serde_json::to_vec_pretty(report)?;
+    text.push(b'\n');
+    Ok(text)
 }
 
 #[cfg(test)]

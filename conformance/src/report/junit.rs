@@ -1,43 +1,17 @@
 //! JUnit XML: one suite for each kernel and subject. Fail is `failure`, error is `error`, skip is `skipped`; known is
 //! a passed case whose property `known` holds the reason.
 
-use super::{Reporter, write_whole};
-use crate::event::{Attempt, Event, Row};
+use crate::event::{Attempt, Row};
 use crate::verdict::Verdict;
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestRerun, TestSuite, XmlString};
 use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
-/// Writes a JUnit file.
-pub struct Junit {
-    rows: Vec<Row>,
-    target: PathBuf,
-}
-
-impl Junit {
-    /// To this file.
-    #[must_use]
-    pub fn to(target: PathBuf) -> Junit {
-        Junit { rows: Vec::new(), target }
-    }
-}
-
-impl Reporter for Junit {
-    fn event(&mut self, event: &Event) -> io::Result<()> {
-        match event {
-            Event::Judged(row) => self.rows.push((**row).clone()),
-            Event::Ended(_) => {
-                self.rows.sort_by_key(|row| row.place);
-                write_whole(&self.target, xml(&self.rows)?.as_bytes())?;
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-}
-
-fn xml(rows: &[Row]) -> io::Result<String> {
+/// The rows as JUnit XML.
+///
+/// # Errors
+/// What writing XML says.
+pub fn xml(rows: &[Row]) -> io::Result<String> {
     let mut report = Report::new("kmodlab");
     let mut suites: Vec<TestSuite> = Vec::new();
     for row in rows {
@@ -111,6 +85,7 @@ fn reruns(row: &Row) -> Vec<TestRerun> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Event;
     use crate::report::sample;
 
     #[test]

@@ -1,12 +1,16 @@
 //! Reports: each consumes the events of a run. How a format names the five verdicts stands in its file.
 
+pub mod html;
 pub mod json;
 pub mod junit;
 pub mod ktap;
+pub mod stored;
 pub mod terminal;
 
 use crate::event::Event;
+use json::Report;
 use std::io;
+use std::path::PathBuf;
 
 /// Consumes the events of a run.
 pub trait Reporter {
@@ -15,6 +19,46 @@ pub trait Reporter {
     /// # Errors
     /// What writing the report said.
     fn event(&mut self, event: &Event) -> io::Result<()>;
+}
+
+/// What a report is as a whole.
+pub type Render = Box<dyn Fn(&Report) -> io::Result<Vec<u8>> + Send>;
+
+/// A report that is written once, when the run has ended: to a file, or to standard output for `-`.
+pub struct AtEnd {
+    report: Report,
+    target: PathBuf,
+    render: Render,
+}
+
+impl AtEnd {
+    /// To this place.
+    #[must_use]
+    pub fn to(target: PathBuf, render: Render) -> AtEnd {
+        AtEnd { report: Report::empty(), target, render }
+    }
+}
+
+impl Reporter for AtEnd {
+    fn event(&mut self, event: &Event) -> io::Result<()> {
+        self.report.take(event);
+        if !matches!(event, Event::Ended(_)) {
+            return Ok(());
+        }
+        write_to(&self.target, &(self.render)(&self.report)?)
+    }
+}
+
+/// Writes a whole report to a file, or to standard output for `-`.
+///
+/// # Errors
+/// What writing said.
+pub fn write_to(target: &std::path::Path, text: &[u8]) -> io::Result<()> {
+    if target.as_os_str() == "-" {
+        io::Write::write_all(&mut io::stdout().lock(), text)
+    } else {
+        write_whole(target, text)
+    }
 }
 
 /// A file report that appears whole or not at all: it is written beside its place and renamed.

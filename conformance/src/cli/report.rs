@@ -1,0 +1,70 @@
+//! `kmodlab report`: stored JSON reports in another form.
+
+use super::outputs::{as_html, as_junit, can_be_written};
+use super::{Failure, Outcome};
+use crate::report::json::Report;
+use crate::report::ktap::Ktap;
+use crate::report::terminal::Terminal;
+use crate::report::{Reporter, stored, write_to};
+use crate::verdict::exit;
+use clap::{Args as Group, Subcommand};
+use std::io;
+use std::path::PathBuf;
+
+/// `kmodlab report`.
+#[derive(Debug, Subcommand)]
+pub enum ReportCommand {
+    /// As `run` shows it
+    Terminal(OneArgs),
+    /// One self-contained HTML page
+    Html(OneArgs),
+    /// Kernel test anything protocol
+    Ktap(OneArgs),
+    /// JUnit XML
+    Junit(OneArgs),
+}
+
+/// A report, and where its other form goes.
+#[derive(Debug, Group)]
+pub struct OneArgs {
+    /// The JSON report
+    #[arg(value_name = "REPORT.json")]
+    pub report: PathBuf,
+    /// Write here; `-` is standard output
+    #[arg(long, short = 'o', value_name = "FILE", default_value = "-")]
+    pub output: PathBuf,
+}
+
+pub(super) fn report(command: &ReportCommand) -> Outcome {
+    match command {
+        ReportCommand::Terminal(args) => {
+            one(args, |report| replayed(report, |out| Box::new(Terminal::new(out, false))))
+        }
+        ReportCommand::Html(args) => one(args, as_html()),
+        ReportCommand::Ktap(args) => one(args, |report| replayed(report, |out| Box::new(Ktap::new(out)))),
+        ReportCommand::Junit(args) => one(args, as_junit()),
+    }
+}
+
+fn one(args: &OneArgs, render: impl Fn(&Report) -> io::Result<Vec<u8>>) -> Outcome {
+    can_be_written(&args.output)?;
+    let report = stored::read(&args.report).map_err(Failure::usage)?;
+    match render(&report).and_then(|text| write_to(&args.output, &text)) {
+        // `kmodlab report … | head`: whoever went away wants to see no more.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::unjudged(error)),
+        _ => Ok(exit::OK),
+    }
+}
+
+/// What a writer of events makes of the events of this report.
+fn replayed(
+    report: &Report,
+    writer: impl for<'a> Fn(&'a mut Vec<u8>) -> Box<dyn Reporter + 'a>,
+) -> io::Result<Vec<u8>> {
+    let mut out = Vec::new();
+    {
+        let mut writer = writer(&mut out);
+        report.events().iter().try_for_each(|event| writer.event(event))?;
+    }
+    Ok(out)
+}

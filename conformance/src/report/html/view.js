@@ -1,0 +1,284 @@
+// Shows the matrix, its filters and the details of a cell. Foreign text enters the page only as text nodes.
+
+const model = buildModel(JSON.parse(document.getElementById("data").textContent));
+const part = (id) => document.getElementById(id);
+let state = readState(location.hash);
+
+// An element: its name with classes, its attributes, and children that are elements or text.
+function element(name, attributes, ...children) {
+  const [tag, ...classes] = name.split(".");
+  const made = document.createElement(tag);
+  if (classes.length > 0) made.className = classes.join(" ");
+  for (const [key, value] of Object.entries(attributes ?? {})) {
+    if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
+    else if (value !== false && value !== undefined) made.setAttribute(key, shown(value));
+  }
+  made.append(...children.filter((child) => child !== null).map((child) => (child instanceof Node ? child : shown(child))));
+  return made;
+}
+
+const badge = (verdict, text) => element(`span.badge.${verdict}`, {}, `${MARKS[verdict]} ${text ?? verdict}`);
+const seconds = (millis) => `${(millis / 1000).toFixed(2)} s`;
+const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
+
+function showHead() {
+  const { report } = model;
+  const run = report.run;
+  part("lab").textContent = shown(run
+    ? `${run.kmodlab}: QEMU ${run.qemu}, ${run.accelerator}, ${run.profile} boot, ${run.virtual_time ? "virtual" : "real"} time`
+    : "a report without its run");
+  const words = { pass: "passed", fail: "failed", error: "not judged", known: "known", skip: "skipped" };
+  part("outcome").append(...Object.entries(words)
+    .filter(([verdict]) => report.counts[verdict] > 0 || verdict === "pass")
+    .map(([verdict, word]) => badge(verdict, `${report.counts[verdict]} ${word}`)));
+  if (report.counts.flaky > 0) part("outcome").append(element("span.badge.error", {}, `${report.counts.flaky} flaky`));
+  const end = report.end;
+  part("outcome").append(element("span.soft", {}, [
+    end ? `in ${seconds(end.wall_ms)}` : "the end of the run is missing",
+    end?.interrupted ? "interrupted: rows are missing" : "",
+    end?.not_run > 0 ? `${end.not_run} not run` : "",
+    `exit code ${report.exit_code}`,
+  ].filter(Boolean).join(", ")));
+  const left = report.skipped_kernels;
+  part("left-out").hidden = left.length === 0;
+  part("left-out").append(...left.map((kernel) => element("p", {}, `kernel ${kernel.name} was left out: ${kernel.reason}`)));
+  part("legend").append(
+    ...Object.keys(MARKS).map((verdict) => badge(verdict)),
+    element("span.words", {}, "A, B, …: cells of a row with the same letter observed the same facts; *: flaky"),
+    element("span.keys", {}, element("kbd", {}, "↑↓←→"), " move, ", element("kbd", {}, "Enter"), " details, ",
+      element("kbd", {}, "Esc"), " close, ", element("kbd", {}, "/"), " search"));
+}
+
+function showFilters() {
+  const choices = {
+    verdict: Object.keys(MARKS).filter((verdict) => model.report.counts[verdict] > 0),
+    group: model.groups,
+    kernel: model.kernels.map((kernel) => kernel.label),
+    subject: model.subjects,
+  };
+  for (const [name, values] of Object.entries(choices)) {
+    part(name).append(...values.map((value) => {
+      const button = element("button", { type: "button", "aria-pressed": "false" }, value);
+      button.value = value;
+      button.addEventListener("click", () => {
+        const chosen = state[name];
+        change({ [name]: chosen.includes(value) ? chosen.filter((other) => other !== value) : [...chosen, value] });
+      });
+      return button;
+    }));
+  }
+  part("search").addEventListener("input", (event) => change({ search: event.target.value }));
+  part("differences").addEventListener("change", (event) => change({ differences: event.target.value }));
+  part("reset").addEventListener("click", () => change({ ...readState(""), id: state.id, on: state.on, with: state.with }));
+  part("filters").open = matchMedia("(min-width: 60rem)").matches;
+}
+
+function updateFilters() {
+  for (const name of LISTS) {
+    for (const button of part(name).querySelectorAll("button")) {
+      button.setAttribute("aria-pressed", String(state[name].includes(button.value)));
+    }
+  }
+  if (part("search").value !== state.search) part("search").value = state.search;
+  part("differences").value = state.differences;
+  const active = LISTS.flatMap((name) => state[name]).concat(state.search ? [`“${state.search}”`] : [])
+    .concat(state.differences ? ["differences"] : []);
+  part("active").textContent = active.length > 0 ? shown(`(${active.join(", ")})`) : "";
+}
+
+function showMatrix() {
+  const rows = selected(model, state);
+  const kernels = model.kernels.filter((kernel) => state.kernel.length === 0 || state.kernel.includes(kernel.label));
+  const subjects = model.subjects.filter((subject) => state.subject.length === 0 || state.subject.includes(subject));
+  part("count").textContent = `${rows.length} of ${plural(model.behaviours.length, "behaviour")}`;
+  if (rows.length === 0) {
+    part("matrix").replaceChildren(element("p", {}, "No behaviour is left by these filters."));
+    return;
+  }
+  const columns = kernels.length * subjects.length;
+  const head = element("thead", {},
+    element("tr", {}, element("th.id", { rowspan: 2, scope: "col" }, "behaviour"), ...kernels.map((kernel) =>
+      element("th.kernel.edge", { colspan: subjects.length, scope: "colgroup", title: `${kernel.name} (${kernel.release})` }, kernel.label))),
+    element("tr", {}, ...kernels.flatMap(() => subjects.map((subject, at) =>
+      element(at === 0 ? "th.subject.edge" : "th.subject", { scope: "col", title: subject }, element("span", {}, subject))))));
+  const table = element(columns > 6 ? "table.matrix.narrow" : "table.matrix", {}, head);
+  for (const group of model.groups) {
+    const members = rows.filter((behaviour) => behaviour.group === group);
+    if (members.length === 0) continue;
+    table.append(element("tbody", {},
+      element("tr.section", {}, element("th.id", { scope: "rowgroup" }, group), element("th", { colspan: columns })),
+      ...members.map((behaviour) => matrixRow(behaviour, kernels, subjects))));
+  }
+  const scroll = [part("matrix").scrollTop, part("matrix").scrollLeft];
+  part("matrix").replaceChildren(table);
+  [part("matrix").scrollTop, part("matrix").scrollLeft] = scroll;
+  const first = table.querySelector(".cell[aria-current]") ?? table.querySelector(".cell");
+  first?.setAttribute("tabindex", "0");
+}
+
+function matrixRow(behaviour, kernels, subjects) {
+  const open = behaviour.id === state.id;
+  const name = element("button", { type: "button", title: behaviour.statement, tabindex: "-1",
+    onclick: () => change({ id: behaviour.id, on: "", with: "" }, true) }, behaviour.id);
+  const cells = kernels.flatMap((kernel) => {
+    const here = [...behaviour.cells.values()].filter((cell) => cell.kernel === kernel.label);
+    if (behaviour.about === "kernel") return [cellOf(behaviour, here[0], kernel.label, subjects.length, true)];
+    return subjects.map((subject, at) => cellOf(behaviour, here.find((cell) => cell.subject === subject), kernel.label, 1, at === 0));
+  });
+  return element(open ? "tr.open" : "tr", {}, element("th.id", { scope: "row" }, name), ...cells);
+}
+
+function cellOf(behaviour, cell, kernel, span, edge) {
+  const box = edge ? "td.edge" : "td";
+  if (!cell) return element(`${box}.none`, { colspan: span }, "");
+  const current = behaviour.id === state.id && cell.kernel === state.on && cell.subject === state.with;
+  const times = cell.rows.length > 1 ? ` ×${cell.rows.length}` : "";
+  const button = element(`button.cell.${cell.verdict}`, {
+    type: "button", tabindex: "-1", "aria-current": current ? "true" : undefined,
+    "aria-label": `${behaviour.id} on ${kernel} with ${cell.subject}: ${cell.verdict}`,
+    title: cell.rows[0].reason ?? undefined,
+    onclick: () => change({ id: behaviour.id, on: cell.kernel, with: cell.subject }, true),
+  }, `${MARKS[cell.verdict]}${times}${cell.rows.some((row) => row.flaky) ? "*" : ""}`);
+  if (behaviour.variants.length > 1 && cell.variant !== undefined) button.append(element("sub", {}, letter(cell.variant)));
+  if (!wanted(state, cell)) button.classList.add("dim");
+  return element(box, { colspan: span }, button);
+}
+
+function showDetail(focus) {
+  const behaviour = model.behaviours.find((behaviour) => behaviour.id === state.id);
+  part("detail").hidden = !behaviour;
+  if (!behaviour) return;
+  const cell = [...behaviour.cells.values()].find((cell) => cell.kernel === state.on && cell.subject === state.with);
+  part("detail").replaceChildren(
+    element("div.top", {}, element("h2", {}, behaviour.id),
+      element("button", { type: "button", id: "close", onclick: close }, "Close")),
+    element("p", {}, behaviour.statement),
+    element("p.soft", {}, `${behaviour.catalogue}, about ${behaviour.about === "kernel" ? "the kernel" : "kernel and tools"}; source: ${behaviour.source}`),
+    ...(cell ? cell.rows.flatMap((row, at) => rowDetail(row, at, cell.rows.length)) : []),
+    ...sideBySide(behaviour, cell !== undefined),
+    ...(cell ? [] : reasons(behaviour)));
+  part("detail").scrollTop = 0;
+  if (focus) part("detail").focus({ preventScroll: true });
+}
+
+function rowDetail(row, at, of) {
+  const eras = row.eras ? `; cut-off ${row.eras.cutoff}, known by ${row.eras.cutoff_by}` : "";
+  const facts = row.facts.map((fact) => element(fact.holds ? "tr" : "tr.wrong", {},
+    element("td", {}, `${fact.holds ? "✓" : "✗"} ${fact.name}`), element("td", {}, fact.expected), element("td", {}, fact.got)));
+  return [
+    element("h3", {}, badge(row.verdict), ` on ${row.kernel.name} with ${row.subject}${of > 1 ? `, ${at + 1} of ${of}` : ""}`),
+    element("p.soft", {}, `release ${row.kernel.release}${eras}; ${row.guest_ms === null ? "" : `${seconds(row.guest_ms)} in the guest, `}${seconds(row.wall_ms)} in all`),
+    row.reason ? element("p.reason", {}, ...lines(row.reason)) : null,
+    facts.length > 0 ? element("div.scroll", {}, element("table.facts", {}, element("thead", {}, element("tr", {},
+      ...["fact", "expected", "got"].map((word) => element("th", { scope: "col" }, word)))), element("tbody", {}, ...facts))) : null,
+    ...excerpt(row, "Console, last lines"),
+    ...(row.attempts ?? []).flatMap((attempt, at) => attemptDetail(attempt, at, row.attempts.length)),
+  ].filter((item) => item !== null);
+}
+
+const excerpt = (row, title) => ((row.console ?? []).length === 0 ? []
+  : [element("h3", {}, title), element("pre", { tabindex: "0" }, ...lines(row.console.join("\n")))]);
+
+// One of several attempts: what a bad one showed.
+function attemptDetail(attempt, at, of) {
+  const wrong = (attempt.facts ?? []).filter((fact) => !fact.holds);
+  return [
+    element("h3", {}, badge(attempt.verdict), ` attempt ${at + 1} of ${of}, ${seconds(attempt.wall_ms)}`),
+    attempt.reason ? element("p.reason", {}, ...lines(attempt.reason)) : null,
+    ...wrong.map((fact) => element("p.reason", {}, `✗ ${fact.name}: expected ${fact.expected}, got ${fact.got}`)),
+    ...excerpt(attempt, `Console of attempt ${at + 1}`),
+  ];
+}
+
+// Text of several lines: only the ends of lines are kept as what they are.
+const lines = (text) => text.split("\n").flatMap((line, at) => (at === 0 ? [shown(line)] : [document.createTextNode("\n"), shown(line)]));
+
+// Who observed what: one column for each set of facts, by kernels and subjects.
+function sideBySide(behaviour, alone) {
+  const { variants } = behaviour;
+  const judged = variants.flatMap((variant) => variant.cells).length;
+  if (judged === 0 || (variants.length === 1 && alone)) {
+    return judged > 1 ? [element("p.soft", {}, `The same facts in each of the ${judged} cells that were judged.`)] : [];
+  }
+  const names = unique(variants.flatMap((variant) => variant.facts.map((fact) => fact.name)));
+  const got = (variant, name) => variant.facts.filter((fact) => fact.name === name).map((fact) => fact.got).join("; ");
+  const rows = names.map((name) => {
+    const values = variants.map((variant) => got(variant, name));
+    return element(unique(values).length > 1 ? "tr.differs" : "tr", {}, element("td", {}, name), ...values.map((value) => element("td", {}, value)));
+  });
+  const where = (variant) => model.kernels.map((kernel) => {
+    const here = variant.cells.filter((cell) => cell.kernel === kernel.label).map((cell) => cell.subject);
+    if (here.length === 0) return null;
+    return behaviour.about === "kernel" ? kernel.label : `${kernel.label}: ${here.join(", ")}`;
+  }).filter((text) => text !== null);
+  const head = variants.map((variant, at) => element("th", { scope: "col" }, letter(at), ...where(variant).map((text) => element("span.where", {}, text))));
+  return [
+    element("h3", {}, variants.length > 1 ? "Side by side" : "The same facts everywhere"),
+    element("div.scroll", { tabindex: "0" }, element("table.facts", { id: "side" }, element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "fact"), ...head)), element("tbody", {}, ...rows))),
+  ];
+}
+
+function reasons(behaviour) {
+  const told = [...behaviour.cells.values()].filter((cell) => cell.rows[0].reason !== null);
+  return told.length === 0 ? [] : [element("h3", {}, "Reasons"), ...told.map((cell) =>
+    element("p.reason", {}, badge(cell.verdict), ` ${cell.kernel} with ${cell.subject}: `, ...lines(cell.rows[0].reason)))];
+}
+
+function show(focus) {
+  updateFilters();
+  showMatrix();
+  showDetail(focus);
+  part("matrix").querySelector(".cell[aria-current], tr.open button")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+}
+
+// A change is a new place in the browser's history only when it opens something.
+function change(what, focus) {
+  state = { ...state, ...what };
+  const fragment = `#${writeState(state)}`;
+  if (focus) history.pushState(null, "", fragment);
+  else history.replaceState(null, "", fragment);
+  show(focus);
+}
+
+function close() {
+  const { id, on } = state;
+  change({ id: "", on: "", with: "" });
+  const row = [...part("matrix").querySelectorAll("tbody tr")].find((row) => row.querySelector(".id button")?.textContent === shown(id));
+  const cells = [...(row?.querySelectorAll(".cell") ?? [])];
+  (cells.find((cell) => cell.getAttribute("aria-label").startsWith(shown(`${id} on ${on} with`))) ?? row?.querySelector("button") ?? part("matrix")).focus();
+}
+
+// The arrow keys move between cells: one of them is in the order of the Tab key.
+const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+part("matrix").addEventListener("keydown", (event) => {
+  const step = STEPS[event.key];
+  const button = event.target.closest?.("button");
+  if (!step || !button || event.altKey || event.ctrlKey || event.metaKey) return;
+  event.preventDefault();
+  const table = [...part("matrix").querySelectorAll("tbody tr:not(.section)")];
+  const grid = table.map((row) => [...row.querySelectorAll("button")]);
+  const down = table.indexOf(button.closest("tr"));
+  const box = button.getBoundingClientRect();
+  const across = grid[down].indexOf(button);
+  const row = grid[down + step[0]];
+  const next = step[0] === 0 ? grid[down][across + step[1]]
+    : row?.find((other) => other.getBoundingClientRect().right > box.left + 1) ?? row?.at(-1);
+  if (!next) return;
+  part("matrix").querySelectorAll("[tabindex='0']").forEach((other) => other.setAttribute("tabindex", "-1"));
+  next.setAttribute("tabindex", "0");
+  next.focus();
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && state.id) close();
+  if (event.key === "/" && !["INPUT", "SELECT"].includes(event.target.tagName)) {
+    event.preventDefault();
+    part("filters").open = true;
+    part("search").focus();
+  }
+});
+addEventListener("hashchange", () => { state = readState(location.hash); show(false); });
+addEventListener("popstate", () => { state = readState(location.hash); show(false); });
+
+showHead();
+showFilters();
+show(false);
