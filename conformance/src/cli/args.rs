@@ -50,7 +50,7 @@ pub struct Common {
 pub enum Command {
     /// Check behaviours
     #[command(after_help = format!("{FILTERS}\n\n{EXIT_CODES}"))]
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Show a stored JSON report in another form
     #[command(subcommand)]
     Report(ReportCommand),
