@@ -150,6 +150,11 @@ impl KernelSide {
         let (kernel, boot) = (&self.kernel, &host.boot);
         let initramfs = image::make(kernel, subject, self.modules.as_ref(), &host.agent, extra, &host.cache)?;
         let mut spec = Spec::new(&kernel.image, &initramfs.path);
+        if boot.profile == Profile::Fast {
+            if let Some(vmlinux) = kernel.vmlinux(&host.cache)? {
+                spec.kernel = vmlinux;
+            }
+        }
         spec.profile = boot.profile;
         spec.accel = boot.accel;
         spec.virtual_time = boot.virtual_time;

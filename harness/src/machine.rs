@@ -26,9 +26,11 @@ pub const MEMORY_MIB: u32 = 256;
 pub const APPEND: [&str; 6] =
     ["console=ttyS0", "earlyprintk=serial,ttyS0,115200", "rdinit=/init", "panic=-1", "reboot=t", "loglevel=7"];
 
-/// Kernel parameters of [`crate::Profile::Fast`]. Kprobe events vanish and built-in signing keys are not
-/// loaded, so this is not for conformance.
-pub const APPEND_FAST: [&str; 6] = [
+/// Kernel parameters of [`crate::Profile::Fast`]. There is no PCI and no ACPI, kprobe events vanish and built-in signing
+/// keys are not loaded, so this is not for conformance.
+pub const APPEND_FAST: [&str; 8] = [
+    "acpi=off",
+    "pci=off",
     "no_timer_check",
     "cryptomgr.notests",
     "initcall_blacklist=init_kprobe_trace,load_system_certificate_list",

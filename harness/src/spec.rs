@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// One guest machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spec {
-    /// The kernel, a bzImage.
+    /// The kernel, a bzImage, or a vmlinux that QEMU can enter directly (PVH).
     pub kernel: PathBuf,
     /// The initramfs; its `/init` is the agent.
     pub initramfs: PathBuf,
@@ -268,7 +268,7 @@ mod tests {
         -object memory-backend-ram,id=mem,size=256M
         -kernel /k/bzImage
         -initrd /k/initramfs
-        -append console=ttyS0 earlyprintk=serial,ttyS0,115200 rdinit=/init panic=-1 reboot=t loglevel=7 no_timer_check cryptomgr.notests initcall_blacklist=init_kprobe_trace,load_system_certificate_list noreplace-smp mitigations=off nokaslr
+        -append console=ttyS0 earlyprintk=serial,ttyS0,115200 rdinit=/init panic=-1 reboot=t loglevel=7 acpi=off pci=off no_timer_check cryptomgr.notests initcall_blacklist=init_kprobe_trace,load_system_certificate_list noreplace-smp mitigations=off nokaslr
         -chardev socket,id=console,fd=10
         -chardev socket,id=agent,fd=11
         -chardev socket,id=qmp,fd=12
@@ -292,6 +292,6 @@ mod tests {
     #[test]
     fn the_fast_profile_and_extra_parameters_stand_behind_the_machines() {
         let spec = Spec { profile: Profile::Fast, append: vec!["modprobe=/x".into()], ..spec() };
-        insta::assert_snapshot!(spec.command_line(), @r"console=ttyS0 earlyprintk=serial,ttyS0,115200 rdinit=/init panic=-1 reboot=t loglevel=7 no_timer_check cryptomgr.notests initcall_blacklist=init_kprobe_trace,load_system_certificate_list noreplace-smp mitigations=off nokaslr tsc_early_khz=1000000 tsc=reliable modprobe=/x");
+        insta::assert_snapshot!(spec.command_line(), @r"console=ttyS0 earlyprintk=serial,ttyS0,115200 rdinit=/init panic=-1 reboot=t loglevel=7 acpi=off pci=off no_timer_check cryptomgr.notests initcall_blacklist=init_kprobe_trace,load_system_certificate_list noreplace-smp mitigations=off nokaslr tsc_early_khz=1000000 tsc=reliable modprobe=/x");
     }
 }

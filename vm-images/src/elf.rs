@@ -97,6 +97,22 @@ pub(crate) fn needs(data: &[u8]) -> Result<Needs, ElfError> {
     Ok(needs)
 }
 
+/// Owner and type of the note that names the 32-bit entry of a kernel (xen/interface/elfnote.h, `XEN_ELFNOTE_PHYS32_ENTRY`).
+const PVH_OWNER: &[u8] = b"Xen";
+const PVH_TYPE: u32 = 18;
+
+/// Whether a kernel can be entered without its real-mode part (`CONFIG_PVH`), as QEMU's `-kernel` does with an ELF file.
+pub(crate) fn has_pvh_entry(kernel: &[u8]) -> bool {
+    let Ok(header) = FileHeader64::<Endianness>::parse(kernel) else { return false };
+    let Ok(endian) = header.endian() else { return false };
+    let Ok(segments) = header.program_headers(endian, kernel) else { return false };
+    segments.iter().any(|segment| {
+        let Ok(Some(mut notes)) = segment.notes(endian, kernel) else { return false };
+        std::iter::from_fn(|| notes.next().ok().flatten())
+            .any(|note| note.name() == PVH_OWNER && note.n_type(endian).0 == PVH_TYPE)
+    })
+}
+
 fn text(bytes: &[u8]) -> Result<String, ElfError> {
     String::from_utf8(bytes.to_vec()).map_err(|_| ElfError::Broken("a path in it is no UTF-8".to_owned()))
 }

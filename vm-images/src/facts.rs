@@ -80,7 +80,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), CacheError> {
 
 /// Unpacks the payload of a bzImage. All formats but gzip have the length of the result behind them, in four bytes that are
 /// not part of the stream.
-fn decompress(payload: &[u8]) -> Result<Vec<u8>, String> {
+pub(crate) fn decompress(payload: &[u8]) -> Result<Vec<u8>, String> {
     let body = &payload[..payload.len().saturating_sub(4)];
     let mut out = Vec::new();
     let result = if payload.starts_with(&[0x1f, 0x8b]) {

@@ -12,6 +12,7 @@
 //!   kernel      a bootable kernel: image, release, module directory
 //!   bzimage     the x86 boot header and the payload behind it                        pure
 //!   facts       what an image says about itself: strings, configuration
+//!   vmlinux     the kernel that an image unpacks itself to
 //!   modules     the named modules, their dependencies and an index made by our depmod
 //!   subject     the tools under test, with their libraries
 //!   elf         what a program needs, by its ELF headers                             pure
@@ -39,6 +40,7 @@ mod packages;
 mod sources;
 pub mod subject;
 mod version;
+mod vmlinux;
 
 pub use apt::AptError;
 pub use build::{BuildError, build};
