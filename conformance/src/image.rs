@@ -78,7 +78,8 @@ pub fn make(
         let path = path.clone();
         move |source| ImageError::Io { action, path, source }
     };
-    if !path.exists() {
+    // Its name is its hash: one that is not what it is called was damaged, and is replaced.
+    if !fs::read(&path).is_ok_and(|there| there == archive) {
         let file = tempfile::NamedTempFile::new_in(&area).map_err(io("make a file beside"))?;
         fs::write(file.path(), &archive).map_err(io("write"))?;
         file.persist(&path).map_err(|error| io("write")(error.error))?;

@@ -5,17 +5,11 @@ mod support;
 
 use agent::proto::{Action, Caller, GuestMillis};
 use conformance::behaviour::{About, Behaviour, Check, Group};
-use conformance::engine::{self, Plan};
-use conformance::event::{Event, Row};
 use conformance::lab::Lab;
-use conformance::pair::{Boot, Host};
 use conformance::verdict::Verdict;
-use harness::{Accel, Limits, Profile, Qemu, Spawner, Templates};
-use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
+use harness::Limits;
 use std::time::Duration;
-use vm_images::{Cache, Catalogue, Options, Subject};
+use support::lab::{Setup, run};
 
 const fn breaking(id: &'static str, check: fn(&mut Lab<'_>) -> Check) -> Behaviour {
     Behaviour {
@@ -34,6 +28,24 @@ static PANICS: Behaviour = breaking("tool.panics", |lab| {
     lab.expect("before", 1, 1);
     lab.arrange_in_init(Action::Panic).map(|_| ())
 });
+/// A module whose first instruction is one that no processor has: the child that loads it dies, the guest goes on.
+static OOPSES: Behaviour = breaking("tool.oopses", |lab| {
+    let modules = lab.pair().modules.clone().unwrap();
+    let mut image = std::fs::read(modules.join("kernel/drivers/net/dummy.ko")).unwrap();
+    support::crash_in_init(&mut image);
+    lab.expect("before", 1, 1);
+    let _killed = lab.observe(Action::InitModule { image, params: Vec::new() });
+    let answers = lab.path()?.len() > 1;
+    lab.expect("the guest answers", answers, true);
+    Ok(())
+});
+static LOSES_QEMU: Behaviour = breaking("tool.loses-qemu", |lab| {
+    lab.expect("before", 1, 1);
+    support::children_with(LOST).iter().for_each(|child| support::kill_by_line(child));
+    lab.path().map(drop)
+});
+/// Marks the one guest whose QEMU is killed.
+const LOST: &str = "kmodlab.test=loses-qemu";
 static RESETS: Behaviour = breaking("tool.resets", |lab| {
     lab.expect("before", 1, 1);
     lab.arrange_in_init(Action::Reset).map(|_| ())
@@ -55,79 +67,53 @@ static DIES_LATE: Behaviour = breaking("tool.dies-late", |lab| {
 });
 static SAYS_NOTHING: Behaviour = breaking("tool.says-nothing", |_| Ok(()));
 
-fn guest_dir() -> PathBuf {
-    // The programs lie beside cargo's profile directory, where ci/setup puts them.
-    Path::new(env!("CARGO_BIN_EXE_kmodlab")).parent().unwrap().join("../guest")
-}
-
-fn run(behaviours: Vec<&'static Behaviour>, append: &str, limit: Duration) -> Vec<Row> {
-    let dir = Cache::default_dir(|name| std::env::var_os(name)).unwrap();
-    let cache = Cache::open(dir).unwrap();
-    let host = Host {
-        qemu: Qemu::find(None).unwrap(),
-        spawner: Spawner::start().unwrap(),
-        templates: Templates::open(cache.area("templates").unwrap()).unwrap(),
-        agent: guest_dir().join("agent"),
-        boot: Boot {
-            profile: Profile::Faithful,
-            accel: Accel::Tcg,
-            virtual_time: true,
-            append: vec![append.to_owned()],
-            cold: false,
-            limits: Limits { shutdown: Duration::from_secs(2), ..Limits::default() },
-            era: None,
-        },
-        cache: cache.clone(),
-    };
-    let kernel = vm_images::fetch(&Catalogue::builtin().unwrap(), "default", &Options::new(cache)).unwrap();
-    let plan = Plan {
-        shard: None,
-        flow: engine::Flow::default(),
-        kernels: vec![Ok(kernel)],
-        subjects: vec![Subject::ours(&guest_dir()).unwrap()],
-        behaviours,
-        jobs: 2,
-        limit,
-        keep: None,
-        boot_failure_fails: false,
-    };
-    let rows = Mutex::new(Vec::new());
-    engine::run(&plan, &host, &AtomicBool::new(false), &|event| {
-        if let Event::Judged(row) = event {
-            rows.lock().unwrap().push(*row);
-        }
-    });
-    let left = support::children_with(append);
-    assert!(left.is_empty(), "QEMU is left over: {left:?}");
-    let mut rows = rows.into_inner().unwrap();
-    rows.sort_by(|a, b| a.id.cmp(&b.id));
-    rows
-}
-
 #[test]
 fn a_guest_that_breaks_gives_its_verdict_and_is_not_left_over() {
     if !support::vm_or_skip() {
         return;
     }
-    let all = vec![&PANICS, &RESETS, &HANGS, &SAYS_NOTHING, &PANICS_ITSELF, &DIES_LATE];
-    let rows = run(all, "kmodlab.test=breaks", Duration::from_secs(8));
+    let all = vec![&PANICS, &OOPSES, &RESETS, &SAYS_NOTHING, &PANICS_ITSELF, &DIES_LATE];
+    let rows = run(all, &Setup { mark: "kmodlab.test=breaks", ..Setup::default() });
     let got: Vec<(&str, Verdict)> = rows.iter().map(|row| (row.id.as_str(), row.verdict)).collect();
     let expected = [
         ("tool.dies-late", Verdict::Fail),
-        ("tool.hangs", Verdict::Error),
+        ("tool.oopses", Verdict::Fail),
         ("tool.our-panic", Verdict::Error),
         ("tool.panics", Verdict::Fail),
         ("tool.resets", Verdict::Error),
         ("tool.says-nothing", Verdict::Error),
     ];
     assert_eq!(got, expected, "{rows:#?}");
-    let late = &rows[0];
-    assert!(late.console.iter().any(|line| line.contains("Kernel panic")), "{late:#?}");
-    let ours = &rows[2];
-    assert!(ours.reason.as_ref().is_some_and(|reason| reason.contains("a check's own mistake")), "{ours:#?}");
-    let panicked = &rows[3];
-    assert!(panicked.reason.as_ref().is_some_and(|reason| reason.contains("panic")), "{panicked:#?}");
-    assert!(panicked.console.iter().any(|line| line.contains("Kernel panic")), "{panicked:#?}");
+    let row = |id: &str| rows.iter().find(|row| row.id == id).unwrap();
+    let says = |id: &str, what: &str| row(id).reason.as_ref().is_some_and(|reason| reason.contains(what));
+    let shows = |id: &str, what: &str| row(id).console.iter().any(|line| line.contains(what));
+    assert!(shows("tool.dies-late", "Kernel panic"), "{rows:#?}");
+    assert!(says("tool.our-panic", "a check's own mistake"), "{rows:#?}");
+    assert!(says("tool.panics", "panic") && shows("tool.panics", "Kernel panic"), "{rows:#?}");
+    assert!(says("tool.oopses", "oops: invalid opcode") && shows("tool.oopses", "Call Trace:"), "{rows:#?}");
+}
+
+#[test]
+fn a_qemu_that_is_killed_while_a_check_runs_is_an_error() {
+    if !support::vm_or_skip() {
+        return;
+    }
+    let rows = run(vec![&LOSES_QEMU], &Setup { mark: LOST, ..Setup::default() });
+    assert_eq!(rows[0].verdict, Verdict::Error);
+    let killed = |reason: &String| reason.contains("QEMU was killed by signal 9");
+    assert!(rows[0].reason.as_ref().is_some_and(killed), "{:#?}", rows[0]);
+}
+
+#[test]
+fn a_guest_that_hangs_is_an_error_within_the_behaviours_limit() {
+    if !support::vm_or_skip() {
+        return;
+    }
+    let limits = Limits { shutdown: Duration::from_secs(1), ..Setup::default().limits };
+    let setup = Setup { mark: "kmodlab.test=hangs", limits, limit: Duration::from_secs(5), ..Setup::default() };
+    let rows = run(vec![&HANGS], &setup);
+    assert_eq!(rows[0].verdict, Verdict::Error);
+    assert!(rows[0].reason.as_ref().is_some_and(|reason| reason.contains("did not answer")), "{:#?}", rows[0]);
 }
 
 #[test]
@@ -135,7 +121,7 @@ fn a_kernel_that_does_not_reach_its_agent_is_an_error_that_shows_its_last_words(
     if !support::vm_or_skip() {
         return;
     }
-    let rows = run(vec![&SAYS_NOTHING], "rdinit=/nonexistent", Duration::from_secs(8));
+    let rows = run(vec![&SAYS_NOTHING], &Setup { mark: "rdinit=/nonexistent", ..Setup::default() });
     assert_eq!(rows[0].verdict, Verdict::Error);
     assert!(rows[0].reason.as_ref().is_some_and(|reason| reason.contains("panic")), "{:#?}", rows[0]);
 }

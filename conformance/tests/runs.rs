@@ -1,14 +1,11 @@
-//! Whole runs of `kmodlab run` on the default kernel: exit codes, reports, wrong subjects, interruption.
+//! Whole runs of `kmodlab run` on the default kernel: exit codes, reports, wrong subjects. What interrupts a run: `faults`.
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
 mod support;
 
 use conformance::report::json::Report;
 use conformance::verdict::Verdict;
-use std::io::{BufRead, BufReader};
-use std::process::Stdio;
-use std::time::{Duration, Instant};
-use support::{EXIT_0, LOOPING, kmodlab, processes_with, run, stderr, stdout, tiny_program, vm_or_skip};
+use support::{EXIT_0, LOOPING, run, stderr, stdout, tiny_program, vm_or_skip};
 
 fn report(args: &[&str]) -> (Option<i32>, Report) {
     let output = run(&[&["run", "--json", "-"], args].concat());
@@ -166,90 +163,4 @@ fn two_shards_are_the_whole_and_say_which_they_are() {
     let mut wanted = ids;
     wanted.sort_unstable();
     assert_eq!(run, wanted);
-}
-
-/// Starts a long run whose guests carry this mark, and returns once one is up.
-fn long_run(mark: &str, more: &[&str]) -> std::process::Child {
-    let mut child = kmodlab()
-        .args(["run", "loop", "path", "--cold", "--jobs", "1", "--append", mark])
-        .args(more)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    // The first verdict is printed while the next guest boots.
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    assert!(lines.any(|line| line.unwrap().contains("pass")), "no behaviour passed");
-    // Keep reading, so that the run does not end by a closed pipe.
-    std::thread::spawn(move || lines.for_each(drop));
-    child
-}
-
-fn gone_within(mark: &str, limit: Duration) -> bool {
-    let deadline = Instant::now() + limit;
-    while !processes_with(mark).is_empty() {
-        if Instant::now() > deadline {
-            return false;
-        }
-        std::thread::yield_now();
-    }
-    true
-}
-
-fn signal(child: &std::process::Child, signal: rustix::process::Signal) {
-    let pid = rustix::process::Pid::from_child(child);
-    rustix::process::kill_process(pid, signal).unwrap();
-}
-
-#[test]
-fn an_interrupted_run_ends_with_125_and_a_partial_report_and_leaves_no_guest() {
-    if !vm_or_skip() {
-        return;
-    }
-    // Others may run the same test.
-    let mark = &format!("kmodlab.test=interrupted-{}", std::process::id());
-    let dir = tempfile::tempdir().unwrap();
-    let json = dir.path().join("report.json");
-    let mut child = long_run(mark, &["--json", json.to_str().unwrap()]);
-    signal(&child, rustix::process::Signal::INT);
-    assert_eq!(child.wait().unwrap().code(), Some(125));
-    // What was judged is told, and that it is not all.
-    let report: Report = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
-    let end = report.end.unwrap();
-    assert!(end.interrupted && end.not_run > 0 && report.counts.pass > 0, "{end:?} {:?}", report.counts);
-    assert_eq!(processes_with(mark), Vec::<String>::new());
-    assert_no_files_left();
-}
-
-#[test]
-fn a_killed_run_leaves_no_guest_and_the_next_run_sweeps_its_files() {
-    if !vm_or_skip() {
-        return;
-    }
-    // Others may run the same test.
-    let mark = &format!("kmodlab.test=killed-{}", std::process::id());
-    let mut child = long_run(mark, &[]);
-    signal(&child, rustix::process::Signal::KILL);
-    child.wait().unwrap();
-    assert!(gone_within(mark, Duration::from_secs(1)), "{:?}", processes_with(mark));
-    assert_eq!(run(&["run", "path.newline"]).status.code(), Some(0));
-    assert_no_files_left();
-}
-
-/// What a template is made in is gone. Other tests make templates meanwhile, and their directories come and go; one
-/// that nobody owns would stay, so it is waited for, a minute at most, until there is none. No lock is touched: that
-/// could make another run fail.
-fn assert_no_files_left() {
-    let cache = vm_images::Cache::default_dir(|name| std::env::var_os(name)).unwrap();
-    let work = vm_images::Cache::open(cache).unwrap().area("templates").unwrap().join("work");
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        let entries = std::fs::read_dir(&work).into_iter().flatten().map(|entry| entry.unwrap().path());
-        let left: Vec<_> = entries.filter(|path| path.is_dir()).collect();
-        if left.is_empty() {
-            return;
-        }
-        assert!(Instant::now() < deadline, "{left:?}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }

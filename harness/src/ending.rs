@@ -45,6 +45,8 @@ impl fmt::Display for Ending {
         match (self.planned, self.reason.as_deref(), self.exit) {
             (true, ..) => write!(f, "as planned"),
             (_, _, Exit::Killed) => write!(f, "killed by the lab, since it did not end"),
+            // The guest's memory is a file: a page that its disk has no room for is a bus error.
+            (_, _, Exit::Signal(7)) => write!(f, "QEMU was killed by signal 7 (bus error): is the disk full?"),
             (_, _, Exit::Signal(signal)) => write!(f, "QEMU was killed by signal {signal}"),
             (_, Some("guest-reset"), _) => write!(f, "it reset itself without being asked to"),
             (_, Some("guest-shutdown"), _) => write!(f, "it powered itself off without being asked to"),

@@ -114,6 +114,11 @@ impl Instance {
         reply.map_err(|error| BootError::Protocol(error.to_string()))
     }
 
+    /// Has QEMU closed its ports, as it does when it ends?
+    pub(crate) fn has_ended(&self) -> bool {
+        self.pump.shared.lock().ended
+    }
+
     /// Waits for QEMU's end, or forces it, and reads the last words.
     pub(crate) fn end(&mut self, bye: bool, kill: bool) -> Ending {
         if kill {

@@ -90,14 +90,14 @@ impl Vm {
         let greeting = instance.negotiate(deadline).map_err(BootError::from).and_then(|()| instance.greeting(deadline));
         let hello = match greeting {
             Ok(Some(reply)) => Hello::from_reply(reply)?,
-            Ok(None) if !instance.pump.shared.lock().ended => {
+            // QEMU's refusal of its arguments closes the control port: its own words say more.
+            Err(BootError::Harness(HarnessError::Qmp { .. })) | Ok(None) if instance.has_ended() => {
+                return Err(BootError::Dead(Box::new(instance.death(false, false, false))));
+            }
+            Ok(None) => {
                 instance.process.kill();
                 let death = Box::new(instance.death(false, false, true));
                 return Err(BootError::Timeout { limit: limits.boot, stage: "boot", death });
-            }
-            // QEMU's refusal of its arguments closes the control port: its own words say more.
-            Ok(None) | Err(BootError::Harness(HarnessError::Qmp { .. })) => {
-                return Err(BootError::Dead(Box::new(instance.death(false, false, false))));
             }
             Err(error) => return Err(error),
         };
@@ -120,7 +120,8 @@ impl Vm {
         let incoming = Incoming { state, feed: (pipe, Arc::clone(device_state)) };
         let mut instance = Instance::start(qemu, spec, Role::Clone { memory }, Some(incoming), spawner)?;
         if let Err(error) = instance.resume(number, deadline) {
-            let mut death = instance.death(false, false, true);
+            let ended = instance.has_ended();
+            let mut death = instance.death(false, false, !ended);
             death.stderr.push(error.to_string());
             return Err(BootError::Dead(Box::new(death)));
         }
@@ -250,7 +251,7 @@ impl Vm {
     /// Has QEMU ended?
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        self.instance.pump.shared.lock().ended
+        self.instance.has_ended()
     }
 
     /// A command line that boots the same instance by hand, its console on the terminal; for a shell.

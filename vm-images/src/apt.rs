@@ -2,6 +2,7 @@
 //! the host's configuration is which Debian archive it uses, its proxies and credentials, and Debian's keyrings.
 
 use crate::cache::{Cache, CacheError, ContentId};
+use crate::child;
 use crate::options::{Options, Progress};
 use crate::packages::{self, Package};
 use crate::sources::{Archive, Archives};
@@ -47,6 +48,9 @@ pub enum AptError {
         /// As downloaded.
         found: String,
     },
+    /// The run is to end: [`Options::stop`] was set.
+    #[error("interrupted")]
+    Interrupted,
     /// A command failed.
     #[error("{command} failed: {message}")]
     Failed {
@@ -128,7 +132,7 @@ impl Root {
             return Ok(());
         }
         (options.progress)(Progress::Updating { suite: self.suite.clone() });
-        let result = self.apt_get(&self.dir, ["update", "-q", "--error-on=any"]);
+        let result = self.apt_get(options, &self.dir, ["update", "-q", "--error-on=any"]);
         let error = match result {
             Ok(()) if self.index_file()?.is_some() => {
                 self.write("updated", "")?;
@@ -175,25 +179,30 @@ impl Root {
             });
             arguments.push(format!("{}={}", package.name, package.version));
         }
-        self.apt_get(dir, &arguments)?;
+        self.apt_get(options, dir, &arguments)?;
         wanted.iter().map(|package| find_download(dir, package)).collect()
     }
 
-    fn apt_get(&self, dir: &Path, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<(), AptError> {
+    fn apt_get(
+        &self,
+        options: &Options<'_>,
+        dir: &Path,
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> Result<(), AptError> {
         let mut command = Command::new("apt-get");
         command.arg("-c").arg(self.dir.join("etc/apt.conf")).args(arguments).current_dir(dir);
-        run("apt-get", &mut command)
+        run("apt-get", &mut command, options)
     }
 }
 
 /// Unpacks a package file into a directory. Nothing of it is run or installed.
-pub(crate) fn unpack(package: &Path, into: &Path) -> Result<(), AptError> {
-    run("dpkg-deb", Command::new("dpkg-deb").arg("--extract").arg(package).arg(into))
+pub(crate) fn unpack(package: &Path, into: &Path, options: &Options<'_>) -> Result<(), AptError> {
+    run("dpkg-deb", Command::new("dpkg-deb").arg("--extract").arg(package).arg(into), options)
 }
 
 /// Runs a command to its end, quietly; its last words become the error.
-fn run(name: &'static str, command: &mut Command) -> Result<(), AptError> {
-    let output = command.env("LC_ALL", "C").stdin(Stdio::null()).output();
+fn run(name: &'static str, command: &mut Command, options: &Options<'_>) -> Result<(), AptError> {
+    let output = child::output(command.env("LC_ALL", "C").stdin(Stdio::null()), options.stop);
     let output = match output {
         Ok(output) => output,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -201,6 +210,7 @@ fn run(name: &'static str, command: &mut Command) -> Result<(), AptError> {
                 "there is no {name} here: packages are fetched on Debian and its kin only; elsewhere name a kernel of your own"
             )));
         }
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(AptError::Interrupted),
         Err(error) => return Err(AptError::Failed { command: name, message: error.to_string() }),
     };
     if output.status.success() {

@@ -6,6 +6,7 @@
 use crate::apt::AptError;
 use crate::cache::{CacheError, ContentId, lock_file};
 use crate::catalogue::{Catalogue, CatalogueError, KernelEntry};
+use crate::child;
 use crate::fetch::{self, FetchError};
 use crate::kernel::{Kernel, KernelError, PackageVersion};
 use crate::obtain::{self, Offer, Pointer};
@@ -14,6 +15,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::AtomicBool;
 
 /// What a build needs: the package, and a program or a file of it.
 const NEEDS: [(&str, &str); 8] = [
@@ -117,7 +119,8 @@ pub fn build(name: &str, options: &Options<'_>) -> Result<Kernel, BuildError> {
     }
     let log = options.cache.area("logs")?.join(format!("build-{}.log", entry.name));
     // The log is the lock: a make that outlives us writes to it, and so keeps others out.
-    let log_file = lock_file(&log, |lock| (options.progress)(Progress::Waiting { lock: lock.to_owned() }))?;
+    let log_file =
+        lock_file(&log, options.stop, |lock| (options.progress)(Progress::Waiting { lock: lock.to_owned() }))?;
     if let Some(kernel) = cached(entry, options)? {
         return Ok(kernel);
     }
@@ -125,7 +128,7 @@ pub fn build(name: &str, options: &Options<'_>) -> Result<Kernel, BuildError> {
     let (package, notes) = unpack_source(&catalogue, entry, source, &work, options)?;
     (options.progress)(Progress::Building { kernel: entry.name.clone(), log: log.clone() });
     log_file.set_len(0).map_err(CacheError::new("empty", &log))?;
-    let job = Job { name: &entry.name, work: &work, log: &log, log_file: &log_file };
+    let job = Job { name: &entry.name, work: &work, log: &log, log_file: &log_file, stop: options.stop };
     job.configure(config, text)?;
     job.compile()?;
     job.install()?;
@@ -173,7 +176,7 @@ fn unpack_source(
     if options.offline {
         return Err(unavailable(format!("{source} is not in the cache, and --offline forbids to fetch it")));
     }
-    let _lock = options.cache.lock("fetch", |lock| (options.progress)(Progress::Waiting { lock: lock.to_owned() }))?;
+    let _lock = options.lock("fetch")?;
     let offer = Offer::open(&entry.name, &entry.suites, |name| name == source, options)?;
     let lock = catalogue.lock().get(&entry.name);
     let locked = lock.map(|lock| obtain::locked(&offer.index, lock)).transpose().map_err(FetchError::from)?.flatten();
@@ -201,7 +204,10 @@ fn unpack_source(
     fs::create_dir_all(&tree).map_err(CacheError::new("create", &tree))?;
     let mut tar = Command::new("tar");
     tar.arg("--extract").arg("--file").arg(&tarball).arg("--strip-components=1").arg("--directory").arg(&tree);
-    let output = tar.stdin(Stdio::null()).output().map_err(CacheError::new("run tar for", &tarball))?;
+    let output = child::output(tar.stdin(Stdio::null()), options.stop).map_err(|error| match error.kind() {
+        io::ErrorKind::Interrupted => interrupted(),
+        _ => CacheError::new("run tar for", &tarball)(error).into(),
+    })?;
     if !output.status.success() {
         let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         return Err(FetchError::from(AptError::Failed { command: "tar", message }).into());
@@ -211,12 +217,17 @@ fn unpack_source(
     Ok((package, notes))
 }
 
+fn interrupted() -> BuildError {
+    BuildError::Fetch(FetchError::Apt(AptError::Interrupted))
+}
+
 /// One build: `work/source`, `work/objects`, `work/install`.
 struct Job<'a> {
     name: &'a str,
     work: &'a Path,
     log: &'a Path,
     log_file: &'a File,
+    stop: &'a AtomicBool,
 }
 
 impl Job<'_> {
@@ -284,12 +295,14 @@ impl Job<'_> {
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(errors);
-        let status = make.status();
+        let status = child::status(&mut make, self.stop);
         if matches!(&status, Ok(status) if status.success()) {
             return Ok(());
         }
         let end = match status {
             Ok(status) => status.to_string(),
+            // What is made so far stays: the next build goes on with it.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(interrupted()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => "nice was not found".to_owned(),
             Err(error) => error.to_string(),
         };

@@ -2,11 +2,14 @@
 //! never changed afterwards.
 
 use rustix::fs::FlockOperation;
+use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// Bump when the meaning of something cached changes.
@@ -67,8 +70,18 @@ impl Cache {
     /// Takes the lock called `name`, waiting for whoever holds it; `waiting` is called once before it waits.
     /// It is given back when the guard is dropped, also by a crash.
     pub fn lock(&self, name: &str, waiting: impl FnOnce(&Path)) -> Result<CacheLock, CacheError> {
+        self.lock_unless(&AtomicBool::new(false), name, waiting)
+    }
+
+    /// [`Cache::lock`], which gives up when `stop` is set.
+    pub(crate) fn lock_unless(
+        &self,
+        stop: &AtomicBool,
+        name: &str,
+        waiting: impl FnOnce(&Path),
+    ) -> Result<CacheLock, CacheError> {
         let path = self.area("locks")?.join(format!("{name}.lock"));
-        Ok(CacheLock { _file: lock_file(&path, waiting)? })
+        Ok(CacheLock { _file: lock_file(&path, stop, waiting)? })
     }
 
     /// A new directory on the cache's own file system, so that what is made in it can be renamed into place. What a
@@ -103,15 +116,26 @@ impl Cache {
     }
 }
 
-/// Opens a file for appending and locks it. Whoever inherits the descriptor holds the lock too.
-pub(crate) fn lock_file(path: &Path, waiting: impl FnOnce(&Path)) -> Result<File, CacheError> {
+/// Opens a file for appending and locks it. Whoever inherits the descriptor holds the lock too. While another holds it,
+/// `stop` ends the wait with an error of kind `Interrupted`.
+pub(crate) fn lock_file(path: &Path, stop: &AtomicBool, waiting: impl FnOnce(&Path)) -> Result<File, CacheError> {
     let file = OpenOptions::new().create(true).append(true).open(path).map_err(CacheError::new("open", path))?;
-    if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-        waiting(path);
-        rustix::fs::flock(&file, FlockOperation::LockExclusive)
-            .map_err(|errno| CacheError::new("take the lock", path)(errno.into()))?;
+    let mut waiting = Some(waiting);
+    loop {
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(Errno::WOULDBLOCK | Errno::INTR) => {}
+            Err(errno) => return Err(CacheError::new("take the lock", path)(errno.into())),
+        }
+        if let Some(waiting) = waiting.take() {
+            waiting(path);
+        }
+        if stop.load(Ordering::SeqCst) {
+            return Err(CacheError::new("take the lock", path)(io::ErrorKind::Interrupted.into()));
+        }
+        // The system would let us wait without asking, but not be woken by `stop`.
+        std::thread::sleep(Duration::from_millis(20));
     }
-    Ok(file)
 }
 
 /// Removes the directories that nobody holds. Failing to is no harm.

@@ -80,7 +80,7 @@ pub fn fetch(catalogue: &Catalogue, name: &str, options: &Options<'_>) -> Result
         let reason = "it is not in the cache, and --offline forbids to fetch it".to_owned();
         return Err(FetchError::Unavailable { name: entry.name.clone(), reason });
     }
-    let _lock = options.cache.lock("fetch", |lock| (options.progress)(Progress::Waiting { lock: lock.to_owned() }))?;
+    let _lock = options.lock("fetch")?;
     // Whoever held the lock may have fetched it.
     if let Some(kernel) = store.find(&entry.name, locked, false).filter(|_| !options.refresh) {
         return Ok(tell(kernel, options));

@@ -17,6 +17,7 @@
 //!   subject     the tools under test, with their libraries
 //!   elf         what a program needs, by its ELF headers                             pure
 //!   initramfs   a deterministic newc archive
+//!   child       programs that fetch and build, ended with the run
 //!   cache       one directory that is safe to share between runs
 //! ```
 //!
@@ -27,6 +28,7 @@ pub mod build;
 pub mod bzimage;
 pub mod cache;
 pub mod catalogue;
+mod child;
 mod elf;
 pub mod facts;
 pub mod fetch;

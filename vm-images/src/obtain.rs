@@ -71,7 +71,7 @@ impl Offer {
             }
             for (package, file) in here.iter().zip(root.download(&here, downloads.path(), options)?) {
                 (options.progress)(Progress::Unpacking { package: package.name.clone() });
-                apt::unpack(&file, into)?;
+                apt::unpack(&file, into, options)?;
             }
         }
         Ok(())

@@ -1,8 +1,9 @@
 //! What a caller may choose when something is fetched or built, and what it is told meanwhile.
 
-use crate::cache::Cache;
+use crate::cache::{Cache, CacheError, CacheLock};
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 
 /// How to fetch and build.
 #[derive(Clone)]
@@ -18,12 +19,22 @@ pub struct Options<'a> {
     pub mirror: Option<String>,
     /// Told what is going on.
     pub progress: &'a (dyn Fn(Progress) + Sync),
+    /// Once it is set, what was started for fetching or building is killed, and the call ends with an error.
+    pub stop: &'a AtomicBool,
 }
+
+/// For a caller that never stops.
+static NEVER: AtomicBool = AtomicBool::new(false);
 
 impl<'a> Options<'a> {
     /// On line, without a mirror of its own, silent.
     pub fn new(cache: Cache) -> Options<'a> {
-        Options { cache, offline: false, refresh: false, mirror: None, progress: &|_| {} }
+        Options { cache, offline: false, refresh: false, mirror: None, progress: &|_| {}, stop: &NEVER }
+    }
+
+    /// Takes a lock of the cache, unless the run is to end before it is free; tells that it waits.
+    pub(crate) fn lock(&self, name: &str) -> Result<CacheLock, CacheError> {
+        self.cache.lock_unless(self.stop, name, |lock| (self.progress)(Progress::Waiting { lock: lock.to_owned() }))
     }
 }
 

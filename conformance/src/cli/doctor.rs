@@ -45,7 +45,8 @@ fn default_kernel(common: &Common) -> Result<Kernel, String> {
     let cache = setup::cache(common).map_err(text)?;
     let catalogue = lookup::catalogue().map_err(text)?;
     let silent = |_: vm_images::Progress| {};
-    let mut options = lookup::options(common, &cache, &silent);
+    let never = std::sync::atomic::AtomicBool::new(false);
+    let mut options = lookup::options(common, &cache, &silent, &never);
     options.offline = true;
     vm_images::fetch(&catalogue, "default", &options).map_err(|error| error.to_string())
 }

@@ -1,7 +1,7 @@
 //! `kmodlab kernel`.
 
 use super::args::{Common, KernelCommand};
-use super::{Failure, Outcome, lookup, setup};
+use super::{Failure, Outcome, lookup, setup, signals};
 use crate::event::SkippedKernel;
 use crate::verdict::exit;
 use std::fmt::Write as _;
@@ -44,11 +44,12 @@ fn obtain(common: &Common, names: &[String], refresh: bool) -> Outcome {
         // Nobody to tell if standard error is gone.
         let _ = writeln!(io::stderr(), "{progress}");
     };
-    let mut options = lookup::options(common, &cache, &progress);
+    let stop = signals::watch(|| {})?;
+    let mut options = lookup::options(common, &cache, &progress, &stop);
     options.refresh = refresh;
     let mut code = exit::OK;
     for name in names {
-        let line = match lookup::named_kernel(&catalogue, name, &options)? {
+        let line = match signals::or_interrupted(&stop, lookup::named_kernel(&catalogue, name, &options))? {
             Ok(kernel) => found(name, &kernel),
             Err(SkippedKernel { name, reason }) => {
                 code = exit::UNJUDGED;

@@ -5,6 +5,7 @@ use super::{Failure, setup};
 use crate::event::SkippedKernel;
 use anyhow::anyhow;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use vm_images::{BuildError, Cache, Catalogue, FetchError, Kernel, Options, Progress, Subject, SubjectError};
 
 /// What `--kernel` says, before anything is fetched.
@@ -93,9 +94,15 @@ fn subject(common: &Common, args: &GuestArgs, text: &str, options: &Options<'_>)
     })
 }
 
-/// Options for fetching, with this listener.
-pub(super) fn options<'a>(common: &Common, cache: &Cache, progress: &'a (dyn Fn(Progress) + Sync)) -> Options<'a> {
-    Options { cache: cache.clone(), offline: common.offline, refresh: false, mirror: common.mirror.clone(), progress }
+/// Options for fetching, with this listener; `stop` ends it early.
+pub(super) fn options<'a>(
+    common: &Common,
+    cache: &Cache,
+    progress: &'a (dyn Fn(Progress) + Sync),
+    stop: &'a AtomicBool,
+) -> Options<'a> {
+    let (offline, mirror) = (common.offline, common.mirror.clone());
+    Options { cache: cache.clone(), offline, refresh: false, mirror, progress, stop }
 }
 
 /// The built-in catalogue.

@@ -11,6 +11,7 @@ mod report;
 mod run;
 mod setup;
 mod shell;
+mod signals;
 mod subject;
 
 pub use args::Args;

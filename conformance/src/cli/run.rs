@@ -1,7 +1,7 @@
 //! `kmodlab run`.
 
 use super::args::{BootFailure, Common, RunArgs};
-use super::{Failure, Outcome, jobs, lookup, setup};
+use super::{Failure, Outcome, jobs, lookup, setup, signals};
 use crate::behaviour::Behaviour;
 use crate::engine::{self, Flow, Plan};
 use crate::event::Event;
@@ -11,11 +11,9 @@ use crate::report::json::Report;
 use crate::select::select_filtered;
 use crate::shard::Shard;
 use crate::verdict::exit;
-use anyhow::{Context, anyhow};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use anyhow::anyhow;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 pub(super) fn run(common: &Common, args: &RunArgs) -> Outcome {
@@ -34,8 +32,8 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Outcome {
     }
     let mut host = setup::host(common, &args.guest, args.cold, args.era)?;
 
-    let stop = Arc::new(AtomicBool::new(false));
-    end_on_signals(&stop, &host)?;
+    let spawner = host.spawner.clone();
+    let stop = signals::watch(move || spawner.kill_all())?;
     let reporters = Mutex::new(Reporters { all: args.outputs.reporters(), report: Report::empty(), failed: None });
     let tell = |event: Event| reporters.lock().unwrap_or_else(PoisonError::into_inner).tell(&event);
 
@@ -45,11 +43,15 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Outcome {
             other => Event::Preparing(other.to_string()),
         });
     };
-    let options = lookup::options(common, &host.cache, &progress);
-    let subjects = lookup::subjects(common, &args.guest, &options)?;
-    let kernels = lookup::kernels(kernels, &catalogue, &options)?;
-    let first = kernels.iter().find_map(|kernel| kernel.as_ref().ok());
-    setup::decide_accel(args.guest.accel, &mut host, first, subjects.first())?;
+    let options = lookup::options(common, &host.cache, &progress, &stop);
+    let obtain = || {
+        let subjects = lookup::subjects(common, &args.guest, &options)?;
+        let kernels = lookup::kernels(kernels, &catalogue, &options)?;
+        let first = kernels.iter().find_map(|kernel| kernel.as_ref().ok());
+        setup::decide_accel(args.guest.accel, &mut host, first, subjects.first())?;
+        Ok((subjects, kernels))
+    };
+    let (subjects, kernels) = signals::or_interrupted(&stop, obtain())?;
     if args.guest.print_command {
         return print_commands(&kernels, &subjects, &host);
     }
@@ -108,21 +110,6 @@ impl Reporters {
             }
         }
     }
-}
-
-/// SIGINT, SIGTERM and SIGHUP end the run: no QEMU is left, and the report tells what was judged.
-fn end_on_signals(stop: &Arc<AtomicBool>, host: &Host) -> Result<(), Failure> {
-    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])
-        .context("watching for signals")
-        .map_err(Failure::unjudged)?;
-    let (stop, spawner) = (Arc::clone(stop), host.spawner.clone());
-    std::thread::spawn(move || {
-        for _ in signals.forever() {
-            stop.store(true, Ordering::SeqCst);
-            spawner.kill_all();
-        }
-    });
-    Ok(())
 }
 
 /// One line a guest: what to type to boot it by hand, its console on the terminal.

@@ -4,7 +4,7 @@
 //! is the subject's. The clock is real: under virtual time a guest that waits for a person would run years ahead.
 
 use super::args::{Common, GuestArgs, ShellArgs};
-use super::{Failure, Outcome, lookup, setup};
+use super::{Failure, Outcome, lookup, setup, signals};
 use crate::pair::KernelSide;
 use crate::verdict::exit;
 use agent::proto::{Action, Caller, ExitKind, GuestMillis, JobEnd, JobId, Ran, Reply, Request, Value};
@@ -37,7 +37,9 @@ pub(super) fn shell(common: &Common, args: &ShellArgs) -> Outcome {
     }
     let mut host = setup::host(common, &guest, false, None)?;
     let progress = |progress: Progress| tell(&progress.to_string());
-    let options = lookup::options(common, &host.cache, &progress);
+    let spawner = host.spawner.clone();
+    let stop = signals::watch(move || spawner.kill_all())?;
+    let options = lookup::options(common, &host.cache, &progress, &stop);
     let extra = [(BUSYBOX.to_owned(), busybox(&options)?)];
     let kernel = match lookup::kernels(kernels, &catalogue, &options)?.pop() {
         Some(Ok(kernel)) => kernel,

@@ -1,7 +1,7 @@
 //! `kmodlab subject`.
 
 use super::args::{Common, SubjectCommand};
-use super::{Failure, Outcome, lookup, setup};
+use super::{Failure, Outcome, lookup, setup, signals};
 use crate::verdict::exit;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -34,7 +34,8 @@ fn fetch(common: &Common, catalogue: &Catalogue, names: &[String], refresh: bool
         // Nobody to tell if standard error is gone.
         let _ = writeln!(io::stderr(), "{progress}");
     };
-    let mut options = lookup::options(common, &cache, &progress);
+    let stop = signals::watch(|| {})?;
+    let mut options = lookup::options(common, &cache, &progress, &stop);
     options.refresh = refresh;
     let mut code = exit::OK;
     for name in names {
@@ -44,7 +45,7 @@ fn fetch(common: &Common, catalogue: &Catalogue, names: &[String], refresh: bool
                 code = exit::UNJUDGED;
                 format!("{name}: {reason}\n")
             }
-            Err(error) => return Err(Failure::unjudged(error)),
+            Err(error) => return signals::or_interrupted(&stop, Err(Failure::unjudged(error))),
         };
         super::list::print(&text)?;
     }

@@ -125,21 +125,24 @@ fn observe(
     keep: Option<(&Path, u32)>,
     row: &mut Row,
 ) {
-    let from = clock(&mut vm);
+    let from = clock(&mut vm, deadline);
     let (end, known) = {
         let mut lab = Lab::new(&mut vm, &ready.pair, deadline);
-        let end = match catch_unwind(AssertUnwindSafe(|| (behaviour.check)(&mut lab))) {
-            Ok(Ok(())) => CheckEnd::Finished,
-            Ok(Err(LabError::Need(need))) => CheckEnd::NeedUnmet(format!("needs {need}")),
-            Ok(Err(LabError::Guest(GuestError::Broke(reason)))) => CheckEnd::GuestBroke(reason),
-            Ok(Err(error)) => CheckEnd::LabFailed(error.to_string()),
+        // A guest that does not even say what time it is would only cost the check its time.
+        let checked = || from.as_ref().map_err(ToString::to_string).map(|_| (behaviour.check)(&mut lab));
+        let end = match catch_unwind(AssertUnwindSafe(checked)) {
+            Ok(Ok(Ok(()))) => CheckEnd::Finished,
+            Ok(Ok(Err(LabError::Need(need)))) => CheckEnd::NeedUnmet(format!("needs {need}")),
+            Ok(Ok(Err(LabError::Guest(GuestError::Broke(reason))))) => CheckEnd::GuestBroke(reason),
+            Ok(Ok(Err(error))) => CheckEnd::LabFailed(error.to_string()),
+            Ok(Err(silent)) => CheckEnd::LabFailed(format!("before the check: {silent}")),
             Err(panic) => CheckEnd::LabFailed(panicked(&*panic)),
         };
         let (facts, known) = lab.into_facts();
         row.facts = facts;
         (end, known)
     };
-    if let (Some(from), Some(to)) = (from, clock(&mut vm)) {
+    if let (Ok(from), Ok(to)) = (from, clock(&mut vm, deadline)) {
         row.guest_ms = Some(to.millis_since(from));
     }
     let ending = vm.end_as_planned();
@@ -179,10 +182,12 @@ fn unplanned(ending: &Ending) -> CheckEnd {
     CheckEnd::LabFailed(format!("the guest did not end as planned: {ending}"))
 }
 
-fn clock(vm: &mut Vm) -> Option<GuestMicros> {
-    match vm.call(&Request::Clock, CLOCK_LIMIT) {
-        Ok(Reply::Clock(time)) => Some(time),
-        _ => None,
+/// What time it is in the guest, if it says so before the behaviour's time is up.
+fn clock(vm: &mut Vm, deadline: Instant) -> Result<GuestMicros, VmError> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    match vm.call(&Request::Clock, CLOCK_LIMIT.min(left))? {
+        Reply::Clock(time) => Ok(time),
+        other => Err(VmError::Protocol(format!("unexpected reply to the question for the time: {other:?}"))),
     }
 }
 

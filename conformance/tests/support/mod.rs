@@ -1,6 +1,8 @@
 //! What the integration tests share.
 #![allow(dead_code, reason = "each test program uses a part of this")]
 
+pub mod lab;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -98,4 +100,31 @@ pub fn children_with(word: &str) -> Vec<String> {
     };
     let found = processes_with(word).into_iter();
     found.filter(|process| process.split_once(':').is_some_and(|(pid, _)| is_ours(pid))).collect()
+}
+
+/// Kills the process of a line of [`processes_with`].
+pub fn kill_by_line(line: &str) {
+    let pid = line.split(':').next().and_then(|pid| pid.parse().ok()).and_then(rustix::process::Pid::from_raw);
+    let pid = pid.expect("a process id");
+    // It may have ended by itself.
+    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+}
+
+/// Puts an instruction that does not exist at the start of a module's initialisation, behind the five bytes of a traced
+/// function's call.
+pub fn crash_in_init(module: &mut [u8]) {
+    let word = |at: usize, length: usize| {
+        let mut bytes = [0; 8];
+        bytes[..length].copy_from_slice(&module[at..at + length]);
+        usize::try_from(u64::from_le_bytes(bytes)).expect("an offset")
+    };
+    // The section headers, the number of them, and the one with their names: of a 64-bit ELF file.
+    let (headers, count, names) = (word(40, 8), word(60, 2), word(62, 2));
+    let offset = |section: usize| word(headers + section * 64 + 24, 8);
+    let is_init =
+        |section: &usize| module[offset(names) + word(headers + section * 64, 4)..].starts_with(b".init.text\0");
+    let at = offset((0..count).find(is_init).expect("a section .init.text")) + 5;
+    module[at..at + 2].copy_from_slice(b"\x0f\x0b");
+    // A signature that no longer fits is refused; without the mark at its end there is none.
+    *module.last_mut().expect("a byte") = 0;
 }

@@ -73,7 +73,7 @@ fn obtain(
     if options.offline {
         return Err(unavailable("it is not in the cache, and --offline forbids to fetch it".to_owned()));
     }
-    let _lock = options.cache.lock("fetch", |lock| (options.progress)(Progress::Waiting { lock: lock.to_owned() }))?;
+    let _lock = options.lock("fetch")?;
     if let Some(found) = find(false).filter(|_| !options.refresh) {
         return Ok(found);
     }

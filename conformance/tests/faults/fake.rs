@@ -1,0 +1,130 @@
+//! A stand-in for QEMU that plays a guest gone wrong: it answers the control port as QEMU does, and on the agent's and the
+//! console's port does what its mode says. It is this test's own executable, started again by a shell script.
+
+use crate::sandbox::Sandbox;
+use agent::frame;
+use agent::proto::{Reply, Request, VERSION};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::FromRawFd;
+use std::path::PathBuf;
+
+/// QEMU's arguments, for the process that stands in for it.
+const ARGUMENTS: &str = "KMODLAB_FAKE_ARGUMENTS";
+const MODE: &str = "KMODLAB_FAKE_MODE";
+
+impl Sandbox {
+    /// A QEMU that does this: see [`play`].
+    pub fn fake_qemu(&self, mode: &str) -> PathBuf {
+        let this = std::env::current_exe().unwrap();
+        let text = format!(
+            "[ \"$1\" != --version ] || exec echo 'QEMU emulator version 7.2.22 (a stand-in)'\n\
+             {MODE}={mode} {ARGUMENTS}=\"$*\" exec '{}' --exact fake::stands_in_for_qemu --nocapture",
+            this.display()
+        );
+        self.program("qemu", &text)
+    }
+}
+
+/// Is none unless it was started as one.
+#[test]
+fn stands_in_for_qemu() {
+    let (Ok(arguments), Ok(mode)) = (std::env::var(ARGUMENTS), std::env::var(MODE)) else { return };
+    let port = |name: &str| {
+        let (_, rest) = arguments.split_once(&format!("socket,id={name},fd=")).unwrap();
+        let number = rest.split(' ').next().unwrap().parse().unwrap();
+        // SAFETY: this process was given the descriptor for this port, and nothing else here uses it.
+        unsafe { File::from_raw_fd(number) }
+    };
+    let (console, agent, control) = (port("console"), port("agent"), port("qmp"));
+    let control = std::thread::spawn({
+        let garbage = mode == "control-garbage";
+        move || answer_control(control, garbage)
+    });
+    play(&mode, agent, console);
+    control.join().unwrap();
+}
+
+/// Says yes to everything, until the other side hangs up.
+fn answer_control(port: File, garbage: bool) {
+    let mut out = &port;
+    let _ = out.write_all(b"{\"QMP\": {}}\n");
+    for line in BufReader::new(&port).lines().map_while(Result::ok) {
+        let command: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let answer = if garbage {
+            "\u{fffd}{]\n".repeat(100_000)
+        } else {
+            format!("{}\n", serde_json::json!({ "return": {}, "id": command["id"] }))
+        };
+        if out.write_all(answer.as_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+/// What a guest gone wrong does. All of it ends when the lab closes the ports, so errors end it too.
+fn play(mode: &str, agent: File, mut console: File) {
+    let hello = |version| Reply::Hello {
+        version,
+        release: b"6.1.0".to_vec(),
+        cmdline: b"console=ttyS0".to_vec(),
+        boot_id: b"id".to_vec(),
+    };
+    let mut port = &agent;
+    let mut say = |seq: u32, reply: &Reply| port.write_all(&frame::encode(seq, reply).unwrap());
+    match mode {
+        "silent" | "control-garbage" => {}
+        "noise" => {
+            // Beginnings of frames among it, the longest lengths too.
+            let noise = [&frame::MAGIC[..], &[0xff; 60], &frame::MAGIC[..], b"\0\0\0\x01\0\0\0\0", &[0; 40]].concat();
+            let _ = port.write_all(&noise.repeat(10_000));
+        }
+        "half-a-frame" => {
+            let whole = frame::encode(0, &hello(VERSION)).unwrap();
+            let _ = port.write_all(&whole[..whole.len() / 2]);
+        }
+        "no-reply" => {
+            let whole = frame::encode(0, &[0xff_u8; 100].to_vec()).unwrap();
+            let _ = port.write_all(&whole);
+        }
+        "other-version" => drop(say(0, &hello(VERSION ^ 1))),
+        "falls-silent" => drop(say(0, &hello(VERSION))),
+        "wrong-numbers" => {
+            let _ = say(0, &hello(VERSION));
+            answer_requests(&agent, |seq| (seq.wrapping_add(1000), Reply::Done));
+        }
+        "answers-nonsense" => {
+            let _ = say(0, &hello(VERSION));
+            answer_requests(&agent, |seq| (seq, Reply::Started(Vec::new())));
+        }
+        "floods" => {
+            let _ = say(0, &hello(VERSION));
+            let line = format!("[    1.000000] {}\n", "flood ".repeat(20));
+            while console.write_all(line.repeat(1000).as_bytes()).is_ok() {}
+        }
+        "floods-the-agents-port" => {
+            let _ = say(0, &hello(VERSION));
+            while say(7, &Reply::Done).is_ok() {}
+        }
+        other => panic!("no mode {other}"),
+    }
+    let mut rest = [0; 4096];
+    let mut port = &agent;
+    while port.read(&mut rest).is_ok_and(|count| count > 0) {}
+}
+
+fn answer_requests(port: &File, answer: impl Fn(u32) -> (u32, Reply)) {
+    let mut decoder = frame::Decoder::new();
+    let mut buffer = [0; 4096];
+    let (mut input, mut out) = (port, port);
+    while let Ok(count @ 1..) = input.read(&mut buffer) {
+        decoder.push(&buffer[..count]);
+        while let Some((seq, payload)) = decoder.next_frame() {
+            let _request: Request = frame::decode(&payload).unwrap();
+            let (seq, reply) = answer(seq);
+            if out.write_all(&frame::encode(seq, &reply).unwrap()).is_err() {
+                return;
+            }
+        }
+    }
+}

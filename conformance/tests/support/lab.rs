@@ -1,0 +1,88 @@
+//! The engine in this process, on the default kernel: for behaviours and for machines that break.
+
+use conformance::behaviour::Behaviour;
+use conformance::engine::{self, Plan};
+use conformance::event::{Event, Row};
+use conformance::pair::{Boot, Host};
+use harness::{Accel, Limits, Profile, Qemu, Spawner, Templates};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+use vm_images::{Cache, Catalogue, Options, Subject};
+
+/// What differs between tests.
+pub struct Setup<'a> {
+    /// Another QEMU than the machine's own.
+    pub qemu: Option<&'a Path>,
+    /// Goes on the kernel's command line, where left-over processes are known by it.
+    pub mark: &'a str,
+    /// No clones.
+    pub cold: bool,
+    /// The lab's own limits.
+    pub limits: Limits,
+    /// Of one behaviour.
+    pub limit: Duration,
+}
+
+impl Default for Setup<'_> {
+    /// Limits that no loaded machine reaches.
+    fn default() -> Self {
+        let limits = Limits {
+            boot: Duration::from_secs(300),
+            restore: Duration::from_secs(120),
+            shutdown: Duration::from_secs(120),
+        };
+        Self { qemu: None, mark: "kmodlab.test", cold: false, limits, limit: Duration::from_secs(300) }
+    }
+}
+
+/// Where ci/setup puts the guest's programs: beside cargo's profile directory.
+pub fn guest_dir() -> PathBuf {
+    Path::new(env!("CARGO_BIN_EXE_kmodlab")).parent().unwrap().join("../guest")
+}
+
+/// Runs these behaviours, two at a time; their rows, sorted by id. No QEMU is left over.
+pub fn run(behaviours: Vec<&'static Behaviour>, setup: &Setup<'_>) -> Vec<Row> {
+    let dir = Cache::default_dir(|name| std::env::var_os(name)).unwrap();
+    let cache = Cache::open(dir).unwrap();
+    let host = Host {
+        qemu: Qemu::find(setup.qemu).unwrap(),
+        spawner: Spawner::start().unwrap(),
+        templates: Templates::open(cache.area("templates").unwrap()).unwrap(),
+        agent: guest_dir().join("agent"),
+        boot: Boot {
+            profile: Profile::Faithful,
+            accel: Accel::Tcg,
+            virtual_time: true,
+            append: vec![setup.mark.to_owned()],
+            cold: setup.cold,
+            limits: setup.limits,
+            era: None,
+        },
+        cache: cache.clone(),
+    };
+    let kernel = vm_images::fetch(&Catalogue::builtin().unwrap(), "default", &Options::new(cache)).unwrap();
+    let plan = Plan {
+        shard: None,
+        flow: engine::Flow::default(),
+        kernels: vec![Ok(kernel)],
+        subjects: vec![Subject::ours(&guest_dir()).unwrap()],
+        behaviours,
+        jobs: 2,
+        limit: setup.limit,
+        keep: None,
+        boot_failure_fails: false,
+    };
+    let rows = Mutex::new(Vec::new());
+    engine::run(&plan, &host, &AtomicBool::new(false), &|event| {
+        if let Event::Judged(row) = event {
+            rows.lock().unwrap().push(*row);
+        }
+    });
+    let left = super::children_with(setup.mark);
+    assert!(left.is_empty(), "QEMU is left over: {left:?}");
+    let mut rows = rows.into_inner().unwrap();
+    rows.sort_by(|a, b| a.id.cmp(&b.id));
+    rows
+}
