@@ -74,6 +74,12 @@ impl Lab<'_> {
         self.pair().subject == "busybox"
     }
 
+    /// Whether the subject is toybox.
+    #[must_use]
+    pub fn is_toybox(&self) -> bool {
+        self.pair().subject == "toybox"
+    }
+
     /// Output with what differs between kernels left out: the release, where a module lies, how its file is compressed.
     /// Lines are joined by ` | `.
     #[must_use]

@@ -164,3 +164,49 @@ fn two_shards_are_the_whole_and_say_which_they_are() {
     wanted.sort_unstable();
     assert_eq!(run, wanted);
 }
+
+#[test]
+fn a_subject_without_a_command_skips_what_needs_it_and_says_which() {
+    if !vm_or_skip() {
+        return;
+    }
+    let (code, report) = report(&["--subject", "toybox", "load.by-name", "tool.modinfo", "tool.lsmod"]);
+    if code == Some(125) && report.results.is_empty() {
+        return eprintln!("skipped: toybox cannot be had");
+    }
+    let reason = |id: &str| report.results.iter().find(|row| row.id == id).and_then(|row| row.reason.clone());
+    assert_eq!(verdict(&report, "load.by-name"), Verdict::Skip);
+    assert_eq!(reason("load.by-name").as_deref(), Some("needs a subject with modprobe"));
+    assert_eq!(verdict(&report, "tool.modinfo"), Verdict::Known, "{report:#?}");
+}
+
+/// A tree as make leaves it, from the default kernel's own files: nothing is installed.
+#[test]
+fn a_kernel_tree_runs_with_its_modules_where_make_left_them() {
+    if !vm_or_skip() {
+        return;
+    }
+    let cache = vm_images::Cache::open(vm_images::Cache::default_dir(|name| std::env::var_os(name)).unwrap()).unwrap();
+    let options = vm_images::Options::new(cache);
+    let kernel = vm_images::fetch(&vm_images::Catalogue::builtin().unwrap(), "default", &options).unwrap();
+    let modules = kernel.modules.unwrap().join("kernel");
+    let tree = tempfile::tempdir().unwrap();
+    let place = |name: &str| {
+        let path = tree.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        path
+    };
+    std::fs::copy(&kernel.image, place("arch/x86/boot/bzImage")).unwrap();
+    std::fs::write(place("include/config/kernel.release"), kernel.release.as_str()).unwrap();
+    let files = ["fs/nls/nls_utf8.ko", "drivers/block/loop.ko", "drivers/net/dummy.ko"];
+    for file in files {
+        std::fs::copy(modules.join(file), place(file)).unwrap();
+    }
+    std::fs::write(place("modules.order"), files.join("\n")).unwrap();
+    let before = std::fs::read_dir(tree.path()).unwrap().count();
+    let (code, report) = report(&["--kernel", tree.path().to_str().unwrap(), "load.by-name", "load.dependencies"]);
+    assert_eq!((code, verdict(&report, "load.by-name")), (Some(0), Verdict::Pass), "{report:#?}");
+    // 8021q is not in modules.order.
+    assert_eq!(verdict(&report, "load.dependencies"), Verdict::Skip, "{report:#?}");
+    assert_eq!(std::fs::read_dir(tree.path()).unwrap().count(), before, "the tree was written into");
+}

@@ -45,6 +45,16 @@ fn a_file_that_is_no_kernel_is_refused() {
 }
 
 #[test]
+fn a_directory_that_is_no_built_kernel_tree_is_refused_with_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_str().unwrap();
+    assert!(refused(&["run", "--kernel", path]).contains("is no kernel tree"));
+    fs::write(dir.path().join("Kbuild"), "").unwrap();
+    assert!(refused(&["run", "--kernel", path]).contains("make bzImage modules"));
+    assert!(refused(&["run", "--kernel", "6.1", "--modules", path]).contains("--modules belongs to"));
+}
+
+#[test]
 fn modules_of_another_release_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let kernel = dir.path().join("bzImage");

@@ -191,8 +191,8 @@ mod tests {
              your own"
         );
         assert_eq!(
-            catalogue.subject("toybox").unwrap_err().to_string(),
-            "no subject is called \"toybox\": choose one of kmod-28, kmod-30, kmod-34, busybox, or give the path of your own"
+            catalogue.subject("sbase").unwrap_err().to_string(),
+            "no subject is called \"sbase\": choose one of kmod-28, kmod-30, kmod-34, busybox, toybox, or give the path of your own"
         );
     }
 

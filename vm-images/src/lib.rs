@@ -10,6 +10,7 @@
 //!   fetch       name -> Kernel
 //!   build       source package + configs/FRAGMENT -> Kernel
 //!   kernel      a bootable kernel: image, release, module directory
+//!   tree        a kernel tree as make left it -> Kernel
 //!   bzimage     the x86 boot header and the payload behind it                        pure
 //!   facts       what an image says about itself: strings, configuration
 //!   vmlinux     the kernel that an image unpacks itself to
@@ -41,6 +42,7 @@ pub mod options;
 mod packages;
 mod sources;
 pub mod subject;
+pub mod tree;
 mod version;
 mod vmlinux;
 
@@ -53,3 +55,4 @@ pub use fetch::{FetchError, fetch};
 pub use kernel::{Kernel, KernelError, KernelRelease, PackageFile, PackageVersion};
 pub use options::{Options, Progress};
 pub use subject::{GuestFile, Source, Subject, SubjectError};
+pub use tree::{BuiltTree, TreeError};

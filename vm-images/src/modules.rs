@@ -182,7 +182,8 @@ fn copy(from: &Path, to: &Path) -> Result<(), CacheError> {
     }
 }
 
-/// All regular files below a directory, sorted. Links are not followed: `build` and `source` lead out of it.
+/// All regular files below a directory, sorted, and links to such: a kernel tree's modules. Links to directories are not
+/// followed: `build` and `source` lead out of it.
 fn files_below(dir: &Path) -> Result<Vec<PathBuf>, CacheError> {
     let mut files = Vec::new();
     let mut todo = vec![dir.to_owned()];
@@ -190,9 +191,10 @@ fn files_below(dir: &Path) -> Result<Vec<PathBuf>, CacheError> {
         for entry in fs::read_dir(&dir).map_err(CacheError::new("read", &dir))? {
             let entry = entry.map_err(CacheError::new("read", &dir))?;
             let kind = entry.file_type().map_err(CacheError::new("read", entry.path()))?;
+            let leads_to_file = || kind.is_symlink() && entry.path().is_file();
             if kind.is_dir() {
                 todo.push(entry.path());
-            } else if kind.is_file() {
+            } else if kind.is_file() || leads_to_file() {
                 files.push(entry.path());
             }
         }

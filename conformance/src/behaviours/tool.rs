@@ -159,6 +159,13 @@ fn modinfo(lab: &mut Lab<'_>) -> Check {
         lab.expect_tool(&["modinfo", "no-such"], 0, not_found)?;
         return Ok(());
     }
+    if lab.is_toybox() {
+        lab.known("it knows no aliases, no built-in modules, no compressed files, and neither -n nor -p");
+        for arguments in [&["-F", "name", "block-major-7-5"][..], &["-n", "loop"], &["ext4"], &["no-such"]] {
+            lab.expect_tool(&[&["modinfo"], arguments].concat(), 1, "it is not found")?;
+        }
+        return Ok(());
+    }
     let stored = lab.stored("nls_utf8", XzCheck::Crc32)?;
     for (operand, module) in [("loop", "loop"), ("block-major-7-5", "loop"), (&stored, "nls_utf8")] {
         let name = lab.expect_tool(&["modinfo", "-F", "name", operand], 0, "")?;

@@ -74,7 +74,8 @@ pub enum Command {
 /// Which guest: `run` and `shell` take the same.
 #[derive(Clone, Debug, Default, Group)]
 pub struct GuestArgs {
-    /// A kernel: a name of the catalogue (`kmodlab kernel list`) or the path of a bzImage; repeatable
+    /// A kernel: a name of the catalogue (`kmodlab kernel list`), the path of a bzImage, a kernel tree that was built (or its
+    /// O= directory), or `host`, which this machine runs; repeatable
     #[arg(long, value_name = "KERNEL", default_value = "default")]
     pub kernel: Vec<String>,
     /// The modules of a kernel that was given by its path (…/lib/modules/RELEASE)

@@ -6,12 +6,19 @@ use crate::event::SkippedKernel;
 use anyhow::anyhow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-use vm_images::{BuildError, Cache, Catalogue, FetchError, Kernel, Options, Progress, Subject, SubjectError};
+use vm_images::{
+    BuildError, BuiltTree, Cache, Catalogue, FetchError, Kernel, Options, Progress, Subject, SubjectError,
+};
+
+/// The kernel that this machine runs.
+const HOST: &str = "host";
 
 /// What `--kernel` says, before anything is fetched.
 pub(super) enum KernelArg {
     /// A kernel of the user's own, already looked at.
     Image(Box<Kernel>),
+    /// A kernel tree, likewise.
+    Tree(Box<BuiltTree>),
     /// A name of the catalogue.
     Named(String),
 }
@@ -19,24 +26,45 @@ pub(super) enum KernelArg {
 /// Reads `--kernel` and `--modules`; wrong ones are found here, without fetching.
 pub(super) fn kernel_args(args: &GuestArgs, catalogue: &Catalogue) -> Result<Vec<KernelArg>, Failure> {
     let mut kernels = Vec::new();
+    let mut takes_modules = false;
     for text in &args.kernel {
         let path = Path::new(text);
-        if !text.contains('/') && !path.exists() {
+        if text == HOST {
+            kernels.push(KernelArg::Image(Box::new(host_kernel()?)));
+        } else if !text.contains('/') && !path.exists() {
             catalogue.resolve(text).map_err(Failure::usage)?;
             kernels.push(KernelArg::Named(text.clone()));
         } else if path.is_dir() {
-            return Err(Failure::usage(anyhow!(
-                "{text} is a directory: name the bzImage in it (arch/x86/boot/bzImage), and its modules with --modules"
-            )));
+            let tree = BuiltTree::look(path).map_err(Failure::usage)?;
+            kernels.push(KernelArg::Tree(Box::new(tree)));
         } else {
+            takes_modules = true;
             let kernel = Kernel::from_image(path, args.modules.as_deref()).map_err(Failure::usage)?;
             kernels.push(KernelArg::Image(Box::new(kernel)));
         }
     }
-    if args.modules.is_some() && !kernels.iter().any(|kernel| matches!(kernel, KernelArg::Image(_))) {
-        return Err(Failure::usage(anyhow!("--modules belongs to a kernel that is given by its path")));
+    if args.modules.is_some() && !takes_modules {
+        return Err(Failure::usage(anyhow!("--modules belongs to a bzImage that is given by its path")));
     }
     Ok(kernels)
+}
+
+/// The kernel that this machine runs, as distributions install it.
+fn host_kernel() -> Result<Kernel, Failure> {
+    let uname = rustix::system::uname();
+    let release = uname.release().to_string_lossy().into_owned();
+    let modules = Path::new("/lib/modules").join(&release);
+    let images = [Path::new("/boot").join(format!("vmlinuz-{release}")), modules.join("vmlinuz")];
+    let image = images.iter().find(|path| path.exists()).ok_or_else(|| {
+        let places: Vec<String> = images.iter().map(|path| path.display().to_string()).collect();
+        Failure::usage(anyhow!(
+            "--kernel {HOST}: the kernel that runs here, {release}, is in neither of {}: give its bzImage by its path",
+            places.join(", ")
+        ))
+    })?;
+    let mut kernel = Kernel::from_image(image, modules.is_dir().then_some(&*modules)).map_err(Failure::usage)?;
+    HOST.clone_into(&mut kernel.name);
+    Ok(kernel)
 }
 
 /// Fetches or builds what is not there. A kernel that cannot be had is left out with its reason.
@@ -48,6 +76,7 @@ pub(super) fn kernels(
     args.into_iter()
         .map(|kernel| match kernel {
             KernelArg::Image(kernel) => Ok(Ok(*kernel)),
+            KernelArg::Tree(tree) => tree.kernel(&options.cache).map(Ok).map_err(Failure::unjudged),
             KernelArg::Named(name) => named_kernel(catalogue, &name, options),
         })
         .collect()

@@ -46,6 +46,14 @@ pub(super) fn compressed(lab: &mut Lab<'_>) -> Check {
     let file = lab.stored("nls_utf8", XzCheck::Crc32)?;
     let decompresses = lab.kernel_decompresses()?;
     watch_module_calls(lab)?;
+    if lab.is_toybox() {
+        lab.known("it gives the kernel every file as if it were not compressed");
+        lab.expect_tool(&["insmod", &file], 1, "it is refused")?;
+        lab.expect_absent(&["nls_utf8"])?;
+        let calls = module_calls(lab)?;
+        lab.expect("system calls", Many(calls), Many(vec!["finit_module, flags=0"]));
+        return Ok(());
+    }
     lab.expect_tool(&["insmod", &file], 0, "")?;
     lab.expect_live(&["nls_utf8"])?;
     let calls = module_calls(lab)?;
@@ -66,6 +74,11 @@ pub(super) fn kernel_cannot_decompress(lab: &mut Lab<'_>) -> Check {
     let file = lab.stored("nls_utf8", XzCheck::Sha256)?;
     let asked_of_the_kernel = lab.kernel_decompresses()? && lab.decompresses_in_kernel();
     lab.mark_kmsg()?;
+    if lab.is_toybox() {
+        lab.known("it gives the kernel every file as if it were not compressed");
+        lab.expect_tool(&["insmod", &file], 1, "it is refused")?;
+        return lab.expect_absent(&["nls_utf8"]);
+    }
     if asked_of_the_kernel && lab.is_c_kmod() {
         lab.known("it has no other way once the kernel failed to decompress");
         let says = "insmod: ERROR: could not insert module /run/lab/nls_utf8.ko: Invalid parameters";
