@@ -138,6 +138,7 @@ fn the_help_of_every_command() {
         &["subject", "--help"],
         &["shell", "--help"],
         &["report", "--help"],
+        &["compare", "--help"],
     ] {
         let name = args.join("_").replace("--", "");
         insta::assert_snapshot!(name, stdout(&run(args)));
@@ -150,4 +151,26 @@ fn a_filter_that_cannot_be_read_is_told_with_its_column() {
     assert!(message.contains("column 15") && message.contains("\n                ^"), "{message}");
     refused(&["list", "-E", "group(lop)"]);
     refused(&["run", "path", "-E", "group(loop)"]);
+}
+
+#[test]
+fn a_comparison_that_cannot_be_is_refused() {
+    assert!(refused(&["compare"]).contains("name two kernels with --base and --head, or two JSON reports"));
+    assert!(refused(&["compare", "a.json"]).contains("two JSON reports"));
+    assert!(
+        refused(&["compare", "/nonexistent/a.json", "/nonexistent/b.json"]).contains("cannot read /nonexistent/a.json")
+    );
+    refused(&["compare", "--base", "6.1"]);
+    refused(&["compare", "a.json", "b.json", "--jobs", "1"]);
+    assert!(refused(&["compare", "--base", "6.1", "--head", "6.1", "--kernel", "6.1"]).contains("not with --kernel"));
+    assert!(refused(&["compare", "a.json", "b.json", "--allow-change", "lop"]).contains("no behaviour"));
+    assert!(refused(&["compare", "a.json", "b.json", "--json", "-", "--markdown", "-"]).contains("not both"));
+}
+
+#[test]
+fn a_stored_report_that_is_none_is_refused() {
+    assert!(refused(&["report", "html", "/nonexistent/r.json"]).contains("cannot read /nonexistent/r.json"));
+    assert!(refused(&["report", "html", "Cargo.toml"]).contains("Cargo.toml is no JSON report of kmodlab"));
+    assert!(refused(&["report", "merge", "Cargo.toml", "-o", "/nonexistent/x"]).contains("cannot be written"));
+    refused(&["report", "merge", "Cargo.toml"]);
 }

@@ -1,5 +1,6 @@
 //! The arguments.
 
+use super::compare::CompareArgs;
 use super::outputs::OutputArgs;
 use super::report::ReportCommand;
 use crate::era;
@@ -51,6 +52,9 @@ pub enum Command {
     /// Check behaviours
     #[command(after_help = format!("{FILTERS}\n\n{EXIT_CODES}"))]
     Run(Box<RunArgs>),
+    /// Tell what changed from one kernel to another, or from one report to another
+    #[command(after_help = super::compare::AFTER_HELP, mut_arg("kernel", |arg| arg.hide(true)))]
+    Compare(Box<CompareArgs>),
     /// Show a stored JSON report in another form
     #[command(subcommand)]
     Report(ReportCommand),
@@ -108,7 +112,7 @@ pub struct GuestArgs {
 }
 
 /// Which behaviours: `run` and `list` take the same.
-#[derive(Debug, Group)]
+#[derive(Debug, Default, Group)]
 pub struct SelectArgs {
     /// Ids (path.empty-disables), catalogue ids (PATH-06) or groups (path) [default: all]
     #[arg(value_name = "ID")]
@@ -127,7 +131,7 @@ Filter expressions:
   A term that no behaviour has is an error, since it is a wrong word more often than a wish.";
 
 /// `kmodlab run`.
-#[derive(Debug, Group)]
+#[derive(Debug, Default, Group)]
 pub struct RunArgs {
     #[command(flatten)]
     pub select: SelectArgs,

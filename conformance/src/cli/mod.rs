@@ -1,6 +1,7 @@
 //! The command's arguments and its subcommands: one file each.
 
 mod args;
+mod compare;
 mod doctor;
 mod jobs;
 mod kernel;
@@ -46,6 +47,7 @@ type Outcome = Result<u8, Failure>;
 pub fn run(args: &Args) -> u8 {
     let outcome = match &args.command {
         Command::Run(run) => run::run(&args.common, run),
+        Command::Compare(compare) => compare::compare(&args.common, compare),
         Command::Report(command) => report::report(command),
         Command::List(list) => list::list(list),
         Command::Show(show) => list::show(show),

@@ -5,10 +5,10 @@ use super::{Failure, Outcome};
 use crate::report::json::Report;
 use crate::report::ktap::Ktap;
 use crate::report::terminal::Terminal;
-use crate::report::{Reporter, stored, write_to};
+use crate::report::{Reporter, json, merge, stored, write_to};
 use crate::verdict::exit;
 use clap::{Args as Group, Subcommand};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 /// `kmodlab report`.
@@ -22,6 +22,8 @@ pub enum ReportCommand {
     Ktap(OneArgs),
     /// JUnit XML
     Junit(OneArgs),
+    /// Make one report of several, such as the shards of a run; exits as a run with all their rows
+    Merge(MergeArgs),
 }
 
 /// A report, and where its other form goes.
@@ -35,6 +37,17 @@ pub struct OneArgs {
     pub output: PathBuf,
 }
 
+/// Several reports, and where the merged one goes.
+#[derive(Debug, Group)]
+pub struct MergeArgs {
+    /// The JSON reports
+    #[arg(value_name = "REPORT.json", required = true)]
+    pub reports: Vec<PathBuf>,
+    /// Write the merged JSON report here; `-` is standard output
+    #[arg(long, short = 'o', value_name = "FILE")]
+    pub output: PathBuf,
+}
+
 pub(super) fn report(command: &ReportCommand) -> Outcome {
     match command {
         ReportCommand::Terminal(args) => {
@@ -43,7 +56,22 @@ pub(super) fn report(command: &ReportCommand) -> Outcome {
         ReportCommand::Html(args) => one(args, as_html()),
         ReportCommand::Ktap(args) => one(args, |report| replayed(report, |out| Box::new(Ktap::new(out)))),
         ReportCommand::Junit(args) => one(args, as_junit()),
+        ReportCommand::Merge(args) => merged(args),
     }
+}
+
+/// What does not fit together is told on standard error.
+fn merged(args: &MergeArgs) -> Outcome {
+    can_be_written(&args.output)?;
+    let read = |path: &PathBuf| Ok((path.display().to_string(), stored::read(path)?));
+    let reports: Result<Vec<_>, stored::ReadError> = args.reports.iter().map(read).collect();
+    let merged = merge::merge(&reports.map_err(Failure::usage)?);
+    for note in &merged.notes {
+        // Nobody to tell if standard error is gone.
+        let _ = writeln!(io::stderr(), "kmodlab: {note}");
+    }
+    json::text(&merged.report).and_then(|text| write_to(&args.output, &text)).map_err(Failure::unjudged)?;
+    Ok(merged.report.exit_code)
 }
 
 fn one(args: &OneArgs, render: impl Fn(&Report) -> io::Result<Vec<u8>>) -> Outcome {

@@ -17,12 +17,31 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 pub(super) fn run(common: &Common, args: &RunArgs) -> Outcome {
+    args.outputs.check()?;
+    let Some(reporters) = carry_out(common, args, || args.outputs.reporters())? else {
+        return Ok(exit::OK);
+    };
+    match reporters.failed {
+        // A behaviour that failed wins over a report that could not be written.
+        Some(error) => Err(Failure {
+            code: if reporters.report.counts.fail > 0 { exit::FAILED } else { exit::UNJUDGED },
+            error: anyhow!("writing a report: {error}"),
+        }),
+        None => Ok(reporters.report.exit_code),
+    }
+}
+
+/// Runs what is asked for and tells it to reporters; `None` if only commands were to be printed, which has been done.
+pub(super) fn carry_out(
+    common: &Common,
+    args: &RunArgs,
+    all: impl FnOnce() -> Vec<Box<dyn Reporter + Send>>,
+) -> Result<Option<Reporters>, Failure> {
     // Wrong use first: nothing is fetched or booted for it.
     let behaviours = select_filtered(&args.select.ids, &args.select.filter).map_err(Failure::usage)?;
     let shard = shard(args, &behaviours)?;
     let catalogue = lookup::catalogue()?;
     let kernels = lookup::kernel_args(&args.guest, &catalogue)?;
-    args.outputs.check()?;
     if args.jobs == Some(0) {
         return Err(Failure::usage(anyhow!("--jobs must be at least 1")));
     }
@@ -34,7 +53,7 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Outcome {
 
     let spawner = host.spawner.clone();
     let stop = signals::watch(move || spawner.kill_all())?;
-    let reporters = Mutex::new(Reporters { all: args.outputs.reporters(), report: Report::empty(), failed: None });
+    let reporters = Mutex::new(Reporters { all: all(), report: Report::empty(), failed: None });
     let tell = |event: Event| reporters.lock().unwrap_or_else(PoisonError::into_inner).tell(&event);
 
     let progress = |progress: vm_images::Progress| {
@@ -53,7 +72,8 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Outcome {
     };
     let (subjects, kernels) = signals::or_interrupted(&stop, obtain())?;
     if args.guest.print_command {
-        return print_commands(&kernels, &subjects, &host);
+        print_commands(&kernels, &subjects, &host)?;
+        return Ok(None);
     }
     let plan = Plan {
         kernels,
@@ -68,15 +88,7 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Outcome {
     };
     engine::run(&plan, &host, &stop, &tell);
 
-    let reporters = reporters.into_inner().unwrap_or_else(PoisonError::into_inner);
-    match reporters.failed {
-        // A behaviour that failed wins over a report that could not be written.
-        Some(error) => Err(Failure {
-            code: if reporters.report.counts.fail > 0 { exit::FAILED } else { exit::UNJUDGED },
-            error: anyhow!("writing a report: {error}"),
-        }),
-        None => Ok(reporters.report.exit_code),
-    }
+    Ok(Some(reporters.into_inner().unwrap_or_else(PoisonError::into_inner)))
 }
 
 /// The part of the rows that is wanted: from `--shard`, else from the environment.
@@ -93,9 +105,10 @@ fn shard(args: &RunArgs, behaviours: &[&'static Behaviour]) -> Result<Option<Sha
 }
 
 /// Every consumer of events.
-struct Reporters {
+pub(super) struct Reporters {
     all: Vec<Box<dyn Reporter + Send>>,
-    report: Report,
+    /// All of the run.
+    pub report: Report,
     failed: Option<io::Error>,
 }
 

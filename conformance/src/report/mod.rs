@@ -1,9 +1,12 @@
 //! Reports: each consumes the events of a run. How a format names the five verdicts stands in its file.
 
+pub mod compare;
+pub mod compare_text;
 pub mod html;
 pub mod json;
 pub mod junit;
 pub mod ktap;
+pub mod merge;
 pub mod stored;
 pub mod terminal;
 

@@ -130,8 +130,10 @@ fn for_another_kernel(mut image: Vec<u8>) -> Result<Vec<u8>, LabError> {
     }
     let find = |what: &[u8]| image.windows(what.len()).position(|window| window == what);
     let magic = find(b"vermagic=").ok_or_else(|| lacking("vermagic"))?;
-    let word = image[magic..].windows(5).position(|window| window == b" SMP ").ok_or_else(|| lacking("vermagic"))?;
-    image[magic + word + 1..][..3].copy_from_slice(b"UPS");
+    // The word behind the release: SMP, and mod_unload on a kernel for one processor.
+    let word = image[magic..].windows(2).position(|window| window[0] == b' ' && window[1].is_ascii_alphabetic());
+    let word = magic + word.ok_or_else(|| lacking("vermagic"))? + 1;
+    image.get_mut(word..word + 3).ok_or_else(|| lacking("vermagic"))?.copy_from_slice(b"UPS");
     Ok(image)
 }
 

@@ -1,0 +1,219 @@
+//! A comparison for people: on the terminal, and as Markdown for a pull request.
+
+use super::compare::{Change, Comparison, FactChange, Side};
+use crate::text;
+use std::fmt::Write as _;
+
+/// Rows that could not be compared and are told one by one.
+const UNJUDGED_TOLD: usize = 20;
+
+/// For the terminal.
+#[must_use]
+pub fn terminal(comparison: &Comparison) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail, here and below.
+    let _ = writeln!(out, "base  {}\nhead  {}", side(&comparison.base), side(&comparison.head));
+    for change in &comparison.changes {
+        let allowed = if change.allowed { " (allowed)" } else { "" };
+        let _ = writeln!(
+            out,
+            "\nchanged  {}{}{allowed}: {}",
+            plain(&change.id),
+            place(change, comparison),
+            verdicts(change)
+        );
+        let _ = writeln!(out, "  statement  {}", plain(&change.statement));
+        for FactChange { name, base, head } in &change.facts {
+            let _ =
+                writeln!(out, "  fact       {}\n    base     {}\n    head     {}", plain(name), got(base), got(head));
+        }
+        for (side, reason) in [("base", &change.reasons.0), ("head", &change.reasons.1)] {
+            if let Some(reason) = reason.as_ref().filter(|_| change.facts.is_empty()) {
+                let _ = writeln!(out, "  {side}       {}", lines(reason));
+            }
+        }
+    }
+    for (number, row) in comparison.unjudged.iter().take(UNJUDGED_TOLD).enumerate() {
+        let gap = if number == 0 { "\n" } else { "" };
+        let place = [&row.id, &row.kernel, &row.subject].map(|part| plain(part)).join(" ");
+        let _ = writeln!(out, "{gap}not compared  {}: {}", place.trim(), lines(&row.reason));
+    }
+    if comparison.unjudged.len() > UNJUDGED_TOLD {
+        let _ = writeln!(out, "not compared  {} more", comparison.unjudged.len() - UNJUDGED_TOLD);
+    }
+    let _ = writeln!(out, "\n{}", summary(comparison));
+    out
+}
+
+/// Markdown: a table of what changed, and the facts of each row to unfold.
+#[must_use]
+pub fn markdown(comparison: &Comparison) -> String {
+    let mut out = String::new();
+    let _ = writeln!(out, "### kmodlab: {}\n", summary(comparison));
+    let _ = writeln!(out, "Base: {}; head: {}.\n", code(&side(&comparison.base)), code(&side(&comparison.head)));
+    if !comparison.changes.is_empty() {
+        let _ = writeln!(out, "| behaviour | verdict | what changed |\n|---|---|---|");
+        for change in &comparison.changes {
+            let facts: Vec<String> = change.facts.iter().map(|fact| code(&fact.name)).collect();
+            let facts = if facts.is_empty() { "the verdict".to_owned() } else { facts.join(", ") };
+            let allowed = if change.allowed { " (allowed)" } else { "" };
+            let name = code(&format!("{}{}", change.id, place(change, comparison)));
+            let _ = writeln!(out, "| {name}{allowed} | {} | {facts} |", verdicts(change));
+        }
+        for change in &comparison.changes {
+            let name = html(&format!("{}{}", change.id, place(change, comparison)));
+            let _ = writeln!(out, "\n<details><summary>{name}</summary>\n\n{}\n", html(&change.statement));
+            if !change.facts.is_empty() {
+                let _ = writeln!(out, "| fact | base | head |\n|---|---|---|");
+            }
+            for FactChange { name, base, head } in &change.facts {
+                let _ = writeln!(out, "| {} | {} | {} |", code(name), code(got(base)), code(got(head)));
+            }
+            for (side, reason) in [("base", &change.reasons.0), ("head", &change.reasons.1)] {
+                if let Some(reason) = reason.as_ref().filter(|_| change.facts.is_empty()) {
+                    let _ = writeln!(out, "\nReason with the {side}: {}", code(reason));
+                }
+            }
+            let _ = writeln!(out, "\n</details>");
+        }
+    }
+    if !comparison.unjudged.is_empty() {
+        let _ = writeln!(out, "\nNot compared:\n");
+        for row in comparison.unjudged.iter().take(UNJUDGED_TOLD) {
+            let place = [row.id.as_str(), &row.kernel, &row.subject].join(" ");
+            let _ = writeln!(out, "- {}: {}", code(place.trim()), code(&row.reason));
+        }
+        if comparison.unjudged.len() > UNJUDGED_TOLD {
+            let _ = writeln!(out, "- and {} more", comparison.unjudged.len() - UNJUDGED_TOLD);
+        }
+    }
+    out
+}
+
+fn summary(comparison: &Comparison) -> String {
+    let Comparison { compared, .. } = comparison;
+    let rows = if *compared == 1 { "row" } else { "rows" };
+    let allowed = comparison.changes.len() - comparison.counted();
+    let mut parts = vec![match comparison.counted() {
+        0 => format!("nothing changed in {compared} {rows}"),
+        changed => format!("{changed} of {compared} {rows} changed"),
+    }];
+    if allowed > 0 {
+        parts.push(format!("{allowed} changed as allowed"));
+    }
+    if !comparison.unjudged.is_empty() {
+        parts.push(format!("{} not compared", comparison.unjudged.len()));
+    }
+    parts.join(", ")
+}
+
+fn side(side: &Side) -> String {
+    let kernels: Vec<String> =
+        side.kernels.iter().map(|(name, release)| format!("{} ({})", plain(name), plain(release))).collect();
+    let subjects: Vec<String> = side.subjects.iter().map(|subject| plain(subject)).collect();
+    format!("{} with {}", kernels.join(", "), subjects.join(", "))
+}
+
+/// Which kernel and subject, where there are several.
+fn place(change: &Change, comparison: &Comparison) -> String {
+    let mut text = String::new();
+    if comparison.base.kernels.len() > 1 || comparison.head.kernels.len() > 1 {
+        let _ = write!(text, " on {}", plain(&change.kernels.0));
+    }
+    if comparison.base.subjects.len() > 1 || comparison.head.subjects.len() > 1 {
+        let _ = write!(text, " with {}", plain(&change.subjects.0));
+    }
+    text
+}
+
+fn verdicts(change: &Change) -> String {
+    let (base, head) = change.verdicts;
+    if base == head { base.word().to_owned() } else { format!("{} → {}", base.word(), head.word()) }
+}
+
+fn got(value: &Option<String>) -> &str {
+    value.as_deref().unwrap_or("(not observed)")
+}
+
+/// Text of a report is in the text form already; what is not, because the file is of somebody else, gets into it.
+fn plain(text: &str) -> String {
+    if text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) { text.to_owned() } else { text::escape(text.as_bytes()) }
+}
+
+fn lines(text: &str) -> String {
+    text.lines().map(plain).collect::<Vec<_>>().join("; ")
+}
+
+/// A code span in a table's cell: longer fences than what is in it, and no bar that would end the cell.
+fn code(text: &str) -> String {
+    let text = lines(text);
+    let fence = "`".repeat(text.split(|c| c != '`').map(str::len).max().unwrap_or_default() + 1);
+    let text = text.replace('|', "\\|");
+    // A span may neither be empty nor begin or end in a backquote.
+    if text.is_empty() || text.starts_with('`') || text.ends_with('`') || text.starts_with(' ') {
+        format!("{fence} {text} {fence}")
+    } else {
+        format!("{fence}{text}{fence}")
+    }
+}
+
+/// Text between tags of Markdown's HTML: nothing in it is markup of either kind.
+fn html(text: &str) -> String {
+    let mut out = String::new();
+    for c in plain(text).chars() {
+        if c.is_ascii_alphanumeric() || matches!(c, ' ' | '.' | ',' | '-' | ':' | ';' | '/') {
+            out.push(c);
+        } else {
+            let _ = write!(out, "&#{};", u32::from(c));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Event;
+    use crate::report::compare::compare;
+    use crate::report::json::Report;
+    use crate::report::sample;
+    use crate::verdict::Verdict;
+    use std::collections::BTreeSet;
+
+    fn comparison(foreign: &str) -> Comparison {
+        let mut reports = [Report::empty(), Report::empty()];
+        for (side, report) in reports.iter_mut().enumerate() {
+            for mut event in sample::events() {
+                if let Event::Judged(row) = &mut event {
+                    row.subject.push_str(foreign);
+                    if side == 1 && row.id == "path.one" {
+                        row.facts[0].got = format!("EPERM{foreign}");
+                        row.verdict = Verdict::Fail;
+                    }
+                }
+                report.take(&event);
+            }
+        }
+        compare(&reports[0], &reports[1], &BTreeSet::new())
+    }
+
+    #[test]
+    fn the_terminal_tells_only_what_changed() {
+        insta::assert_snapshot!(terminal(&comparison("")));
+    }
+
+    #[test]
+    fn markdown_is_a_table_with_the_facts_to_unfold() {
+        insta::assert_snapshot!(markdown(&comparison("")));
+    }
+
+    #[test]
+    fn foreign_text_is_no_markup() {
+        let text = markdown(&comparison("`` | </details> <img> @team \u{202e}\n# x"));
+        assert!(!text.contains("\u{202e}") && !text.contains("\n# x"), "{text}");
+        for line in text.lines().filter(|line| line.contains("EPERM")) {
+            assert!(line.contains("```") && line.contains("\\|"), "{line}");
+        }
+        assert_eq!(html("</x> `a` *b* @c"), "&#60;/x&#62; &#96;a&#96; &#42;b&#42; &#64;c");
+    }
+}
