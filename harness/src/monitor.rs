@@ -316,6 +316,11 @@ fn classify(message: &str, previous: Option<&str>) -> Line {
         };
         return if told { Line::Header(*kind) } else { Line::Other };
     }
+    // The allocator's own check: "BUG CACHE (TAINT): WHAT", under a ruler.
+    let ruled = previous.is_some_and(|line| line.len() > 70 && line.bytes().all(|byte| byte == b'='));
+    if ruled && message.starts_with("BUG ") && message.contains("): ") {
+        return Line::Header(Kind::Bug);
+    }
     if let Some(rest) = message.strip_prefix("WARNING: ") {
         if LOCKDEP.iter().any(|start| rest.starts_with(start)) {
             return Line::Header(Kind::Lockdep);
@@ -331,7 +336,9 @@ fn classify(message: &str, previous: Option<&str>) -> Line {
     // "INFO: task NAME:PID blocked for more than 120 seconds.", "rcu: INFO: rcu_sched self-detected stall on CPU".
     let info = message.strip_prefix("rcu: ").unwrap_or(message).strip_prefix("INFO: ");
     match info {
-        Some(info) if info.starts_with("task ") && info.contains(" blocked ") => Line::Header(Kind::HungTask),
+        Some(info) if info.starts_with("task ") && info.contains(" blocked ") && info.contains(" for more than ") => {
+            Line::Header(Kind::HungTask)
+        }
         Some(info) if info.starts_with("rcu") && info.contains(" stall") => Line::Header(Kind::RcuStall),
         _ => Line::Other,
     }
@@ -380,7 +387,9 @@ mod tests {
     #[test]
     fn every_recorded_console_gives_its_findings_and_no_others() {
         let fixtures = fixtures();
-        assert!(fixtures.len() >= 12);
+        assert!(fixtures.len() >= 60, "{} fixtures", fixtures.len());
+        let harmless = fixtures.iter().filter(|fixture| fixture.expected.is_empty()).count();
+        assert!(harmless >= 15, "{harmless} of them harmless");
         for Fixture { name, boots, expected, log } in fixtures {
             let mut monitor = Monitor::new(boots);
             monitor.push(&log);
