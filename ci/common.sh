@@ -21,3 +21,13 @@ target_dir() {
 
 # Where downloads are kept; the same place as kmodlab's own.
 cache_dir() { printf '%s\n' "${KMODLAB_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kmodlab}"; }
+
+# ensure PACKAGE PROGRAM: installs what a measurement needs and a build does not.
+ensure() {
+    have "$2" && return
+    have apt-get || die "$2 is missing, and there is no apt-get to install $1"
+    local sudo=()
+    ((EUID == 0)) || sudo=(sudo)
+    say "installing with apt-get: $1"
+    "${sudo[@]}" apt-get install -q -y --no-install-recommends "$1" >&2
+}

@@ -233,6 +233,9 @@ pub enum SubjectCommand {
 pub struct ShellArgs {
     #[command(flatten)]
     pub guest: GuestArgs,
+    /// Boot a guest in place of cloning a booted one
+    #[arg(long)]
+    pub cold: bool,
     /// Run this command line in the guest in place of an interactive shell
     #[arg(long, short = 'c', value_name = "COMMAND")]
     pub command: Option<String>,

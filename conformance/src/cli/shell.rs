@@ -35,7 +35,7 @@ pub(super) fn shell(common: &Common, args: &ShellArgs) -> Outcome {
     if kernels.len() != 1 || guest.subject.len() != 1 {
         return Err(Failure::usage(anyhow!("a shell is opened on one kernel with one subject")));
     }
-    let mut host = setup::host(common, &guest, false, None)?;
+    let mut host = setup::host(common, &guest, args.cold, None)?;
     let progress = |progress: Progress| tell(&progress.to_string());
     let spawner = host.spawner.clone();
     let stop = signals::watch(move || spawner.kill_all())?;
