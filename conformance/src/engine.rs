@@ -285,6 +285,9 @@ fn prepare(
             Ok(side) => side.with(subject, host),
             Err(error) => Err(PairError::Unusable(error.to_string())),
         };
+        for note in ready.iter().flat_map(|ready| &ready.notes) {
+            tell(Event::Note(format!("kernel {} with {}: {note}", name.name, subject.name())));
+        }
         let place = (kernel_number, number);
         let prepared = Arc::new(Prepared { place, name: name.clone(), subject: subject.name().to_owned(), ready });
         tell(Event::PairReady { kernel: name.clone(), subject: subject.name().to_owned(), rows: behaviours.len() });

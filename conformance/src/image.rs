@@ -8,6 +8,9 @@ use vm_images::initramfs::{Builder, InitramfsError};
 use vm_images::modules::ModuleTree;
 use vm_images::{Cache, CacheError, Kernel, Source, Subject};
 
+/// Those of the cache that were not used for longest go when they take more than this together; a clone needs none.
+const INITRAMFS: u64 = 1 << 30;
+
 /// An initramfs on disk.
 #[derive(Clone, Debug)]
 pub struct Initramfs {
@@ -15,6 +18,8 @@ pub struct Initramfs {
     pub path: PathBuf,
     /// What its contents hash to.
     pub id: String,
+    /// The one that lay in the cache was damaged.
+    pub replaces_damaged: bool,
 }
 
 /// Why it could not be made.
@@ -79,10 +84,15 @@ pub fn make(
         move |source| ImageError::Io { action, path, source }
     };
     // Its name is its hash: one that is not what it is called was damaged, and is replaced.
-    if !fs::read(&path).is_ok_and(|there| there == archive) {
+    let there = fs::read(&path);
+    let replaces_damaged = there.as_ref().is_ok_and(|there| *there != archive);
+    if there.is_ok() && !replaces_damaged {
+        vm_images::cache::touch(&path);
+    } else {
+        vm_images::contents::bound(&area, INITRAMFS);
         let file = tempfile::NamedTempFile::new_in(&area).map_err(io("make a file beside"))?;
         fs::write(file.path(), &archive).map_err(io("write"))?;
         file.persist(&path).map_err(|error| io("write")(error.error))?;
     }
-    Ok(Initramfs { path, id })
+    Ok(Initramfs { path, id, replaces_damaged })
 }

@@ -52,6 +52,8 @@ pub struct Ready {
     pub facts: ImageFacts,
     /// The guest's modules.
     pub modules: Option<ModuleTree>,
+    /// What was found damaged in the cache and made anew: a line each.
+    pub notes: Vec<String>,
     source: GuestSource,
 }
 
@@ -121,11 +123,21 @@ impl KernelSide {
     /// [`PairError`] if it does not come up.
     pub fn with_extra(&self, subject: &Subject, extra: &[(String, PathBuf)], host: &Host) -> Result<Ready, PairError> {
         let (kernel, boot) = (&self.kernel, &host.boot);
-        let (spec, key) = self.spec(subject, extra, host)?;
+        let (spec, key, damaged) = self.spec_and_damage(subject, extra, host)?;
+        let mut notes = Vec::new();
+        if damaged {
+            notes.push("the initramfs in the cache was damaged: it is made anew".to_owned());
+        }
         let source = if boot.cold {
             GuestSource::Cold(Box::new(spec))
         } else {
-            GuestSource::Template(host.templates.get(&host.qemu, &spec, &key, &host.spawner, &boot.limits)?)
+            let template = host.templates.get(&host.qemu, &spec, &key, &host.spawner, &boot.limits)?;
+            notes.extend(
+                template
+                    .replaces_damaged()
+                    .map(|what| format!("the booted guest in the cache was damaged ({what}): it was booted anew")),
+            );
+            GuestSource::Template(template)
         };
         let pair = Pair {
             release: kernel.release.to_string(),
@@ -134,7 +146,7 @@ impl KernelSide {
             subject: subject.name().to_owned(),
             commands: subject.commands().to_vec(),
         };
-        Ok(Ready { pair, facts: self.facts.clone(), modules: self.modules.clone(), source })
+        Ok(Ready { pair, facts: self.facts.clone(), modules: self.modules.clone(), notes, source })
     }
 
     /// The machine for this pair, and the key that names its contents; the initramfs is made.
@@ -147,6 +159,16 @@ impl KernelSide {
         extra: &[(String, PathBuf)],
         host: &Host,
     ) -> Result<(Spec, String), PairError> {
+        self.spec_and_damage(subject, extra, host).map(|(spec, key, _)| (spec, key))
+    }
+
+    /// [`Self::spec`], and whether the initramfs in the cache was damaged.
+    fn spec_and_damage(
+        &self,
+        subject: &Subject,
+        extra: &[(String, PathBuf)],
+        host: &Host,
+    ) -> Result<(Spec, String, bool), PairError> {
         let (kernel, boot) = (&self.kernel, &host.boot);
         let initramfs = image::make(kernel, subject, self.modules.as_ref(), &host.agent, extra, &host.cache)?;
         let mut spec = Spec::new(&kernel.image, &initramfs.path);
@@ -159,7 +181,7 @@ impl KernelSide {
         spec.accel = boot.accel;
         spec.virtual_time = boot.virtual_time;
         spec.append.clone_from(&boot.append);
-        Ok((spec, format!("{} {}", kernel.id, initramfs.id)))
+        Ok((spec, format!("{} {}", kernel.id, initramfs.id), initramfs.replaces_damaged))
     }
 }
 

@@ -136,6 +136,8 @@ fn the_help_of_every_command() {
         &["run", "--help"],
         &["kernel", "--help"],
         &["subject", "--help"],
+        &["cache", "--help"],
+        &["cache", "prune", "--help"],
         &["shell", "--help"],
         &["report", "--help"],
         &["compare", "--help"],

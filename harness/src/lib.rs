@@ -70,5 +70,5 @@ pub use qemu::{Qemu, Version};
 pub use rundir::RunDir;
 pub use spawn::Spawner;
 pub use spec::{Accel, Channels, Profile, Role, Spec, qemu_args};
-pub use template::{Template, Templates};
+pub use template::{Stored, Template, Templates, Verified};
 pub use vm::{Hello, Limits, Vm, boot_cold};

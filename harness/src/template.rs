@@ -13,6 +13,10 @@
 //! It is made in a run directory beside its place and renamed into it when it is whole. A lock file for each
 //! key keeps two runs from making the same one, and a clean-up from removing one in use.
 
+mod stored;
+
+pub use stored::{Stored, Verified};
+
 use crate::error::{BootError, HarnessError};
 use crate::lock::{Lock, Mode};
 use crate::rundir::{RunDir, private_dir, sweep};
@@ -33,7 +37,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 /// Version of the directory's layout and of what this program asks of a template.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// The device state of a PC takes 0.3 MiB; more than this is no device state.
 const DEVICE_MAX: usize = 64 << 20;
 /// How long stopping, saving and ending a booted guest may take.
@@ -66,6 +70,18 @@ struct Meta {
     memory_len: u64,
     /// A template's memory never changes once it is saved: its time tells if somebody wrote to it.
     memory_mtime: (i64, i64),
+    /// Compared when somebody asks: reading the memory before each clone would take longer than the clone.
+    memory_sha256: String,
+}
+
+/// What lies in a template's place.
+enum Found {
+    Nothing,
+    /// What another version of this program made, or one that did not finish.
+    Other,
+    /// It is not what it was; why.
+    Damaged(&'static str),
+    Whole(Box<Saved>),
 }
 
 /// A whole template as it was read.
@@ -101,7 +117,7 @@ impl Templates {
     #[must_use]
     pub fn has(&self, qemu: &Qemu, spec: &Spec, key: &str) -> bool {
         let name = content_name(key, &qemu.banner, &key_arguments(spec));
-        read(&self.dir.join(name)).is_ok_and(|found| found.is_some())
+        read(&self.dir.join(name)).is_ok_and(|found| matches!(found, Found::Whole(_)))
     }
 
     /// The template for a machine; boots it if it is not there. `key` names the content of kernel and initramfs;
@@ -123,21 +139,27 @@ impl Templates {
         let lock_path = self.dir.join(format!("{name}.lock"));
         let lock_error = |error| HarnessError::io("lock", &lock_path)(error);
         let deadline = Instant::now() + limits.boot + SAVE;
-        let template = |lock: Lock, Saved { meta, device }| {
+        let mut replaced = None;
+        let template = |lock: Lock, saved: Box<Saved>, replaced| {
             lock.touch();
+            let Saved { meta, device } = *saved;
             let (qemu, spec, limits) = (qemu.clone(), spec.clone(), *limits);
-            let shared = Shared { qemu, spec, limits, dir: dir.clone(), meta, device, _lock: lock };
+            let shared = Shared { qemu, spec, limits, dir: dir.clone(), meta, device, replaced, _lock: lock };
             Template { shared: Arc::new(shared) }
         };
         loop {
             // A whole template needs no lock but against its removal.
             if let Some(lock) = Lock::try_take(&lock_path, Mode::Shared).map_err(lock_error)? {
-                if let Some(found) = read(&dir)? {
-                    return Ok(template(lock, found));
+                if let Found::Whole(found) = read(&dir)? {
+                    return Ok(template(lock, found, replaced));
                 }
             }
             if let Some(alone) = Lock::try_take(&lock_path, Mode::Exclusive).map_err(lock_error)? {
-                if read(&dir)?.is_none() {
+                let found = read(&dir)?;
+                if let Found::Damaged(what) = found {
+                    replaced = Some(what);
+                }
+                if !matches!(found, Found::Whole(_)) {
                     let work = RunDir::open(&self.dir.join(WORK))?;
                     if dir.exists() {
                         // It is not whole, or of another format: its new place is swept.
@@ -212,23 +234,34 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Reads a template and checks it. `None`: there is none, or it is not whole.
-fn read(dir: &Path) -> Result<Option<Saved>, HarnessError> {
+/// Reads a template and checks of it what is cheap.
+fn read(dir: &Path) -> Result<Found, HarnessError> {
     let path = dir.join("meta.json");
     let text = match std::fs::read(&path) {
         Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
         Err(error) => return Err(HarnessError::io("read", &path)(error)),
     };
-    let Ok(meta) = serde_json::from_slice::<Meta>(&text) else { return Ok(None) };
-    let (Ok(memory), Ok(device)) = (std::fs::metadata(dir.join("memory")), std::fs::read(dir.join("device"))) else {
-        return Ok(None);
+    let format = serde_json::from_slice::<serde_json::Value>(&text).ok();
+    let Some(format) = format.and_then(|meta| meta.get("format")?.as_u64()) else {
+        return Ok(Found::Damaged("its description cannot be read"));
     };
-    let whole = meta.format == FORMAT
-        && memory.len() == meta.memory_len
-        && (memory.mtime(), memory.mtime_nsec()) == meta.memory_mtime
-        && hex(&Sha256::digest(&device)) == meta.device_sha256;
-    Ok(whole.then(|| Saved { meta, device: device.into() }))
+    if format != u64::from(FORMAT) {
+        return Ok(Found::Other);
+    }
+    let Ok(meta) = serde_json::from_slice::<Meta>(&text) else {
+        return Ok(Found::Damaged("its description is not whole"));
+    };
+    let (Ok(memory), Ok(device)) = (std::fs::metadata(dir.join("memory")), std::fs::read(dir.join("device"))) else {
+        return Ok(Found::Damaged("a file of it is missing"));
+    };
+    Ok(if memory.len() != meta.memory_len || (memory.mtime(), memory.mtime_nsec()) != meta.memory_mtime {
+        Found::Damaged("somebody wrote to its memory")
+    } else if hex(&Sha256::digest(&device)) != meta.device_sha256 {
+        Found::Damaged("its device state is not what was saved")
+    } else {
+        Found::Whole(Box::new(Saved { meta, device: device.into() }))
+    })
 }
 
 /// Boots a guest and saves it in a new directory.
@@ -260,6 +293,7 @@ fn make(
     write("device", &device)?;
     write("console.txt", &console)?;
     // What is renamed into the cache must be on the disk: after a power cut nobody would see that it is not.
+    let memory_sha256 = stored::memory_hash(&memory).map_err(HarnessError::io("read", &memory))?;
     let synced = File::open(&memory).and_then(|file| file.sync_data().and_then(|()| file.metadata()));
     let memory = synced.map_err(HarnessError::io("write", &memory))?;
     let meta = Meta {
@@ -273,6 +307,7 @@ fn make(
         device_sha256: hex(&Sha256::digest(&device)),
         memory_len: memory.len(),
         memory_mtime: (memory.mtime(), memory.mtime_nsec()),
+        memory_sha256,
     };
     let text = serde_json::to_vec_pretty(&meta)
         .map_err(|error| HarnessError::System { action: "write a template's description", source: error.into() })?;
@@ -336,6 +371,7 @@ struct Shared {
     dir: PathBuf,
     meta: Meta,
     device: Arc<[u8]>,
+    replaced: Option<&'static str>,
     _lock: Lock,
 }
 
@@ -361,6 +397,12 @@ impl Template {
     #[must_use]
     pub fn boot_time(&self) -> Duration {
         Duration::from_millis(self.shared.meta.boot_millis)
+    }
+
+    /// Why the one that lay in the cache was not used, if it was damaged.
+    #[must_use]
+    pub fn replaces_damaged(&self) -> Option<&'static str> {
+        self.shared.replaced
     }
 
     /// What the console showed while the template booted: `kind: title`, one each.

@@ -4,7 +4,7 @@
 //! only the kernel, its modules and its configuration stay.
 
 use crate::apt::AptError;
-use crate::cache::{CacheError, ContentId, lock_file};
+use crate::cache::{CacheError, ContentId, lock_file, touch};
 use crate::catalogue::{Catalogue, CatalogueError, KernelEntry};
 use crate::child;
 use crate::fetch::{self, FetchError};
@@ -91,7 +91,11 @@ pub(crate) fn fragment(name: &str) -> Option<&'static str> {
 pub(crate) fn cached(entry: &KernelEntry, options: &Options<'_>) -> Result<Option<Kernel>, CacheError> {
     let area = options.cache.area("built")?;
     let pointer: Option<Pointer> = obtain::read_json(&area.join(pointer_name(entry)));
-    Ok(pointer.and_then(|pointer| fetch::read_stored(&area.join(&pointer.dir), &entry.name, pointer.notes)))
+    Ok(pointer.and_then(|pointer| {
+        let dir = area.join(&pointer.dir);
+        touch(&dir);
+        fetch::read_stored(&dir, &entry.name, pointer.notes)
+    }))
 }
 
 /// The fragment's sum is part of the name, so that a changed fragment is a kernel that was never built.

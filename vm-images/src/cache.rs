@@ -84,6 +84,31 @@ impl Cache {
         Ok(CacheLock { _file: lock_file(&path, stop, waiting)? })
     }
 
+    /// Says that the cache is in use, as long as the guard lives, so that nobody cleans it up meanwhile; several may.
+    /// Waits for a clean-up that is under way.
+    pub fn hold(&self) -> Result<CacheHold, CacheError> {
+        let (file, path) = self.use_lock()?;
+        rustix::fs::flock(&file, FlockOperation::LockShared)
+            .map_err(|errno| CacheError::new("take the lock", &path)(errno.into()))?;
+        Ok(CacheHold { _file: file })
+    }
+
+    /// The cache for a clean-up: nobody else uses it as long as the guard lives. `None`: somebody does.
+    pub fn alone(&self) -> Result<Option<CacheHold>, CacheError> {
+        let (file, path) = self.use_lock()?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(CacheHold { _file: file })),
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            Err(errno) => Err(CacheError::new("take the lock", path)(errno.into())),
+        }
+    }
+
+    fn use_lock(&self) -> Result<(File, PathBuf), CacheError> {
+        let path = self.area("locks")?.join("in-use.lock");
+        let file = OpenOptions::new().create(true).append(true).open(&path).map_err(CacheError::new("open", &path))?;
+        Ok((file, path))
+    }
+
     /// A new directory on the cache's own file system, so that what is made in it can be renamed into place. What a
     /// killed run has left is removed first.
     pub fn new_dir(&self) -> Result<NewDir, CacheError> {
@@ -161,6 +186,20 @@ impl NewDir {
     pub fn path(&self) -> &Path {
         self.dir.path()
     }
+}
+
+/// The cache in use, or alone.
+#[derive(Debug)]
+pub struct CacheHold {
+    _file: File,
+}
+
+/// Sets the time of something in the cache to now: it was used. It orders a later clean-up, nothing more.
+pub fn touch(path: &Path) {
+    use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, utimensat};
+    let at = |nanoseconds| Timespec { tv_sec: 0, tv_nsec: nanoseconds };
+    let times = Timestamps { last_access: at(UTIME_OMIT), last_modification: at(UTIME_NOW) };
+    let _ = utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW);
 }
 
 /// A lock that is held as long as this lives.
@@ -268,6 +307,17 @@ mod tests {
         let held = cache.new_dir().unwrap();
         let other = cache.new_dir().unwrap();
         assert!(!left.exists() && held.path().exists() && other.path().exists());
+    }
+
+    #[test]
+    fn a_clean_up_is_alone_and_users_are_together() {
+        let temp = tempfile::tempdir().unwrap();
+        let cache = Cache::open(temp.path()).unwrap();
+        let users = (cache.hold().unwrap(), cache.hold().unwrap());
+        assert!(cache.alone().unwrap().is_none());
+        drop(users);
+        let alone = cache.alone().unwrap();
+        assert!(alone.is_some() && cache.alone().unwrap().is_none());
     }
 
     #[test]

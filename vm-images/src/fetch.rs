@@ -3,7 +3,7 @@
 use crate::apt::AptError;
 use crate::build;
 use crate::bzimage::Header;
-use crate::cache::{Cache, CacheError, sha256};
+use crate::cache::{Cache, CacheError, sha256, touch};
 use crate::catalogue::{Catalogue, CatalogueError, KernelEntry};
 use crate::kernel::{Kernel, KernelError, KernelRelease, PackageVersion};
 use crate::obtain::{self, Offer, Pointer};
@@ -258,7 +258,9 @@ impl Store {
         if pointer.locked.as_ref() != locked && !any {
             return None;
         }
-        read_stored(&self.area.join(&pointer.dir), name, pointer.notes)
+        let dir = self.area.join(&pointer.dir);
+        touch(&dir);
+        read_stored(&dir, name, pointer.notes)
     }
 }
 

@@ -19,6 +19,7 @@
 //!   elf         what a program needs, by its ELF headers                             pure
 //!   initramfs   a deterministic newc archive
 //!   child       programs that fetch and build, ended with the run
+//!   contents    what lies in the cache: sizes, last uses, checks, removal
 //!   cache       one directory that is safe to share between runs
 //! ```
 //!
@@ -30,6 +31,7 @@ pub mod bzimage;
 pub mod cache;
 pub mod catalogue;
 mod child;
+pub mod contents;
 mod elf;
 pub mod facts;
 pub mod fetch;
@@ -50,6 +52,7 @@ pub use apt::AptError;
 pub use build::{BuildError, build};
 pub use cache::{Cache, CacheError};
 pub use catalogue::{Catalogue, CatalogueError};
+pub use contents::Entry;
 pub use facts::ImageFacts;
 pub use fetch::{FetchError, fetch};
 pub use kernel::{Kernel, KernelError, KernelRelease, PackageFile, PackageVersion};

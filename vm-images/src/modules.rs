@@ -3,7 +3,7 @@
 //! A kernel's own module directory is only read. Its whole index, which tells the dependencies, and the selected tree
 //! both lie in the cache.
 
-use crate::cache::{Cache, CacheError, ContentId};
+use crate::cache::{Cache, CacheError, ContentId, touch};
 use crate::kernel::Kernel;
 use crate::obtain;
 use kmod::depmod::{self, DepmodError};
@@ -108,6 +108,7 @@ pub fn select(kernel: &Kernel, names: &[&str], cache: &Cache) -> Result<ModuleTr
         missing: selection.missing,
     };
     if let Some(known) = obtain::read_json::<Selection>(&pointer).filter(|known| place(&known.id).is_dir()) {
+        touch(&area.join(&known.id));
         return Ok(tree(known));
     }
 
@@ -159,6 +160,7 @@ fn full_index(source: &Path, fingerprint: &str, cache: &Cache) -> Result<PathBuf
         }
         cache.publish(new, &target)?;
     }
+    touch(&target);
     Ok(target.join(INDEX))
 }
 
@@ -224,6 +226,12 @@ fn contents(dir: &Path) -> Result<String, CacheError> {
         id.add(fs::read(&path).map_err(CacheError::new("read", &path))?);
     }
     Ok(id.finish())
+}
+
+/// The hash of a selection in the cache, which is its name.
+pub(crate) fn contents_below(dir: &Path) -> Option<String> {
+    let release = obtain::entries(&dir.join("lib/modules")).into_iter().next()?;
+    contents(&release).ok()
 }
 
 /// Another program may have another depmod in it, whose index must be seen.

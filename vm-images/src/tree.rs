@@ -1,7 +1,7 @@
 //! A kernel tree as `make bzImage modules` left it: image, release and modules, where they lie. Nothing has to be installed,
 //! and nothing is written into the tree: its modules get a module directory of links in the cache.
 
-use crate::cache::{Cache, CacheError, ContentId};
+use crate::cache::{Cache, CacheError, ContentId, touch};
 use crate::kernel::{Kernel, KernelError};
 use std::fs;
 use std::io;
@@ -133,6 +133,7 @@ impl BuiltTree {
             }
             cache.publish(new, &target)?;
         }
+        touch(&target);
         self.kernel.modules = Some(target.join(inside));
         Ok(self.kernel)
     }

@@ -1,7 +1,7 @@
 //! The kernel that a bzImage unpacks itself to, for a boot that skips firmware and unpacking.
 
 use crate::bzimage::Header;
-use crate::cache::{Cache, CacheError};
+use crate::cache::{Cache, CacheError, touch};
 use crate::elf;
 use crate::facts::decompress;
 use crate::kernel::{Kernel, KernelError};
@@ -30,6 +30,7 @@ impl Kernel {
             }
             cache.publish(new, &dir)?;
         }
+        touch(&dir);
         Ok(path.exists().then_some(path))
     }
 }

@@ -7,6 +7,7 @@ use crate::era;
 use crate::shard::ShardOption;
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Proves that Linux module loading on demand works: boots kernels in QEMU and checks named behaviours.
 #[derive(Debug, Parser)]
@@ -69,6 +70,9 @@ pub enum Command {
     /// List or fetch the module tools that have names
     #[command(subcommand)]
     Subject(SubjectCommand),
+    /// List, check or clean up what is kept between runs
+    #[command(subcommand)]
+    Cache(CacheCommand),
     /// Open a shell in the very guest that behaviours run in
     Shell(ShellArgs),
     /// Say what is missing on this machine
@@ -210,6 +214,40 @@ pub enum KernelCommand {
         #[arg(value_name = "NAME", required = true)]
         names: Vec<String>,
     },
+}
+
+/// `kmodlab cache`.
+#[derive(Debug, Subcommand)]
+pub enum CacheCommand {
+    /// Say what the cache holds, how large it is and when it was last used
+    List {
+        /// Each entry, and not only the areas
+        #[arg(long)]
+        all: bool,
+    },
+    /// Check every byte that has a hash; what is damaged is removed, and made anew when it is wanted. Exit code 1 if there
+    /// was any
+    Verify {
+        /// Say what is damaged and leave it
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Remove what was not used for longest. While another run uses the cache only booted guests are removed
+    Prune(PruneArgs),
+}
+
+/// `kmodlab cache prune`.
+#[derive(Debug, Group)]
+pub struct PruneArgs {
+    /// Until the cache takes at most this, such as 500M or 4G
+    #[arg(long, value_name = "SIZE", value_parser = super::cache::size, required_unless_present = "older_than")]
+    pub max_size: Option<u64>,
+    /// What was not used for so long, such as 12h, 30d or 2w
+    #[arg(long, value_name = "TIME", value_parser = super::cache::age)]
+    pub older_than: Option<Duration>,
+    /// Say what would be removed, and leave it
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// `kmodlab subject`.

@@ -1,6 +1,7 @@
 //! The command's arguments and its subcommands: one file each.
 
 mod args;
+mod cache;
 mod compare;
 mod doctor;
 mod jobs;
@@ -53,6 +54,7 @@ pub fn run(args: &Args) -> u8 {
         Command::Show(show) => list::show(show),
         Command::Kernel(kernel) => kernel::kernel(&args.common, kernel),
         Command::Subject(subject) => subject::subject(&args.common, subject),
+        Command::Cache(cache) => cache::cache(&args.common, cache),
         Command::Shell(shell) => shell::shell(&args.common, shell),
         Command::Doctor => doctor::doctor(&args.common),
     };

@@ -14,7 +14,15 @@ use vm_images::{Cache, Kernel, Subject};
 /// The program that says what is missing.
 const SETUP: &str = "ci/setup";
 
+/// The cache, held until the program ends, so that `kmodlab cache prune` leaves alone what is in use.
 pub(super) fn cache(common: &Common) -> Result<Cache, Failure> {
+    let cache = open_cache(common)?;
+    // Not given back before the end: the system does that, however the end comes.
+    std::mem::forget(cache.hold().map_err(Failure::unjudged)?);
+    Ok(cache)
+}
+
+pub(super) fn open_cache(common: &Common) -> Result<Cache, Failure> {
     let dir = match &common.cache {
         Some(dir) => dir.clone(),
         None => Cache::default_dir(|name| std::env::var_os(name))

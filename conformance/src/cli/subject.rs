@@ -80,6 +80,7 @@ mod tests {
         kmod-30              kmod from bookworm-security or bookworm
         kmod-34              kmod from trixie-security or trixie
         busybox              busybox-static from bookworm-security or bookworm
+        toybox               toybox from bookworm-security or bookworm
         ");
     }
 

@@ -73,7 +73,10 @@ fn a_damaged_initramfs_in_the_cache_is_made_anew() {
     std::fs::write(&path, damaged).unwrap();
     // Without the template it is what the guest boots.
     std::fs::remove_dir_all(sandbox.cache("templates")).unwrap();
-    passes(&sandbox, &[]);
+    let output = sandbox.run(&["path.newline"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.contains("the initramfs in the cache was damaged: it is made anew"), "{text}");
     assert_eq!(std::fs::read(&path).unwrap(), whole);
 }
 
@@ -85,7 +88,10 @@ fn a_template_whose_memory_was_cut_or_state_was_changed_is_booted_anew() {
     let dir = sandbox.cache("templates").join(dir);
     let memory = std::fs::OpenOptions::new().write(true).open(dir.join("memory")).unwrap();
     memory.set_len(100 << 20).unwrap();
-    passes(&sandbox, &[]);
+    let output = sandbox.run(&["path.newline"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.contains("was damaged (somebody wrote to its memory): it was booted anew"), "{text}");
     assert_eq!(std::fs::metadata(dir.join("memory")).unwrap().len(), 256 << 20);
     let mut state = std::fs::read(dir.join("device")).unwrap();
     let middle = state.len() / 2;

@@ -10,6 +10,7 @@ mod qemu;
 mod sandbox;
 #[path = "../support/mod.rs"]
 mod support;
+mod upkeep;
 
 /// Every fault of the list is injected by a test that is there.
 #[test]

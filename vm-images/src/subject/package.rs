@@ -3,6 +3,7 @@
 use super::libraries::Places;
 use super::parts::{Parts, contains};
 use super::{COMMANDS, Subject, SubjectError};
+use crate::cache::touch;
 use crate::catalogue::{Catalogue, SubjectEntry};
 use crate::fetch::FetchError;
 use crate::kernel::PackageVersion;
@@ -64,6 +65,7 @@ fn obtain(
     let find = |any: bool| {
         let pointer: Pointer = obtain::read_json(&area.join(format!("{}.json", entry.name)))?;
         let root = area.join(&pointer.dir).join("root");
+        touch(&area.join(&pointer.dir));
         ((any || pointer.locked.as_ref() == locked) && root.is_dir()).then_some((root, pointer.notes))
     };
     if let Some(found) = find(options.offline).filter(|_| !options.refresh || options.offline) {

@@ -1,0 +1,195 @@
+//! What lies in the cache: a list with sizes and last uses, the check of every byte that has a hash, removal, bounds.
+//! Booted guests are not here: the harness keeps them.
+
+use crate::cache::{Cache, sha256_file};
+use crate::kernel::Kernel;
+use crate::obtain;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+/// The areas whose entries can be had or made again, one by one.
+const AREAS: [&str; 10] =
+    ["apt", "kernels", "built", "building", "subjects", "indexes", "modules", "trees", "initramfs", "vmlinux"];
+/// What was used since then may be in use.
+const RECENT: Duration = Duration::from_secs(3600);
+
+/// One thing in the cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The area.
+    pub area: &'static str,
+    /// Its name there.
+    pub name: String,
+    /// What it takes of the disk.
+    pub bytes: u64,
+    /// When it was last used.
+    pub used: SystemTime,
+    path: PathBuf,
+}
+
+/// Everything that is there, by area and name.
+#[must_use]
+pub fn entries(cache: &Cache) -> Vec<Entry> {
+    let mut all = Vec::new();
+    for area in AREAS {
+        // An area that is a link belongs to another cache, whose users our lock does not know.
+        let Some(dir) = cache.area(area).ok().filter(|dir| !dir.is_symlink()) else { continue };
+        // A small file that says which directory is the newest is no entry.
+        let paths = obtain::entries(&dir).into_iter().filter(|path| path.is_dir() || area == "initramfs");
+        all.extend(paths.filter_map(|path| entry(area, path)));
+    }
+    all
+}
+
+fn entry(area: &'static str, path: PathBuf) -> Option<Entry> {
+    let meta = fs::symlink_metadata(&path).ok()?;
+    let name = path.file_name()?.to_string_lossy().into_owned();
+    Some(Entry { area, name, bytes: disk_usage(&path), used: meta.modified().ok()?, path })
+}
+
+/// What a file or a tree takes of the disk. Links are not followed.
+#[must_use]
+pub fn disk_usage(path: &Path) -> u64 {
+    let mut total = 0;
+    let mut todo = vec![path.to_owned()];
+    while let Some(path) = todo.pop() {
+        let Ok(meta) = fs::symlink_metadata(&path) else { continue };
+        total += meta.blocks() * 512;
+        if meta.is_dir() {
+            todo.extend(obtain::entries(&path));
+        }
+    }
+    total
+}
+
+impl Entry {
+    /// Checks every byte that has a hash. `Some` says what is wrong; `None` that it is whole, or has no hash.
+    #[must_use]
+    pub fn damage(&self) -> Option<String> {
+        match self.area {
+            "initramfs" => {
+                let named = self.name.trim_end_matches(".cpio");
+                let now = sha256_file(&self.path).unwrap_or_default();
+                (self.name.len() == 69 && now != named).then(|| "it is not what its name says".to_owned())
+            }
+            "modules" => {
+                let now = crate::modules::contents_below(&self.path);
+                (now.as_deref() != Some(&self.name)).then(|| "its modules are not what its name says".to_owned())
+            }
+            "kernels" | "built" => match crate::fetch::read_stored(&self.path, &self.name, Vec::new()) {
+                None => Some("it is not whole".to_owned()),
+                Some(Kernel { image, id, .. }) => {
+                    let now = sha256_file(&image).unwrap_or_default();
+                    (now != id).then(|| "its image is not what was unpacked".to_owned())
+                }
+            },
+            _ => None,
+        }
+    }
+
+    /// Whether [`Self::damage`] can tell.
+    #[must_use]
+    pub fn has_hash(&self) -> bool {
+        matches!(self.area, "initramfs" | "modules" | "kernels" | "built")
+    }
+
+    /// Removes it. Whether it is gone. Nobody may use it: see [`Cache::alone`].
+    #[must_use]
+    pub fn remove(&self) -> bool {
+        let removed = if self.path.is_dir() { fs::remove_dir_all(&self.path) } else { fs::remove_file(&self.path) };
+        removed.is_ok()
+    }
+}
+
+/// Which of these, each a size and a last use, have to go: those that were not used for `age`, and of the rest those that
+/// were not used for longest, until all together take at most `size`. Positions in `things`, in the order in which they go.
+#[must_use]
+pub fn to_prune(things: &[(u64, SystemTime)], size: Option<u64>, age: Option<Duration>, now: SystemTime) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..things.len()).collect();
+    order.sort_by_key(|&at| things[at].1);
+    let mut total: u64 = things.iter().map(|(bytes, _)| bytes).sum();
+    let goes = |at: &usize| {
+        let (bytes, used) = things[*at];
+        let old = age.is_some_and(|age| now.duration_since(used).unwrap_or_default() > age);
+        let goes = old || size.is_some_and(|size| total > size);
+        total -= if goes { bytes } else { 0 };
+        goes
+    };
+    order.into_iter().filter(goes).collect()
+}
+
+/// Removes files of a directory that were not used for longest, until the rest take at most `size` bytes. What was used in
+/// the last hour stays: another run may be about to use it.
+pub fn bound(dir: &Path, size: u64) {
+    let files: Vec<Entry> = obtain::entries(dir).into_iter().filter_map(|path| entry("", path)).collect();
+    let now = SystemTime::now();
+    let things: Vec<(u64, SystemTime)> = files.iter().map(|file| (file.bytes, file.used)).collect();
+    for at in to_prune(&things, Some(size), None, now) {
+        if now.duration_since(files[at].used).unwrap_or_default() > RECENT {
+            let _ = files[at].remove(); // one that stays is found the next time
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn what_was_not_used_for_longest_goes_first_and_no_more_than_must() {
+        let things = [(10, at(30)), (10, at(10)), (10, at(20))];
+        assert_eq!(to_prune(&things, Some(30), None, at(40)), Vec::<usize>::new());
+        assert_eq!(to_prune(&things, Some(29), None, at(40)), [1]);
+        assert_eq!(to_prune(&things, Some(10), None, at(40)), [1, 2]);
+        assert_eq!(to_prune(&things, Some(0), None, at(40)), [1, 2, 0]);
+        assert_eq!(to_prune(&things, None, Some(Duration::from_secs(15)), at(40)), [1, 2]);
+        assert_eq!(to_prune(&things, Some(10), Some(Duration::from_secs(25)), at(40)), [1, 2]);
+        assert_eq!(to_prune(&things, None, None, at(40)), Vec::<usize>::new());
+    }
+
+    #[test]
+    fn a_directory_is_bounded_but_for_what_was_just_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let put = |name: &str, age: u64| {
+            let file = fs::File::create(dir.path().join(name)).unwrap();
+            fs::write(dir.path().join(name), [1; 8192]).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(age)).unwrap();
+        };
+        put("old", 9000);
+        put("older", 90_000);
+        put("new", 5);
+        bound(dir.path(), 16 << 10);
+        assert!(!dir.path().join("older").exists() && dir.path().join("old").exists());
+        bound(dir.path(), 0);
+        assert!(!dir.path().join("old").exists() && dir.path().join("new").exists());
+    }
+
+    #[test]
+    fn an_area_that_is_a_link_belongs_to_another_cache() {
+        let (temp, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::create_dir(other.path().join("linux-image")).unwrap();
+        fs::create_dir(temp.path().join("v1")).unwrap();
+        std::os::unix::fs::symlink(other.path(), temp.path().join("v1/kernels")).unwrap();
+        assert_eq!(entries(&Cache::open(temp.path()).unwrap()), []);
+    }
+
+    #[test]
+    fn an_initramfs_that_is_not_what_its_name_says_is_damaged() {
+        let temp = tempfile::tempdir().unwrap();
+        let cache = Cache::open(temp.path()).unwrap();
+        let area = cache.area("initramfs").unwrap();
+        let path = area.join(format!("{}.cpio", crate::cache::sha256(b"archive")));
+        fs::write(&path, b"archive").unwrap();
+        let [entry] = &entries(&cache)[..] else { panic!("one entry") };
+        assert_eq!((entry.area, entry.has_hash(), entry.damage()), ("initramfs", true, None));
+        fs::write(&path, b"Archive").unwrap();
+        assert!(entry.damage().is_some());
+        assert!(entry.remove() && entries(&cache).is_empty());
+    }
+}
