@@ -2,6 +2,7 @@
 
 use super::Failure;
 use super::args::Format;
+use crate::report::kcidb::{self, Origin};
 use crate::report::ktap::Ktap;
 use crate::report::terminal::Terminal;
 use crate::report::{AtEnd, Render, Reporter, html, json, junit};
@@ -26,6 +27,12 @@ pub struct OutputArgs {
     /// Write one self-contained HTML page here
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
+    /// Write JSON for KCIDB (schema 5.3) here
+    #[arg(long, value_name = "FILE", requires = "kcidb_origin")]
+    pub kcidb: Option<PathBuf>,
+    /// The name that KCIDB has given to who submits
+    #[arg(long, value_name = "NAME")]
+    pub kcidb_origin: Option<Origin>,
 }
 
 /// JSON.
@@ -36,6 +43,11 @@ pub(super) fn as_json() -> Render {
 /// JUnit.
 pub(super) fn as_junit() -> Render {
     Box::new(|report| Ok(junit::xml(&report.results)?.into_bytes()))
+}
+
+/// KCIDB's JSON.
+pub(super) fn as_kcidb(origin: Origin) -> Render {
+    Box::new(move |report| kcidb::text(report, &origin))
 }
 
 /// HTML.
@@ -55,14 +67,17 @@ impl OutputArgs {
                 "standard output gets one report: --format ktap or --json -, not both"
             )));
         }
-        for (option, path) in [("--junit", &self.junit), ("--html", &self.html)] {
+        for (option, path) in [("--junit", &self.junit), ("--html", &self.html), ("--kcidb", &self.kcidb)] {
             if path.as_deref() == Some(Path::new("-")) {
                 return Err(Failure::usage(anyhow!(
                     "{option} writes a file: name one (./- for one that is called so)"
                 )));
             }
         }
-        [&self.json, &self.junit, &self.html].into_iter().flatten().try_for_each(|path| can_be_written(path))
+        [&self.json, &self.junit, &self.html, &self.kcidb]
+            .into_iter()
+            .flatten()
+            .try_for_each(|path| can_be_written(path))
     }
 
     /// Every writer that was asked for, the terminal's first.
@@ -77,7 +92,8 @@ impl OutputArgs {
             all.push(Box::new(Ktap::new(io::stdout())));
         }
         let files = [(&self.json, as_json()), (&self.junit, as_junit()), (&self.html, as_html())];
-        for (path, render) in files {
+        let kcidb = self.kcidb_origin.clone().map(|origin| (&self.kcidb, as_kcidb(origin)));
+        for (path, render) in files.into_iter().chain(kcidb) {
             all.extend(path.clone().map(|path| Box::new(AtEnd::to(path, render)) as Box<dyn Reporter + Send>));
         }
         all

@@ -1,8 +1,9 @@
 //! `kmodlab report`: stored JSON reports in another form.
 
-use super::outputs::{as_html, as_junit, can_be_written};
+use super::outputs::{as_html, as_junit, as_kcidb, can_be_written};
 use super::{Failure, Outcome};
 use crate::report::json::Report;
+use crate::report::kcidb::Origin;
 use crate::report::ktap::Ktap;
 use crate::report::terminal::Terminal;
 use crate::report::{Reporter, json, merge, stored, write_to};
@@ -22,6 +23,8 @@ pub enum ReportCommand {
     Ktap(OneArgs),
     /// JUnit XML
     Junit(OneArgs),
+    /// JSON for KCIDB, schema 5.3
+    Kcidb(KcidbArgs),
     /// Make one report of several, such as the shards of a run; exits as a run with all their rows
     Merge(MergeArgs),
 }
@@ -35,6 +38,16 @@ pub struct OneArgs {
     /// Write here; `-` is standard output
     #[arg(long, short = 'o', value_name = "FILE", default_value = "-")]
     pub output: PathBuf,
+}
+
+/// A report for KCIDB.
+#[derive(Debug, Group)]
+pub struct KcidbArgs {
+    #[command(flatten)]
+    one: OneArgs,
+    /// The name that KCIDB has given to who submits
+    #[arg(long, value_name = "NAME")]
+    origin: Origin,
 }
 
 /// Several reports, and where the merged one goes.
@@ -56,6 +69,7 @@ pub(super) fn report(command: &ReportCommand) -> Outcome {
         ReportCommand::Html(args) => one(args, as_html()),
         ReportCommand::Ktap(args) => one(args, |report| replayed(report, |out| Box::new(Ktap::new(out)))),
         ReportCommand::Junit(args) => one(args, as_junit()),
+        ReportCommand::Kcidb(args) => one(&args.one, as_kcidb(args.origin.clone())),
         ReportCommand::Merge(args) => merged(args),
     }
 }

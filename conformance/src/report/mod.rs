@@ -5,6 +5,7 @@ pub mod compare_text;
 pub mod html;
 pub mod json;
 pub mod junit;
+pub mod kcidb;
 pub mod ktap;
 pub mod merge;
 pub mod stored;
