@@ -141,6 +141,7 @@ fn the_help_of_every_command() {
         &["shell", "--help"],
         &["report", "--help"],
         &["compare", "--help"],
+        &["bisect", "--help"],
     ] {
         let name = args.join("_").replace("--", "");
         insta::assert_snapshot!(name, stdout(&run(args)));
@@ -175,4 +176,19 @@ fn a_stored_report_that_is_none_is_refused() {
     assert!(refused(&["report", "html", "Cargo.toml"]).contains("Cargo.toml is no JSON report of kmodlab"));
     assert!(refused(&["report", "merge", "Cargo.toml", "-o", "/nonexistent/x"]).contains("cannot be written"));
     refused(&["report", "merge", "Cargo.toml"]);
+}
+
+#[test]
+fn a_wrong_use_of_bisect_ends_the_bisection() {
+    for args in [
+        &["--tree", "src"][..],
+        &["lop.cut"],
+        &["--kernel", "6.1"],
+        &["--jobs", "0"],
+        &["--print-command"],
+        &["--bogus"],
+    ] {
+        let output = kmodlab().arg("bisect").args(args).output().unwrap();
+        assert_eq!(output.status.code(), Some(128), "{args:?}: {}", stderr(&output));
+    }
 }

@@ -1,5 +1,6 @@
 //! The arguments.
 
+use super::bisect::BisectArgs;
 use super::compare::CompareArgs;
 use super::outputs::OutputArgs;
 use super::report::ReportCommand;
@@ -56,6 +57,10 @@ pub enum Command {
     /// Tell what changed from one kernel to another, or from one report to another
     #[command(after_help = super::compare::AFTER_HELP, mut_arg("kernel", |arg| arg.hide(true)))]
     Compare(Box<CompareArgs>),
+    /// Build a kernel tree and judge it, for `git bisect run`
+    #[command(after_help = super::bisect::AFTER_HELP, mut_arg("kernel", |arg| arg.hide(true)),
+        mut_arg("modules", |arg| arg.hide(true)), mut_arg("print_command", |arg| arg.hide(true)))]
+    Bisect(Box<BisectArgs>),
     /// Show a stored JSON report in another form
     #[command(subcommand)]
     Report(ReportCommand),

@@ -1,6 +1,7 @@
 //! The command's arguments and its subcommands: one file each.
 
 mod args;
+mod bisect;
 mod cache;
 mod compare;
 mod doctor;
@@ -20,6 +21,7 @@ pub use args::Args;
 
 use crate::verdict::exit;
 use args::Command;
+use std::ffi::OsString;
 use std::io::{self, Write};
 
 /// A command that could not be carried out, and its exit code.
@@ -43,12 +45,23 @@ impl Failure {
 
 type Outcome = Result<u8, Failure>;
 
+/// The exit code for arguments that are none; `git bisect run` would take 2 for a bad commit.
+#[must_use]
+pub fn parse_code(error: &clap::Error, mut words: impl Iterator<Item = OsString>) -> u8 {
+    match error.exit_code() {
+        0 => exit::OK,
+        _ if words.any(|word| word == "bisect") => bisect::ABORT,
+        _ => exit::USAGE,
+    }
+}
+
 /// Carries the command out and returns its exit code.
 #[must_use]
 pub fn run(args: &Args) -> u8 {
     let outcome = match &args.command {
         Command::Run(run) => run::run(&args.common, run),
         Command::Compare(compare) => compare::compare(&args.common, compare),
+        Command::Bisect(bisect) => bisect::bisect(&args.common, bisect),
         Command::Report(command) => report::report(command),
         Command::List(list) => list::list(list),
         Command::Show(show) => list::show(show),
