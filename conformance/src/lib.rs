@@ -8,12 +8,14 @@
 //!   fact, era, verdict   what was observed, where a statement holds, what is said of it (pure)
 //!   select, filter, shard   what a run takes             image, pair   a kernel with a subject, made ready
 //!   engine        runs them, emits event::Event          report/       consumes events: terminal, KTAP, JSON, JUnit, HTML
+//!   config_check  which options a kernel lacks
 //!   cli/          the command's arguments and its subcommands
 //! ```
 
 pub mod behaviour;
 pub mod behaviours;
 pub mod cli;
+pub mod config_check;
 pub mod engine;
 pub mod era;
 pub mod errno;

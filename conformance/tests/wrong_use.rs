@@ -55,6 +55,23 @@ fn a_directory_that_is_no_built_kernel_tree_is_refused_with_what_to_do() {
 }
 
 #[test]
+fn a_configuration_that_lacks_something_is_told_as_a_fragment() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join(".config");
+    fs::write(&config, "CONFIG_MODULES=y\nCONFIG_UNIX=y\n").unwrap();
+    for named in [dir.path(), &config] {
+        let output = run(&["kernel", "config-check", named.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+        let text = stdout(&output);
+        assert!(text.contains("# CONFIG_TTY is not set; wanted by the lab itself\nCONFIG_TTY=y\n"), "{text}");
+        assert!(text.contains("# CONFIG_UNIX=y; wanted by loop.historic-unix\nCONFIG_UNIX=m\n"), "{text}");
+    }
+    refused(&["kernel", "config-check", "/nonexistent"]);
+    refused(&["kernel", "build"]);
+    assert!(refused(&["kernel", "build", "--tree", dir.path().to_str().unwrap()]).contains("no kernel source tree"));
+}
+
+#[test]
 fn modules_of_another_release_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let kernel = dir.path().join("bzImage");
@@ -136,6 +153,8 @@ fn the_help_of_every_command() {
         &["run", "--help"],
         &["kernel", "--help"],
         &["subject", "--help"],
+        &["kernel", "build", "--help"],
+        &["kernel", "config-check", "--help"],
         &["cache", "--help"],
         &["cache", "prune", "--help"],
         &["shell", "--help"],

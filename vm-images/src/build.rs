@@ -8,14 +8,15 @@ use crate::cache::{CacheError, ContentId, lock_file, touch};
 use crate::catalogue::{Catalogue, CatalogueError, KernelEntry};
 use crate::child;
 use crate::fetch::{self, FetchError};
+use crate::fragments::{fragment, without_effect};
 use crate::kernel::{Kernel, KernelError, PackageVersion};
+use crate::make::Make;
 use crate::obtain::{self, Offer, Pointer};
 use crate::options::{Options, Progress};
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::AtomicBool;
 
 /// What a build needs: the package, and a program or a file of it.
 const NEEDS: [(&str, &str); 8] = [
@@ -28,9 +29,6 @@ const NEEDS: [(&str, &str); 8] = [
     ("tar", "tar"),
     ("xz-utils", "xz"),
 ];
-
-/// Lines of the log that stand in an error.
-const TAIL_LINES: usize = 15;
 
 /// Why a kernel could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -79,14 +77,6 @@ pub enum BuildError {
     Cache(#[from] CacheError),
 }
 
-/// The text of a fragment in `configs/`.
-pub(crate) fn fragment(name: &str) -> Option<&'static str> {
-    match name {
-        "modular-unix" => Some(include_str!("../configs/modular-unix")),
-        _ => None,
-    }
-}
-
 /// The kernel if it was built before, with the fragment as it is now.
 pub(crate) fn cached(entry: &KernelEntry, options: &Options<'_>) -> Result<Option<Kernel>, CacheError> {
     let area = options.cache.area("built")?;
@@ -132,7 +122,9 @@ pub fn build(name: &str, options: &Options<'_>) -> Result<Kernel, BuildError> {
     let (package, notes) = unpack_source(&catalogue, entry, source, &work, options)?;
     (options.progress)(Progress::Building { kernel: entry.name.clone(), log: log.clone() });
     log_file.set_len(0).map_err(CacheError::new("empty", &log))?;
-    let job = Job { name: &entry.name, work: &work, log: &log, log_file: &log_file, stop: options.stop };
+    let (source_tree, objects) = (work.join("source"), work.join("objects"));
+    let make = Make::new(&entry.name, (&source_tree, &objects), (&log, &log_file), options);
+    let job = Job { work: &work, make };
     job.configure(config, text)?;
     job.compile()?;
     job.install()?;
@@ -154,11 +146,11 @@ pub fn build(name: &str, options: &Options<'_>) -> Result<Kernel, BuildError> {
 }
 
 /// The packages of [`NEEDS`] whose program is not there.
-fn missing_tools(found: impl Fn(&str) -> bool) -> Vec<&'static str> {
+pub(crate) fn missing_tools(found: impl Fn(&str) -> bool) -> Vec<&'static str> {
     NEEDS.iter().filter(|(_, tool)| !found(tool)).map(|(package, _)| *package).collect()
 }
 
-fn found_in_path(tool: &str, path: Option<&std::ffi::OsStr>) -> bool {
+pub(crate) fn found_in_path(tool: &str, path: Option<&std::ffi::OsStr>) -> bool {
     path.is_some_and(|path| std::env::split_paths(path).any(|dir| dir.join(tool).is_file()))
 }
 
@@ -221,17 +213,14 @@ fn unpack_source(
     Ok((package, notes))
 }
 
-fn interrupted() -> BuildError {
+pub(crate) fn interrupted() -> BuildError {
     BuildError::Fetch(FetchError::Apt(AptError::Interrupted))
 }
 
 /// One build: `work/source`, `work/objects`, `work/install`.
 struct Job<'a> {
-    name: &'a str,
     work: &'a Path,
-    log: &'a Path,
-    log_file: &'a File,
-    stop: &'a AtomicBool,
+    make: Make<'a>,
 }
 
 impl Job<'_> {
@@ -243,18 +232,17 @@ impl Job<'_> {
         // An interrupted build goes on with the configuration that it has, if that was finished.
         let mut lines = lost().unwrap_or_else(|_| vec![String::new()]);
         if !lines.is_empty() {
-            self.make(&["tinyconfig", "kmodlab.config"])?;
+            self.make.run(&["tinyconfig", "kmodlab.config"])?;
             lines = lost().map_err(CacheError::new("read", &path))?;
         }
         if lines.is_empty() {
             return Ok(());
         }
-        Err(BuildError::Config { name: self.name.to_owned(), config: config.to_owned(), lines })
+        Err(BuildError::Config { name: self.make.name.to_owned(), config: config.to_owned(), lines })
     }
 
     fn compile(&self) -> Result<(), BuildError> {
-        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-        self.make(&[&format!("-j{cpus}"), "bzImage", "modules"])
+        self.make.all()
     }
 
     /// `work/install` gets the layout of a distribution's package: boot/ and lib/modules/.
@@ -262,7 +250,7 @@ impl Job<'_> {
         let install = self.work.join("install");
         let _ = fs::remove_dir_all(&install);
         // The host's depmod has no business here: our own makes the index of what goes into a guest.
-        self.make(&[&format!("INSTALL_MOD_PATH={}", install.display()), "DEPMOD=true", "modules_install"])?;
+        self.make.run(&[&format!("INSTALL_MOD_PATH={}", install.display()), "DEPMOD=true", "modules_install"])?;
         let objects = self.work.join("objects");
         let release = objects.join("include/config/kernel.release");
         let release = fs::read_to_string(&release).map_err(CacheError::new("read", &release))?;
@@ -281,78 +269,11 @@ impl Job<'_> {
         }
         Ok(())
     }
-
-    fn make(&self, targets: &[&str]) -> Result<(), BuildError> {
-        let clone = || self.log_file.try_clone().map_err(CacheError::new("write", self.log));
-        let (log, errors) = (clone()?, clone()?);
-        let mut make = Command::new("nice");
-        make.args(["make", "--no-print-directory", "ARCH=x86", "-C"])
-            .arg(self.work.join("source"))
-            .arg(format!("O={}", self.work.join("objects").display()))
-            .args(targets)
-            .env("LC_ALL", "C")
-            // So that the same source gives the same image wherever and whenever it is built.
-            .envs([("KBUILD_BUILD_USER", "kmodlab"), ("KBUILD_BUILD_HOST", "kmodlab"), ("KBUILD_BUILD_VERSION", "1")])
-            .env("KBUILD_BUILD_TIMESTAMP", "1970-01-01 00:00:00 UTC")
-            .env_remove("MAKEFLAGS")
-            .env_remove("MFLAGS")
-            .stdin(Stdio::null())
-            .stdout(log)
-            .stderr(errors);
-        let status = child::status(&mut make, self.stop);
-        if matches!(&status, Ok(status) if status.success()) {
-            return Ok(());
-        }
-        let end = match status {
-            Ok(status) => status.to_string(),
-            // What is made so far stays: the next build goes on with it.
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(interrupted()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => "nice was not found".to_owned(),
-            Err(error) => error.to_string(),
-        };
-        let text = fs::read(self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
-        let tail = lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n");
-        Err(BuildError::Failed {
-            name: self.name.to_owned(),
-            command: format!("make {}", targets.join(" ")),
-            log: self.log.to_owned(),
-            tail: format!("{tail}\n({end})"),
-        })
-    }
-}
-
-/// The lines of a fragment that a made configuration does not hold.
-fn without_effect(fragment: &str, config: &str) -> Vec<String> {
-    let made: std::collections::HashSet<&str> = config.lines().collect();
-    let mut lost = Vec::new();
-    for line in fragment.lines() {
-        let unset = line.strip_prefix("# ").and_then(|rest| rest.strip_suffix(" is not set"));
-        let kept = match unset {
-            // An option whose parents are off is not even mentioned.
-            Some(option) => {
-                !config.lines().any(|made| made.strip_prefix(option).is_some_and(|rest| rest.starts_with('=')))
-            }
-            None => !line.starts_with("CONFIG_") || made.contains(line),
-        };
-        if !kept {
-            lost.push(line.to_owned());
-        }
-    }
-    lost
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_line_that_had_no_effect_is_found() {
-        let fragment =
-            "# a comment\nCONFIG_A=y\nCONFIG_B=m\nCONFIG_GONE=y\n# CONFIG_C is not set\n# CONFIG_D is not set\n";
-        let config = "CONFIG_A=y\nCONFIG_B=y\nCONFIG_C=y\nCONFIG_DD=y\n";
-        assert_eq!(without_effect(fragment, config), ["CONFIG_B=m", "CONFIG_GONE=y", "# CONFIG_C is not set"]);
-    }
 
     #[test]
     fn what_a_build_lacks_is_named_by_its_package() {

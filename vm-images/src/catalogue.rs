@@ -207,7 +207,7 @@ mod tests {
     fn every_config_of_the_catalogue_is_there() {
         for entry in Catalogue::builtin().unwrap().kernels() {
             if let Some(config) = &entry.config {
-                assert!(crate::build::fragment(config).is_some(), "{config}");
+                assert!(crate::fragments::fragment(config).is_some(), "{config}");
             }
         }
     }

@@ -10,8 +10,19 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 /// The areas whose entries can be had or made again, one by one.
-const AREAS: [&str; 10] =
-    ["apt", "kernels", "built", "building", "subjects", "indexes", "modules", "trees", "initramfs", "vmlinux"];
+const AREAS: [&str; 11] = [
+    "apt",
+    "kernels",
+    "built",
+    "built-trees",
+    "building",
+    "subjects",
+    "indexes",
+    "modules",
+    "trees",
+    "initramfs",
+    "vmlinux",
+];
 /// What was used since then may be in use.
 const RECENT: Duration = Duration::from_secs(3600);
 

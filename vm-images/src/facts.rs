@@ -40,6 +40,11 @@ impl ImageFacts {
         Some(config.get(option).map_or("n", String::as_str))
     }
 
+    /// What a configuration says, without an image.
+    pub fn of_config(config: &str) -> ImageFacts {
+        ImageFacts::new(String::new(), Some(config))
+    }
+
     fn new(text: String, config: Option<&str>) -> ImageFacts {
         ImageFacts { text, config: config.map(parse_config) }
     }

@@ -9,6 +9,7 @@
 //!   obtain      packages chosen, downloaded, unpacked, remembered
 //!   fetch       name -> Kernel
 //!   build       source package + configs/FRAGMENT -> Kernel
+//!   build_tree  a source tree + fragments -> a built tree; make, fragments are their tools
 //!   kernel      a bootable kernel: image, release, module directory
 //!   tree        a kernel tree as make left it -> Kernel
 //!   bzimage     the x86 boot header and the payload behind it                        pure
@@ -27,6 +28,7 @@
 
 mod apt;
 pub mod build;
+pub mod build_tree;
 pub mod bzimage;
 pub mod cache;
 pub mod catalogue;
@@ -35,9 +37,11 @@ pub mod contents;
 mod elf;
 pub mod facts;
 pub mod fetch;
+pub mod fragments;
 pub mod initramfs;
 pub mod kernel;
 pub mod lock;
+mod make;
 pub mod modules;
 mod obtain;
 pub mod options;
@@ -50,6 +54,7 @@ mod vmlinux;
 
 pub use apt::AptError;
 pub use build::{BuildError, build};
+pub use build_tree::{TreeBuild, build_tree};
 pub use cache::{Cache, CacheError};
 pub use catalogue::{Catalogue, CatalogueError};
 pub use contents::Entry;

@@ -89,6 +89,15 @@ pub enum Progress {
         /// What make prints.
         log: PathBuf,
     },
+    /// How far a build has come.
+    Built {
+        /// The kernel's name.
+        kernel: String,
+        /// Steps that make has told of.
+        steps: usize,
+        /// Since its begin.
+        seconds: u64,
+    },
     /// Something that the user should know, such as a version that is not the locked one.
     Note(String),
 }
@@ -104,6 +113,9 @@ impl fmt::Display for Progress {
             Progress::Unpacking { package } => write!(f, "unpacking {package}"),
             Progress::Indexing { kernel } => write!(f, "indexing the modules of {kernel}"),
             Progress::Building { kernel, log } => write!(f, "building {kernel} (log: {})", log.display()),
+            Progress::Built { kernel, steps, seconds } => {
+                write!(f, "building {kernel}: {steps} steps in {} min {:02} s", seconds / 60, seconds % 60)
+            }
             Progress::Note(text) => f.write_str(text),
         }
     }

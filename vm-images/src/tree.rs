@@ -141,14 +141,14 @@ impl BuiltTree {
 
 /// What a line of modules.order names, without its suffix: since 6.3 objects stand there. A line that leads out of the
 /// tree is none.
-fn module_path(line: &str) -> Option<&str> {
+pub(crate) fn module_path(line: &str) -> Option<&str> {
     let path = line.trim().strip_suffix(".ko").or_else(|| line.trim().strip_suffix(".o"))?;
     path.split('/').all(|part| !matches!(part, "" | "." | "..")).then_some(path)
 }
 
 /// Where a module is installed, and where it lies. Trees before 5.3 name modules with the directory `kernel` that they
 /// will be installed in; later ones have a directory of this name.
-fn find(tree: &Path, path: &str) -> Option<(String, PathBuf)> {
+pub(crate) fn find(tree: &Path, path: &str) -> Option<(String, PathBuf)> {
     let below = [Some(path), path.strip_prefix("kernel/")];
     below.into_iter().flatten().find_map(|path| {
         let file = tree.join(format!("{path}.ko"));

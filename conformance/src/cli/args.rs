@@ -213,12 +213,34 @@ pub enum KernelCommand {
         #[arg(long)]
         refresh: bool,
     },
-    /// Build a kernel from its source package, such as 5.10-modular-unix
-    Build {
-        /// Names of the catalogue
-        #[arg(value_name = "NAME", required = true)]
-        names: Vec<String>,
+    /// Build a kernel from its source package, such as 5.10-modular-unix, or from a source tree
+    Build(BuildArgs),
+    /// Say which options a kernel lacks for the lab and for which behaviours, as a fragment of a configuration. Exit code 1
+    /// if the lab itself lacks one
+    ConfigCheck {
+        /// Names of the catalogue, bzImages, kernel trees (configured is enough), `host`, or files such as .config
+        #[arg(value_name = "KERNEL", required = true)]
+        kernels: Vec<String>,
     },
+}
+
+/// `kmodlab kernel build`.
+#[derive(Debug, Group)]
+pub struct BuildArgs {
+    /// Names of the catalogue
+    #[arg(value_name = "NAME", required_unless_present = "tree", conflicts_with = "tree")]
+    pub names: Vec<String>,
+    /// Build this source tree, which is not written into, and print the directory that `--kernel` takes; the same content
+    /// is built once
+    #[arg(long, value_name = "DIR")]
+    pub tree: Option<PathBuf>,
+    /// The tree's configuration, over tinyconfig: tiny, modular-unix, kcov-kasan, test-kmod or a file; repeatable, each
+    /// over those before it [default: tiny]
+    #[arg(long, value_name = "FRAGMENT", requires = "tree")]
+    pub fragment: Vec<String>,
+    /// Give this to make, such as LLVM=1; repeatable
+    #[arg(long, value_name = "WORD", requires = "tree")]
+    pub make: Vec<String>,
 }
 
 /// `kmodlab cache`.

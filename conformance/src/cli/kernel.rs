@@ -1,12 +1,13 @@
 //! `kmodlab kernel`.
 
-use super::args::{Common, KernelCommand};
-use super::{Failure, Outcome, lookup, setup, signals};
+use super::args::{BuildArgs, Common, KernelCommand};
+use super::{Failure, Outcome, config_check, lookup, setup, signals};
 use crate::event::SkippedKernel;
 use crate::verdict::exit;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
-use vm_images::{Kernel, Progress};
+use std::path::Path;
+use vm_images::{BuildError, Kernel, Progress, TreeBuild};
 
 pub(super) fn kernel(common: &Common, command: &KernelCommand) -> Outcome {
     let catalogue = lookup::catalogue()?;
@@ -32,8 +33,32 @@ pub(super) fn kernel(common: &Common, command: &KernelCommand) -> Outcome {
             let names = if names.is_empty() { vec!["default".to_owned()] } else { names.clone() };
             obtain(common, &names, *refresh)
         }
-        KernelCommand::Build { names } => obtain(common, names, false),
+        KernelCommand::ConfigCheck { kernels } => config_check::config_check(common, kernels),
+        KernelCommand::Build(args) => match &args.tree {
+            Some(tree) => build_tree(common, args, tree),
+            None => obtain(common, &args.names, false),
+        },
     }
+}
+
+/// Builds a tree and prints the one line that `--kernel` wants.
+fn build_tree(common: &Common, args: &BuildArgs, tree: &Path) -> Outcome {
+    let cache = setup::cache(common)?;
+    let progress = |progress: Progress| {
+        // Nobody to tell if standard error is gone.
+        let _ = writeln!(io::stderr(), "{progress}");
+    };
+    let stop = signals::watch(|| {})?;
+    let options = lookup::options(common, &cache, &progress, &stop);
+    let tiny = ["tiny".to_owned()];
+    let fragments = if args.fragment.is_empty() { &tiny[..] } else { &args.fragment };
+    let build = TreeBuild { tree, fragments, words: &args.make };
+    let built = vm_images::build_tree(&build, &options).map_err(|error| match error {
+        BuildError::Unavailable { .. } => Failure::usage(error),
+        error => Failure::unjudged(error),
+    });
+    let dir = signals::or_interrupted(&stop, built)?;
+    super::list::print(&format!("{}\n", dir.display()))
 }
 
 fn obtain(common: &Common, names: &[String], refresh: bool) -> Outcome {

@@ -4,6 +4,7 @@ mod args;
 mod bisect;
 mod cache;
 mod compare;
+mod config_check;
 mod doctor;
 mod jobs;
 mod kernel;

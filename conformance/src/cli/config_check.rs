@@ -1,0 +1,72 @@
+//! `kmodlab kernel config-check`.
+
+use super::args::{Common, GuestArgs};
+use super::{Failure, Outcome, lookup, setup, signals};
+use crate::behaviours;
+use crate::config_check::{fragment, lacking};
+use crate::verdict::exit;
+use anyhow::anyhow;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::Path;
+use vm_images::{ImageFacts, Progress};
+
+pub(super) fn config_check(common: &Common, kernels: &[String]) -> Outcome {
+    let mut code = exit::OK;
+    let mut texts = Vec::new();
+    for name in kernels {
+        let (title, facts) = match configuration(name)? {
+            Some(text) => (name.clone(), ImageFacts::of_config(&text)),
+            None => of_kernel(common, name)?,
+        };
+        if facts.config("MODULES").is_none() {
+            return Err(Failure::unjudged(anyhow!(
+                "the configuration of {title} is neither in its image (CONFIG_IKCONFIG) nor beside it: name its .config"
+            )));
+        }
+        let value = |option: &str| facts.config(option.trim_start_matches("CONFIG_")).unwrap_or("n");
+        let lacks = lacking(value, &behaviours::all());
+        if lacks.iter().any(|lack| lack.behaviours.is_empty()) {
+            code = exit::FAILED;
+        }
+        texts.push(fragment(&title, &lacks));
+    }
+    super::list::print(&texts.join("\n"))?;
+    Ok(code)
+}
+
+/// The text of a configuration that is named by itself or by its tree.
+fn configuration(name: &str) -> Result<Option<String>, Failure> {
+    let path = Path::new(name);
+    let file = if path.is_dir() { path.join(".config") } else { path.to_owned() };
+    if !file.is_file() {
+        return Ok(None);
+    }
+    let bytes = fs::read(&file).map_err(|error| Failure::usage(anyhow!("cannot read {}: {error}", file.display())))?;
+    // An image begins with code.
+    let text = String::from_utf8(bytes).ok();
+    Ok(text.filter(|text| text.lines().any(|line| line.starts_with("CONFIG_"))))
+}
+
+/// A kernel that has to be looked at.
+fn of_kernel(common: &Common, name: &str) -> Result<(String, ImageFacts), Failure> {
+    let catalogue = lookup::catalogue()?;
+    let args = GuestArgs { kernel: vec![name.to_owned()], ..GuestArgs::default() };
+    let kernels = lookup::kernel_args(&args, &catalogue)?;
+    let cache = setup::cache(common)?;
+    let progress = |progress: Progress| {
+        // Nobody to tell if standard error is gone.
+        let _ = writeln!(io::stderr(), "{progress}");
+    };
+    let stop = signals::watch(|| {})?;
+    let options = lookup::options(common, &cache, &progress, &stop);
+    let found = signals::or_interrupted(&stop, lookup::kernels(kernels, &catalogue, &options))?;
+    match found.into_iter().next() {
+        Some(Ok(kernel)) => {
+            let facts = kernel.facts(&cache).map_err(Failure::unjudged)?;
+            Ok((format!("{} ({})", kernel.name, kernel.release), facts))
+        }
+        Some(Err(skipped)) => Err(Failure::unjudged(anyhow!("{}: {}", skipped.name, skipped.reason))),
+        None => Err(Failure::usage(anyhow!("no kernel is called {name}"))),
+    }
+}

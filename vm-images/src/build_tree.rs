@@ -1,0 +1,279 @@
+//! A kernel built from a tree of the user's own: tinyconfig with fragments over it, in a directory of the cache. The tree is
+//! not written into. The result is kept by what the tree holds; the objects by where it lies, so that a change of one file
+//! costs what make has to do for it, and an interrupted build goes on.
+
+use crate::build::{BuildError, found_in_path, missing_tools};
+use crate::cache::{CacheError, ContentId, NewDir, lock_file, sha256_file, touch};
+use crate::child;
+use crate::fragments::{self, NAMES, merge, without_effect};
+use crate::make::Make;
+use crate::obtain;
+use crate::options::{Options, Progress};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Where the results lie.
+pub(crate) const AREA: &str = "built-trees";
+/// What is kept of a build, beside its modules: what [`crate::BuiltTree`] looks at.
+const KEPT: [&str; 6] = [
+    "arch/x86/boot/bzImage",
+    "include/config/kernel.release",
+    ".config",
+    "modules.order",
+    "modules.builtin",
+    "modules.builtin.modinfo",
+];
+
+/// What to build.
+#[derive(Clone, Debug)]
+pub struct TreeBuild<'a> {
+    /// The source tree.
+    pub tree: &'a Path,
+    /// Names of fragments, or paths of files; each is laid over those before it.
+    pub fragments: &'a [String],
+    /// Further words for make, such as `LLVM=1`.
+    pub words: &'a [String],
+}
+
+/// Builds, or finds what was built of the same content; gives a directory that [`crate::BuiltTree`] takes.
+///
+/// # Errors
+/// [`BuildError`] if it cannot be built here, or make fails.
+pub fn build_tree(wanted: &TreeBuild<'_>, options: &Options<'_>) -> Result<PathBuf, BuildError> {
+    let name = wanted.tree.display().to_string();
+    let unavailable = |reason: String| BuildError::Unavailable { name: name.clone(), reason };
+    let tree = wanted.tree.canonicalize().map_err(|error| unavailable(error.to_string()))?;
+    can_be_built(&tree).map_err(unavailable)?;
+    let text = text_of(wanted.fragments).map_err(unavailable)?;
+    let missing = missing_tools(|tool| found_in_path(tool, std::env::var_os("PATH").as_deref()));
+    if !missing.is_empty() {
+        return Err(unavailable(format!("it needs the packages {}: install them", missing.join(" "))));
+    }
+    let place = ContentId::new().with(tree.as_os_str().as_encoded_bytes()).with(&text).with(wanted.words.join("\0"));
+    let place = format!("tree-{}", &place.finish()[..16]);
+    let log = options.cache.area("logs")?.join(format!("build-{place}.log"));
+    // The log is the lock: a make that outlives us writes to it, and so keeps others out.
+    let log_file =
+        lock_file(&log, options.stop, |lock| (options.progress)(Progress::Waiting { lock: lock.to_owned() }))?;
+    let content = content_of(&tree, options)?;
+    let key = ContentId::new().with(content).with(&text).with(wanted.words.join("\0")).with(compiler(options)?);
+    let target = options.cache.area(AREA)?.join(&key.finish()[..16]);
+    if target.is_dir() {
+        touch(&target);
+        return Ok(target);
+    }
+    let objects = options.cache.area("building")?.join(&place);
+    fs::create_dir_all(&objects).map_err(CacheError::new("create", &objects))?;
+    touch(&objects);
+    (options.progress)(Progress::Building { kernel: name.clone(), log: log.clone() });
+    log_file.set_len(0).map_err(CacheError::new("empty", &log))?;
+    let mut make = Make::new(&name, (&tree, &objects), (&log, &log_file), options);
+    make.words = wanted.words;
+    configure(&make, &objects, &text, options)?;
+    make.all()?;
+    let result = options.cache.new_dir()?;
+    keep(&objects, &result)?;
+    options.cache.publish(result, &target)?;
+    Ok(target)
+}
+
+/// make with O= wants a tree that nothing was built in.
+fn can_be_built(tree: &Path) -> Result<(), String> {
+    if !["Makefile", "Kbuild", "scripts/kconfig"].iter().all(|name| tree.join(name).exists()) {
+        return Err("it is no kernel source tree".to_owned());
+    }
+    if tree.join(".config").exists() || tree.join("include/config").exists() {
+        return Err(
+            "it was configured or built in place, and make then refuses another directory for its objects: run \
+             `make mrproper` in it, or give a clean one (`git worktree add`)"
+                .to_owned(),
+        );
+    }
+    Ok(())
+}
+
+/// The fragments, laid over each other.
+fn text_of(names: &[String]) -> Result<String, String> {
+    let mut texts = Vec::new();
+    for name in names {
+        if let Some(parts) = fragments::whole(name) {
+            texts.extend(parts.into_iter().map(str::to_owned));
+        } else if name.contains('/') || Path::new(name).is_file() {
+            texts.push(fs::read_to_string(name).map_err(|error| format!("cannot read the fragment {name}: {error}"))?);
+        } else {
+            return Err(format!(
+                "there is no fragment {name}: choose one of {}, or give the path of a file",
+                NAMES.join(", ")
+            ));
+        }
+    }
+    Ok(merge(&texts))
+}
+
+/// What the tree holds: names and bytes. Asked again of a tree whose files have the same lengths and times, it is known.
+fn content_of(tree: &Path, options: &Options<'_>) -> Result<String, CacheError> {
+    let mut files = Vec::new();
+    let mut todo = vec![tree.to_owned()];
+    while let Some(dir) = todo.pop() {
+        for entry in fs::read_dir(&dir).map_err(CacheError::new("read", &dir))? {
+            let entry = entry.map_err(CacheError::new("read", &dir))?;
+            let meta = entry.metadata().map_err(CacheError::new("read", entry.path()))?;
+            if meta.is_dir() && entry.file_name() != ".git" {
+                todo.push(entry.path());
+            } else if meta.is_file() || meta.is_symlink() {
+                files.push((entry.path(), meta));
+            }
+        }
+    }
+    files.sort_by(|a, b| a.0.cmp(&b.0));
+    let inside = |path: &Path| path.strip_prefix(tree).unwrap_or(path).as_os_str().as_encoded_bytes().to_vec();
+    let mut stamp = ContentId::new().with(tree.as_os_str().as_encoded_bytes());
+    for (path, meta) in &files {
+        stamp.add(inside(path));
+        for number in [meta.len() as i64, meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()] {
+            stamp.add(number.to_le_bytes());
+        }
+    }
+    let known = options.cache.area(AREA)?.join(format!("{}.json", stamp.finish()));
+    if let Some(content) = obtain::read_json::<String>(&known) {
+        return Ok(content);
+    }
+    (options.progress)(Progress::Note(format!("looking at the {} files of {}", files.len(), tree.display())));
+    let mut content = ContentId::new();
+    for (path, meta) in &files {
+        content.add(inside(path));
+        content.add((meta.mode() & 0o111).to_le_bytes());
+        if meta.is_symlink() {
+            let target = fs::read_link(path).map_err(CacheError::new("read", path))?;
+            content.add(target.as_os_str().as_encoded_bytes());
+        } else {
+            content.add(sha256_file(path).map_err(CacheError::new("read", path))?);
+        }
+    }
+    let content = content.finish();
+    obtain::write_json(&known, &content)?;
+    Ok(content)
+}
+
+/// Which compiler: another one makes another kernel.
+fn compiler(options: &Options<'_>) -> Result<Vec<u8>, BuildError> {
+    let mut command = Command::new("gcc");
+    let output = child::output(command.arg("--version").stdin(Stdio::null()), options.stop);
+    Ok(output.map_err(CacheError::new("run", "gcc"))?.stdout)
+}
+
+/// tinyconfig with the fragments over it, unless it is there from an earlier build.
+fn configure(make: &Make<'_>, objects: &Path, text: &str, options: &Options<'_>) -> Result<(), BuildError> {
+    let (path, mark) = (objects.join(".config"), objects.join(".kmodlab"));
+    if !(path.is_file() && mark.is_file()) {
+        make.run(&["tinyconfig"])?;
+        let tiny = fs::read_to_string(&path).map_err(CacheError::new("read", &path))?;
+        // Of several lines about one option kconfig takes the last.
+        fs::write(&path, tiny + text).map_err(CacheError::new("write", &path))?;
+        make.run(&["olddefconfig"])?;
+        fs::write(&mark, text).map_err(CacheError::new("write", &mark))?;
+    }
+    let made = fs::read_to_string(&path).map_err(CacheError::new("read", &path))?;
+    let lost = without_effect(text, &made);
+    if !lost.is_empty() {
+        let lines = lost.join(", ");
+        (options.progress)(Progress::Note(format!(
+            "{}: these lines of the fragments have no effect in this tree: {lines}",
+            make.name
+        )));
+    }
+    Ok(())
+}
+
+/// Copies the image, the modules and what tells of them.
+fn keep(objects: &Path, result: &NewDir) -> Result<(), CacheError> {
+    let order = fs::read_to_string(objects.join("modules.order")).unwrap_or_default();
+    let modules =
+        order.lines().filter_map(crate::tree::module_path).filter_map(|path| crate::tree::find(objects, path));
+    let modules = modules.filter_map(|(_, file)| Some(file.strip_prefix(objects).ok()?.to_owned()));
+    for name in KEPT.iter().map(PathBuf::from).chain(modules) {
+        let (from, to) = (objects.join(&name), result.path().join(&name));
+        if !from.is_file() {
+            continue;
+        }
+        if let Some(parent) = to.parent() {
+            fs::create_dir_all(parent).map_err(CacheError::new("create", parent))?;
+        }
+        fs::copy(&from, &to).map_err(CacheError::new("copy", &from))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::Cache;
+
+    fn tree(dir: &Path) {
+        fs::create_dir_all(dir.join("scripts/kconfig")).unwrap();
+        for (name, text) in [("Makefile", "all:"), ("Kbuild", ""), ("kernel.c", "limit 50")] {
+            fs::write(dir.join(name), text).unwrap();
+        }
+    }
+
+    fn told(dir: &Path, fragments: &[&str], options: &Options<'_>) -> String {
+        let fragments: Vec<String> = fragments.iter().map(|name| (*name).to_owned()).collect();
+        build_tree(&TreeBuild { tree: dir, fragments: &fragments, words: &[] }, options).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_cannot_be_built_says_why_and_what_to_do() {
+        let (temp, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let options = Options::new(Cache::open(cache.path()).unwrap());
+        assert!(told(temp.path(), &["tiny"], &options).contains("it is no kernel source tree"));
+        tree(temp.path());
+        assert!(
+            told(temp.path(), &["huge"], &options).contains("choose one of tiny, modular-unix, kcov-kasan, test-kmod")
+        );
+        assert!(told(temp.path(), &["/nowhere/fragment"], &options).contains("cannot read the fragment"));
+        fs::write(temp.path().join(".config"), "").unwrap();
+        assert!(told(temp.path(), &["tiny"], &options).contains("make mrproper"));
+    }
+
+    #[test]
+    fn what_is_kept_of_a_build_is_a_built_tree_with_its_modules() {
+        let (objects, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let put = |name: &str, bytes: &[u8]| {
+            let path = objects.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        };
+        put("arch/x86/boot/bzImage", &crate::bzimage::made("6.1.0-tiny (us) #1", b"payload"));
+        put("include/config/kernel.release", b"6.1.0-tiny\n");
+        put("modules.order", b"fs/a.o\n");
+        put("fs/a.ko", b"module");
+        put("fs/a.o", b"object");
+        let cache = Cache::open(cache.path()).unwrap();
+        let result = cache.new_dir().unwrap();
+        keep(objects.path(), &result).unwrap();
+        assert!(!result.path().join("fs/a.o").exists());
+        let kernel = crate::BuiltTree::look(result.path()).unwrap().kernel(&cache).unwrap();
+        assert_eq!(kernel.release.as_str(), "6.1.0-tiny");
+        assert_eq!(fs::read(kernel.modules.unwrap().join("kernel/fs/a.ko")).unwrap(), b"module");
+    }
+
+    #[test]
+    fn a_tree_is_what_its_files_hold_wherever_it_lies() {
+        let cache = tempfile::tempdir().unwrap();
+        let options = Options::new(Cache::open(cache.path()).unwrap());
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        tree(one.path());
+        tree(two.path());
+        let content = |dir: &Path| content_of(dir, &options).unwrap();
+        let first = content(one.path());
+        assert_eq!(first, content(two.path()));
+        assert_eq!(first, content(one.path()), "from what is known");
+        fs::create_dir(one.path().join(".git")).unwrap();
+        fs::write(one.path().join(".git/index"), "").unwrap();
+        assert_eq!(first, content(one.path()));
+        fs::write(one.path().join("kernel.c"), "limit 49").unwrap();
+        assert_ne!(first, content(one.path()));
+    }
+}
