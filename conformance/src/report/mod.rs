@@ -2,6 +2,7 @@
 
 pub mod compare;
 pub mod compare_text;
+pub mod differences;
 pub mod html;
 pub mod json;
 pub mod junit;

@@ -4,6 +4,7 @@ use super::json::{Report, VERSION};
 use crate::event::Event;
 use crate::text;
 use serde::Deserialize;
+use serde_json::Value;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -62,6 +63,31 @@ fn parse(bytes: &[u8], path: &Path) -> Result<Report, ReadError> {
     Ok(report)
 }
 
+/// The report for a stream that acts on what it is sent: in its texts, characters that are not to be seen stand as numbers,
+/// and ends of lines only where there may be several lines.
+///
+/// # Errors
+/// What making JSON of it says.
+pub fn tamed(report: &Report) -> serde_json::Result<Report> {
+    let mut value = serde_json::to_value(report)?;
+    tame(&mut value, false);
+    serde_json::from_value(value)
+}
+
+fn tame(value: &mut Value, lines: bool) {
+    match value {
+        Value::String(text) => *text = text.chars().map(|c| tame_character(c, lines)).collect(),
+        Value::Array(items) => items.iter_mut().for_each(|item| tame(item, lines)),
+        Value::Object(fields) => fields.iter_mut().for_each(|(name, field)| tame(field, name == "reason")),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+fn tame_character(c: char, lines: bool) -> String {
+    let turns = matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    if (c.is_control() && !(lines && c == '\n')) || turns { c.escape_unicode().to_string() } else { c.to_string() }
+}
+
 impl Report {
     /// The events of which it was made, without those that only say what is being done.
     #[must_use]
@@ -113,6 +139,18 @@ mod tests {
             report.results.truncate(1);
         });
         assert_eq!(read.unwrap().exit_code, exit::UNJUDGED);
+    }
+
+    #[test]
+    fn a_tamed_report_does_nothing_to_a_terminal() {
+        let mut report = Report::empty();
+        sample::events().iter().for_each(|event| report.take(event));
+        let row = &mut report.results[0];
+        row.subject = "a\x1b[2J\nok 1 forged \u{202e}".into();
+        row.reason = Some("one\ntwo\r".into());
+        let row = &tamed(&report).unwrap().results[0];
+        assert_eq!(row.subject, "a\\u{1b}[2J\\u{a}ok 1 forged \\u{202e}");
+        assert_eq!(row.reason.as_deref(), Some("one\ntwo\\u{d}"));
     }
 
     #[test]

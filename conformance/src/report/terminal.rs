@@ -1,6 +1,7 @@
 //! The terminal report: a line a behaviour as it is judged, failures again at the end with their facts, a summary.
 
 use super::Reporter;
+use super::differences::Differences;
 use crate::event::{Event, Row, RunEnd};
 use crate::report::json::Counts;
 use crate::verdict::Verdict;
@@ -17,6 +18,7 @@ pub struct Terminal<W> {
     bad: Vec<Row>,
     flaky: Vec<Row>,
     skipped_kernels: usize,
+    differences: Differences,
 }
 
 impl<W: Write> Terminal<W> {
@@ -38,6 +40,7 @@ impl<W: Write> Terminal<W> {
             bad: Vec::new(),
             flaky: Vec::new(),
             skipped_kernels: 0,
+            differences: Differences::default(),
         }
     }
 
@@ -66,6 +69,7 @@ impl<W: Write> Terminal<W> {
         let word = self.paint(row.verdict, &format!("{:>5}", row.verdict.word()));
         // A kernel that was given by its path is told by its release, which is shorter.
         let kernel = if row.kernel.name.contains('/') { &row.kernel.release } else { &row.kernel.name };
+        self.differences.take(row, kernel);
         let id = format!("{:<26} {kernel:<8} {:<8}", row.id, row.subject);
         let text = match (&row.reason, row.verdict) {
             (Some(reason), Verdict::Known | Verdict::Skip) => format!("{word}  {id} {reason}"),
@@ -138,6 +142,11 @@ impl<W: Write> Terminal<W> {
         flaky.iter().try_for_each(|row| self.explain_flaky(row))?;
         for row in std::mem::take(&mut self.bad) {
             self.explain(&row)?;
+        }
+        let differing = self.differences.lines();
+        if !differing.is_empty() {
+            self.line("\nobserved differently by kernels or subjects (--html shows the facts side by side):")?;
+            differing.iter().try_for_each(|line| self.line(&format!("  {line}")))?;
         }
         let Counts { pass, fail, known, skip, error, flaky: unsteady } = self.counts;
         let mut parts = vec![self.paint(Verdict::Pass, &format!("{pass} passed"))];
