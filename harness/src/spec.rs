@@ -22,6 +22,8 @@ pub struct Spec {
     pub accel: Accel,
     /// Virtual time: guest time advances with instructions and idle time costs nothing. TCG only.
     pub virtual_time: bool,
+    /// Wait for a debugger on this port of the loopback before the first instruction.
+    pub gdb: Option<u16>,
 }
 
 impl Spec {
@@ -35,6 +37,7 @@ impl Spec {
             profile: Profile::Faithful,
             accel: Accel::Tcg,
             virtual_time: true,
+            gdb: None,
         }
     }
 
@@ -164,6 +167,10 @@ pub fn qemu_args(spec: &Spec, role: Role<'_>, channels: Channels) -> Vec<OsStrin
     arg("-display", &"none");
     if let Role::Clone { .. } = role {
         arg("-incoming", &"defer");
+    }
+    if let Some(port) = spec.gdb {
+        arg("-gdb", &format!("tcp:127.0.0.1:{port}"));
+        args.push("-S".into());
     }
     args.extend(["-nodefaults", "-no-user-config", "-no-reboot"].map(OsString::from));
     args

@@ -301,6 +301,12 @@ pub struct ShellArgs {
     /// Boot a guest in place of cloning a booted one
     #[arg(long)]
     pub cold: bool,
+    /// Run this behaviour in the guest first, to look at what it leaves
+    #[arg(long, value_name = "ID")]
+    pub at: Option<String>,
+    /// Boot without address randomisation and wait for a debugger on this port of the loopback before the first instruction
+    #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "1234", require_equals = true)]
+    pub gdb: Option<u16>,
     /// Run this command line in the guest in place of an interactive shell
     #[arg(long, short = 'c', value_name = "COMMAND")]
     pub command: Option<String>,

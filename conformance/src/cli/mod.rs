@@ -1,6 +1,7 @@
 //! The command's arguments and its subcommands: one file each.
 
 mod args;
+mod at;
 mod bisect;
 mod cache;
 mod compare;

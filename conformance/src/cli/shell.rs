@@ -4,15 +4,15 @@
 //! is the subject's. The clock is real: under virtual time a guest that waits for a person would run years ahead.
 
 use super::args::{Common, GuestArgs, ShellArgs};
-use super::{Failure, Outcome, lookup, setup, signals};
-use crate::pair::KernelSide;
+use super::{Failure, Outcome, at, lookup, setup, signals};
+use crate::pair::{Host, KernelSide};
 use crate::verdict::exit;
 use agent::proto::{Action, Caller, ExitKind, GuestMillis, JobEnd, JobId, Ran, Reply, Request, Value};
 use anyhow::anyhow;
-use harness::Vm;
+use harness::{Limits, Vm};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use std::io::{self, IsTerminal, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use vm_images::{Options, Progress, Source, Subject};
 
@@ -20,6 +20,8 @@ const BUSYBOX: &str = "/bin/busybox";
 /// Ctrl-], as telnet has it.
 const LEAVE: u8 = 0x1d;
 const CALL: Duration = Duration::from_secs(10);
+/// What a behaviour that runs first may take.
+const FIRST: Duration = Duration::from_secs(120);
 const TICK: Duration = Duration::from_millis(50);
 /// Longer than anybody sits at a shell.
 const LIMIT: GuestMillis = GuestMillis(7 * 24 * 3600 * 1000);
@@ -35,7 +37,11 @@ pub(super) fn shell(common: &Common, args: &ShellArgs) -> Outcome {
     if kernels.len() != 1 || guest.subject.len() != 1 {
         return Err(Failure::usage(anyhow!("a shell is opened on one kernel with one subject")));
     }
-    let mut host = setup::host(common, &guest, args.cold, None)?;
+    let first = args.at.as_deref().map(at::named).transpose()?;
+    let mut host = setup::host(common, &guest, args.cold || args.gdb.is_some(), None)?;
+    if args.gdb.is_some() {
+        host.boot.append.push("nokaslr".to_owned());
+    }
     let progress = |progress: Progress| tell(&progress.to_string());
     let spawner = host.spawner.clone();
     let stop = signals::watch(move || spawner.kill_all())?;
@@ -57,7 +63,13 @@ pub(super) fn shell(common: &Common, args: &ShellArgs) -> Outcome {
         return super::list::print(&format!("{}\n", host.qemu.command_line(&spec)));
     }
     let ready = side.with_extra(subject, &extra, &host).map_err(Failure::unjudged)?;
-    let mut vm = ready.guest(&host).map_err(Failure::unjudged)?;
+    let mut vm = match args.gdb {
+        Some(port) => debugged(&side, subject, &extra, port, &host)?,
+        None => ready.guest(&host).map_err(Failure::unjudged)?,
+    };
+    if let Some(behaviour) = first {
+        at::run(&mut vm, behaviour, &ready, FIRST, tell);
+    }
     let code = match &args.command {
         Some(command) => run_command(&mut vm, subject, command)?,
         None => interactive(&mut vm, &side.kernel.release.to_string(), subject)?,
@@ -67,6 +79,24 @@ pub(super) fn shell(common: &Common, args: &ShellArgs) -> Outcome {
         tell(&format!("the guest did not end as planned: {ending}"));
     }
     Ok(code)
+}
+
+/// A guest that waits for gdb, which may take its time.
+fn debugged(
+    side: &KernelSide,
+    subject: &Subject,
+    extra: &[(String, PathBuf)],
+    port: u16,
+    host: &Host,
+) -> Result<Vm, Failure> {
+    let mut spec = side.spec(subject, extra, host).map_err(Failure::unjudged)?.0;
+    spec.gdb = Some(port);
+    // A kernel tree has its symbols beside itself.
+    let tree = Path::new(&side.kernel.name).join("vmlinux");
+    let symbols = if tree.is_file() { format!("{} ", tree.display()) } else { String::new() };
+    tell(&format!("the guest waits: gdb {symbols}-ex 'target remote 127.0.0.1:{port}', then continue"));
+    let limits = Limits { boot: Duration::from_secs(7 * 24 * 3600), ..host.boot.limits };
+    harness::boot_cold(&host.qemu, &spec, &host.spawner, &limits).map_err(Failure::unjudged)
 }
 
 fn tell(line: &str) {
