@@ -79,13 +79,17 @@ pub const EXIT_0: &[u8] = b"\xb8\x3c\0\0\0\x31\xff\x0f\x05";
 pub const LOOPING: &[u8] =
     b"\xb8\x29\0\0\0\xbf\x03\0\0\0\xbe\x01\0\0\0\x31\xd2\x0f\x05\xb8\x3c\0\0\0\xbf\x01\0\0\0\x0f\x05";
 
-/// Processes whose command line holds this word.
+/// QEMU's processes whose command line holds this word, or whose guest was booted with it: a clone's command line does not
+/// hold the kernel's any more, but its template's description does.
 pub fn processes_with(word: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").expect("/proc is there").flatten() {
         let Ok(cmdline) = std::fs::read(entry.path().join("cmdline")) else { continue };
         let text = String::from_utf8_lossy(&cmdline).replace('\0', " ");
-        if text.contains("qemu") && !text.contains("kmodlab run") && text.contains(word) {
+        let memory = text.split_once("mem-path=").and_then(|(_, rest)| rest.split([' ', ',']).next()).map(Path::new);
+        let template = memory.and_then(|memory| std::fs::read_to_string(memory.with_file_name("meta.json")).ok());
+        let marked = text.contains(word) || template.is_some_and(|meta| meta.contains(word));
+        if text.contains("qemu") && !text.contains("kmodlab run") && marked {
             found.push(format!("{}: {text}", entry.file_name().to_string_lossy()));
         }
     }
