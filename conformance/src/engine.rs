@@ -1,7 +1,7 @@
 //! The engine: makes pairs ready, gives each behaviour a guest of its own, judges, and tells what happens.
 
 mod attempts;
-mod check;
+pub(crate) mod check;
 mod order;
 mod rows;
 

@@ -9,11 +9,13 @@
 //!   select, filter, shard   what a run takes             image, pair   a kernel with a subject, made ready
 //!   engine        runs them, emits event::Event          report/       consumes events: terminal, KTAP, JSON, JUnit, HTML
 //!   config_check  which options a kernel lacks
+//!   bundle/       a machine that checks itself, without a host side
 //!   cli/          the command's arguments and its subcommands
 //! ```
 
 pub mod behaviour;
 pub mod behaviours;
+pub mod bundle;
 pub mod cli;
 pub mod config_check;
 pub mod engine;

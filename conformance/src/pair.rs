@@ -109,6 +109,24 @@ impl KernelSide {
         Ok(KernelSide { kernel, eras, facts, modules })
     }
 
+    /// Its eras.
+    #[must_use]
+    pub fn eras(&self) -> Eras {
+        self.eras
+    }
+
+    /// What its image says about itself.
+    #[must_use]
+    pub fn facts(&self) -> &ImageFacts {
+        &self.facts
+    }
+
+    /// The modules that a guest gets.
+    #[must_use]
+    pub fn modules(&self) -> Option<&ModuleTree> {
+        self.modules.as_ref()
+    }
+
     /// Makes the pair with this subject ready: its template is booted if it is not in the cache.
     ///
     /// # Errors

@@ -158,6 +158,7 @@ fn the_help_of_every_command() {
         &["cache", "--help"],
         &["cache", "prune", "--help"],
         &["shell", "--help"],
+        &["bundle", "--help"],
         &["report", "--help"],
         &["compare", "--help"],
         &["bisect", "--help"],

@@ -80,6 +80,9 @@ pub enum Command {
     Cache(CacheCommand),
     /// Open a shell in the very guest that behaviours run in
     Shell(ShellArgs),
+    /// Make a kernel and an initramfs that check a machine without any host side
+    #[command(after_help = FILTERS)]
+    Bundle(BundleArgs),
     /// Say what is missing on this machine
     Doctor,
 }
@@ -182,6 +185,28 @@ pub struct RunArgs {
     pub era: Option<era::Override>,
     #[command(flatten)]
     pub outputs: OutputArgs,
+}
+
+/// `kmodlab bundle`.
+#[derive(Debug, Group)]
+pub struct BundleArgs {
+    #[command(flatten)]
+    pub select: SelectArgs,
+    /// The kernel: a name of the catalogue or the path of a bzImage
+    #[arg(long, value_name = "KERNEL", default_value = "default")]
+    pub kernel: String,
+    /// The modules of a kernel that was given by its path (…/lib/modules/RELEASE)
+    #[arg(long, value_name = "DIR")]
+    pub modules: Option<PathBuf>,
+    /// Module tools: `ours`, a name such as kmod-30, a program, or a directory of programs
+    #[arg(long, value_name = "SUBJECT", default_value = "ours")]
+    pub subject: String,
+    /// Make this directory
+    #[arg(long, value_name = "DIR")]
+    pub output: PathBuf,
+    /// Make a job for LAVA's QEMU device too
+    #[arg(long)]
+    pub lava: bool,
 }
 
 /// `kmodlab list`.

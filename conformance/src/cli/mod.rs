@@ -3,6 +3,7 @@
 mod args;
 mod at;
 mod bisect;
+mod bundle;
 mod cache;
 mod compare;
 mod config_check;
@@ -71,6 +72,7 @@ pub fn run(args: &Args) -> u8 {
         Command::Subject(subject) => subject::subject(&args.common, subject),
         Command::Cache(cache) => cache::cache(&args.common, cache),
         Command::Shell(shell) => shell::shell(&args.common, shell),
+        Command::Bundle(bundle) => bundle::bundle(&args.common, bundle),
         Command::Doctor => doctor::doctor(&args.common),
     };
     outcome.unwrap_or_else(|failure| {

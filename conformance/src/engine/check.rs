@@ -15,6 +15,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use vm_images::ImageFacts;
+use vm_images::modules::ModuleTree;
 
 /// Lines of console that a row keeps.
 const CONSOLE_LINES: usize = 40;
@@ -72,7 +74,7 @@ pub(super) fn check(
         }
         Ok(ready) => {
             row.eras = Some(ready.pair.eras);
-            match unmet(behaviour, ready) {
+            match unmet(behaviour, &ready.pair.commands, ready.modules.as_ref(), &ready.facts) {
                 Some(need) => (row.verdict, row.reason) = (Verdict::Skip, Some(format!("needs {need}"))),
                 None => match ready.guest(host) {
                     Ok(vm) => observe(vm, behaviour, ready, begun + plan.limit, keep, &mut row),
@@ -102,16 +104,19 @@ fn printable(line: &str) -> String {
 }
 
 /// The first need that is not met.
-fn unmet(behaviour: &Behaviour, ready: &Ready) -> Option<Need> {
+pub(crate) fn unmet(
+    behaviour: &Behaviour,
+    commands: &[String],
+    modules: Option<&ModuleTree>,
+    facts: &ImageFacts,
+) -> Option<Need> {
     let met = |need: &Need| match need {
-        Need::Command(name) => ready.pair.commands.iter().any(|command| command == name),
-        Need::Module(name) => {
-            ready.modules.as_ref().is_some_and(|tree| tree.modules.iter().any(|module| module == name))
-        }
+        Need::Command(name) => commands.iter().any(|command| command == name),
+        Need::Module(name) => modules.is_some_and(|tree| tree.modules.iter().any(|module| module == name)),
         Need::Config(option) => option
             .strip_prefix("CONFIG_")
             .and_then(|option| option.split_once('='))
-            .is_some_and(|(option, value)| ready.facts.config(option) == Some(value)),
+            .is_some_and(|(option, value)| facts.config(option) == Some(value)),
     };
     behaviour.needs.iter().find(|need| !met(need)).copied()
 }
@@ -129,14 +134,9 @@ fn observe(
     let (end, known) = {
         let mut lab = Lab::new(&mut vm, &ready.pair, deadline);
         // A guest that does not even say what time it is would only cost the check its time.
-        let checked = || from.as_ref().map_err(ToString::to_string).map(|_| (behaviour.check)(&mut lab));
-        let end = match catch_unwind(AssertUnwindSafe(checked)) {
-            Ok(Ok(Ok(()))) => CheckEnd::Finished,
-            Ok(Ok(Err(LabError::Need(need)))) => CheckEnd::NeedUnmet(format!("needs {need}")),
-            Ok(Ok(Err(LabError::Guest(GuestError::Broke(reason))))) => CheckEnd::GuestBroke(reason),
-            Ok(Ok(Err(error))) => CheckEnd::LabFailed(error.to_string()),
-            Ok(Err(silent)) => CheckEnd::LabFailed(format!("before the check: {silent}")),
-            Err(panic) => CheckEnd::LabFailed(panicked(&*panic)),
+        let end = match &from {
+            Ok(_) => carry_out(behaviour, &mut lab),
+            Err(silent) => CheckEnd::LabFailed(format!("before the check: {silent}")),
         };
         let (facts, known) = lab.into_facts();
         row.facts = facts;
@@ -162,6 +162,17 @@ fn observe(
     (row.verdict, row.reason) = judge(end, &row.facts, known.as_deref(), &findings);
     if matches!(row.verdict, Verdict::Fail | Verdict::Error) {
         row.console.extend(last_lines(&console));
+    }
+}
+
+/// Lets a check observe, and says how it ended.
+pub(crate) fn carry_out(behaviour: &Behaviour, lab: &mut Lab<'_>) -> CheckEnd {
+    match catch_unwind(AssertUnwindSafe(|| (behaviour.check)(lab))) {
+        Ok(Ok(())) => CheckEnd::Finished,
+        Ok(Err(LabError::Need(need))) => CheckEnd::NeedUnmet(format!("needs {need}")),
+        Ok(Err(LabError::Guest(GuestError::Broke(reason)))) => CheckEnd::GuestBroke(reason),
+        Ok(Err(error)) => CheckEnd::LabFailed(error.to_string()),
+        Err(panic) => CheckEnd::LabFailed(panicked(&*panic)),
     }
 }
 

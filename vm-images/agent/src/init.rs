@@ -8,7 +8,7 @@ use crate::jobs::Jobs;
 use crate::kmsg::Log;
 use crate::time::Moment;
 use crate::trace::Trace;
-use crate::{processes, sys, time};
+use crate::{inner_host, processes, sys, time};
 use agent::frame::{self, Decoder};
 use agent::proto::{Group, GuestMillis, JobEnd, JobId, Reply, Request, VERSION};
 use rustix::fd::{AsFd, OwnedFd};
@@ -35,7 +35,7 @@ pub fn main() -> ! {
 }
 
 fn start() -> Result<Agent, String> {
-    let port = open_port()?;
+    let port = if inner_host::is_there() { inner_host::start()? } else { open_port()? };
     files::make_directories(SCRATCH).map_err(|errno| format!("{}: {errno}", SCRATCH.escape_ascii()))?;
     let directory = files::open(SCRATCH, OFlags::RDONLY | OFlags::DIRECTORY)
         .map_err(|errno| format!("{}: {errno}", SCRATCH.escape_ascii()))?;

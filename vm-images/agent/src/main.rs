@@ -7,6 +7,7 @@
 //!
 //! ```text
 //!   init      PID 1: mounts, the serial port, the request loop
+//!   inner_host  a host inside the guest, in place of the serial port
 //!   jobs      children that carry out actions; reaping; results
 //!   caller    a job becomes the uid, capabilities and namespaces it was asked to be
 //!   actions   one operation each: run, files, triggers, modules
@@ -22,6 +23,7 @@ mod actions;
 mod caller;
 mod helper;
 mod init;
+mod inner_host;
 mod jobs;
 mod kmsg;
 mod processes;

@@ -1,0 +1,102 @@
+//! `kmodlab bundle`.
+
+use super::args::{BundleArgs, Common, GuestArgs};
+use super::{Failure, Outcome, lookup, setup, signals};
+use crate::bundle::lava::{self, INITRAMFS, KERNEL};
+use crate::bundle::{Entry, LAST, MANIFEST, Manifest, PROGRAM};
+use crate::engine::check::unmet;
+use crate::pair::KernelSide;
+use crate::select::select_filtered;
+use crate::verdict::exit;
+use anyhow::{Context, anyhow};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+/// The program's name beside the agent's.
+const SELF: &str = "kmodlab-self";
+/// The kernel's command line. Less than a lab shows of the kernel's log, since KTAP shares its console; `earlyprintk` is
+/// left out, since a board may have no such port.
+const APPEND: &str = "console=ttyS0,115200 rdinit=/init panic=-1 loglevel=4";
+
+pub(super) fn bundle(common: &Common, args: &BundleArgs) -> Outcome {
+    let behaviours = select_filtered(&args.select.ids, &args.select.filter).map_err(Failure::usage)?;
+    let guest = GuestArgs {
+        kernel: vec![args.kernel.clone()],
+        modules: args.modules.clone(),
+        subject: vec![args.subject.clone()],
+        ..GuestArgs::default()
+    };
+    let catalogue = lookup::catalogue()?;
+    let kernels = lookup::kernel_args(&guest, &catalogue)?;
+    let program = setup::guest_dir(common)?.join(SELF);
+    if !program.is_file() {
+        return Err(Failure::usage(anyhow!("there is no {}: build it with ci/setup --bundle", program.display())));
+    }
+    std::fs::create_dir_all(&args.output)
+        .map_err(|error| Failure::usage(anyhow!("cannot create {}: {error}", args.output.display())))?;
+    let host = setup::host(common, &guest, false, None)?;
+    let stop = signals::watch(|| {})?;
+    let progress = |progress: vm_images::Progress| {
+        // Nobody to tell if standard error is gone.
+        let _ = writeln!(io::stderr(), "{progress}");
+    };
+    let options = lookup::options(common, &host.cache, &progress, &stop);
+    let obtain = || Ok((lookup::subjects(common, &guest, &options)?, lookup::kernels(kernels, &catalogue, &options)?));
+    let (subjects, mut kernels) = signals::or_interrupted(&stop, obtain())?;
+    let kernel = match kernels.pop() {
+        Some(Ok(kernel)) => kernel,
+        Some(Err(skipped)) => return Err(Failure::unjudged(anyhow!("{}: {}", skipped.name, skipped.reason))),
+        None => return Err(Failure::usage(anyhow!("no kernel"))),
+    };
+    let [subject] = &subjects[..] else {
+        return Err(Failure::usage(anyhow!("no subject")));
+    };
+    let side = KernelSide::look(kernel, &host).map_err(Failure::unjudged)?;
+    let unmet = |behaviour| unmet(behaviour, subject.commands(), side.modules(), side.facts());
+    let entry = |behaviour: &&'static crate::behaviour::Behaviour| Entry {
+        id: behaviour.id.to_owned(),
+        unmet: unmet(behaviour).map(|need| need.to_string()),
+    };
+    let mut entries: Vec<Entry> = behaviours.iter().map(entry).collect();
+    entries.sort_by_key(|entry| LAST.contains(&entry.id.as_str()));
+    let manifest = Manifest {
+        kernel: side.kernel.name.clone(),
+        release: side.kernel.release.to_string(),
+        eras: side.eras(),
+        subject: subject.name().to_owned(),
+        commands: subject.commands().to_vec(),
+        entries,
+    };
+    let written = tempfile::NamedTempFile::new().context("making the manifest").map_err(Failure::unjudged)?;
+    serde_json::to_writer(&written, &manifest).context("writing the manifest").map_err(Failure::unjudged)?;
+    let extra = [(PROGRAM.to_owned(), program), (MANIFEST.to_owned(), written.path().to_owned())];
+    let (spec, _) = side.spec(subject, &extra, &host).map_err(Failure::unjudged)?;
+    let output = args.output.canonicalize().context("finding the bundle").map_err(Failure::unjudged)?;
+    put(&spec.kernel, &output.join(KERNEL))?;
+    put(&spec.initramfs, &output.join(INITRAMFS))?;
+    write(&output.join("cmdline"), &format!("{APPEND}\n"))?;
+    if args.lava {
+        let name = format!("kmodlab {} {}", manifest.kernel, manifest.subject);
+        write(&output.join("lava-job.yaml"), &lava::job(&name, &output, APPEND))?;
+    }
+    let at = |name: &str| output.join(name).display().to_string();
+    super::list::print(&format!(
+        "qemu-system-x86_64 -icount shift=3,sleep=off -m 512 -no-reboot -nographic -kernel {} -initrd {} -append '{APPEND}'\n",
+        at(KERNEL),
+        at(INITRAMFS)
+    ))?;
+    Ok(exit::OK)
+}
+
+fn put(from: &Path, to: &Path) -> Result<(), Failure> {
+    // What is linked shares the cache's permissions: a bundle is a copy of its own.
+    std::fs::copy(from, to)
+        .and_then(|_| std::fs::set_permissions(to, std::fs::Permissions::from_mode(0o644)))
+        .with_context(|| format!("copying {} to {}", from.display(), to.display()))
+        .map_err(Failure::unjudged)
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(path, text).with_context(|| format!("writing {}", path.display())).map_err(Failure::unjudged)
+}
