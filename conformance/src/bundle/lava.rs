@@ -38,6 +38,9 @@ actions:
     media: tmpfs
     timeout: {{minutes: 5}}
     prompts: ["KTAP version 1"]
+    parameters:
+      # The kernel says too little for LAVA to see it start.
+      kernel-start-message: ""
 - test:
     timeout: {{minutes: 20}}
     monitors:
@@ -57,3 +60,23 @@ actions:
 pub const KERNEL: &str = "bzImage";
 /// The initramfs's.
 pub const INITRAMFS: &str = "initramfs.cpio";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_job_watches_the_console_from_the_first_line_to_the_last() {
+        let text = job("kmodlab 6.1 ours", Path::new("/b"), "console=ttyS0");
+        for line in [
+            "        image_arg: '-kernel {kernel} -append \"console=ttyS0\"'",
+            "        url: file:///b/bzImage",
+            "        url: file:///b/initramfs.cpio",
+            "    prompts: [\"KTAP version 1\"]",
+            "      end: \"kmodlab: the machine has checked itself\"",
+            "  job: {minutes: 30}",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}: {text}");
+        }
+    }
+}

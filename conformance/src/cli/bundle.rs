@@ -75,6 +75,8 @@ pub(super) fn bundle(common: &Common, args: &BundleArgs) -> Outcome {
     let output = args.output.canonicalize().context("finding the bundle").map_err(Failure::unjudged)?;
     put(&spec.kernel, &output.join(KERNEL))?;
     put(&spec.initramfs, &output.join(INITRAMFS))?;
+    let text = serde_json::to_string_pretty(&manifest).context("writing the manifest").map_err(Failure::unjudged)?;
+    write(&output.join("manifest.json"), &format!("{text}\n"))?;
     write(&output.join("cmdline"), &format!("{APPEND}\n"))?;
     if args.lava {
         let name = format!("kmodlab {} {}", manifest.kernel, manifest.subject);
