@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-/// The job's text. The paths are the bundle's, as the dispatcher sees them.
+/// The job's text. A signal is matched with its last character: what LAVA has read of it so far would match without. The paths are the bundle's, as the dispatcher sees them.
 #[must_use]
 pub fn job(name: &str, directory: &Path, append: &str) -> String {
     let url = |file: &str| format!("file://{}", directory.join(file).display());
@@ -47,7 +47,7 @@ actions:
     - name: kmodlab
       start: "Subtest: "
       end: "{end}"
-      pattern: 'LAVA_SIGNAL_TESTCASE TEST_CASE_ID=(?P<test_case_id>[a-z0-9.-]+) RESULT=(?P<result>[a-z]+)'
+      pattern: '<LAVA_SIGNAL_TESTCASE TEST_CASE_ID=(?P<test_case_id>[a-z0-9.-]+) RESULT=(?P<result>[a-z]+)>'
       fixupdict: {{pass: pass, fail: fail, skip: skip, unknown: unknown}}
 "#,
         kernel = url(KERNEL),
