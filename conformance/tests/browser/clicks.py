@@ -170,6 +170,9 @@ def detail(browser, page):
     holds("the wrong fact is marked", browser.text("#detail tr.wrong"), "✗ helpers started 50 49")
     holds("side by side differ only what differs", browser.text("#side tr.differs"), "helpers started 50 49")
     holds("the console's excerpt is text", browser.text("#detail pre").split("\n")[39], f"[    1.000039] line 39 {SHOWN_HOSTILE}")
+    browser.open(page + "#id=config.behaviour-5")
+    holds("who observed the same is told once for every kernel", browser.text("#side thead").split("\n")[1::2],
+          [f"every kernel: ours, {SHOWN_HOSTILE}", "every kernel: kmod-34"])
     browser.open(page + "#search=flaky")
     holds("flaky rows can be searched for", browser.script(IDS), ["tool.behaviour-13"])
     browser.click(".cell")

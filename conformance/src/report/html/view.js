@@ -206,11 +206,12 @@ function sideBySide(behaviour, alone) {
     const values = variants.map((variant) => got(variant, name));
     return element(unique(values).length > 1 ? "tr.differs" : "tr", {}, element("td", {}, name), ...values.map((value) => element("td", {}, value)));
   });
-  const where = (variant) => model.kernels.map((kernel) => {
-    const here = variant.cells.filter((cell) => cell.kernel === kernel.label).map((cell) => cell.subject);
-    if (here.length === 0) return null;
-    return behaviour.about === "kernel" ? kernel.label : `${kernel.label}: ${here.join(", ")}`;
-  }).filter((text) => text !== null);
+  const where = (variant) => {
+    const there = model.kernels.map((kernel) => [kernel.label, variant.cells.filter((cell) => cell.kernel === kernel.label).map((cell) => cell.subject).join(", ")]);
+    if (behaviour.about === "kernel") return there.filter(([, who]) => who !== "").map(([kernel]) => kernel);
+    if (there.length > 1 && unique(there.map(([, who]) => who)).length === 1) return [`every kernel: ${there[0][1]}`];
+    return there.filter(([, who]) => who !== "").map(([kernel, who]) => `${kernel}: ${who}`);
+  };
   const head = variants.map((variant, at) => element("th", { scope: "col" }, letter(at), ...where(variant).map((text) => element("span.where", {}, text))));
   return [
     element("h3", {}, variants.length > 1 ? "Side by side" : "The same facts everywhere"),
