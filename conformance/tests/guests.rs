@@ -90,7 +90,7 @@ fn a_guest_that_breaks_gives_its_verdict_and_is_not_left_over() {
     assert!(shows("tool.dies-late", "Kernel panic"), "{rows:#?}");
     assert!(says("tool.our-panic", "a check's own mistake"), "{rows:#?}");
     assert!(says("tool.panics", "panic") && shows("tool.panics", "Kernel panic"), "{rows:#?}");
-    assert!(says("tool.oopses", "oops: invalid opcode") && shows("tool.oopses", "Call Trace:"), "{rows:#?}");
+    assert!(says("tool.oopses", "oops: invalid opcode") && shows("tool.oopses", "end trace"), "{rows:#?}");
 }
 
 #[test]
