@@ -100,10 +100,18 @@ impl KernelSide {
     /// # Errors
     /// [`PairError`] if the image or the module directory cannot be used.
     pub fn look(kernel: Kernel, host: &Host) -> Result<KernelSide, PairError> {
+        Self::look_with(kernel, &[], host)
+    }
+
+    /// The same with further modules, as far as the kernel has them.
+    ///
+    /// # Errors
+    /// [`PairError`] if the image or the module directory cannot be used.
+    pub fn look_with(kernel: Kernel, further: &[&str], host: &Host) -> Result<KernelSide, PairError> {
         let facts = kernel.facts(&host.cache)?;
         let eras = eras(&kernel, &facts, host.boot.era);
         let modules = match &kernel.modules {
-            Some(_) => Some(vm_images::modules::select(&kernel, STANDARD, &host.cache)?),
+            Some(_) => Some(vm_images::modules::select(&kernel, &[STANDARD, further].concat(), &host.cache)?),
             None => None,
         };
         Ok(KernelSide { kernel, eras, facts, modules })

@@ -159,6 +159,7 @@ fn the_help_of_every_command() {
         &["cache", "prune", "--help"],
         &["shell", "--help"],
         &["bundle", "--help"],
+        &["kselftest", "--help"],
         &["report", "--help"],
         &["compare", "--help"],
         &["bisect", "--help"],

@@ -151,6 +151,17 @@ impl Subject {
         parts.finish(&path.display().to_string())
     }
 
+    /// A program of the host that is no subject, with the libraries that it needs: files as they would lie in a guest, the
+    /// program itself left out.
+    ///
+    /// # Errors
+    /// [`SubjectError`] if it is no program, or a library is nowhere.
+    pub fn program_with_libraries(host: &Path) -> Result<Vec<GuestFile>, SubjectError> {
+        let mut parts = Parts::new(Places::host(&[]));
+        parts.libraries_of(host)?;
+        Ok(parts.into_files())
+    }
+
     /// Tools from a package, by the name of the catalogue: `kmod-30`, `kmod-34`, `busybox`. Unpacked with their
     /// libraries into the cache, never installed.
     pub fn fetch(name: &str, options: &Options<'_>) -> Result<Subject, SubjectError> {

@@ -83,6 +83,9 @@ pub enum Command {
     /// Make a kernel and an initramfs that check a machine without any host side
     #[command(after_help = FILTERS)]
     Bundle(BundleArgs),
+    /// Run the kernel's own selftests of its module loader, each test in a guest of its own; prints KTAP
+    #[command(after_help = EXIT_CODES)]
+    Kselftest(KselftestArgs),
     /// Say what is missing on this machine
     Doctor,
 }
@@ -335,6 +338,38 @@ pub struct ShellArgs {
     /// Run this command line in the guest in place of an interactive shell
     #[arg(long, short = 'c', value_name = "COMMAND")]
     pub command: Option<String>,
+}
+
+/// `kmodlab kselftest`.
+#[derive(Debug, Group)]
+pub struct KselftestArgs {
+    /// Which ones
+    #[arg(value_enum)]
+    pub suite: SelftestSuite,
+    /// Only these tests, such as 0001 [default: all that the script runs by default]
+    #[arg(value_name = "TEST")]
+    pub tests: Vec<String>,
+    #[command(flatten)]
+    pub guest: GuestArgs,
+    /// The kernel tree whose script is run [default: the kernel, if that is a tree]
+    #[arg(long, value_name = "DIR")]
+    pub tree: Option<PathBuf>,
+    /// How often each test runs [default: as often as the script recommends]
+    #[arg(long, value_name = "N")]
+    pub count: Option<u32>,
+    /// Limit of one test, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 1200, value_parser = clap::value_parser!(u64).range(1..=86400))]
+    pub timeout: u64,
+    /// Boot a guest for each test in place of cloning a booted one
+    #[arg(long)]
+    pub cold: bool,
+}
+
+/// Suites of tools/testing/selftests.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum SelftestSuite {
+    /// kmod.sh
+    Kmod,
 }
 
 /// What limits may be multiplied by.

@@ -10,6 +10,7 @@ mod config_check;
 mod doctor;
 mod jobs;
 mod kernel;
+mod kselftest;
 mod list;
 mod lookup;
 mod outputs;
@@ -73,6 +74,7 @@ pub fn run(args: &Args) -> u8 {
         Command::Cache(cache) => cache::cache(&args.common, cache),
         Command::Shell(shell) => shell::shell(&args.common, shell),
         Command::Bundle(bundle) => bundle::bundle(&args.common, bundle),
+        Command::Kselftest(selftests) => kselftest::kselftest(&args.common, selftests),
         Command::Doctor => doctor::doctor(&args.common),
     };
     outcome.unwrap_or_else(|failure| {

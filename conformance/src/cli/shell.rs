@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use vm_images::{Options, Progress, Source, Subject};
 
-const BUSYBOX: &str = "/bin/busybox";
+pub(super) const BUSYBOX: &str = "/bin/busybox";
 /// Ctrl-], as telnet has it.
 const LEAVE: u8 = 0x1d;
 const CALL: Duration = Duration::from_secs(10);
@@ -99,13 +99,13 @@ fn debugged(
     harness::boot_cold(&host.qemu, &spec, &host.spawner, &limits).map_err(Failure::unjudged)
 }
 
-fn tell(line: &str) {
+pub(super) fn tell(line: &str) {
     // Nobody to tell if standard error is gone.
     let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// A static busybox: the distribution's package, else the host's.
-fn busybox(options: &Options<'_>) -> Result<PathBuf, Failure> {
+pub(super) fn busybox(options: &Options<'_>) -> Result<PathBuf, Failure> {
     let from_package = |subject: Subject| {
         subject.files().iter().find_map(|file| match &file.source {
             Source::Host(path) if path.ends_with("busybox") => Some(path.clone()),

@@ -30,6 +30,15 @@ impl Parts {
         Ok(())
     }
 
+    /// What a program needs to run, without the program.
+    pub fn libraries_of(&mut self, host: &Path) -> Result<(), SubjectError> {
+        self.needs_of(host, host, 0)
+    }
+
+    pub fn into_files(self) -> Vec<GuestFile> {
+        self.files.into_values().collect()
+    }
+
     /// A program that is told by its name which command it is.
     pub fn multi_call(&mut self, host: &Path, guest: &str, commands: &[&str]) -> Result<(), SubjectError> {
         self.program(host, guest)?;
