@@ -8,7 +8,10 @@ use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How long a QEMU that has closed one port may take to close the others.
+const END: Duration = Duration::from_secs(5);
 
 /// The host's end. The answers arrive through the guest's pump.
 #[derive(Debug)]
@@ -40,7 +43,12 @@ impl Qmp {
     ) -> Result<Pending, HarnessError> {
         let id = self.next;
         self.next += 1;
-        pump::send(&self.socket, &message(command, arguments, id), deadline).map_err(failed(command))?;
+        let sent = pump::send(&self.socket, &message(command, arguments, id), deadline);
+        if sent.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+            // QEMU closes its ports when it ends: whoever asks then why must find that it has.
+            let _ = self.shared.wait(Instant::now() + END, |state| state.ended.then_some(()));
+        }
+        sent.map_err(failed(command))?;
         Ok(Pending { id, command })
     }
 
