@@ -8,6 +8,7 @@ mod rows;
 pub use attempts::{repeated, retried};
 pub use rows::{Place, rows};
 
+use crate::allowed::Allowed;
 use crate::behaviour::{Behaviour, Group};
 use crate::engine::attempts::is_bad;
 use crate::engine::check::{check, panicked};
@@ -42,6 +43,8 @@ pub struct Plan {
     pub keep: Option<PathBuf>,
     /// A kernel that does not reach the agent is a failure instead of an error (to bisect a boot).
     pub boot_failure_fails: bool,
+    /// Findings on consoles that fail nothing.
+    pub allowed: Allowed,
 }
 
 /// How the rows of a plan are gone through.

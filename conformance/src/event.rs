@@ -108,12 +108,36 @@ pub struct Row {
     pub wall_ms: u64,
     /// The console's last lines, unless it passed.
     pub console: Vec<String>,
+    /// What the monitor found on the console, in its order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<ConsoleFinding>,
     /// Whether attempts came out differently.
     #[serde(default, skip_serializing_if = "is_false")]
     pub flaky: bool,
     /// Every attempt in its order, if there was more than one (`--retries`, `--repeat`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<Attempt>,
+}
+
+/// A report of trouble on a guest's console.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsoleFinding {
+    /// What kind: panic, oops, warning, …
+    pub kind: String,
+    /// The line that names it.
+    pub title: String,
+    /// Its lines with a few from before it, cut out of the console; none for one of the template's boot.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trace: Vec<String>,
+    /// Why it does not count, if it stands in a list of allowed findings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed: Option<String>,
+}
+
+impl std::fmt::Display for ConsoleFinding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.kind, self.title)
+    }
 }
 
 /// One of several attempts at a row, each in a guest of its own.

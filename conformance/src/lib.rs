@@ -8,11 +8,13 @@
 //!   fact, era, verdict   what was observed, where a statement holds, what is said of it (pure)
 //!   select, filter, shard   what a run takes             image, pair   a kernel with a subject, made ready
 //!   engine        runs them, emits event::Event          report/       consumes events: terminal, KTAP, JSON, JUnit, HTML
+//!   allowed       findings on a console that do not count
 //!   config_check  which options a kernel lacks
 //!   bundle/       a machine that checks itself, without a host side
 //!   cli/          the command's arguments and its subcommands
 //! ```
 
+pub mod allowed;
 pub mod behaviour;
 pub mod behaviours;
 pub mod bundle;

@@ -53,6 +53,7 @@ fn run_with(flow: Flow, behaviour: &'static Behaviour) -> Vec<Row> {
     };
     let kernel = vm_images::fetch(&Catalogue::builtin().unwrap(), "default", &Options::new(cache)).unwrap();
     let plan = Plan {
+        allowed: conformance::allowed::Allowed::default(),
         kernels: vec![Ok(kernel)],
         subjects: vec![Subject::ours(&guest).unwrap()],
         behaviours: vec![behaviour],

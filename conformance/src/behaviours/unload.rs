@@ -4,6 +4,7 @@ use crate::behaviour::{About, Behaviour, Check, Group, Need};
 use crate::fact::Many;
 use crate::lab::Lab;
 use crate::tools::{FOREVER, TAINT_FORCED_RMMOD, told_modules};
+use agent::proto::ExitKind;
 
 const MODPROBE: Need = Need::Command("modprobe");
 const RMMOD: Need = Need::Command("rmmod");
@@ -209,11 +210,13 @@ fn wait_ends(lab: &mut Lab<'_>) -> Check {
     let ran = lab.tool_while_held("/dev/loop0", FOREVER, &argv)?;
     let name = "modprobe -r -w 700 loop, /dev/loop0 open";
     if lab.is_c_kmod() {
-        lab.known("it takes the end of its patience for success");
-        lab.expect_ran(name, &ran, 0, "");
-    } else {
-        lab.expect_ran(name, &ran, 1, "modprobe: ERROR: could not remove 'loop': Resource temporarily unavailable");
+        lab.known("it takes the end of its patience for success, or misses it and waits for ever");
+        // The latter was seen twice, with 34.2 on 6.12 and 6.18, on a busy host; mostly it ends.
+        let as_listed = matches!(ran.exit, ExitKind::Exited(0) | ExitKind::TimedOut);
+        lab.expect(&format!("{name}: it ends with 0, or not at all"), as_listed, true);
+        return lab.expect_live(&["loop"]);
     }
+    lab.expect_ran(name, &ran, 1, "modprobe: ERROR: could not remove 'loop': Resource temporarily unavailable");
     lab.expect_within("it takes", ran.took.0, 600..=3000, "ms");
     lab.expect_live(&["loop"])
 }

@@ -183,6 +183,9 @@ pub struct RunArgs {
     /// Keep each guest's console in this directory
     #[arg(long, value_name = "DIR")]
     pub keep: Option<PathBuf>,
+    /// Findings on the console that fail nothing, each with its reason (docs/reports.md); repeatable
+    #[arg(long, value_name = "FILE")]
+    pub allow_findings: Vec<PathBuf>,
     /// Take a kernel for one of this era: cutoff=wait-queue or cutoff=semaphore [default: probed]
     #[arg(long, value_name = "NAME=ERA")]
     pub era: Option<era::Override>,

@@ -2,6 +2,7 @@
 
 use super::args::{BootFailure, Common, RunArgs};
 use super::{Failure, Outcome, jobs, lookup, setup, signals};
+use crate::allowed::Allowed;
 use crate::behaviour::Behaviour;
 use crate::engine::{self, Flow, Plan};
 use crate::event::Event;
@@ -42,6 +43,7 @@ pub(super) fn carry_out(
     let shard = shard(args, &behaviours)?;
     let catalogue = lookup::catalogue()?;
     let kernels = lookup::kernel_args(&args.guest, &catalogue)?;
+    let allowed = allowed(args)?;
     if args.jobs == Some(0) {
         return Err(Failure::usage(anyhow!("--jobs must be at least 1")));
     }
@@ -85,10 +87,23 @@ pub(super) fn carry_out(
         limit: Duration::from_secs(args.timeout).mul_f64(setup::timeout_factor(&args.guest)?),
         boot_failure_fails: args.boot_failure == BootFailure::Fail,
         keep: args.keep.clone(),
+        allowed,
     };
     engine::run(&plan, &host, &stop, &tell);
 
     Ok(Some(reporters.into_inner().unwrap_or_else(PoisonError::into_inner)))
+}
+
+/// The findings that fail nothing: kmodlab's own list, and the ones that are named.
+fn allowed(args: &RunArgs) -> Result<Allowed, Failure> {
+    let mut allowed = Allowed::builtin().map_err(Failure::unjudged)?;
+    for file in &args.allow_findings {
+        let name = file.display().to_string();
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| Failure::usage(anyhow!("--allow-findings: cannot read {name}: {error}")))?;
+        allowed = allowed.and(Allowed::parse(&name, &text).map_err(Failure::usage)?);
+    }
+    Ok(allowed)
 }
 
 /// The part of the rows that is wanted: from `--shard`, else from the environment.

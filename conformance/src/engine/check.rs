@@ -2,8 +2,9 @@
 //! judged and becomes a row.
 
 use super::{Plan, Prepared, millis};
+use crate::allowed::Allowed;
 use crate::behaviour::{About, Behaviour, Need};
-use crate::event::Row;
+use crate::event::{ConsoleFinding, Row};
 use crate::lab::{Guest, GuestError, Lab, LabError};
 use crate::pair::{Host, PairError, Ready};
 use crate::text;
@@ -61,6 +62,7 @@ pub(super) fn check(
         guest_ms: None,
         wall_ms: 0,
         console: Vec::new(),
+        findings: Vec::new(),
         flaky: false,
         attempts: Vec::new(),
     };
@@ -77,7 +79,7 @@ pub(super) fn check(
             match unmet(behaviour, &ready.pair.commands, ready.modules.as_ref(), &ready.facts) {
                 Some(need) => (row.verdict, row.reason) = (Verdict::Skip, Some(format!("needs {need}"))),
                 None => match ready.guest(host) {
-                    Ok(vm) => observe(vm, behaviour, ready, begun + plan.limit, keep, &mut row),
+                    Ok(vm) => observe(vm, behaviour, ready, begun + plan.limit, keep, &plan.allowed, &mut row),
                     Err(error) => {
                         let booted = ready.boots_each_guest();
                         if plan.boot_failure_fails && booted && is_guest_failure(&error) && !stop.load(Ordering::SeqCst)
@@ -128,6 +130,7 @@ fn observe(
     ready: &Ready,
     deadline: Instant,
     keep: Option<(&Path, u32)>,
+    allowed: &Allowed,
     row: &mut Row,
 ) {
     let from = clock(&mut vm, deadline);
@@ -155,14 +158,28 @@ fn observe(
         CheckEnd::Finished if !ending.planned => unplanned(&ending),
         other => other,
     };
-    let findings: Vec<String> =
-        ending.findings.iter().map(|finding| format!("{}: {}", finding.kind, finding.title)).collect();
-    // A clone's own console begins behind the boot.
-    let findings = [ready.boot_findings(), &findings].concat();
-    (row.verdict, row.reason) = judge(end, &row.facts, known.as_deref(), &findings);
+    row.findings = findings(ready, &ending, allowed);
+    let counting = row.findings.iter().filter(|finding| finding.allowed.is_none());
+    let counting: Vec<String> = counting.map(ToString::to_string).collect();
+    (row.verdict, row.reason) = judge(end, &row.facts, known.as_deref(), &counting);
     if matches!(row.verdict, Verdict::Fail | Verdict::Error) {
         row.console.extend(last_lines(&console));
     }
+}
+
+/// What was found on the consoles of a row's guest: its template's boot, since a clone's own console begins behind it, and its own.
+fn findings(ready: &Ready, ending: &Ending, allowed: &Allowed) -> Vec<ConsoleFinding> {
+    let boot = ready.boot_findings().iter().map(|text| {
+        let (kind, title) = text.split_once(": ").unwrap_or(("", text));
+        (kind.to_owned(), title.to_owned(), Vec::new())
+    });
+    let own = ending.findings.iter().map(|found| (found.kind.to_string(), found.title.clone(), found.lines.clone()));
+    boot.chain(own)
+        .map(|(kind, title, trace)| {
+            let allowed = allowed.reason(&ready.pair.release, &kind, &title).map(str::to_owned);
+            ConsoleFinding { kind, title, trace, allowed }
+        })
+        .collect()
 }
 
 /// Lets a check observe, and says how it ended.

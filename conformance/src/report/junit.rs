@@ -33,8 +33,10 @@ fn case(row: &Row) -> TestCase {
             let mark = if fact.holds { "  " } else { "! " };
             format!("{mark}{}: expected {}, got {}\n", fact.name, fact.expected, fact.got)
         });
+        let traces = row.findings.iter().flat_map(|found| found.trace.iter().chain([&found.title]));
+        let traces = traces.map(|line| format!("{line}\n"));
         let console = row.console.iter().map(|line| format!("{line}\n"));
-        XmlString::new(facts.chain(console).collect::<String>())
+        XmlString::new(facts.chain(traces).chain(console).collect::<String>())
     };
     let mut status = match row.verdict {
         Verdict::Pass | Verdict::Known => TestCaseStatus::success(),
@@ -56,6 +58,11 @@ fn case(row: &Row) -> TestCase {
     case.set_time(Duration::from_millis(row.wall_ms));
     case.add_property(Property::new("statement", row.statement.clone()));
     case.add_property(Property::new("catalogue", row.catalogue.clone()));
+    for finding in &row.findings {
+        if let Some(reason) = &finding.allowed {
+            case.add_property(Property::new("allowed", format!("{finding} ({reason})")));
+        }
+    }
     if row.verdict == Verdict::Known {
         case.add_property(Property::new("known", reason));
     }

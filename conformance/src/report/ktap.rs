@@ -42,6 +42,10 @@ impl<W: Write> Ktap<W> {
                 if word == "not ok" {
                     writeln!(out, "  # {}: {}: {reason}", row.id, row.verdict.word())?;
                 }
+                for finding in row.findings.iter().filter(|finding| finding.allowed.is_some()) {
+                    let reason = finding.allowed.as_deref().map_or_else(String::new, one_line);
+                    writeln!(out, "  # {}: allowed on the console: {finding} ({reason})", row.id)?;
+                }
                 for (number, attempt) in row.attempts.iter().enumerate() {
                     let reason = attempt.reason.as_deref().map_or_else(String::new, one_line);
                     let colon = if reason.is_empty() { "" } else { ": " };

@@ -117,6 +117,7 @@ pub(crate) mod sample {
             guest_ms: Some(12),
             wall_ms: 34,
             console: if verdict == Verdict::Pass { vec![] } else { vec!["last \\x01 <words> & more".into()] },
+            findings: Vec::new(),
             flaky: false,
             attempts: Vec::new(),
         }

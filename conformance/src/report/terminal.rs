@@ -76,6 +76,11 @@ impl<W: Write> Terminal<W> {
             _ => format!("{word}  {id} {:.2} s{}", millis(row.wall_ms), tries(row)),
         };
         self.line(&text)?;
+        for finding in &row.findings {
+            if let Some(reason) = &finding.allowed {
+                self.line(&format!("       allowed on the console: {finding} ({reason})"))?;
+            }
+        }
         if let Some(bar) = &self.bar {
             bar.inc(1);
         }
@@ -124,6 +129,13 @@ impl<W: Write> Terminal<W> {
                 format!("  fact    !  {}: expected {}, got {}", fact.name, fact.expected, fact.got)
             };
             self.line(&text)?;
+        }
+        for finding in &row.findings {
+            let allowed = finding.allowed.as_ref().map_or_else(String::new, |reason| format!(" (allowed: {reason})"));
+            self.line(&format!("  found      {finding}{allowed}"))?;
+            for line in &finding.trace {
+                self.line(&format!("    | {line}"))?;
+            }
         }
         if !row.console.is_empty() {
             self.line("  console, last lines:")?;

@@ -28,8 +28,9 @@ static ASKS: Behaviour = Behaviour {
 fn judged(mode: &str) -> Option<Row> {
     let sandbox = Sandbox::open()?;
     let second = Duration::from_secs(1);
+    let qemu = sandbox.fake_qemu(mode);
     let setup = Setup {
-        qemu: Some(&sandbox.fake_qemu(mode)),
+        qemu: Some(&qemu),
         mark: &sandbox.mark,
         cold: true,
         // A stand-in that greets does so at once; on a loaded machine its start may take a while.

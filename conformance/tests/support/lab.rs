@@ -64,6 +64,7 @@ pub fn run(behaviours: Vec<&'static Behaviour>, setup: &Setup<'_>) -> Vec<Row> {
     };
     let kernel = vm_images::fetch(&Catalogue::builtin().unwrap(), "default", &Options::new(cache)).unwrap();
     let plan = Plan {
+        allowed: conformance::allowed::Allowed::default(),
         shard: None,
         flow: engine::Flow::default(),
         kernels: vec![Ok(kernel)],

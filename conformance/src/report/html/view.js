@@ -171,6 +171,11 @@ function rowDetail(row, at, of) {
     row.reason ? element("p.reason", {}, ...lines(row.reason)) : null,
     facts.length > 0 ? element("div.scroll", {}, element("table.facts", {}, element("thead", {}, element("tr", {},
       ...["fact", "expected", "got"].map((word) => element("th", { scope: "col" }, word)))), element("tbody", {}, ...facts))) : null,
+    ...(row.findings ?? []).flatMap((found) => [
+      element("h3", {}, shown(`${found.kind}: ${found.title}`)),
+      found.allowed ? element("p.soft", {}, shown(`Allowed: ${found.allowed}`)) : null,
+      (found.trace ?? []).length > 0 ? element("pre", { tabindex: "0" }, ...lines(found.trace.join("\n"))) : null,
+    ]),
     ...excerpt(row, "Console, last lines"),
     ...(row.attempts ?? []).flatMap((attempt, at) => attemptDetail(attempt, at, row.attempts.length)),
   ].filter((item) => item !== null);
