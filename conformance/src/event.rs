@@ -157,6 +157,9 @@ pub struct Attempt {
     /// The console's last lines, of a bad one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub console: Vec<String>,
+    /// What the monitor found, of a bad one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<ConsoleFinding>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]

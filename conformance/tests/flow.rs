@@ -4,18 +4,12 @@
 mod support;
 
 use conformance::behaviour::{About, Behaviour, Group};
-use conformance::engine::{self, Flow, Plan};
-use conformance::event::{Event, Row};
-use conformance::pair::{Boot, Host};
+use conformance::engine::Flow;
 use conformance::report::json::Report;
 use conformance::verdict::Verdict;
-use harness::{Accel, Limits, Profile, Qemu, Spawner, Templates};
-use std::path::Path;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU32, Ordering};
+use support::lab::Setup;
 use support::{EXIT_0, run, stderr, tiny_program, vm_or_skip};
-use vm_images::{Cache, Catalogue, Options, Subject};
 
 static TRIES: AtomicU32 = AtomicU32::new(0);
 static FAILS_TWICE: Behaviour = Behaviour {
@@ -32,47 +26,6 @@ static FAILS_TWICE: Behaviour = Behaviour {
     },
 };
 
-fn run_with(flow: Flow, behaviour: &'static Behaviour) -> Vec<Row> {
-    let cache = Cache::open(Cache::default_dir(|name| std::env::var_os(name)).unwrap()).unwrap();
-    let guest = Path::new(env!("CARGO_BIN_EXE_kmodlab")).parent().unwrap().join("../guest");
-    let host = Host {
-        qemu: Qemu::find(None).unwrap(),
-        spawner: Spawner::start().unwrap(),
-        templates: Templates::open(cache.area("templates").unwrap()).unwrap(),
-        agent: guest.join("agent"),
-        boot: Boot {
-            profile: Profile::Faithful,
-            accel: Accel::Tcg,
-            virtual_time: true,
-            append: Vec::new(),
-            cold: false,
-            limits: Limits::default(),
-            era: None,
-        },
-        cache: cache.clone(),
-    };
-    let kernel = vm_images::fetch(&Catalogue::builtin().unwrap(), "default", &Options::new(cache)).unwrap();
-    let plan = Plan {
-        allowed: conformance::allowed::Allowed::default(),
-        kernels: vec![Ok(kernel)],
-        subjects: vec![Subject::ours(&guest).unwrap()],
-        behaviours: vec![behaviour],
-        shard: None,
-        flow,
-        jobs: 1,
-        limit: Duration::from_secs(60),
-        keep: None,
-        boot_failure_fails: false,
-    };
-    let rows = Mutex::new(Vec::new());
-    engine::run(&plan, &host, &AtomicBool::new(false), &|event| {
-        if let Event::Judged(row) = event {
-            rows.lock().unwrap().push(*row);
-        }
-    });
-    rows.into_inner().unwrap()
-}
-
 fn report(args: &[&str]) -> (Option<i32>, Report) {
     let output = run(&[&["run", "--json", "-", "--jobs", "1"], args].concat());
     let report = serde_json::from_slice(&output.stdout);
@@ -84,7 +37,8 @@ fn a_row_that_passes_when_it_is_tried_again_is_flaky_and_shows_each_failure() {
     if !vm_or_skip() {
         return;
     }
-    let rows = run_with(Flow { retries: 4, ..Flow::default() }, &FAILS_TWICE);
+    let flow = Flow { retries: 4, ..Flow::default() };
+    let rows = support::lab::run(vec![&FAILS_TWICE], &Setup { mark: "kmodlab.test=flaky", flow, ..Setup::default() });
     let [row] = &rows[..] else { panic!("{rows:#?}") };
     assert_eq!((row.verdict, row.flaky), (Verdict::Pass, true), "{row:#?}");
     let verdicts: Vec<Verdict> = row.attempts.iter().map(|attempt| attempt.verdict).collect();

@@ -4,6 +4,7 @@
 mod support;
 
 use agent::proto::{Action, Caller, GuestMillis};
+use conformance::allowed::Allowed;
 use conformance::behaviour::{About, Behaviour, Check, Group};
 use conformance::lab::Lab;
 use conformance::verdict::Verdict;
@@ -90,7 +91,32 @@ fn a_guest_that_breaks_gives_its_verdict_and_is_not_left_over() {
     assert!(shows("tool.dies-late", "Kernel panic"), "{rows:#?}");
     assert!(says("tool.our-panic", "a check's own mistake"), "{rows:#?}");
     assert!(says("tool.panics", "panic") && shows("tool.panics", "Kernel panic"), "{rows:#?}");
-    assert!(says("tool.oopses", "oops: invalid opcode") && shows("tool.oopses", "end trace"), "{rows:#?}");
+    assert!(says("tool.oopses", "oops: invalid opcode"), "{rows:#?}");
+    // The report is cut out of the console, from before its header to its end.
+    let [finding] = &row("tool.oopses").findings[..] else { panic!("{rows:#?}") };
+    let has = |what: &str| finding.trace.iter().any(|line| line.contains(what));
+    assert!(finding.kind == "oops" && has("Call Trace:") && has("end trace"), "{finding:#?}");
+}
+
+#[test]
+fn a_finding_that_is_allowed_fails_nothing_and_is_told_with_its_reason() {
+    if !support::vm_or_skip() {
+        return;
+    }
+    let list = "[[finding]]\nreleases = \"*\"\nkind = \"oops\"\ntitle = \"invalid opcode*\"\nreason = \"this test\"\n";
+    let setup = |list: &str| Setup {
+        mark: "kmodlab.test=allowed",
+        allowed: Allowed::parse("test", list).unwrap(),
+        ..Setup::default()
+    };
+    let rows = run(vec![&OOPSES], &setup(list));
+    assert_eq!(
+        (rows[0].verdict, rows[0].findings[0].allowed.as_deref()),
+        (Verdict::Pass, Some("this test")),
+        "{rows:#?}"
+    );
+    let rows = run(vec![&OOPSES], &setup(&list.replace("releases = \"*\"", "releases = \"1.*\"")));
+    assert_eq!((rows[0].verdict, rows[0].findings[0].allowed.as_deref()), (Verdict::Fail, None), "{rows:#?}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::line::Line;
 use super::tidy::Tidy;
 use super::{MANIFEST, Manifest, told};
+use crate::allowed::Allowed;
 use crate::engine::check::carry_out;
 use crate::lab::{Guest, Lab, Pair};
 use crate::select::select;
@@ -34,6 +35,8 @@ pub fn run(port: OwnedFd, out: &mut dyn Write) -> Result<(), String> {
         subject: manifest.subject.clone(),
         commands: manifest.commands.clone(),
     };
+    let allowed = Allowed::builtin().map_err(|error| error.to_string())?;
+    let judge = Judge { release: &manifest.release, allowed };
     let mut tell = |text: String| out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| e.to_string());
     tell(told::begin(&name, manifest.entries.len()))?;
     // Up to where the kernel's log has been read.
@@ -43,10 +46,10 @@ pub fn run(port: OwnedFd, out: &mut dyn Write) -> Result<(), String> {
         let (verdict, reason) = match (&entry.unmet, &untidy) {
             (Some(need), _) => (Verdict::Skip, Some(format!("needs {need}"))),
             (None, Some(why)) => (Verdict::Skip, Some(format!("{why}; boot a bundle of this one"))),
-            (None, None) => check(&entry.id, &mut line, &pair, &tidy, &mut read),
+            (None, None) => check(&entry.id, &mut line, &pair, &tidy, &mut read, &judge),
         };
         if entry.unmet.is_none() && untidy.is_none() && number + 1 < manifest.entries.len() {
-            let put_back = tidy.put_back(&mut line).and_then(|()| still_well(&mut line, &mut read));
+            let put_back = tidy.put_back(&mut line).and_then(|()| still_well(&mut line, &mut read, &judge));
             untidy = put_back.err().map(|what| format!("the machine is not as it was before {}: {what}", entry.id));
         }
         bad += usize::from(matches!(verdict, Verdict::Fail | Verdict::Error));
@@ -56,14 +59,21 @@ pub fn run(port: OwnedFd, out: &mut dyn Write) -> Result<(), String> {
 }
 
 /// Nothing broke when the machine was put back: a module that was forced out while it was used breaks it then.
-fn still_well(line: &mut Line, from: &mut u64) -> Result<(), String> {
-    match findings(line, from)?.first() {
+fn still_well(line: &mut Line, from: &mut u64, judge: &Judge<'_>) -> Result<(), String> {
+    match findings(line, from, judge)?.first() {
         Some(finding) => Err(format!("on the console: {finding}")),
         None => Ok(()),
     }
 }
 
-fn check(id: &str, line: &mut Line, pair: &Pair, tidy: &Tidy, from: &mut u64) -> (Verdict, Option<String>) {
+fn check(
+    id: &str,
+    line: &mut Line,
+    pair: &Pair,
+    tidy: &Tidy,
+    from: &mut u64,
+    judged_by: &Judge<'_>,
+) -> (Verdict, Option<String>) {
     let behaviour = match select(&[id.to_owned()]).as_deref() {
         Ok([behaviour]) => *behaviour,
         _ => return (Verdict::Error, Some("this program does not know it".to_owned())),
@@ -75,20 +85,28 @@ fn check(id: &str, line: &mut Line, pair: &Pair, tidy: &Tidy, from: &mut u64) ->
         (end, facts, known)
     };
     // Without /dev there is no log to read.
-    let (findings, end) = match tidy.put_mounts_back(line).and_then(|()| findings(line, from)) {
+    let (findings, end) = match tidy.put_mounts_back(line).and_then(|()| findings(line, from, judged_by)) {
         Ok(findings) => (findings, end),
         Err(reason) => (Vec::new(), CheckEnd::LabFailed(reason)),
     };
     judge(end, &facts, known.as_deref(), &findings)
 }
 
+/// Which kernel this is, and what on its console does not count.
+struct Judge<'a> {
+    release: &'a str,
+    allowed: Allowed,
+}
+
 /// There is no console to read: what it would show is in the kernel's log.
-fn findings(line: &mut Line, from: &mut u64) -> Result<Vec<String>, String> {
+fn findings(line: &mut Line, from: &mut u64, Judge { release, allowed }: &Judge<'_>) -> Result<Vec<String>, String> {
     let (log, next) = kernel_log(line, *from)?;
     *from = next;
     let mut monitor = Monitor::new(false);
     monitor.push(&log);
-    Ok(monitor.findings().iter().map(|finding| format!("{}: {}", finding.kind, finding.title)).collect())
+    let found = monitor.findings().into_iter().map(|finding| (finding.kind.to_string(), finding.title));
+    let counting = found.filter(|(kind, title)| allowed.reason(release, kind, title).is_none());
+    Ok(counting.map(|(kind, title)| format!("{kind}: {title}")).collect())
 }
 
 /// The kernel's own lines from a record on, and where its log ends.

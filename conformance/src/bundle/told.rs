@@ -1,6 +1,7 @@
 //! What is told on the console, a line at a time: KTAP, and LAVA's signals among it, which are diagnostic lines to a KTAP
 //! parser. Pure: text in, text out.
 
+use crate::report::ktap::{self, one_line};
 use crate::verdict::Verdict;
 
 /// The lines before the first behaviour. Firmware leaves a line without end, and what stands before the version is a prefix of
@@ -13,14 +14,14 @@ pub fn begin(name: &str, count: usize) -> String {
 /// The lines of one behaviour, the `number`-th from 1.
 #[must_use]
 pub fn row(number: usize, id: &str, verdict: Verdict, reason: Option<&str>) -> String {
-    let reason: String = reason.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
-    let (word, directive, result) = match verdict {
-        Verdict::Pass => ("ok", String::new(), "pass"),
-        Verdict::Known => ("ok", format!(" # known: {reason}"), "pass"),
-        Verdict::Skip => ("ok", format!(" # SKIP {reason}"), "skip"),
-        Verdict::Fail => ("not ok", String::new(), "fail"),
+    let reason = one_line(reason.unwrap_or_default());
+    let (word, directive) = ktap::result(verdict, &reason);
+    let result = match verdict {
+        Verdict::Pass | Verdict::Known => "pass",
+        Verdict::Skip => "skip",
+        Verdict::Fail => "fail",
         // LAVA's own word for a test that could not be judged.
-        Verdict::Error => ("not ok", String::new(), "unknown"),
+        Verdict::Error => "unknown",
     };
     let diagnostic = match word {
         "not ok" => format!("  # {id}: {}: {reason}\n", verdict.word()),

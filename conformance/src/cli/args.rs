@@ -84,7 +84,7 @@ pub enum Command {
     #[command(after_help = FILTERS)]
     Bundle(BundleArgs),
     /// Run the kernel's own selftests of its module loader, each test in a guest of its own; prints KTAP
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = super::kselftest::AFTER_HELP)]
     Kselftest(KselftestArgs),
     /// Say what is missing on this machine
     Doctor,
@@ -360,7 +360,7 @@ pub struct KselftestArgs {
     /// How often each test runs [default: as often as the script recommends]
     #[arg(long, value_name = "N")]
     pub count: Option<u32>,
-    /// Limit of one test, in seconds
+    /// Limit of one test, in seconds of the guest's clock and of ours
     #[arg(long, value_name = "SECONDS", default_value_t = 1200, value_parser = clap::value_parser!(u64).range(1..=86400))]
     pub timeout: u64,
     /// Boot a guest for each test in place of cloning a booted one

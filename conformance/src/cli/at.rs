@@ -2,9 +2,12 @@
 
 use super::Failure;
 use crate::behaviour::Behaviour;
+use crate::engine::check::carry_out;
 use crate::lab::Lab;
 use crate::pair::Ready;
+use crate::report::terminal::fact_line;
 use crate::select::select;
+use crate::verdict::CheckEnd;
 use anyhow::anyhow;
 use harness::Vm;
 use std::time::{Duration, Instant};
@@ -21,19 +24,16 @@ pub(super) fn named(word: &str) -> Result<&'static Behaviour, Failure> {
 pub(super) fn run(vm: &mut Vm, behaviour: &Behaviour, ready: &Ready, limit: Duration, tell: impl Fn(&str)) {
     tell(&format!("running {}: {}", behaviour.id, behaviour.statement));
     let mut lab = Lab::new(vm, &ready.pair, Instant::now() + limit);
-    let end = (behaviour.check)(&mut lab);
+    let end = carry_out(behaviour, &mut lab);
     let (facts, known) = lab.into_facts();
-    for fact in &facts {
-        if fact.holds {
-            tell(&format!("  fact       {}: {}", fact.name, fact.got));
-        } else {
-            tell(&format!("  fact    !  {}: expected {}, got {}", fact.name, fact.expected, fact.got));
-        }
-    }
+    facts.iter().for_each(|fact| tell(&fact_line(fact)));
     if let Some(known) = known {
         tell(&format!("  known      {known}"));
     }
-    if let Err(error) = end {
-        tell(&format!("  it ended early: {error}"));
+    match end {
+        CheckEnd::Finished => {}
+        CheckEnd::NeedUnmet(why) | CheckEnd::GuestBroke(why) | CheckEnd::LabFailed(why) => {
+            tell(&format!("  it ended early: {why}"));
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! `kmodlab bundle`.
 
 use super::args::{BundleArgs, Common, GuestArgs};
-use super::{Failure, Outcome, lookup, setup, signals};
+use super::{Failure, Outcome, lookup, setup, signals, told};
 use crate::bundle::lava::{self, INITRAMFS, KERNEL};
 use crate::bundle::{Entry, LAST, MANIFEST, Manifest, PROGRAM};
 use crate::engine::check::unmet;
@@ -9,7 +9,6 @@ use crate::pair::KernelSide;
 use crate::select::select_filtered;
 use crate::verdict::exit;
 use anyhow::{Context, anyhow};
-use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -37,21 +36,11 @@ pub(super) fn bundle(common: &Common, args: &BundleArgs) -> Outcome {
         .map_err(|error| Failure::usage(anyhow!("cannot create {}: {error}", args.output.display())))?;
     let host = setup::host(common, &guest, false, None)?;
     let stop = signals::watch(|| {})?;
-    let progress = |progress: vm_images::Progress| {
-        // Nobody to tell if standard error is gone.
-        let _ = writeln!(io::stderr(), "{progress}");
-    };
-    let options = lookup::options(common, &host.cache, &progress, &stop);
-    let obtain = || Ok((lookup::subjects(common, &guest, &options)?, lookup::kernels(kernels, &catalogue, &options)?));
-    let (subjects, mut kernels) = signals::or_interrupted(&stop, obtain())?;
-    let kernel = match kernels.pop() {
-        Some(Ok(kernel)) => kernel,
-        Some(Err(skipped)) => return Err(Failure::unjudged(anyhow!("{}: {}", skipped.name, skipped.reason))),
-        None => return Err(Failure::usage(anyhow!("no kernel"))),
-    };
-    let [subject] = &subjects[..] else {
-        return Err(Failure::usage(anyhow!("no subject")));
-    };
+    let options = lookup::options(common, &host.cache, &told, &stop);
+    let obtain =
+        || Ok((lookup::only_subject(common, &guest, &options)?, lookup::kernels(kernels, &catalogue, &options)?));
+    let (subject, kernels) = signals::or_interrupted(&stop, obtain())?;
+    let kernel = lookup::only(kernels)?;
     let side = KernelSide::look(kernel, &host).map_err(Failure::unjudged)?;
     let unmet = |behaviour| unmet(behaviour, subject.commands(), side.modules(), side.facts());
     let entry = |behaviour: &&'static crate::behaviour::Behaviour| Entry {
@@ -71,7 +60,7 @@ pub(super) fn bundle(common: &Common, args: &BundleArgs) -> Outcome {
     let written = tempfile::NamedTempFile::new().context("making the manifest").map_err(Failure::unjudged)?;
     serde_json::to_writer(&written, &manifest).context("writing the manifest").map_err(Failure::unjudged)?;
     let extra = [(PROGRAM.to_owned(), program), (MANIFEST.to_owned(), written.path().to_owned())];
-    let (spec, _) = side.spec(subject, &extra, &host).map_err(Failure::unjudged)?;
+    let (spec, _) = side.spec(&subject, &extra, &host).map_err(Failure::unjudged)?;
     let output = args.output.canonicalize().context("finding the bundle").map_err(Failure::unjudged)?;
     put(&spec.kernel, &output.join(KERNEL))?;
     put(&spec.initramfs, &output.join(INITRAMFS))?;

@@ -1,15 +1,14 @@
 //! `kmodlab kernel config-check`.
 
 use super::args::{Common, GuestArgs};
-use super::{Failure, Outcome, lookup, setup, signals};
+use super::{Failure, Outcome, lookup, setup, signals, told};
 use crate::behaviours;
 use crate::config_check::{fragment, lacking};
 use crate::verdict::exit;
 use anyhow::anyhow;
 use std::fs;
-use std::io::{self, Write as _};
 use std::path::Path;
-use vm_images::{ImageFacts, Progress};
+use vm_images::ImageFacts;
 
 pub(super) fn config_check(common: &Common, kernels: &[String]) -> Outcome {
     let mut code = exit::OK;
@@ -54,19 +53,10 @@ fn of_kernel(common: &Common, name: &str) -> Result<(String, ImageFacts), Failur
     let args = GuestArgs { kernel: vec![name.to_owned()], ..GuestArgs::default() };
     let kernels = lookup::kernel_args(&args, &catalogue)?;
     let cache = setup::cache(common)?;
-    let progress = |progress: Progress| {
-        // Nobody to tell if standard error is gone.
-        let _ = writeln!(io::stderr(), "{progress}");
-    };
     let stop = signals::watch(|| {})?;
-    let options = lookup::options(common, &cache, &progress, &stop);
+    let options = lookup::options(common, &cache, &told, &stop);
     let found = signals::or_interrupted(&stop, lookup::kernels(kernels, &catalogue, &options))?;
-    match found.into_iter().next() {
-        Some(Ok(kernel)) => {
-            let facts = kernel.facts(&cache).map_err(Failure::unjudged)?;
-            Ok((format!("{} ({})", kernel.name, kernel.release), facts))
-        }
-        Some(Err(skipped)) => Err(Failure::unjudged(anyhow!("{}: {}", skipped.name, skipped.reason))),
-        None => Err(Failure::usage(anyhow!("no kernel is called {name}"))),
-    }
+    let kernel = lookup::only(found)?;
+    let facts = kernel.facts(&cache).map_err(Failure::unjudged)?;
+    Ok((format!("{} ({})", kernel.name, kernel.release), facts))
 }

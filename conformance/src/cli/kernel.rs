@@ -1,13 +1,12 @@
 //! `kmodlab kernel`.
 
 use super::args::{BuildArgs, Common, KernelCommand};
-use super::{Failure, Outcome, config_check, lookup, setup, signals};
+use super::{Failure, Outcome, config_check, lookup, setup, signals, told};
 use crate::event::SkippedKernel;
 use crate::verdict::exit;
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 use std::path::Path;
-use vm_images::{BuildError, Kernel, Progress, TreeBuild};
+use vm_images::{BuildError, Kernel, TreeBuild};
 
 pub(super) fn kernel(common: &Common, command: &KernelCommand) -> Outcome {
     let catalogue = lookup::catalogue()?;
@@ -44,12 +43,8 @@ pub(super) fn kernel(common: &Common, command: &KernelCommand) -> Outcome {
 /// Builds a tree and prints the one line that `--kernel` wants.
 fn build_tree(common: &Common, args: &BuildArgs, tree: &Path) -> Outcome {
     let cache = setup::cache(common)?;
-    let progress = |progress: Progress| {
-        // Nobody to tell if standard error is gone.
-        let _ = writeln!(io::stderr(), "{progress}");
-    };
     let stop = signals::watch(|| {})?;
-    let options = lookup::options(common, &cache, &progress, &stop);
+    let options = lookup::options(common, &cache, &told, &stop);
     let tiny = ["tiny".to_owned()];
     let fragments = if args.fragment.is_empty() { &tiny[..] } else { &args.fragment };
     let build = TreeBuild { tree, fragments, words: &args.make };
@@ -65,12 +60,8 @@ fn obtain(common: &Common, names: &[String], refresh: bool) -> Outcome {
     let catalogue = lookup::catalogue()?;
     names.iter().try_for_each(|name| catalogue.resolve(name).map(|_| ()).map_err(Failure::usage))?;
     let cache = setup::cache(common)?;
-    let progress = |progress: Progress| {
-        // Nobody to tell if standard error is gone.
-        let _ = writeln!(io::stderr(), "{progress}");
-    };
     let stop = signals::watch(|| {})?;
-    let mut options = lookup::options(common, &cache, &progress, &stop);
+    let mut options = lookup::options(common, &cache, &told, &stop);
     options.refresh = refresh;
     let mut code = exit::OK;
     for name in names {

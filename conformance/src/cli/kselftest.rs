@@ -5,18 +5,30 @@
 //! libraries in a directory apart, so that no subject meets a library that is not its own, and busybox for the rest.
 
 use super::args::{Common, KselftestArgs, SelftestSuite};
-use super::shell::{BUSYBOX, busybox, tell};
-use super::{Failure, Outcome, lookup, setup, signals};
-use crate::pair::{KernelSide, Ready};
+use super::script::{self, BUSYBOX};
+use super::{Failure, Outcome, lookup, setup, signals, tell, told};
+use crate::allowed::Allowed;
+use crate::pair::{Host, KernelSide, Ready};
 use crate::text;
 use crate::verdict::exit;
-use agent::proto::{Action, Caller, ExitKind, GuestMillis, Ran, Reply, Request, Value};
+use agent::proto::{ExitKind, GuestMillis, Ran};
 use anyhow::{Context as _, anyhow};
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
-use vm_images::{Progress, Source, Subject};
+use vm_images::{Source, Subject};
+
+pub(super) const AFTER_HELP: &str = "\
+The kernel needs CONFIG_TEST_KMOD=m:
+  kmodlab kernel build --tree ~/linux --fragment tiny --fragment test-kmod
+
+Exit codes:
+  0    at least one test passed, every other passed or skipped itself
+  1    a test failed, or the kernel complained on its console
+  2    wrong use
+  125  no failure, but a test could not be judged, or every test skipped itself";
 
 /// Where everything lies in the guest.
 const PLACE: &str = "/kselftest";
@@ -37,7 +49,6 @@ const MODULES: &[&str] = &[
 const SKIPPED: i32 = 4;
 /// Lines of its output that a failed test shows.
 const SHOWN: usize = 20;
-const CALL: Duration = Duration::from_secs(10);
 
 pub(super) fn kselftest(common: &Common, args: &KselftestArgs) -> Outcome {
     let SelftestSuite::Kmod = args.suite;
@@ -51,19 +62,16 @@ pub(super) fn kselftest(common: &Common, args: &KselftestArgs) -> Outcome {
     let script = fs::read_to_string(scripts.join("kmod.sh")).map_err(Failure::usage)?;
     let tests = chosen(&script, &args.tests)?;
 
+    let wall = Duration::from_secs(args.timeout).mul_f64(setup::timeout_factor(&args.guest)?);
+    let allowed = Allowed::builtin().map_err(Failure::unjudged)?;
+
     let mut host = setup::host(common, &args.guest, args.cold, None)?;
-    let progress = |progress: Progress| tell(&progress.to_string());
     let spawner = host.spawner.clone();
     let stop = signals::watch(move || spawner.kill_all())?;
-    let options = lookup::options(common, &host.cache, &progress, &stop);
+    let options = lookup::options(common, &host.cache, &told, &stop);
     let tools = Tools::gather(&scripts, &options)?;
-    let kernel = match lookup::kernels(kernels, &catalogue, &options)?.pop() {
-        Some(Ok(kernel)) => kernel,
-        Some(Err(skipped)) => return Err(Failure::unjudged(anyhow!("{}", skipped.reason))),
-        None => return Err(Failure::usage(anyhow!("no kernel"))),
-    };
-    let subjects = lookup::subjects(common, &args.guest, &options)?;
-    let [subject] = &subjects[..] else { return Err(Failure::usage(anyhow!("no subject"))) };
+    let kernel = lookup::only(lookup::kernels(kernels, &catalogue, &options)?)?;
+    let subject = &lookup::only_subject(common, &args.guest, &options)?;
     setup::decide_accel(args.guest.accel, &mut host, Some(&kernel), Some(subject))?;
 
     let side = KernelSide::look_with(kernel, MODULES, &host).map_err(Failure::unjudged)?;
@@ -73,16 +81,23 @@ pub(super) fn kselftest(common: &Common, args: &KselftestArgs) -> Outcome {
             side.kernel.name
         )));
     }
+    if args.guest.print_command {
+        let spec = side.spec(subject, &tools.files, &host).map_err(Failure::unjudged)?.0;
+        return super::list::print(&format!("{}\n", host.qemu.command_line(&spec)));
+    }
     let ready = side.with_extra(subject, &tools.files, &host).map_err(Failure::unjudged)?;
     let mut out = io::stdout().lock();
     let mut say = |line: &str| writeln!(out, "{line}").and_then(|()| out.flush()).map_err(Failure::unjudged);
     say("KTAP version 1")?;
     say(&format!("# {} with {}, tests of {}", side.kernel.release, subject.name(), scripts.display()))?;
     say(&format!("1..{}", tests.len()))?;
-    let (mut failed, mut passed) = (0, 0);
+    let (mut failed, mut passed, mut unjudged) = (0, 0, 0);
     for (number, test) in tests.iter().enumerate() {
         let number = number + 1;
-        match run(&ready, &host, test, args) {
+        if stop.load(Ordering::SeqCst) {
+            return Err(Failure::unjudged(anyhow!("interrupted")));
+        }
+        match run(&ready, &host, test, args.count, wall, &allowed) {
             Told::Passed => {
                 passed += 1;
                 say(&format!("ok {number} kmod_test_{test}"))?;
@@ -90,16 +105,23 @@ pub(super) fn kselftest(common: &Common, args: &KselftestArgs) -> Outcome {
             Told::Skipped => say(&format!("ok {number} kmod_test_{test} # SKIP the script says so"))?,
             Told::Failed(reason, lines) => {
                 failed += 1;
-                say(&format!("not ok {number} kmod_test_{test} # {reason}"))?;
+                say(&format!("# fail: {reason}"))?;
                 lines.iter().try_for_each(|line| say(&format!("# {line}")))?;
+                say(&format!("not ok {number} kmod_test_{test}"))?;
+            }
+            Told::Unjudged(reason) => {
+                unjudged += 1;
+                reason.lines().try_for_each(|line| say(&format!("# error: {}", text::escape(line.as_bytes()))))?;
+                say(&format!("not ok {number} kmod_test_{test}"))?;
             }
         }
     }
-    say(&format!("# {passed} passed, {failed} failed, {} skipped", tests.len() - passed - failed))?;
-    Ok(match (failed, passed) {
-        (0, 0) => exit::UNJUDGED,
-        (0, _) => exit::OK,
-        _ => exit::FAILED,
+    let skipped = tests.len() - passed - failed - unjudged;
+    say(&format!("# {passed} passed, {failed} failed, {unjudged} not judged, {skipped} skipped"))?;
+    Ok(match (failed, unjudged, passed) {
+        (1.., _, _) => exit::FAILED,
+        (0, 0, 1..) => exit::OK,
+        _ => exit::UNJUDGED,
     })
 }
 
@@ -148,7 +170,7 @@ struct Tools {
 impl Tools {
     fn gather(scripts: &Path, options: &vm_images::Options<'_>) -> Result<Tools, Failure> {
         let made = tempfile::tempdir().map_err(Failure::unjudged)?;
-        let mut files = vec![(BUSYBOX.to_owned(), busybox(options)?)];
+        let mut files = vec![(BUSYBOX.to_owned(), script::busybox(options)?)];
         for entry in fs::read_dir(scripts).map_err(Failure::usage)? {
             let path = entry.map_err(Failure::usage)?.path();
             if let (true, Some(name)) = (path.is_file(), path.file_name()) {
@@ -211,52 +233,29 @@ enum Told {
     Passed,
     Skipped,
     Failed(String, Vec<String>),
+    Unjudged(String),
 }
 
-fn run(ready: &Ready, host: &crate::pair::Host, test: &str, args: &KselftestArgs) -> Told {
-    let lost = |error: &dyn std::fmt::Display| Told::Failed(error.to_string(), Vec::new());
+/// One test in a guest of its own, for at most `limit` of guest time and of ours.
+fn run(ready: &Ready, host: &Host, test: &str, count: Option<u32>, limit: Duration, allowed: &Allowed) -> Told {
     let mut vm = match ready.guest(host) {
         Ok(vm) => vm,
-        Err(error) => return lost(&format!("no guest: {error}")),
+        Err(error) => return Told::Unjudged(format!("no guest: {error}")),
     };
-    let how = args.count.map_or(format!("-t {test}"), |count| format!("-c {test} {count}"));
-    let script = format!(
-        "{BUSYBOX} mkdir -p /run/tools; {BUSYBOX} --install -s /run/tools; \
-         export PATH=/sbin:/bin:/run/tools HOME=/; cd {PLACE}/kmod; exec /bin/bash ./kmod.sh {how} 2>&1"
-    );
-    let action = Action::Run {
-        program: BUSYBOX.into(),
-        argv: [b"sh".to_vec(), b"-c".to_vec(), script.into_bytes()].to_vec(),
-        env: Vec::new(),
-        stdin: Vec::new(),
-        limit: GuestMillis(args.timeout * 1000),
-    };
-    let request = Request::Start { caller: Caller::default(), actions: vec![action], count: 1 };
-    let job = match vm.call(&request, CALL) {
-        Ok(Reply::Started(jobs)) if jobs.len() == 1 => jobs[0],
-        Ok(other) => return lost(&format!("the agent could not start it: {other:?}")),
-        Err(error) => return lost(&error),
-    };
-    // In guest time; virtual time passes quicker or slower than ours, so this waits for the answer as long.
-    let ask = Request::Wait { job, limit: GuestMillis(args.timeout * 1000 + 5000) };
-    let end = match vm.call(&ask, Duration::from_secs(args.timeout)) {
-        Ok(Reply::Finished(end)) => end,
-        Ok(_) => return lost(&"it did not end in time"),
-        Err(error) => return lost(&error),
-    };
-    let Some(Ok(Value::Ran(ran))) = end.results.into_iter().next().map(|result| result.result) else {
-        return lost(&"the script did not run");
-    };
+    let how = count.map_or(format!("-t {test}"), |count| format!("-c {test} {count}"));
+    let command = format!("cd {PLACE}/kmod; exec /bin/bash ./kmod.sh {how} 2>&1");
+    let guest_limit = GuestMillis(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
+    let ran = script::run(&mut vm, &command, guest_limit, Some(limit));
     let ending = vm.end_as_planned();
-    let findings: Vec<String> =
-        ending.findings.iter().map(|found| format!("{}: {}", found.kind, found.title)).collect();
-    if !findings.is_empty() {
-        return Told::Failed("the kernel complained on its console".to_owned(), findings);
+    let counts = |kind: &str, title: &str| allowed.reason(&ready.pair.release, kind, title).is_none();
+    let findings = ending.findings.iter().filter(|found| counts(&found.kind.to_string(), &found.title));
+    let traces: Vec<String> = findings.flat_map(|found| found.lines.clone()).collect();
+    match ran {
+        _ if !traces.is_empty() => Told::Failed("the kernel complained on its console".to_owned(), traces),
+        Err(failure) => Told::Unjudged(failure.error.to_string()),
+        Ok(_) if !ending.planned => Told::Unjudged(format!("the guest did not end as planned: {ending}")),
+        Ok(ran) => judged(&ran),
     }
-    if !ending.planned {
-        return lost(&format!("the guest did not end as planned: {ending}"));
-    }
-    judged(&ran)
 }
 
 fn judged(ran: &Ran) -> Told {

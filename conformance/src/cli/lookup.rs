@@ -104,6 +104,23 @@ pub(super) fn named_kernel(
     }
 }
 
+/// The kernel of a command that takes one.
+pub(super) fn only(found: Vec<Result<Kernel, SkippedKernel>>) -> Result<Kernel, Failure> {
+    match <[_; 1]>::try_from(found) {
+        Ok([Ok(kernel)]) => Ok(kernel),
+        Ok([Err(SkippedKernel { name, reason })]) => Err(Failure::unjudged(anyhow!("{name}: {reason}"))),
+        Err(several) => Err(Failure::usage(anyhow!("one kernel is wanted, not {}", several.len()))),
+    }
+}
+
+/// The subject of a command that takes one.
+pub(super) fn only_subject(common: &Common, args: &GuestArgs, options: &Options<'_>) -> Result<Subject, Failure> {
+    match &args.subject[..] {
+        [text] => subject(common, args, text, options),
+        several => Err(Failure::usage(anyhow!("one subject is wanted, not {}", several.len()))),
+    }
+}
+
 /// The subjects that `--subject` names.
 pub(super) fn subjects(common: &Common, args: &GuestArgs, options: &Options<'_>) -> Result<Vec<Subject>, Failure> {
     args.subject.iter().map(|text| subject(common, args, text, options)).collect()

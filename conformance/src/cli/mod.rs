@@ -16,6 +16,7 @@ mod lookup;
 mod outputs;
 mod report;
 mod run;
+mod script;
 mod setup;
 mod shell;
 mod signals;
@@ -45,6 +46,17 @@ impl Failure {
     fn unjudged(error: impl Into<anyhow::Error>) -> Failure {
         Failure { code: exit::UNJUDGED, error: error.into() }
     }
+}
+
+/// A line on standard error.
+fn tell(line: &str) {
+    // Nobody to tell if standard error is gone.
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// What is being fetched or built, on standard error.
+fn told(progress: vm_images::Progress) {
+    tell(&progress.to_string());
 }
 
 type Outcome = Result<u8, Failure>;

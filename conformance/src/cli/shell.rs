@@ -4,31 +4,28 @@
 //! is the subject's. The clock is real: under virtual time a guest that waits for a person would run years ahead.
 
 use super::args::{Common, GuestArgs, ShellArgs};
-use super::{Failure, Outcome, at, lookup, setup, signals};
+use super::{Failure, Outcome, at, lookup, script, setup, signals, tell, told};
 use crate::pair::{Host, KernelSide};
 use crate::verdict::exit;
-use agent::proto::{Action, Caller, ExitKind, GuestMillis, JobEnd, JobId, Ran, Reply, Request, Value};
+use agent::proto::{ExitKind, GuestMillis, JobEnd, JobId};
 use anyhow::anyhow;
 use harness::{Limits, Vm};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use vm_images::{Options, Progress, Source, Subject};
+use vm_images::Subject;
 
-pub(super) const BUSYBOX: &str = "/bin/busybox";
 /// Ctrl-], as telnet has it.
 const LEAVE: u8 = 0x1d;
-const CALL: Duration = Duration::from_secs(10);
 /// What a behaviour that runs first may take.
 const FIRST: Duration = Duration::from_secs(120);
 const TICK: Duration = Duration::from_millis(50);
 /// Longer than anybody sits at a shell.
 const LIMIT: GuestMillis = GuestMillis(7 * 24 * 3600 * 1000);
 
-/// What every shell runs first: busybox's tools, behind the guest's own in `PATH`.
-const PROFILE: &str = "/bin/busybox mkdir -p /run/tools; /bin/busybox --install -s /run/tools; \
-    export PATH=/sbin:/usr/sbin:/bin:/usr/bin:/run/tools HOME=/ TERM=linux PS1='\\w # '; cd /; ";
+/// What every shell begins with.
+const PROMPT: &str = "export PS1='\\w # '; cd /; ";
 
 pub(super) fn shell(common: &Common, args: &ShellArgs) -> Outcome {
     let catalogue = lookup::catalogue()?;
@@ -42,20 +39,12 @@ pub(super) fn shell(common: &Common, args: &ShellArgs) -> Outcome {
     if args.gdb.is_some() {
         host.boot.append.push("nokaslr".to_owned());
     }
-    let progress = |progress: Progress| tell(&progress.to_string());
     let spawner = host.spawner.clone();
     let stop = signals::watch(move || spawner.kill_all())?;
-    let options = lookup::options(common, &host.cache, &progress, &stop);
-    let extra = [(BUSYBOX.to_owned(), busybox(&options)?)];
-    let kernel = match lookup::kernels(kernels, &catalogue, &options)?.pop() {
-        Some(Ok(kernel)) => kernel,
-        Some(Err(skipped)) => return Err(Failure::unjudged(anyhow!("{}", skipped.reason))),
-        None => return Err(Failure::usage(anyhow!("no kernel"))),
-    };
-    let subjects = lookup::subjects(common, &guest, &options)?;
-    let [subject] = &subjects[..] else {
-        return Err(Failure::usage(anyhow!("no subject")));
-    };
+    let options = lookup::options(common, &host.cache, &told, &stop);
+    let extra = [(script::BUSYBOX.to_owned(), script::busybox(&options)?)];
+    let kernel = lookup::only(lookup::kernels(kernels, &catalogue, &options)?)?;
+    let subject = &lookup::only_subject(common, &guest, &options)?;
     setup::decide_accel(guest.accel, &mut host, Some(&kernel), Some(subject))?;
     let side = KernelSide::look(kernel, &host).map_err(Failure::unjudged)?;
     if guest.print_command {
@@ -99,62 +88,14 @@ fn debugged(
     harness::boot_cold(&host.qemu, &spec, &host.spawner, &limits).map_err(Failure::unjudged)
 }
 
-pub(super) fn tell(line: &str) {
-    // Nobody to tell if standard error is gone.
-    let _ = writeln!(io::stderr(), "{line}");
-}
-
-/// A static busybox: the distribution's package, else the host's.
-pub(super) fn busybox(options: &Options<'_>) -> Result<PathBuf, Failure> {
-    let from_package = |subject: Subject| {
-        subject.files().iter().find_map(|file| match &file.source {
-            Source::Host(path) if path.ends_with("busybox") => Some(path.clone()),
-            _ => None,
-        })
-    };
-    let fetched = Subject::fetch("busybox", options);
-    let reason = fetched.as_ref().err().map_or_else(String::new, |error| format!(" ({error})"));
-    fetched.ok().and_then(from_package).or_else(|| lookup::host_program("busybox")).ok_or_else(|| {
-        Failure::unjudged(anyhow!("a shell needs busybox, which can neither be fetched nor found here{reason}"))
-    })
-}
-
 /// busybox's shell takes its own applets before anything in `PATH`, but functions before those.
 fn functions(subject: &Subject) -> String {
     let function = |command: &String| format!("{command}() {{ /sbin/{command} \"$@\"; }}; ");
     subject.commands().iter().map(function).collect()
 }
 
-fn start(vm: &mut Vm, subject: &Subject, script: &str) -> Result<JobId, Failure> {
-    let action = Action::Run {
-        program: BUSYBOX.into(),
-        argv: [b"sh".to_vec(), b"-c".to_vec(), format!("{PROFILE}{}{script}", functions(subject)).into_bytes()]
-            .to_vec(),
-        env: Vec::new(),
-        stdin: Vec::new(),
-        limit: LIMIT,
-    };
-    match vm.call(&Request::Start { caller: Caller::default(), actions: vec![action], count: 1 }, CALL) {
-        Ok(Reply::Started(jobs)) if jobs.len() == 1 => Ok(jobs[0]),
-        Ok(other) => Err(Failure::unjudged(anyhow!("the agent could not start a shell: {other:?}"))),
-        Err(error) => Err(Failure::unjudged(error)),
-    }
-}
-
-/// The end of the job, if it comes within `limit` of guest time.
-fn ended(vm: &mut Vm, job: JobId, limit: GuestMillis) -> Result<Option<JobEnd>, Failure> {
-    match vm.call(&Request::Wait { job, limit }, CALL) {
-        Ok(Reply::Finished(end)) => Ok(Some(end)),
-        Ok(_) => Ok(None),
-        Err(error) => Err(Failure::unjudged(error)),
-    }
-}
-
-fn ran(end: JobEnd) -> Result<Ran, Failure> {
-    match end.results.into_iter().next().map(|result| result.result) {
-        Some(Ok(Value::Ran(ran))) => Ok(ran),
-        other => Err(Failure::unjudged(anyhow!("the shell did not run: {other:?}"))),
-    }
+fn start(vm: &mut Vm, subject: &Subject, command: &str) -> Result<JobId, Failure> {
+    script::start(vm, &format!("{PROMPT}{}{command}", functions(subject)), LIMIT)
 }
 
 fn exit_code(exit: ExitKind) -> u8 {
@@ -167,15 +108,10 @@ fn exit_code(exit: ExitKind) -> u8 {
 }
 
 fn run_command(vm: &mut Vm, subject: &Subject, command: &str) -> Result<u8, Failure> {
-    let job = start(vm, subject, command)?;
-    loop {
-        if let Some(end) = ended(vm, job, GuestMillis(1000))? {
-            let ran = ran(end)?;
-            let written = io::stdout().write_all(&ran.stdout).and_then(|()| io::stderr().write_all(&ran.stderr));
-            written.map_err(Failure::unjudged)?;
-            return Ok(exit_code(ran.exit));
-        }
-    }
+    let ran = script::run(vm, &format!("{PROMPT}{}{command}", functions(subject)), LIMIT, None)?;
+    let written = io::stdout().write_all(&ran.stdout).and_then(|()| io::stderr().write_all(&ran.stderr));
+    written.map_err(Failure::unjudged)?;
+    Ok(exit_code(ran.exit))
 }
 
 fn interactive(vm: &mut Vm, release: &str, subject: &Subject) -> Result<u8, Failure> {
@@ -197,7 +133,7 @@ fn interactive(vm: &mut Vm, release: &str, subject: &Subject) -> Result<u8, Fail
     let end = pump(vm, job, mark, &keys);
     drop(terminal);
     match end? {
-        Some(end) => Ok(exit_code(ran(end)?.exit)),
+        Some(end) => Ok(exit_code(script::ran(end)?.exit)),
         None => Ok(exit::OK),
     }
 }
@@ -228,7 +164,7 @@ fn pump(
             }
         }
         if text.is_empty() {
-            if let Some(end) = ended(vm, job, GuestMillis(0))? {
+            if let Some(end) = script::ended(vm, job, GuestMillis(0))? {
                 return Ok(Some(end));
             }
         }

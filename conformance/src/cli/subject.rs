@@ -1,12 +1,11 @@
 //! `kmodlab subject`.
 
 use super::args::{Common, SubjectCommand};
-use super::{Failure, Outcome, lookup, setup, signals};
+use super::{Failure, Outcome, lookup, setup, signals, told};
 use crate::verdict::exit;
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 use vm_images::subject::{self, Unpacked};
-use vm_images::{Catalogue, FetchError, Progress, SubjectError};
+use vm_images::{Catalogue, FetchError, SubjectError};
 
 pub(super) fn subject(common: &Common, command: &SubjectCommand) -> Outcome {
     let catalogue = lookup::catalogue()?;
@@ -30,12 +29,8 @@ fn listing(catalogue: &Catalogue) -> String {
 fn fetch(common: &Common, catalogue: &Catalogue, names: &[String], refresh: bool) -> Outcome {
     names.iter().try_for_each(|name| catalogue.subject(name).map(|_| ()).map_err(Failure::usage))?;
     let cache = setup::cache(common)?;
-    let progress = |progress: Progress| {
-        // Nobody to tell if standard error is gone.
-        let _ = writeln!(io::stderr(), "{progress}");
-    };
     let stop = signals::watch(|| {})?;
-    let mut options = lookup::options(common, &cache, &progress, &stop);
+    let mut options = lookup::options(common, &cache, &told, &stop);
     options.refresh = refresh;
     let mut code = exit::OK;
     for name in names {

@@ -58,6 +58,7 @@ fn attempt(row: Row) -> Attempt {
         guest_ms: row.guest_ms,
         wall_ms: row.wall_ms,
         console: if bad { row.console } else { Vec::new() },
+        findings: if bad { row.findings } else { Vec::new() },
     }
 }
 

@@ -33,12 +33,7 @@ impl<W: Write> Ktap<W> {
             writeln!(out, "  KTAP version 1\n  # Subtest: {pair}\n  1..{}", rows.len())?;
             for (number, row) in rows.iter().enumerate() {
                 let reason = row.reason.as_deref().map_or_else(String::new, one_line);
-                let (word, directive) = match row.verdict {
-                    Verdict::Pass => ("ok", String::new()),
-                    Verdict::Known => ("ok", format!(" # known: {reason}")),
-                    Verdict::Skip => ("ok", format!(" # SKIP {reason}")),
-                    Verdict::Fail | Verdict::Error => ("not ok", String::new()),
-                };
+                let (word, directive) = result(row.verdict, &reason);
                 if word == "not ok" {
                     writeln!(out, "  # {}: {}: {reason}", row.id, row.verdict.word())?;
                 }
@@ -62,7 +57,18 @@ impl<W: Write> Ktap<W> {
     }
 }
 
-fn one_line(text: &str) -> String {
+/// The word that begins a result's line, and the directive that ends it.
+pub(crate) fn result(verdict: Verdict, reason: &str) -> (&'static str, String) {
+    match verdict {
+        Verdict::Pass => ("ok", String::new()),
+        Verdict::Known => ("ok", format!(" # known: {reason}")),
+        Verdict::Skip => ("ok", format!(" # SKIP {reason}")),
+        Verdict::Fail | Verdict::Error => ("not ok", String::new()),
+    }
+}
+
+/// A text without its line ends, since a line is a result.
+pub(crate) fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

@@ -2,7 +2,8 @@
 
 use super::Reporter;
 use super::differences::Differences;
-use crate::event::{Event, Row, RunEnd};
+use crate::event::{ConsoleFinding, Event, Row, RunEnd};
+use crate::fact::Fact;
 use crate::report::json::Counts;
 use crate::verdict::Verdict;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -104,9 +105,19 @@ impl<W: Write> Terminal<W> {
         for (number, attempt) in row.attempts.iter().enumerate() {
             let reason = attempt.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
             self.line(&format!("  attempt {} of {all}  {}{reason}", number + 1, attempt.verdict.word()))?;
+            self.found(&attempt.findings)?;
             for line in &attempt.console {
                 self.line(&format!("    | {line}"))?;
             }
+        }
+        Ok(())
+    }
+
+    fn found(&mut self, findings: &[ConsoleFinding]) -> io::Result<()> {
+        for finding in findings {
+            let allowed = finding.allowed.as_ref().map_or_else(String::new, |reason| format!(" (allowed: {reason})"));
+            self.line(&format!("  found      {finding}{allowed}"))?;
+            finding.trace.iter().try_for_each(|line| self.line(&format!("    | {line}")))?;
         }
         Ok(())
     }
@@ -122,21 +133,8 @@ impl<W: Write> Terminal<W> {
         for line in row.reason.iter().flat_map(|reason| reason.lines()) {
             self.line(&format!("  because    {line}"))?;
         }
-        for fact in &row.facts {
-            let text = if fact.holds {
-                format!("  fact       {}: {}", fact.name, fact.got)
-            } else {
-                format!("  fact    !  {}: expected {}, got {}", fact.name, fact.expected, fact.got)
-            };
-            self.line(&text)?;
-        }
-        for finding in &row.findings {
-            let allowed = finding.allowed.as_ref().map_or_else(String::new, |reason| format!(" (allowed: {reason})"));
-            self.line(&format!("  found      {finding}{allowed}"))?;
-            for line in &finding.trace {
-                self.line(&format!("    | {line}"))?;
-            }
-        }
+        row.facts.iter().try_for_each(|fact| self.line(&fact_line(fact)))?;
+        self.found(&row.findings)?;
         if !row.console.is_empty() {
             self.line("  console, last lines:")?;
             for line in &row.console {
@@ -192,6 +190,14 @@ impl<W: Write> Terminal<W> {
             millis(end.wall_ms),
             parts.join(", ")
         ))
+    }
+}
+
+/// A fact as it is shown where all of them are.
+pub(crate) fn fact_line(fact: &Fact) -> String {
+    match fact.holds {
+        true => format!("  fact       {}: {}", fact.name, fact.got),
+        false => format!("  fact    !  {}: expected {}, got {}", fact.name, fact.expected, fact.got),
     }
 }
 

@@ -53,11 +53,16 @@ impl Sandbox {
         self.path("cache/v1").join(area)
     }
 
-    /// A program of this shell text, in the sandbox.
+    /// A program of this shell text, in the sandbox. A child writes it: were it open for writing in this process, a child that
+    /// another test starts at that moment would hold it open still, and execve(2) fail with ETXTBSY.
     pub fn program(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path(name);
-        std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
-        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let written = Command::new("sh")
+            .args(["-c", r#"printf '#!/bin/sh\n%s\n' "$2" >"$1" && chmod 755 "$1""#, "sh"])
+            .arg(&path)
+            .arg(text)
+            .status();
+        assert!(written.unwrap().success());
         path
     }
 

@@ -1,7 +1,8 @@
 //! The engine in this process, on the default kernel: for behaviours and for machines that break.
 
+use conformance::allowed::Allowed;
 use conformance::behaviour::Behaviour;
-use conformance::engine::{self, Plan};
+use conformance::engine::{self, Flow, Plan};
 use conformance::event::{Event, Row};
 use conformance::pair::{Boot, Host};
 use harness::{Accel, Limits, Profile, Qemu, Spawner, Templates};
@@ -23,6 +24,10 @@ pub struct Setup<'a> {
     pub limits: Limits,
     /// Of one behaviour.
     pub limit: Duration,
+    /// How the rows are gone through.
+    pub flow: Flow,
+    /// Findings that fail nothing.
+    pub allowed: Allowed,
 }
 
 impl Default for Setup<'_> {
@@ -33,7 +38,15 @@ impl Default for Setup<'_> {
             restore: Duration::from_secs(120),
             shutdown: Duration::from_secs(120),
         };
-        Self { qemu: None, mark: "kmodlab.test", cold: false, limits, limit: Duration::from_secs(300) }
+        Self {
+            qemu: None,
+            mark: "kmodlab.test",
+            cold: false,
+            limits,
+            limit: Duration::from_secs(300),
+            flow: Flow::default(),
+            allowed: Allowed::default(),
+        }
     }
 }
 
@@ -64,9 +77,9 @@ pub fn run(behaviours: Vec<&'static Behaviour>, setup: &Setup<'_>) -> Vec<Row> {
     };
     let kernel = vm_images::fetch(&Catalogue::builtin().unwrap(), "default", &Options::new(cache)).unwrap();
     let plan = Plan {
-        allowed: conformance::allowed::Allowed::default(),
+        allowed: setup.allowed.clone(),
         shard: None,
-        flow: engine::Flow::default(),
+        flow: setup.flow,
         kernels: vec![Ok(kernel)],
         subjects: vec![Subject::ours(&guest_dir()).unwrap()],
         behaviours,
