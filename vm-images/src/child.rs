@@ -26,7 +26,10 @@ pub(crate) fn output(command: &mut Command, stop: &AtomicBool) -> io::Result<Out
 }
 
 /// Runs a command to its end; its output goes where the caller said.
-pub(crate) fn status(command: &mut Command, stop: &AtomicBool) -> io::Result<ExitStatus> {
+///
+/// # Errors
+/// It cannot be started; of kind `Interrupted` if `stop` was set before it ended.
+pub fn status(command: &mut Command, stop: &AtomicBool) -> io::Result<ExitStatus> {
     wait(&mut command.process_group(0).spawn()?, stop)
 }
 

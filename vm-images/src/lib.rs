@@ -32,7 +32,7 @@ pub mod build_tree;
 pub mod bzimage;
 pub mod cache;
 pub mod catalogue;
-mod child;
+pub mod child;
 pub mod contents;
 mod elf;
 pub mod facts;

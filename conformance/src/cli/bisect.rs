@@ -1,14 +1,15 @@
 //! `kmodlab bisect`: builds the kernel tree as it is checked out, runs behaviours on it, and exits as `git bisect run` wants.
 
 use super::args::{BootFailure, Common, GuestArgs, RunArgs, SelectArgs};
-use super::{Failure, Outcome, run, setup};
+use super::{Failure, Outcome, run, setup, signals, tell};
 use crate::select::select_filtered;
 use crate::verdict::exit;
 use anyhow::{Context, anyhow};
 use clap::Args as Group;
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::AtomicBool;
+use vm_images::child;
 
 /// What ends `git bisect run`: it takes 2 for a bad commit.
 pub(super) const ABORT: u8 = 128;
@@ -63,9 +64,12 @@ pub struct BisectArgs {
 pub(super) fn bisect(common: &Common, args: &BisectArgs) -> Outcome {
     let abort = |failure: Failure| Failure { code: ABORT, ..failure };
     let log = check(common, args).map_err(abort)?;
-    if let Err(error) = build(args, &log) {
-        return Err(Failure::unjudged(error.context("this commit cannot be built")));
-    }
+    let stop = signals::watch(|| {}).map_err(abort)?;
+    let built = build(args, &log, &stop);
+    signals::or_interrupted(
+        &stop,
+        built.map_err(|error| Failure::unjudged(error.context("this commit cannot be built"))),
+    )?;
     let run_args = RunArgs {
         select: SelectArgs { ids: args.select.ids.clone(), filter: args.select.filter.clone() },
         guest: GuestArgs { kernel: vec![build_dir(args).display().to_string()], ..args.guest.clone() },
@@ -116,9 +120,8 @@ fn check(common: &Common, args: &BisectArgs) -> Result<PathBuf, Failure> {
 }
 
 /// Builds what changed. The configuration follows the commit: new options get their defaults.
-fn build(args: &BisectArgs, log: &Path) -> anyhow::Result<()> {
-    // Nobody to tell if standard error is gone.
-    let _ = writeln!(io::stderr(), "building {} (log: {})", args.tree.display(), log.display());
+fn build(args: &BisectArgs, log: &Path, stop: &AtomicBool) -> anyhow::Result<()> {
+    tell(&format!("building {} (log: {})", args.tree.display(), log.display()));
     let jobs = args.build_jobs.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
     let file = std::fs::File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
     for targets in [&["olddefconfig"][..], &["bzImage", "modules"]] {
@@ -132,7 +135,7 @@ fn build(args: &BisectArgs, log: &Path) -> anyhow::Result<()> {
         // A make that called us is none of this one's business.
         make.env("LC_ALL", "C").env_remove("MAKEFLAGS").env_remove("MFLAGS").env_remove("MAKELEVEL");
         make.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file.try_clone()?);
-        let status = make.status().context("cannot run make")?;
+        let status = child::status(&mut make, stop).context("cannot run make")?;
         if !status.success() {
             let text = std::fs::read(log).unwrap_or_default();
             return Err(anyhow!(

@@ -1,6 +1,7 @@
 //! Runs that are ended from outside, and reports that can no longer be written.
 
 use crate::sandbox::{Sandbox, names};
+use crate::support::kmodlab;
 use conformance::report::json::Report;
 use conformance::verdict::Verdict;
 use rustix::process::{Pid, Signal, kill_process};
@@ -92,6 +93,26 @@ fn a_run_that_is_terminated_while_it_fetches_a_kernel_ends_at_once() {
     let begun = Instant::now();
     let output = sandbox.finish(child);
     assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), text.contains("interrupted")), (Some(125), true), "{text}");
+    sandbox.nothing_is_left();
+}
+
+#[test]
+fn a_bisection_that_is_terminated_while_it_builds_leaves_no_make() {
+    let Some(sandbox) = Sandbox::open() else { return };
+    let tree = sandbox.path("tree");
+    std::fs::create_dir(&tree).unwrap();
+    ["Kbuild", "Makefile", ".config"].iter().for_each(|file| std::fs::write(tree.join(file), b"").unwrap());
+    std::fs::create_dir(sandbox.path("bin")).unwrap();
+    sandbox.program("bin/make", "sleep 1000");
+    let path = format!("{}:{}", sandbox.path("bin").display(), std::env::var("PATH").unwrap());
+    let mut bisect = sandbox.command(kmodlab());
+    bisect.args(["bisect", "path", "--tree"]).arg(&tree).env("PATH", path);
+    let child = bisect.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    sandbox.await_process(&["sleep", "1000"]);
+    signal(&child, Signal::TERM);
+    let output = sandbox.finish(child);
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!((output.status.code(), text.contains("interrupted")), (Some(125), true), "{text}");
     sandbox.nothing_is_left();

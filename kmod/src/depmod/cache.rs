@@ -177,9 +177,7 @@ impl Cache {
                 Entry::New(_, bytes) => out.extend_from_slice(bytes),
             }
         }
-        let sum = checksum(&out);
-        out.extend_from_slice(&sum.to_le_bytes());
-        Some(out)
+        Some(sealed(out))
     }
 }
 
@@ -198,6 +196,13 @@ fn checksum(bytes: &[u8]) -> u64 {
     let mut hash = Folded::with_seed(0x6b6d_6f64);
     hash.write(bytes);
     hash.finish()
+}
+
+/// With the checksum that makes it believed.
+fn sealed(mut file: Vec<u8>) -> Vec<u8> {
+    let sum = checksum(&file);
+    file.extend_from_slice(&sum.to_le_bytes());
+    file
 }
 
 /// Where each entry stands; none for a cache that cannot be believed.

@@ -3,7 +3,7 @@
 
 use super::super::Options;
 use super::super::loaded::{Key, Loaded, Needed};
-use super::{Entry, Identity, Reader, checksum, entries, header, module, put};
+use super::{Entry, Identity, Reader, entries, header, module, put};
 
 /// A module as a cache tells of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,9 +71,5 @@ pub fn write(modules: &[CachedModule], options: &Options) -> Vec<u8> {
 /// A cache file with anything in the entries' place, and the checksum that makes it believed.
 #[must_use]
 pub fn sealed(body: &[u8], options: &Options) -> Vec<u8> {
-    let mut file = header(options);
-    file.extend_from_slice(body);
-    let sum = checksum(&file);
-    file.extend_from_slice(&sum.to_le_bytes());
-    file
+    super::sealed([header(options).as_slice(), body].concat())
 }
