@@ -21,8 +21,9 @@ use std::time::Duration;
 use vm_images::{Source, Subject};
 
 pub(super) const AFTER_HELP: &str = "\
-The kernel needs CONFIG_TEST_KMOD=m:
+The kernel needs CONFIG_TEST_KMOD=m. One is built, and tested, so; the first line prints DIR:
   kmodlab kernel build --tree ~/linux --fragment tiny --fragment test-kmod
+  kmodlab kselftest kmod --kernel DIR --tree ~/linux
 
 Exit codes:
   0    at least one test passed, every other passed or skipped itself
