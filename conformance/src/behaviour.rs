@@ -78,7 +78,7 @@ impl fmt::Display for Need {
 pub struct Behaviour {
     /// What users type; stable.
     pub id: &'static str,
-    /// The id in the catalogue of docs/kernel.md; accepted wherever an id is.
+    /// The id in the catalogue of docs/facts/kernel.md; accepted wherever an id is.
     pub catalogue: &'static str,
     /// Where it belongs.
     pub group: Group,

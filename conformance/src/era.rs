@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 
-/// How `request_module()` limits itself (docs/kernel.md, "the limit").
+/// How `request_module()` limits itself (docs/facts/kernel.md, "the limit").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CutOff {

@@ -1,5 +1,5 @@
 //! The system calls that make a kernel ask for a module, as actions for the agent
-//! (docs/kernel.md, "what asks for a module").
+//! (docs/facts/kernel.md, "what asks for a module").
 
 use agent::proto::Action;
 

@@ -71,7 +71,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         catalogue: "LOOP-19",
         group: Group::Loop,
         statement: "modprobe -s without modules.dep and without Unix sockets reports its error and asks for nothing itself",
-        source: "the kernel's historic kmod text (Owens, 1999): the common runaway loop; docs/kernel.md#limit-unix",
+        source: "the kernel's historic kmod text (Owens, 1999): the common runaway loop; docs/facts/kernel.md#limit-unix",
         about: About::Both,
         needs: &[Need::Config("CONFIG_UNIX=m"), Need::Command("modprobe")],
         check: historic_unix,

@@ -106,7 +106,7 @@ pub struct GuestArgs {
     /// Look for the libraries of a subject here first; repeatable
     #[arg(long, value_name = "DIR")]
     pub subject_lib: Vec<PathBuf>,
-    /// How the kernel is booted; `fast` leaves parts of it out (docs/vm.md)
+    /// How the kernel is booted; `fast` leaves parts of it out (docs/facts/vm.md)
     #[arg(long, value_enum, default_value_t)]
     pub profile: ProfileArg,
     /// What runs the guest
@@ -152,7 +152,7 @@ pub struct RunArgs {
     pub select: SelectArgs,
     #[command(flatten)]
     pub guest: GuestArgs,
-    /// Run only the K-th of N parts of the rows; `all` turns off what the environment says (docs/reports.md)
+    /// Run only the K-th of N parts of the rows; `all` turns off what the environment says (docs/reference/reports.md)
     #[arg(long, value_name = "K/N", visible_alias = "partition")]
     pub shard: Option<ShardOption>,
     /// Try a row again, up to so many times, that fails or cannot be judged; one that passes then is told as flaky
@@ -183,7 +183,7 @@ pub struct RunArgs {
     /// Keep each guest's console in this directory
     #[arg(long, value_name = "DIR")]
     pub keep: Option<PathBuf>,
-    /// Findings on the console that fail nothing, each with its reason (docs/reports.md); repeatable
+    /// Findings on the console that fail nothing, each with its reason (docs/reference/reports.md); repeatable
     #[arg(long, value_name = "FILE")]
     pub allow_findings: Vec<PathBuf>,
     /// Take a kernel for one of this era: cutoff=wait-queue or cutoff=semaphore [default: probed]

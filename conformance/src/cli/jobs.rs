@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 const MIB: u64 = 1 << 20;
-/// What a clone takes of its own at most, with QEMU's translated code; 54 MiB were seen (docs/performance.md).
+/// What a clone takes of its own at most, with QEMU's translated code; 54 MiB were seen (docs/records/performance.md).
 const CLONE: u64 = 128 * MIB;
 /// What a guest takes that boots, of 256 MiB of memory.
 const BOOTED: u64 = 384 * MIB;

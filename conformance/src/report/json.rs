@@ -1,4 +1,4 @@
-//! JSON: the source of every other report. docs/reports.md describes its fields; `version` changes when one
+//! JSON: the source of every other report. docs/reference/reports.md describes its fields; `version` changes when one
 //! changes its meaning. Written once, at the end.
 
 use crate::event::{Event, Row, RunEnd, RunInfo, SkippedKernel};

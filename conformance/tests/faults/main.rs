@@ -1,5 +1,5 @@
 //! Faults, injected: whatever breaks, a run ends, says what broke, judges nothing that it cannot judge, and leaves neither a
-//! process nor a file. docs/faults.md lists them all.
+//! process nor a file. docs/reference/faults.md lists them all.
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
 mod cache;
@@ -16,7 +16,7 @@ mod upkeep;
 #[test]
 fn the_list_of_faults_names_tests_that_exist() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let list = std::fs::read_to_string(root.join("docs/faults.md")).unwrap();
+    let list = std::fs::read_to_string(root.join("docs/reference/faults.md")).unwrap();
     let mut rows = 0;
     for row in list.lines().filter(|line| line.starts_with("| ") && line.contains(".rs`")) {
         let cells: Vec<&str> = row.split(" | ").collect();

@@ -1,4 +1,4 @@
-//! The differences that are meant: accepted.txt holds each with its exact lines and the row of docs/compatibility.md that
+//! The differences that are meant: accepted.txt holds each with its exact lines and the row of docs/reference/compatibility.md that
 //! gives its reason. One that is not there fails the run, and so does one that no longer occurs.
 //!
 //! ```text

@@ -9,7 +9,7 @@
 //!   wire           its results
 //!   normal         what may be said differently with the same meaning
 //!   compare        two results, as lines that only one of them has
-//!   accepted       accepted.txt: the differences that are meant, each with its reason in docs/compatibility.md
+//!   accepted       accepted.txt: the differences that are meant, each with its reason in docs/reference/compatibility.md
 //! ```
 //!
 //! `cargo test -p kmodlab-kmod --test differential NAME…` runs the cases with NAME in their names.

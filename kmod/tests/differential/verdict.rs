@@ -16,7 +16,7 @@ use crate::wire::{Done, Row};
 use crate::{Named, Results};
 
 const LIST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/differential/accepted.txt");
-const REASONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/compatibility.md");
+const REASONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/compatibility.md");
 
 /// The reason where kmod 34.2 does as ours, and 30 did otherwise.
 const DEVELOPED: &str = "C kmod 30: what 34.2 does otherwise, ours does as 34.2";
@@ -217,7 +217,7 @@ fn updated(listed: &Accepted, found: &Found, whole: bool) -> Accepted {
     new
 }
 
-/// Reasons that are no row of docs/compatibility.md: `SECTION: first column`.
+/// Reasons that are no row of docs/reference/compatibility.md: `SECTION: first column`.
 fn unexplained(listed: &Accepted) -> Vec<String> {
     // A published crate has the list and not the page.
     if !Path::new(REASONS).exists() {
@@ -236,6 +236,6 @@ fn unexplained(listed: &Accepted) -> Vec<String> {
     reasons
         .into_iter()
         .filter(|reason| !rows.contains(*reason))
-        .map(|reason| format!("accepted.txt gives the reason `{reason}`, which is no row of docs/compatibility.md"))
+        .map(|reason| format!("accepted.txt gives the reason `{reason}`, which is no row of docs/reference/compatibility.md"))
         .collect()
 }

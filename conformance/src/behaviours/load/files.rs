@@ -153,7 +153,7 @@ impl Lab<'_> {
     }
 }
 
-/// Has the kernel log its module system calls (docs/kernel.md, "states").
+/// Has the kernel log its module system calls (docs/facts/kernel.md, "states").
 fn watch_module_calls(lab: &mut Lab<'_>) -> Result<(), LabError> {
     for file in ["kernel/module/main.c", "kernel/module.c"] {
         let data = format!("file {file} +p\n").into_bytes();
