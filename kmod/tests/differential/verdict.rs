@@ -236,6 +236,8 @@ fn unexplained(listed: &Accepted) -> Vec<String> {
     reasons
         .into_iter()
         .filter(|reason| !rows.contains(*reason))
-        .map(|reason| format!("accepted.txt gives the reason `{reason}`, which is no row of docs/reference/compatibility.md"))
+        .map(|reason| {
+            format!("accepted.txt gives the reason `{reason}`, which is no row of docs/reference/compatibility.md")
+        })
         .collect()
 }
