@@ -19,7 +19,7 @@ const LIST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/differential/acce
 const REASONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/compatibility.md");
 
 /// The reason where kmod 34.2 does as ours, and 30 did otherwise.
-const DEVELOPED: &str = "C kmod 30: what 34.2 does otherwise, ours does as 34.2";
+const DEVELOPED: &str = "C kmod 30: differences between kmod 30 and 34.2";
 
 /// All that was found.
 #[derive(Default)]
