@@ -1,4 +1,4 @@
-//! Which options a kernel's configuration lacks: for the lab itself, and for each behaviour that would be skipped.
+//! Which options a kernel's configuration missing: for the lab itself, and for each behaviour that would be skipped.
 
 use crate::behaviour::{Behaviour, Need};
 use std::fmt::Write as _;
@@ -41,9 +41,9 @@ const MODULES: &[(&str, &str, &[&str])] = &[
     ("squashfs", "CONFIG_SQUASHFS", &["CONFIG_SQUASHFS=m"]),
 ];
 
-/// Lines that a configuration lacks, and for what.
+/// Lines that a configuration missing, and for what.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lack {
+pub struct MissingOption {
     /// The lines of a fragment that would mend it.
     pub lines: Vec<String>,
     /// What the configuration has now: `CONFIG_UNIX=y`.
@@ -53,34 +53,34 @@ pub struct Lack {
 }
 
 /// What is lacking; `value` gives an option's value, `n` if it is not set, by its name with `CONFIG_`.
-pub fn lacking<'a>(value: impl Fn(&str) -> &'a str, behaviours: &[&'static Behaviour]) -> Vec<Lack> {
+pub fn missing_options<'a>(value: impl Fn(&str) -> &'a str, behaviours: &[&'static Behaviour]) -> Vec<MissingOption> {
     let has = |option: &str| match value(option) {
         "n" => format!("{option} is not set"),
         value => format!("{option}={value}"),
     };
-    let lab = |option: &str, wanted: &str| Lack {
+    let lab = |option: &str, wanted: &str| MissingOption {
         lines: vec![format!("{option}={wanted}")],
         has: has(option),
         behaviours: Vec::new(),
     };
     let exact = LAB.iter().filter(|(option, wanted)| value(option) != *wanted);
     let few = LAB_AT_LEAST.iter().filter(|(option, least)| value(option).parse().unwrap_or(0) < *least);
-    let mut lacks: Vec<Lack> = exact.map(|(option, wanted)| lab(option, wanted)).collect();
-    lacks.extend(few.map(|(option, least)| lab(option, &least.to_string())));
+    let mut missing: Vec<MissingOption> = exact.map(|(option, wanted)| lab(option, wanted)).collect();
+    missing.extend(few.map(|(option, least)| lab(option, &least.to_string())));
     for behaviour in behaviours {
         for (option, wanted, lines) in behaviour.needs.iter().filter_map(wanted) {
             if value(option) == wanted {
                 continue;
             }
-            let lack = Lack { lines, has: has(option), behaviours: vec![behaviour.id] };
-            match lacks.iter_mut().find(|known| (&known.lines, &known.has) == (&lack.lines, &lack.has)) {
+            let lack = MissingOption { lines, has: has(option), behaviours: vec![behaviour.id] };
+            match missing.iter_mut().find(|known| (&known.lines, &known.has) == (&lack.lines, &lack.has)) {
                 Some(known) if known.behaviours.is_empty() => {}
                 Some(known) => known.behaviours.push(behaviour.id),
-                None => lacks.push(lack),
+                None => missing.push(lack),
             }
         }
     }
-    lacks
+    missing
 }
 
 /// The option of a need, the value that it must have, and the lines that bring it about.
@@ -97,13 +97,13 @@ fn wanted(need: &Need) -> Option<(&'static str, &'static str, Vec<String>)> {
 
 /// What is lacking as a fragment: comments say for what.
 #[must_use]
-pub fn fragment(kernel: &str, lacks: &[Lack]) -> String {
+pub fn fragment(kernel: &str, missing: &[MissingOption]) -> String {
     let mut text = format!("# {kernel}\n");
     // Writing to a String cannot fail.
-    if lacks.is_empty() {
+    if missing.is_empty() {
         let _ = writeln!(text, "# has every option that the lab and its behaviours want");
     }
-    for lack in lacks {
+    for lack in missing {
         let whom = if lack.behaviours.is_empty() { "the lab itself".to_owned() } else { lack.behaviours.join(", ") };
         let _ = writeln!(text, "\n# {}; wanted by {whom}", lack.has);
         lack.lines.iter().for_each(|line| text.extend([line, "\n"]));
@@ -118,10 +118,10 @@ mod tests {
     use std::collections::HashMap;
 
     /// As a kernel with these lines has it.
-    fn of(text: &str) -> Vec<Lack> {
+    fn of(text: &str) -> Vec<MissingOption> {
         let lines = text.lines().filter_map(|line| line.strip_prefix("CONFIG_")?.split_once('='));
         let config: HashMap<String, &str> = lines.map(|(option, value)| (format!("CONFIG_{option}"), value)).collect();
-        lacking(|option| config.get(option).copied().unwrap_or("n"), &behaviours::all())
+        missing_options(|option| config.get(option).copied().unwrap_or("n"), &behaviours::all())
     }
 
     #[test]

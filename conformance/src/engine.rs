@@ -8,12 +8,12 @@ mod rows;
 pub use attempts::{repeated, retried};
 pub use rows::{Place, rows};
 
-use crate::allowed::Allowed;
+use crate::allowed_findings::AllowedFindings;
 use crate::behaviour::{Behaviour, Group};
 use crate::engine::attempts::is_bad;
 use crate::engine::check::{check, panicked};
 use crate::event::{Event, KernelName, Row, RunEnd, RunInfo, SkippedKernel};
-use crate::pair::{Host, KernelSide, PairError, Ready};
+use crate::pair::{Host, PairError, PreparedKernel, ReadyPair};
 use crate::shard::Shard;
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -44,7 +44,7 @@ pub struct Plan {
     /// A kernel that does not reach the agent is a failure instead of an error (to bisect a boot).
     pub boot_failure_fails: bool,
     /// Findings on consoles that fail nothing.
-    pub allowed: Allowed,
+    pub allowed: AllowedFindings,
 }
 
 /// How the rows of a plan are gone through.
@@ -84,7 +84,7 @@ struct Prepared {
     place: (usize, usize),
     name: KernelName,
     subject: String,
-    ready: Result<Ready, PairError>,
+    ready: Result<ReadyPair, PairError>,
 }
 
 struct Queue {
@@ -277,7 +277,7 @@ fn prepare(
     let name = KernelName { name: kernel.name.clone(), release: kernel.release.to_string() };
     tell(Event::Preparing(format!("kernel {} ({})", name.name, name.release)));
     kernel.notes.iter().for_each(|note| tell(Event::Note(format!("kernel {}: {note}", name.name))));
-    let side = KernelSide::look(kernel.clone(), host);
+    let side = PreparedKernel::new(kernel.clone(), host);
     let mut work = Vec::new();
     for (number, subject) in plan.subjects.iter().enumerate() {
         let behaviours = plan.behaviours_of(kernel_number, number);
@@ -285,7 +285,7 @@ fn prepare(
             continue;
         }
         let ready = match &side {
-            Ok(side) => side.with(subject, host),
+            Ok(side) => side.pair(subject, host),
             Err(error) => Err(PairError::Unusable(error.to_string())),
         };
         for note in ready.iter().flat_map(|ready| &ready.notes) {

@@ -20,7 +20,7 @@ impl CutOff {
 
     /// The word that reports and `--era` use.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             CutOff::WaitQueue => "wait-queue",
             CutOff::Semaphore => "semaphore",
@@ -51,7 +51,7 @@ pub struct Eras {
 
 /// `--era NAME=WORD`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Override {
+pub struct EraOverride {
     /// The limit's era.
     pub cutoff: CutOff,
 }
@@ -59,16 +59,16 @@ pub struct Override {
 /// `--era` was not understood.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("'{0}' is no era; write cutoff=wait-queue or cutoff=semaphore")]
-pub struct NoSuchEra(String);
+pub struct EraOverrideError(String);
 
-impl FromStr for Override {
-    type Err = NoSuchEra;
+impl FromStr for EraOverride {
+    type Err = EraOverrideError;
 
-    fn from_str(text: &str) -> Result<Self, NoSuchEra> {
-        let wrong = || NoSuchEra(text.to_owned());
+    fn from_str(text: &str) -> Result<Self, EraOverrideError> {
+        let wrong = || EraOverrideError(text.to_owned());
         let word = text.strip_prefix("cutoff=").ok_or_else(wrong)?;
-        let cutoff = CutOff::ALL.into_iter().find(|cutoff| cutoff.word() == word).ok_or_else(wrong)?;
-        Ok(Override { cutoff })
+        let cutoff = CutOff::ALL.into_iter().find(|cutoff| cutoff.as_str() == word).ok_or_else(wrong)?;
+        Ok(EraOverride { cutoff })
     }
 }
 
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn an_era_can_be_overridden_by_its_word() {
-        assert_eq!("cutoff=semaphore".parse::<Override>().map(|o| o.cutoff), Ok(CutOff::Semaphore));
-        assert!("cutoff=never".parse::<Override>().is_err());
+        assert_eq!("cutoff=semaphore".parse::<EraOverride>().map(|o| o.cutoff), Ok(CutOff::Semaphore));
+        assert!("cutoff=never".parse::<EraOverride>().is_err());
     }
 }

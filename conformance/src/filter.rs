@@ -148,7 +148,7 @@ impl Filter {
     ///
     /// # Errors
     /// [`FilterError`] that points to it.
-    pub fn must_name_something(&self, all: &[&Behaviour]) -> Result<(), FilterError> {
+    pub fn check_terms(&self, all: &[&Behaviour]) -> Result<(), FilterError> {
         let mut nodes = vec![&self.root];
         while let Some(node) = nodes.pop() {
             match node {

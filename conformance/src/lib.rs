@@ -14,7 +14,7 @@
 //!   cli/          the command's arguments and its subcommands
 //! ```
 
-pub mod allowed;
+pub mod allowed_findings;
 pub mod behaviour;
 pub mod behaviours;
 pub mod bundle;
@@ -27,7 +27,7 @@ pub mod event;
 pub mod fact;
 pub mod filter;
 pub mod helper;
-pub mod image;
+pub mod initramfs;
 pub mod lab;
 pub mod modules;
 pub mod pair;

@@ -1,7 +1,7 @@
 //! A kernel with a subject, made ready to run: fetched, its eras decided, its template booted.
 
 use crate::era::{self, CUTOFF_STRINGS, DecidedBy, Eras};
-use crate::image::{self, ImageError};
+use crate::initramfs::{self, ImageError};
 use crate::lab::Pair;
 use crate::modules::STANDARD;
 use harness::{BootError, HarnessError, Limits, Profile, Qemu, Spawner, Spec, Template, Templates, Vm};
@@ -41,11 +41,11 @@ pub struct Boot {
     /// Limits of boots and clones.
     pub limits: Limits,
     /// `--era`.
-    pub era: Option<era::Override>,
+    pub era: Option<era::EraOverride>,
 }
 
 /// A pair that is ready.
-pub struct Ready {
+pub struct ReadyPair {
     /// What checks may know.
     pub pair: Pair,
     /// The image's strings and configuration.
@@ -86,7 +86,7 @@ pub enum PairError {
 }
 
 /// What a kernel is, before any subject: its eras and its modules.
-pub struct KernelSide {
+pub struct PreparedKernel {
     /// The kernel.
     pub kernel: Kernel,
     eras: Eras,
@@ -94,27 +94,27 @@ pub struct KernelSide {
     modules: Option<ModuleTree>,
 }
 
-impl KernelSide {
+impl PreparedKernel {
     /// Looks at the image and selects the standard modules.
     ///
     /// # Errors
     /// [`PairError`] if the image or the module directory cannot be used.
-    pub fn look(kernel: Kernel, host: &Host) -> Result<KernelSide, PairError> {
-        Self::look_with(kernel, &[], host)
+    pub fn new(kernel: Kernel, host: &Host) -> Result<PreparedKernel, PairError> {
+        Self::with_modules(kernel, &[], host)
     }
 
     /// The same with further modules, as far as the kernel has them.
     ///
     /// # Errors
     /// [`PairError`] if the image or the module directory cannot be used.
-    pub fn look_with(kernel: Kernel, further: &[&str], host: &Host) -> Result<KernelSide, PairError> {
+    pub fn with_modules(kernel: Kernel, further: &[&str], host: &Host) -> Result<PreparedKernel, PairError> {
         let facts = kernel.facts(&host.cache)?;
         let eras = eras(&kernel, &facts, host.boot.era);
         let modules = match &kernel.modules {
             Some(_) => Some(vm_images::modules::select(&kernel, &[STANDARD, further].concat(), &host.cache)?),
             None => None,
         };
-        Ok(KernelSide { kernel, eras, facts, modules })
+        Ok(PreparedKernel { kernel, eras, facts, modules })
     }
 
     /// Its eras.
@@ -139,15 +139,20 @@ impl KernelSide {
     ///
     /// # Errors
     /// [`PairError`] if it does not come up.
-    pub fn with(&self, subject: &Subject, host: &Host) -> Result<Ready, PairError> {
-        self.with_extra(subject, &[], host)
+    pub fn pair(&self, subject: &Subject, host: &Host) -> Result<ReadyPair, PairError> {
+        self.pair_with_files(subject, &[], host)
     }
 
     /// The same with further files in the guest (guest path, host path).
     ///
     /// # Errors
     /// [`PairError`] if it does not come up.
-    pub fn with_extra(&self, subject: &Subject, extra: &[(String, PathBuf)], host: &Host) -> Result<Ready, PairError> {
+    pub fn pair_with_files(
+        &self,
+        subject: &Subject,
+        extra: &[(String, PathBuf)],
+        host: &Host,
+    ) -> Result<ReadyPair, PairError> {
         let (kernel, boot) = (&self.kernel, &host.boot);
         let (spec, key, damaged) = self.spec_and_damage(subject, extra, host)?;
         let mut notes = Vec::new();
@@ -172,7 +177,7 @@ impl KernelSide {
             subject: subject.name().to_owned(),
             commands: subject.commands().to_vec(),
         };
-        Ok(Ready { pair, facts: self.facts.clone(), modules: self.modules.clone(), notes, source })
+        Ok(ReadyPair { pair, facts: self.facts.clone(), modules: self.modules.clone(), notes, source })
     }
 
     /// The machine for this pair, and the key that names its contents; the initramfs is made.
@@ -196,7 +201,7 @@ impl KernelSide {
         host: &Host,
     ) -> Result<(Spec, String, bool), PairError> {
         let (kernel, boot) = (&self.kernel, &host.boot);
-        let initramfs = image::make(kernel, subject, self.modules.as_ref(), &host.agent, extra, &host.cache)?;
+        let initramfs = initramfs::build(kernel, subject, self.modules.as_ref(), &host.agent, extra, &host.cache)?;
         let mut spec = Spec::new(&kernel.image, &initramfs.path);
         if boot.profile == Profile::Fast {
             if let Some(vmlinux) = kernel.vmlinux(&host.cache)? {
@@ -211,7 +216,7 @@ impl KernelSide {
     }
 }
 
-impl Ready {
+impl ReadyPair {
     /// A fresh guest.
     ///
     /// # Errors
@@ -239,7 +244,7 @@ impl Ready {
     }
 }
 
-fn eras(kernel: &Kernel, facts: &ImageFacts, user: Option<era::Override>) -> Eras {
+fn eras(kernel: &Kernel, facts: &ImageFacts, user: Option<era::EraOverride>) -> Eras {
     if let Some(user) = user {
         return Eras { cutoff: user.cutoff, cutoff_by: DecidedBy::User };
     }

@@ -56,7 +56,7 @@ pub fn select_filtered(words: &[String], filters: &[String]) -> Result<Vec<&'sta
     let mut read = Vec::new();
     for text in filters {
         let filter = Filter::parse(text)?;
-        filter.must_name_something(&all)?;
+        filter.check_terms(&all)?;
         read.push(filter);
     }
     chosen.retain(|behaviour| read.is_empty() || read.iter().any(|filter| filter.matches(behaviour)));

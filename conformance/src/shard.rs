@@ -158,7 +158,7 @@ impl Shard {
     ///
     /// # Errors
     /// [`ShardError::Empty`].
-    pub fn must_have_rows(&self, rows: usize) -> Result<(), ShardError> {
+    pub fn check_not_empty(&self, rows: usize) -> Result<(), ShardError> {
         if (self.index as usize) <= rows {
             return Ok(());
         }
@@ -205,7 +205,7 @@ mod tests {
                 shards.iter().map(|shard| (0..rows).filter(|row| shard.has(*row)).count()).collect();
             assert!(sizes.iter().max().unwrap() - sizes.iter().min().unwrap() <= 1, "{sizes:?}");
             for (shard, size) in shards.iter().zip(&sizes) {
-                assert_eq!(shard.must_have_rows(rows).is_err(), *size == 0);
+                assert_eq!(shard.check_not_empty(rows).is_err(), *size == 0);
             }
             Ok(())
         });

@@ -22,7 +22,7 @@ pub enum Verdict {
 impl Verdict {
     /// The word in reports.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Verdict::Pass => "pass",
             Verdict::Known => "known",
@@ -41,7 +41,7 @@ pub enum CheckEnd {
     /// It needs something that this kernel or subject does not have.
     NeedUnmet(String),
     /// The guest died with a panic, an oops or a lock-up on its console, after the agent had answered.
-    GuestBroke(String),
+    GuestCrashed(String),
     /// The lab failed: no answer, a limit, a set-up step that did not work.
     LabFailed(String),
 }
@@ -53,7 +53,7 @@ pub fn judge(end: CheckEnd, facts: &[Fact], known: Option<&str>, findings: &[Str
     let first_wrong = facts.iter().find(|fact| !fact.holds);
     let differing = |fact: &Fact| format!("{}: expected {}, got {}", fact.name, fact.expected, fact.got);
     match end {
-        CheckEnd::GuestBroke(reason) => (Verdict::Fail, Some(reason)),
+        CheckEnd::GuestCrashed(reason) => (Verdict::Fail, Some(reason)),
         _ if !findings.is_empty() => (Verdict::Fail, Some(format!("on the console: {}", findings.join("; ")))),
         // A fact that was wrong stays wrong, whatever could not be looked at after it.
         CheckEnd::NeedUnmet(reason) => match first_wrong {
@@ -85,7 +85,7 @@ pub mod exit {
     /// Wrong use, found before anything is built or booted, or an empty selection.
     pub const USAGE: u8 = 2;
     /// No failure, but something could not be judged, or nothing but skips.
-    pub const UNJUDGED: u8 = 125;
+    pub const INCONCLUSIVE: u8 = 125;
 }
 
 /// The exit code of a run with these verdicts; of an interrupted one, something was not judged.
@@ -100,7 +100,7 @@ pub fn exit_code(verdicts: impl IntoIterator<Item = Verdict>, interrupted: bool)
             Verdict::Known | Verdict::Skip => {}
         }
     }
-    if passed && !unjudged { exit::OK } else { exit::UNJUDGED }
+    if passed && !unjudged { exit::OK } else { exit::INCONCLUSIVE }
 }
 
 #[cfg(test)]
@@ -146,11 +146,11 @@ mod tests {
         use Verdict::{Error, Fail, Known, Pass, Skip};
         assert_eq!(exit_code([Pass, Known, Skip], false), exit::OK);
         assert_eq!(exit_code([Pass, Error, Fail], false), exit::FAILED);
-        assert_eq!(exit_code([Pass, Error], false), exit::UNJUDGED);
-        assert_eq!(exit_code([Skip, Skip], false), exit::UNJUDGED);
-        assert_eq!(exit_code([Known], false), exit::UNJUDGED);
-        assert_eq!(exit_code([], false), exit::UNJUDGED);
-        assert_eq!(exit_code([Pass], true), exit::UNJUDGED);
+        assert_eq!(exit_code([Pass, Error], false), exit::INCONCLUSIVE);
+        assert_eq!(exit_code([Skip, Skip], false), exit::INCONCLUSIVE);
+        assert_eq!(exit_code([Known], false), exit::INCONCLUSIVE);
+        assert_eq!(exit_code([], false), exit::INCONCLUSIVE);
+        assert_eq!(exit_code([Pass], true), exit::INCONCLUSIVE);
         assert_eq!(exit_code([Pass, Fail], true), exit::FAILED);
     }
 }

@@ -4,7 +4,7 @@
 mod support;
 
 use agent::proto::{Action, Caller, GuestMillis};
-use conformance::allowed::Allowed;
+use conformance::allowed_findings::AllowedFindings;
 use conformance::behaviour::{About, Behaviour, Check, Group};
 use conformance::lab::Lab;
 use conformance::verdict::Verdict;
@@ -106,7 +106,7 @@ fn a_finding_that_is_allowed_fails_nothing_and_is_told_with_its_reason() {
     let list = "[[finding]]\nreleases = \"*\"\nkind = \"oops\"\ntitle = \"invalid opcode*\"\nreason = \"this test\"\n";
     let setup = |list: &str| Setup {
         mark: "kmodlab.test=allowed",
-        allowed: Allowed::parse("test", list).unwrap(),
+        allowed: AllowedFindings::parse("test", list).unwrap(),
         ..Setup::default()
     };
     let rows = run(vec![&OOPSES], &setup(list));

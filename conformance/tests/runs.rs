@@ -23,10 +23,10 @@ fn keeps_every_promise(args: &[&str]) {
     assert_eq!(code, Some(0), "{report:#?}");
     assert!(report.counts.pass >= 65, "{:?}", report.counts);
     for row in &report.results {
-        let era = row.eras.map_or("none", |eras| eras.cutoff.word());
+        let era = row.eras.map_or("none", |eras| eras.cutoff.as_str());
         let transcript = conformance::fact::transcript(&row.facts);
         insta::with_settings!({ snapshot_suffix => format!("{}@{era}", row.id), omit_expression => true }, {
-            insta::assert_snapshot!("transcript", format!("{}\n{transcript}", row.verdict.word()));
+            insta::assert_snapshot!("transcript", format!("{}\n{transcript}", row.verdict.as_str()));
         });
     }
 }

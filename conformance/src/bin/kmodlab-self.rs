@@ -10,7 +10,7 @@ fn main() {
     let port = unsafe { OwnedFd::from_raw_fd(PORT) };
     // The machine is switched off as soon as the socket closes: it is held until all is said.
     let _held = port.try_clone();
-    if let Err(reason) = conformance::bundle::inside::run(port, &mut std::io::stdout()) {
+    if let Err(reason) = conformance::bundle::runner::run(port, &mut std::io::stdout()) {
         println!("Bail out! {reason}");
     }
     println!("{}", conformance::bundle::END);

@@ -16,11 +16,11 @@
 //! loaded are unloaded, files, mounts, the path and PID 1's directory are as before, and processes that it left are ended.
 //! Where that does not succeed, the rest is skipped and says so: another boot with another selection has them.
 
-pub mod inside;
+mod baseline;
+mod connection;
 pub mod lava;
-mod line;
-mod tidy;
-pub mod told;
+pub mod output;
+pub mod runner;
 
 use crate::era::Eras;
 use serde::{Deserialize, Serialize};

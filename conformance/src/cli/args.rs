@@ -188,7 +188,7 @@ pub struct RunArgs {
     pub allow_findings: Vec<PathBuf>,
     /// Take a kernel for one of this era: cutoff=wait-queue or cutoff=semaphore [default: probed]
     #[arg(long, value_name = "NAME=ERA")]
-    pub era: Option<era::Override>,
+    pub era: Option<era::EraOverride>,
     #[command(flatten)]
     pub outputs: OutputArgs,
 }

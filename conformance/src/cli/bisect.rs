@@ -1,7 +1,7 @@
 //! `kmodlab bisect`: builds the kernel tree as it is checked out, runs behaviours on it, and exits as `git bisect run` wants.
 
 use super::args::{BootFailure, Common, GuestArgs, RunArgs, SelectArgs};
-use super::{Failure, Outcome, run, setup, signals, tell};
+use super::{CliError, Outcome, run, setup, signals, status};
 use crate::select::select_filtered;
 use crate::verdict::exit;
 use anyhow::{Context, anyhow};
@@ -62,13 +62,13 @@ pub struct BisectArgs {
 }
 
 pub(super) fn bisect(common: &Common, args: &BisectArgs) -> Outcome {
-    let abort = |failure: Failure| Failure { code: ABORT, ..failure };
+    let abort = |failure: CliError| CliError { code: ABORT, ..failure };
     let log = check(common, args).map_err(abort)?;
     let stop = signals::watch(|| {}).map_err(abort)?;
     let built = build(args, &log, &stop);
     signals::or_interrupted(
         &stop,
-        built.map_err(|error| Failure::unjudged(error.context("this commit cannot be built"))),
+        built.map_err(|error| CliError::inconclusive(error.context("this commit cannot be built"))),
     )?;
     let run_args = RunArgs {
         select: SelectArgs { ids: args.select.ids.clone(), filter: args.select.filter.clone() },
@@ -84,7 +84,7 @@ pub(super) fn bisect(common: &Common, args: &BisectArgs) -> Outcome {
     };
     // What is wrong now is so with this commit: its tree, its image.
     run::run(common, &run_args).map_err(|failure| match failure.code {
-        exit::USAGE => Failure { code: exit::UNJUDGED, ..failure },
+        exit::USAGE => CliError { code: exit::INCONCLUSIVE, ..failure },
         _ => failure,
     })
 }
@@ -95,33 +95,33 @@ fn build_dir(args: &BisectArgs) -> PathBuf {
 }
 
 /// Wrong use, whatever the commit; where the log goes.
-fn check(common: &Common, args: &BisectArgs) -> Result<PathBuf, Failure> {
-    select_filtered(&args.select.ids, &args.select.filter).map_err(Failure::usage)?;
+fn check(common: &Common, args: &BisectArgs) -> Result<PathBuf, CliError> {
+    select_filtered(&args.select.ids, &args.select.filter).map_err(CliError::usage)?;
     if args.guest.kernel != ["default"] || args.guest.modules.is_some() {
-        return Err(Failure::usage(anyhow!("the kernel is the one of --tree: leave --kernel and --modules away")));
+        return Err(CliError::usage(anyhow!("the kernel is the one of --tree: leave --kernel and --modules away")));
     }
     if args.guest.print_command {
-        return Err(Failure::usage(anyhow!("--print-command judges nothing")));
+        return Err(CliError::usage(anyhow!("--print-command judges nothing")));
     }
     if args.jobs == Some(0) {
-        return Err(Failure::usage(anyhow!("--jobs must be at least 1")));
+        return Err(CliError::usage(anyhow!("--jobs must be at least 1")));
     }
     if !args.tree.join("Kbuild").is_file() || !args.tree.join("Makefile").is_file() {
-        return Err(Failure::usage(anyhow!("{} is no kernel tree: name it with --tree", args.tree.display())));
+        return Err(CliError::usage(anyhow!("{} is no kernel tree: name it with --tree", args.tree.display())));
     }
     let dir = build_dir(args);
     if !dir.join(".config").is_file() {
-        return Err(Failure::usage(anyhow!("{} has no .config: configure the kernel first", dir.display())));
+        return Err(CliError::usage(anyhow!("{} has no .config: configure the kernel first", dir.display())));
     }
     setup::guest_dir(common)?;
     setup::qemu(common)?;
-    let area = setup::cache(common)?.area("logs").context("opening the cache").map_err(Failure::usage)?;
+    let area = setup::cache(common)?.area("logs").context("opening the cache").map_err(CliError::usage)?;
     Ok(area.join(format!("bisect-{}.log", std::process::id())))
 }
 
 /// Builds what changed. The configuration follows the commit: new options get their defaults.
 fn build(args: &BisectArgs, log: &Path, stop: &AtomicBool) -> anyhow::Result<()> {
-    tell(&format!("building {} (log: {})", args.tree.display(), log.display()));
+    status(&format!("building {} (log: {})", args.tree.display(), log.display()));
     let jobs = args.build_jobs.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
     let file = std::fs::File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
     for targets in [&["olddefconfig"][..], &["bzImage", "modules"]] {

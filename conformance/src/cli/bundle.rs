@@ -1,11 +1,11 @@
 //! `kmodlab bundle`.
 
 use super::args::{BundleArgs, Common, GuestArgs};
-use super::{Failure, Outcome, lookup, setup, signals, told};
+use super::{CliError, Outcome, lookup, setup, show_progress, signals};
 use crate::bundle::lava::{self, INITRAMFS, KERNEL};
 use crate::bundle::{Entry, LAST, MANIFEST, Manifest, PROGRAM};
 use crate::engine::check::unmet;
-use crate::pair::KernelSide;
+use crate::pair::PreparedKernel;
 use crate::select::select_filtered;
 use crate::verdict::exit;
 use anyhow::{Context, anyhow};
@@ -19,7 +19,7 @@ const SELF: &str = "kmodlab-self";
 const APPEND: &str = "console=ttyS0,115200 rdinit=/init panic=-1 loglevel=4";
 
 pub(super) fn bundle(common: &Common, args: &BundleArgs) -> Outcome {
-    let behaviours = select_filtered(&args.select.ids, &args.select.filter).map_err(Failure::usage)?;
+    let behaviours = select_filtered(&args.select.ids, &args.select.filter).map_err(CliError::usage)?;
     let guest = GuestArgs {
         kernel: vec![args.kernel.clone()],
         modules: args.modules.clone(),
@@ -30,18 +30,18 @@ pub(super) fn bundle(common: &Common, args: &BundleArgs) -> Outcome {
     let kernels = lookup::kernel_args(&guest, &catalogue)?;
     let program = setup::guest_dir(common)?.join(SELF);
     if !program.is_file() {
-        return Err(Failure::usage(anyhow!("there is no {}: build it with ci/setup --bundle", program.display())));
+        return Err(CliError::usage(anyhow!("there is no {}: build it with ci/setup --bundle", program.display())));
     }
     std::fs::create_dir_all(&args.output)
-        .map_err(|error| Failure::usage(anyhow!("cannot create {}: {error}", args.output.display())))?;
+        .map_err(|error| CliError::usage(anyhow!("cannot create {}: {error}", args.output.display())))?;
     let host = setup::host(common, &guest, false, None)?;
     let stop = signals::watch(|| {})?;
-    let options = lookup::options(common, &host.cache, &told, &stop);
+    let options = lookup::options(common, &host.cache, &show_progress, &stop);
     let obtain =
         || Ok((lookup::only_subject(common, &guest, &options)?, lookup::kernels(kernels, &catalogue, &options)?));
     let (subject, kernels) = signals::or_interrupted(&stop, obtain())?;
     let kernel = lookup::only(kernels)?;
-    let side = KernelSide::look(kernel, &host).map_err(Failure::unjudged)?;
+    let side = PreparedKernel::new(kernel, &host).map_err(CliError::inconclusive)?;
     let unmet = |behaviour| unmet(behaviour, subject.commands(), side.modules(), side.facts());
     let entry = |behaviour: &&'static crate::behaviour::Behaviour| Entry {
         id: behaviour.id.to_owned(),
@@ -57,14 +57,15 @@ pub(super) fn bundle(common: &Common, args: &BundleArgs) -> Outcome {
         commands: subject.commands().to_vec(),
         entries,
     };
-    let written = tempfile::NamedTempFile::new().context("making the manifest").map_err(Failure::unjudged)?;
-    serde_json::to_writer(&written, &manifest).context("writing the manifest").map_err(Failure::unjudged)?;
+    let written = tempfile::NamedTempFile::new().context("making the manifest").map_err(CliError::inconclusive)?;
+    serde_json::to_writer(&written, &manifest).context("writing the manifest").map_err(CliError::inconclusive)?;
     let extra = [(PROGRAM.to_owned(), program), (MANIFEST.to_owned(), written.path().to_owned())];
-    let (spec, _) = side.spec(&subject, &extra, &host).map_err(Failure::unjudged)?;
-    let output = args.output.canonicalize().context("finding the bundle").map_err(Failure::unjudged)?;
+    let (spec, _) = side.spec(&subject, &extra, &host).map_err(CliError::inconclusive)?;
+    let output = args.output.canonicalize().context("finding the bundle").map_err(CliError::inconclusive)?;
     put(&spec.kernel, &output.join(KERNEL))?;
     put(&spec.initramfs, &output.join(INITRAMFS))?;
-    let text = serde_json::to_string_pretty(&manifest).context("writing the manifest").map_err(Failure::unjudged)?;
+    let text =
+        serde_json::to_string_pretty(&manifest).context("writing the manifest").map_err(CliError::inconclusive)?;
     write(&output.join("manifest.json"), &format!("{text}\n"))?;
     write(&output.join("cmdline"), &format!("{APPEND}\n"))?;
     if args.lava {
@@ -80,14 +81,14 @@ pub(super) fn bundle(common: &Common, args: &BundleArgs) -> Outcome {
     Ok(exit::OK)
 }
 
-fn put(from: &Path, to: &Path) -> Result<(), Failure> {
+fn put(from: &Path, to: &Path) -> Result<(), CliError> {
     // What is linked shares the cache's permissions: a bundle is a copy of its own.
     std::fs::copy(from, to)
         .and_then(|_| std::fs::set_permissions(to, std::fs::Permissions::from_mode(0o644)))
         .with_context(|| format!("copying {} to {}", from.display(), to.display()))
-        .map_err(Failure::unjudged)
+        .map_err(CliError::inconclusive)
 }
 
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    std::fs::write(path, text).with_context(|| format!("writing {}", path.display())).map_err(Failure::unjudged)
+fn write(path: &Path, text: &str) -> Result<(), CliError> {
+    std::fs::write(path, text).with_context(|| format!("writing {}", path.display())).map_err(CliError::inconclusive)
 }

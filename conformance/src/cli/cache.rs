@@ -1,7 +1,7 @@
 //! `kmodlab cache`: what is kept between runs, how much it is, whether it is whole, and how to be rid of it.
 
 use super::args::{CacheCommand, Common, PruneArgs};
-use super::{Failure, Outcome, setup};
+use super::{CliError, Outcome, setup};
 use crate::verdict::exit;
 use harness::{Templates, Verified};
 use std::fmt::Write as _;
@@ -14,7 +14,8 @@ const TEMPLATES: &str = "templates";
 
 pub(super) fn cache(common: &Common, command: &CacheCommand) -> Outcome {
     let cache = setup::open_cache(common)?;
-    let templates = Templates::open(cache.area(TEMPLATES).map_err(Failure::unjudged)?).map_err(Failure::unjudged)?;
+    let templates =
+        Templates::open(cache.area(TEMPLATES).map_err(CliError::inconclusive)?).map_err(CliError::inconclusive)?;
     match command {
         CacheCommand::List { all } => {
             let things = things(&cache, &templates);
@@ -87,7 +88,7 @@ fn verify(cache: &Cache, templates: &Templates, dry_run: bool) -> Outcome {
         let damage = match &thing.entry {
             Some(entry) if !entry.has_hash() => continue,
             Some(entry) => entry.damage(),
-            None => match templates.verify(&thing.name).map_err(Failure::unjudged)? {
+            None => match templates.verify(&thing.name).map_err(CliError::inconclusive)? {
                 Verified::Other => continue,
                 Verified::Whole => None,
                 Verified::Damaged(what) => Some(what.to_owned()),
@@ -113,7 +114,7 @@ fn verify(cache: &Cache, templates: &Templates, dry_run: bool) -> Outcome {
 
 fn prune(cache: &Cache, templates: &Templates, args: &PruneArgs) -> Outcome {
     // Held to the end: who begins now waits until the clean-up is done.
-    let alone = cache.alone().map_err(Failure::unjudged)?;
+    let alone = cache.alone().map_err(CliError::inconclusive)?;
     let things = things(cache, templates);
     let measures: Vec<(u64, SystemTime)> = things.iter().map(|thing| (thing.bytes, thing.used)).collect();
     let (mut freed, mut count, mut kept) = (0, 0, 0);

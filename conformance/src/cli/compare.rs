@@ -2,7 +2,7 @@
 
 use super::args::{Common, GuestArgs, RunArgs, SelectArgs};
 use super::outputs::can_be_written;
-use super::{Failure, Outcome, run};
+use super::{CliError, Outcome, run};
 use crate::event::Event;
 use crate::report::compare::{Comparison, compare as compare_reports};
 use crate::report::json::Report;
@@ -68,19 +68,19 @@ pub(super) fn compare(common: &Common, args: &CompareArgs) -> Outcome {
     [&args.json, &args.markdown].into_iter().flatten().try_for_each(|path| can_be_written(path))?;
     let on_stdout = |path: &Option<PathBuf>| path.as_deref() == Some(Path::new("-"));
     if on_stdout(&args.json) && on_stdout(&args.markdown) {
-        return Err(Failure::usage(anyhow!("standard output gets one of them: --json - or --markdown -, not both")));
+        return Err(CliError::usage(anyhow!("standard output gets one of them: --json - or --markdown -, not both")));
     }
     let allowed: BTreeSet<String> = if args.allow_change.is_empty() {
         BTreeSet::new()
     } else {
-        select(&args.allow_change).map_err(Failure::usage)?.iter().map(|behaviour| behaviour.id.to_owned()).collect()
+        select(&args.allow_change).map_err(CliError::usage)?.iter().map(|behaviour| behaviour.id.to_owned()).collect()
     };
     let Some((base, head)) = reports(common, args)? else {
         return Ok(crate::verdict::exit::OK);
     };
     let comparison = compare_reports(&base, &head, &allowed);
     match write(args, &comparison, !on_stdout(&args.json) && !on_stdout(&args.markdown)) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::unjudged(error)),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CliError::inconclusive(error)),
         _ => Ok(comparison.exit_code),
     }
 }
@@ -101,18 +101,18 @@ fn write(args: &CompareArgs, comparison: &Comparison, terminal: bool) -> io::Res
 }
 
 /// Base and head: read, or run.
-fn reports(common: &Common, args: &CompareArgs) -> Result<Option<(Report, Report)>, Failure> {
+fn reports(common: &Common, args: &CompareArgs) -> Result<Option<(Report, Report)>, CliError> {
     let (Some(base), Some(head)) = (&args.base, &args.head) else {
         let [base, head] = &args.words[..] else {
-            return Err(Failure::usage(anyhow!(
+            return Err(CliError::usage(anyhow!(
                 "name two kernels with --base and --head, or two JSON reports, the base first"
             )));
         };
-        let read = |path: &str| stored::read(Path::new(path)).map_err(Failure::usage);
+        let read = |path: &str| stored::read(Path::new(path)).map_err(CliError::usage);
         return Ok(Some((read(base)?, read(head)?)));
     };
     if args.guest.kernel != ["default"] {
-        return Err(Failure::usage(anyhow!("the kernels are named with --base and --head, not with --kernel")));
+        return Err(CliError::usage(anyhow!("the kernels are named with --base and --head, not with --kernel")));
     }
     let run_args = RunArgs {
         select: SelectArgs { ids: args.words.clone(), filter: args.filter.clone() },
@@ -125,10 +125,10 @@ fn reports(common: &Common, args: &CompareArgs) -> Result<Option<(Report, Report
         timeout: args.timeout.unwrap_or(120),
         ..RunArgs::default()
     };
-    let Some(told) = run::carry_out(common, &run_args, || vec![Box::new(Progress)])? else {
+    let Some(show_progress) = run::carry_out(common, &run_args, || vec![Box::new(Progress)])? else {
         return Ok(None);
     };
-    Ok(Some((of_kernel(&told.report, 0), of_kernel(&told.report, 1))))
+    Ok(Some((of_kernel(&show_progress.report, 0), of_kernel(&show_progress.report, 1))))
 }
 
 /// The part of a run of two kernels that one of them has.
@@ -159,7 +159,7 @@ impl Reporter for Progress {
             Event::Judged(row) => {
                 // A kernel that was given by its path is told by its release, as in the terminal report.
                 let kernel = if row.kernel.name.contains('/') { &row.kernel.release } else { &row.kernel.name };
-                writeln!(out, "{:>5}  {:<26} {kernel}", row.verdict.word(), row.id)
+                writeln!(out, "{:>5}  {:<26} {kernel}", row.verdict.as_str(), row.id)
             }
             _ => Ok(()),
         }

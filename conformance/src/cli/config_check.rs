@@ -1,9 +1,9 @@
 //! `kmodlab kernel config-check`.
 
 use super::args::{Common, GuestArgs};
-use super::{Failure, Outcome, lookup, setup, signals, told};
+use super::{CliError, Outcome, lookup, setup, show_progress, signals};
 use crate::behaviours;
-use crate::config_check::{fragment, lacking};
+use crate::config_check::{fragment, missing_options};
 use crate::verdict::exit;
 use anyhow::anyhow;
 use std::fs;
@@ -19,44 +19,44 @@ pub(super) fn config_check(common: &Common, kernels: &[String]) -> Outcome {
             None => of_kernel(common, name)?,
         };
         if facts.config("MODULES").is_none() {
-            return Err(Failure::unjudged(anyhow!(
+            return Err(CliError::inconclusive(anyhow!(
                 "the configuration of {title} is neither in its image (CONFIG_IKCONFIG) nor beside it: name its .config"
             )));
         }
         let value = |option: &str| facts.config(option.trim_start_matches("CONFIG_")).unwrap_or("n");
-        let lacks = lacking(value, &behaviours::all());
-        if lacks.iter().any(|lack| lack.behaviours.is_empty()) {
+        let missing = missing_options(value, &behaviours::all());
+        if missing.iter().any(|lack| lack.behaviours.is_empty()) {
             code = exit::FAILED;
         }
-        texts.push(fragment(&title, &lacks));
+        texts.push(fragment(&title, &missing));
     }
     super::list::print(&texts.join("\n"))?;
     Ok(code)
 }
 
 /// The text of a configuration that is named by itself or by its tree.
-fn configuration(name: &str) -> Result<Option<String>, Failure> {
+fn configuration(name: &str) -> Result<Option<String>, CliError> {
     let path = Path::new(name);
     let file = if path.is_dir() { path.join(".config") } else { path.to_owned() };
     if !file.is_file() {
         return Ok(None);
     }
-    let bytes = fs::read(&file).map_err(|error| Failure::usage(anyhow!("cannot read {}: {error}", file.display())))?;
+    let bytes = fs::read(&file).map_err(|error| CliError::usage(anyhow!("cannot read {}: {error}", file.display())))?;
     // An image begins with code.
     let text = String::from_utf8(bytes).ok();
     Ok(text.filter(|text| text.lines().any(|line| line.starts_with("CONFIG_"))))
 }
 
 /// A kernel that has to be looked at.
-fn of_kernel(common: &Common, name: &str) -> Result<(String, ImageFacts), Failure> {
+fn of_kernel(common: &Common, name: &str) -> Result<(String, ImageFacts), CliError> {
     let catalogue = lookup::catalogue()?;
     let args = GuestArgs { kernel: vec![name.to_owned()], ..GuestArgs::default() };
     let kernels = lookup::kernel_args(&args, &catalogue)?;
     let cache = setup::cache(common)?;
     let stop = signals::watch(|| {})?;
-    let options = lookup::options(common, &cache, &told, &stop);
+    let options = lookup::options(common, &cache, &show_progress, &stop);
     let found = signals::or_interrupted(&stop, lookup::kernels(kernels, &catalogue, &options))?;
     let kernel = lookup::only(found)?;
-    let facts = kernel.facts(&cache).map_err(Failure::unjudged)?;
+    let facts = kernel.facts(&cache).map_err(CliError::inconclusive)?;
     Ok((format!("{} ({})", kernel.name, kernel.release), facts))
 }

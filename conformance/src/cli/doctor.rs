@@ -1,7 +1,7 @@
 //! `kmodlab doctor`: what is missing on this machine, and what to do about it.
 
 use super::args::{Common, GuestArgs};
-use super::{Failure, Outcome, lookup, setup};
+use super::{CliError, Outcome, lookup, setup};
 use crate::verdict::exit;
 use harness::accel::Kvm;
 use vm_images::{Kernel, Subject};
@@ -19,7 +19,7 @@ pub(super) fn doctor(common: &Common) -> Outcome {
         let (word, detail) = match found {
             Ok(detail) => ("ok", detail),
             Err(detail) => {
-                code = exit::UNJUDGED;
+                code = exit::INCONCLUSIVE;
                 ("missing", detail)
             }
         };
@@ -61,6 +61,6 @@ fn kvm(common: &Common, kernel: &Kernel) -> Result<(), String> {
     }
 }
 
-fn text(failure: Failure) -> String {
+fn text(failure: CliError) -> String {
     format!("{:#}", failure.error)
 }

@@ -1,7 +1,7 @@
 //! `kmodlab kernel`.
 
 use super::args::{BuildArgs, Common, KernelCommand};
-use super::{Failure, Outcome, config_check, lookup, setup, signals, told};
+use super::{CliError, Outcome, config_check, lookup, setup, show_progress, signals};
 use crate::event::SkippedKernel;
 use crate::verdict::exit;
 use std::fmt::Write as _;
@@ -44,13 +44,13 @@ pub(super) fn kernel(common: &Common, command: &KernelCommand) -> Outcome {
 fn build_tree(common: &Common, args: &BuildArgs, tree: &Path) -> Outcome {
     let cache = setup::cache(common)?;
     let stop = signals::watch(|| {})?;
-    let options = lookup::options(common, &cache, &told, &stop);
+    let options = lookup::options(common, &cache, &show_progress, &stop);
     let tiny = ["tiny".to_owned()];
     let fragments = if args.fragment.is_empty() { &tiny[..] } else { &args.fragment };
     let build = TreeBuild { tree, fragments, words: &args.make };
     let built = vm_images::build_tree(&build, &options).map_err(|error| match error {
-        BuildError::Unavailable { .. } => Failure::usage(error),
-        error => Failure::unjudged(error),
+        BuildError::Unavailable { .. } => CliError::usage(error),
+        error => CliError::inconclusive(error),
     });
     let dir = signals::or_interrupted(&stop, built)?;
     super::list::print(&format!("{}\n", dir.display()))
@@ -58,17 +58,17 @@ fn build_tree(common: &Common, args: &BuildArgs, tree: &Path) -> Outcome {
 
 fn obtain(common: &Common, names: &[String], refresh: bool) -> Outcome {
     let catalogue = lookup::catalogue()?;
-    names.iter().try_for_each(|name| catalogue.resolve(name).map(|_| ()).map_err(Failure::usage))?;
+    names.iter().try_for_each(|name| catalogue.resolve(name).map(|_| ()).map_err(CliError::usage))?;
     let cache = setup::cache(common)?;
     let stop = signals::watch(|| {})?;
-    let mut options = lookup::options(common, &cache, &told, &stop);
+    let mut options = lookup::options(common, &cache, &show_progress, &stop);
     options.refresh = refresh;
     let mut code = exit::OK;
     for name in names {
         let line = match signals::or_interrupted(&stop, lookup::named_kernel(&catalogue, name, &options))? {
             Ok(kernel) => found(name, &kernel),
             Err(SkippedKernel { name, reason }) => {
-                code = exit::UNJUDGED;
+                code = exit::INCONCLUSIVE;
                 format!("{name}: {reason}\n")
             }
         };

@@ -6,9 +6,9 @@
 
 use super::args::{Common, KselftestArgs, SelftestSuite};
 use super::script::{self, BUSYBOX};
-use super::{Failure, Outcome, lookup, setup, signals, tell, told};
-use crate::allowed::Allowed;
-use crate::pair::{Host, KernelSide, Ready};
+use super::{CliError, Outcome, lookup, setup, show_progress, signals, status};
+use crate::allowed_findings::AllowedFindings;
+use crate::pair::{Host, PreparedKernel, ReadyPair};
 use crate::text;
 use crate::verdict::exit;
 use agent::proto::{ExitKind, GuestMillis, Ran};
@@ -56,39 +56,39 @@ pub(super) fn kselftest(common: &Common, args: &KselftestArgs) -> Outcome {
     let catalogue = lookup::catalogue()?;
     let kernels = lookup::kernel_args(&args.guest, &catalogue)?;
     let ([kernel_word], [_]) = (&args.guest.kernel[..], &args.guest.subject[..]) else {
-        return Err(Failure::usage(anyhow!("the selftests run on one kernel with one subject")));
+        return Err(CliError::usage(anyhow!("the selftests run on one kernel with one subject")));
     };
     let tree = args.tree.clone().unwrap_or_else(|| PathBuf::from(kernel_word));
     let scripts = scripts(&tree)?;
-    let script = fs::read_to_string(scripts.join("kmod.sh")).map_err(Failure::usage)?;
+    let script = fs::read_to_string(scripts.join("kmod.sh")).map_err(CliError::usage)?;
     let tests = chosen(&script, &args.tests)?;
 
     let wall = Duration::from_secs(args.timeout).mul_f64(setup::timeout_factor(&args.guest)?);
-    let allowed = Allowed::builtin().map_err(Failure::unjudged)?;
+    let allowed = AllowedFindings::builtin().map_err(CliError::inconclusive)?;
 
     let mut host = setup::host(common, &args.guest, args.cold, None)?;
     let spawner = host.spawner.clone();
     let stop = signals::watch(move || spawner.kill_all())?;
-    let options = lookup::options(common, &host.cache, &told, &stop);
+    let options = lookup::options(common, &host.cache, &show_progress, &stop);
     let tools = Tools::gather(&scripts, &options)?;
     let kernel = lookup::only(lookup::kernels(kernels, &catalogue, &options)?)?;
     let subject = &lookup::only_subject(common, &args.guest, &options)?;
     setup::decide_accel(args.guest.accel, &mut host, Some(&kernel), Some(subject))?;
 
-    let side = KernelSide::look_with(kernel, MODULES, &host).map_err(Failure::unjudged)?;
+    let side = PreparedKernel::with_modules(kernel, MODULES, &host).map_err(CliError::inconclusive)?;
     if side.facts().config("TEST_KMOD").is_none_or(|value| value != "m") {
-        return Err(Failure::usage(anyhow!(
+        return Err(CliError::usage(anyhow!(
             "the kernel {} has no CONFIG_TEST_KMOD=m: build one with the fragment test-kmod (kmodlab kernel build --help)",
             side.kernel.name
         )));
     }
     if args.guest.print_command {
-        let spec = side.spec(subject, &tools.files, &host).map_err(Failure::unjudged)?.0;
+        let spec = side.spec(subject, &tools.files, &host).map_err(CliError::inconclusive)?.0;
         return super::list::print(&format!("{}\n", host.qemu.command_line(&spec)));
     }
-    let ready = side.with_extra(subject, &tools.files, &host).map_err(Failure::unjudged)?;
+    let ready = side.pair_with_files(subject, &tools.files, &host).map_err(CliError::inconclusive)?;
     let mut out = io::stdout().lock();
-    let mut say = |line: &str| writeln!(out, "{line}").and_then(|()| out.flush()).map_err(Failure::unjudged);
+    let mut say = |line: &str| writeln!(out, "{line}").and_then(|()| out.flush()).map_err(CliError::inconclusive);
     say("KTAP version 1")?;
     say(&format!("# {} with {}, tests of {}", side.kernel.release, subject.name(), scripts.display()))?;
     say(&format!("1..{}", tests.len()))?;
@@ -96,7 +96,7 @@ pub(super) fn kselftest(common: &Common, args: &KselftestArgs) -> Outcome {
     for (number, test) in tests.iter().enumerate() {
         let number = number + 1;
         if stop.load(Ordering::SeqCst) {
-            return Err(Failure::unjudged(anyhow!("interrupted")));
+            return Err(CliError::inconclusive(anyhow!("interrupted")));
         }
         match run(&ready, &host, test, args.count, wall, &allowed) {
             Told::Passed => {
@@ -122,16 +122,16 @@ pub(super) fn kselftest(common: &Common, args: &KselftestArgs) -> Outcome {
     Ok(match (failed, unjudged, passed) {
         (1.., _, _) => exit::FAILED,
         (0, 0, 1..) => exit::OK,
-        _ => exit::UNJUDGED,
+        _ => exit::INCONCLUSIVE,
     })
 }
 
 /// The directory with kmod.sh: of a kernel tree, of one that a build directory was made from, or the directory itself.
-fn scripts(tree: &Path) -> Result<PathBuf, Failure> {
+fn scripts(tree: &Path) -> Result<PathBuf, CliError> {
     let inside = Path::new("tools/testing/selftests/kmod");
     let places = [tree.join(inside), tree.join("source").join(inside), tree.to_owned()];
     places.iter().find(|place| place.join("kmod.sh").is_file()).cloned().ok_or_else(|| {
-        Failure::usage(anyhow!(
+        CliError::usage(anyhow!(
             "{} holds no {}/kmod.sh: name a kernel tree with --tree",
             tree.display(),
             inside.display()
@@ -141,7 +141,7 @@ fn scripts(tree: &Path) -> Result<PathBuf, Failure> {
 
 /// The tests that the script lists (`ALL_TESTS="$ALL_TESTS 0002:3:1"`: number, how often, whether it runs by default), or the
 /// ones that are asked for.
-fn chosen(script: &str, asked: &[String]) -> Result<Vec<String>, Failure> {
+fn chosen(script: &str, asked: &[String]) -> Result<Vec<String>, CliError> {
     let entries = script.lines().filter_map(|line| line.trim().strip_prefix("ALL_TESTS=\"")?.strip_suffix('"'));
     let words = entries.flat_map(str::split_whitespace).filter_map(|word| {
         let fields: Vec<&str> = word.split(':').collect();
@@ -151,13 +151,13 @@ fn chosen(script: &str, asked: &[String]) -> Result<Vec<String>, Failure> {
     let listed: Vec<(String, bool)> = words.collect();
     if let Some(unknown) = asked.iter().find(|test| !listed.iter().any(|(number, _)| number == *test)) {
         let known: Vec<&str> = listed.iter().map(|(number, _)| number.as_str()).collect();
-        return Err(Failure::usage(anyhow!("the script has no test {unknown}; it has {}", known.join(" "))));
+        return Err(CliError::usage(anyhow!("the script has no test {unknown}; it has {}", known.join(" "))));
     }
     let wanted =
         |(number, by_default): &(String, bool)| if asked.is_empty() { *by_default } else { asked.contains(number) };
     let chosen: Vec<String> = listed.into_iter().filter(wanted).map(|(number, _)| number).collect();
     if chosen.is_empty() {
-        return Err(Failure::usage(anyhow!("kmod.sh lists no test in a form that is known here")));
+        return Err(CliError::usage(anyhow!("kmod.sh lists no test in a form that is known here")));
     }
     Ok(chosen)
 }
@@ -169,11 +169,11 @@ struct Tools {
 }
 
 impl Tools {
-    fn gather(scripts: &Path, options: &vm_images::Options<'_>) -> Result<Tools, Failure> {
-        let made = tempfile::tempdir().map_err(Failure::unjudged)?;
+    fn gather(scripts: &Path, options: &vm_images::Options<'_>) -> Result<Tools, CliError> {
+        let made = tempfile::tempdir().map_err(CliError::inconclusive)?;
         let mut files = vec![(BUSYBOX.to_owned(), script::busybox(options)?)];
-        for entry in fs::read_dir(scripts).map_err(Failure::usage)? {
-            let path = entry.map_err(Failure::usage)?.path();
+        for entry in fs::read_dir(scripts).map_err(CliError::usage)? {
+            let path = entry.map_err(CliError::usage)?.path();
             if let (true, Some(name)) = (path.is_file(), path.file_name()) {
                 files.push((format!("{PLACE}/kmod/{}", name.to_string_lossy()), path.clone()));
             }
@@ -182,9 +182,9 @@ impl Tools {
             let Some(host) = lookup::host_program(program) else {
                 let lacking = anyhow!("kmod.sh is a script for {program}, which is not on this host");
                 if needed {
-                    return Err(Failure::unjudged(lacking));
+                    return Err(CliError::inconclusive(lacking));
                 }
-                tell(&format!("{lacking:#}: some tests will fail for want of it"));
+                status(&format!("{lacking:#}: some tests will fail for want of it"));
                 continue;
             };
             files.extend(apart(program, &host, made.path())?);
@@ -196,8 +196,8 @@ impl Tools {
 }
 
 /// A program of the host and its libraries below [`PLACE`], and a script in its usual place that starts it with them.
-fn apart(name: &str, host: &Path, made: &Path) -> Result<Vec<(String, PathBuf)>, Failure> {
-    let parts = Subject::program_with_libraries(host).map_err(Failure::unjudged)?;
+fn apart(name: &str, host: &Path, made: &Path) -> Result<Vec<(String, PathBuf)>, CliError> {
+    let parts = Subject::program_with_libraries(host).map_err(CliError::inconclusive)?;
     let source = |file: &vm_images::GuestFile| match &file.source {
         Source::Host(path) => Some(path.clone()),
         Source::Link(target) => parts.iter().find_map(|other| match &other.source {
@@ -224,7 +224,7 @@ fn apart(name: &str, host: &Path, made: &Path) -> Result<Vec<(String, PathBuf)>,
     let script = made.join(name);
     fs::write(&script, format!("#!{BUSYBOX} sh\nexec {start} \"$@\"\n"))
         .context("writing a script")
-        .map_err(Failure::unjudged)?;
+        .map_err(CliError::inconclusive)?;
     files.push((format!("/bin/{name}"), script));
     Ok(files)
 }
@@ -238,7 +238,14 @@ enum Told {
 }
 
 /// One test in a guest of its own, for at most `limit` of guest time and of ours.
-fn run(ready: &Ready, host: &Host, test: &str, count: Option<u32>, limit: Duration, allowed: &Allowed) -> Told {
+fn run(
+    ready: &ReadyPair,
+    host: &Host,
+    test: &str,
+    count: Option<u32>,
+    limit: Duration,
+    allowed: &AllowedFindings,
+) -> Told {
     let mut vm = match ready.guest(host) {
         Ok(vm) => vm,
         Err(error) => return Told::Unjudged(format!("no guest: {error}")),

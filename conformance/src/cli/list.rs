@@ -1,7 +1,7 @@
 //! `kmodlab list` and `kmodlab show`.
 
 use super::args::{ListArgs, ShowArgs};
-use super::{Failure, Outcome};
+use super::{CliError, Outcome};
 use crate::behaviour::{About, Behaviour};
 use crate::select::{select, select_filtered};
 use crate::verdict::exit;
@@ -9,12 +9,12 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 pub(super) fn list(args: &ListArgs) -> Outcome {
-    let behaviours = select_filtered(&args.select.ids, &args.select.filter).map_err(Failure::usage)?;
+    let behaviours = select_filtered(&args.select.ids, &args.select.filter).map_err(CliError::usage)?;
     print(&list_text(&behaviours))
 }
 
 pub(super) fn show(args: &ShowArgs) -> Outcome {
-    let behaviours = select(&args.ids).map_err(Failure::usage)?;
+    let behaviours = select(&args.ids).map_err(CliError::usage)?;
     let texts: Vec<String> = behaviours.iter().map(|behaviour| show_text(behaviour)).collect();
     print(&texts.join("\n"))
 }
@@ -22,7 +22,7 @@ pub(super) fn show(args: &ShowArgs) -> Outcome {
 /// Prints; a reader that went away is no failure.
 pub(super) fn print(text: &str) -> Outcome {
     match io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::unjudged(error)),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CliError::inconclusive(error)),
         _ => Ok(exit::OK),
     }
 }

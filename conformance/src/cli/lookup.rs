@@ -1,7 +1,7 @@
 //! What `--kernel` and `--subject` name.
 
 use super::args::{Common, GuestArgs};
-use super::{Failure, setup};
+use super::{CliError, setup};
 use crate::event::SkippedKernel;
 use anyhow::anyhow;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ pub(super) enum KernelArg {
 }
 
 /// Reads `--kernel` and `--modules`; wrong ones are found here, without fetching.
-pub(super) fn kernel_args(args: &GuestArgs, catalogue: &Catalogue) -> Result<Vec<KernelArg>, Failure> {
+pub(super) fn kernel_args(args: &GuestArgs, catalogue: &Catalogue) -> Result<Vec<KernelArg>, CliError> {
     let mut kernels = Vec::new();
     let mut takes_modules = false;
     for text in &args.kernel {
@@ -32,37 +32,37 @@ pub(super) fn kernel_args(args: &GuestArgs, catalogue: &Catalogue) -> Result<Vec
         if text == HOST {
             kernels.push(KernelArg::Image(Box::new(host_kernel()?)));
         } else if !text.contains('/') && !path.exists() {
-            catalogue.resolve(text).map_err(Failure::usage)?;
+            catalogue.resolve(text).map_err(CliError::usage)?;
             kernels.push(KernelArg::Named(text.clone()));
         } else if path.is_dir() {
-            let tree = BuiltTree::look(path).map_err(Failure::usage)?;
+            let tree = BuiltTree::look(path).map_err(CliError::usage)?;
             kernels.push(KernelArg::Tree(Box::new(tree)));
         } else {
             takes_modules = true;
-            let kernel = Kernel::from_image(path, args.modules.as_deref()).map_err(Failure::usage)?;
+            let kernel = Kernel::from_image(path, args.modules.as_deref()).map_err(CliError::usage)?;
             kernels.push(KernelArg::Image(Box::new(kernel)));
         }
     }
     if args.modules.is_some() && !takes_modules {
-        return Err(Failure::usage(anyhow!("--modules belongs to a bzImage that is given by its path")));
+        return Err(CliError::usage(anyhow!("--modules belongs to a bzImage that is given by its path")));
     }
     Ok(kernels)
 }
 
 /// The kernel that this machine runs, as distributions install it.
-fn host_kernel() -> Result<Kernel, Failure> {
+fn host_kernel() -> Result<Kernel, CliError> {
     let uname = rustix::system::uname();
     let release = uname.release().to_string_lossy().into_owned();
     let modules = Path::new("/lib/modules").join(&release);
     let images = [Path::new("/boot").join(format!("vmlinuz-{release}")), modules.join("vmlinuz")];
     let image = images.iter().find(|path| path.exists()).ok_or_else(|| {
         let places: Vec<String> = images.iter().map(|path| path.display().to_string()).collect();
-        Failure::usage(anyhow!(
+        CliError::usage(anyhow!(
             "--kernel {HOST}: the kernel that runs here, {release}, is in neither of {}: give its bzImage by its path",
             places.join(", ")
         ))
     })?;
-    let mut kernel = Kernel::from_image(image, modules.is_dir().then_some(&*modules)).map_err(Failure::usage)?;
+    let mut kernel = Kernel::from_image(image, modules.is_dir().then_some(&*modules)).map_err(CliError::usage)?;
     HOST.clone_into(&mut kernel.name);
     Ok(kernel)
 }
@@ -72,11 +72,11 @@ pub(super) fn kernels(
     args: Vec<KernelArg>,
     catalogue: &Catalogue,
     options: &Options<'_>,
-) -> Result<Vec<Result<Kernel, SkippedKernel>>, Failure> {
+) -> Result<Vec<Result<Kernel, SkippedKernel>>, CliError> {
     args.into_iter()
         .map(|kernel| match kernel {
             KernelArg::Image(kernel) => Ok(Ok(*kernel)),
-            KernelArg::Tree(tree) => tree.kernel(&options.cache).map(Ok).map_err(Failure::unjudged),
+            KernelArg::Tree(tree) => tree.kernel(&options.cache).map(Ok).map_err(CliError::inconclusive),
             KernelArg::Named(name) => named_kernel(catalogue, &name, options),
         })
         .collect()
@@ -87,46 +87,46 @@ pub(super) fn named_kernel(
     catalogue: &Catalogue,
     name: &str,
     options: &Options<'_>,
-) -> Result<Result<Kernel, SkippedKernel>, Failure> {
+) -> Result<Result<Kernel, SkippedKernel>, CliError> {
     let left_out = |reason: String| Ok(Err(SkippedKernel { name: name.to_owned(), reason }));
-    if catalogue.resolve(name).map_err(Failure::usage)?.is_built() {
+    if catalogue.resolve(name).map_err(CliError::usage)?.is_built() {
         return match vm_images::build(name, options) {
             Ok(kernel) => Ok(Ok(kernel)),
             Err(BuildError::Unavailable { reason, .. })
             | Err(BuildError::Fetch(FetchError::Unavailable { reason, .. })) => left_out(reason),
-            Err(error) => Err(Failure::unjudged(error)),
+            Err(error) => Err(CliError::inconclusive(error)),
         };
     }
     match vm_images::fetch(catalogue, name, options) {
         Ok(kernel) => Ok(Ok(kernel)),
         Err(FetchError::Unavailable { reason, .. }) => left_out(reason),
-        Err(error) => Err(Failure::unjudged(error)),
+        Err(error) => Err(CliError::inconclusive(error)),
     }
 }
 
 /// The kernel of a command that takes one.
-pub(super) fn only(found: Vec<Result<Kernel, SkippedKernel>>) -> Result<Kernel, Failure> {
+pub(super) fn only(found: Vec<Result<Kernel, SkippedKernel>>) -> Result<Kernel, CliError> {
     match <[_; 1]>::try_from(found) {
         Ok([Ok(kernel)]) => Ok(kernel),
-        Ok([Err(SkippedKernel { name, reason })]) => Err(Failure::unjudged(anyhow!("{name}: {reason}"))),
-        Err(several) => Err(Failure::usage(anyhow!("one kernel is wanted, not {}", several.len()))),
+        Ok([Err(SkippedKernel { name, reason })]) => Err(CliError::inconclusive(anyhow!("{name}: {reason}"))),
+        Err(several) => Err(CliError::usage(anyhow!("one kernel is wanted, not {}", several.len()))),
     }
 }
 
 /// The subject of a command that takes one.
-pub(super) fn only_subject(common: &Common, args: &GuestArgs, options: &Options<'_>) -> Result<Subject, Failure> {
+pub(super) fn only_subject(common: &Common, args: &GuestArgs, options: &Options<'_>) -> Result<Subject, CliError> {
     match &args.subject[..] {
         [text] => subject(common, args, text, options),
-        several => Err(Failure::usage(anyhow!("one subject is wanted, not {}", several.len()))),
+        several => Err(CliError::usage(anyhow!("one subject is wanted, not {}", several.len()))),
     }
 }
 
 /// The subjects that `--subject` names.
-pub(super) fn subjects(common: &Common, args: &GuestArgs, options: &Options<'_>) -> Result<Vec<Subject>, Failure> {
+pub(super) fn subjects(common: &Common, args: &GuestArgs, options: &Options<'_>) -> Result<Vec<Subject>, CliError> {
     args.subject.iter().map(|text| subject(common, args, text, options)).collect()
 }
 
-fn subject(common: &Common, args: &GuestArgs, text: &str, options: &Options<'_>) -> Result<Subject, Failure> {
+fn subject(common: &Common, args: &GuestArgs, text: &str, options: &Options<'_>) -> Result<Subject, CliError> {
     let subject = if text == "ours" {
         Subject::ours(&setup::guest_dir(common)?)
     } else if text.contains('/') || Path::new(text).exists() {
@@ -135,8 +135,8 @@ fn subject(common: &Common, args: &GuestArgs, text: &str, options: &Options<'_>)
         Subject::fetch(text, options)
     };
     subject.map_err(|error| match error {
-        SubjectError::Fetch(FetchError::Unavailable { .. }) => Failure::unjudged(error),
-        error => Failure::usage(error),
+        SubjectError::Fetch(FetchError::Unavailable { .. }) => CliError::inconclusive(error),
+        error => CliError::usage(error),
     })
 }
 
@@ -152,8 +152,8 @@ pub(super) fn options<'a>(
 }
 
 /// The built-in catalogue.
-pub(super) fn catalogue() -> Result<Catalogue, Failure> {
-    Catalogue::builtin().map_err(Failure::unjudged)
+pub(super) fn catalogue() -> Result<Catalogue, CliError> {
+    Catalogue::builtin().map_err(CliError::inconclusive)
 }
 
 /// A program for a guest's shell, if it is on the host: path and where it goes.

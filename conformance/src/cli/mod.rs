@@ -1,7 +1,6 @@
 //! The command's arguments and its subcommands: one file each.
 
 mod args;
-mod at;
 mod bisect;
 mod bundle;
 mod cache;
@@ -31,35 +30,35 @@ use std::io::{self, Write};
 
 /// A command that could not be carried out, and its exit code.
 #[derive(Debug)]
-pub struct Failure {
+pub struct CliError {
     code: u8,
     error: anyhow::Error,
 }
 
-impl Failure {
+impl CliError {
     /// Wrong use, found before anything is built or booted.
-    fn usage(error: impl Into<anyhow::Error>) -> Failure {
-        Failure { code: exit::USAGE, error: error.into() }
+    fn usage(error: impl Into<anyhow::Error>) -> CliError {
+        CliError { code: exit::USAGE, error: error.into() }
     }
 
     /// Something that could not be judged or done.
-    fn unjudged(error: impl Into<anyhow::Error>) -> Failure {
-        Failure { code: exit::UNJUDGED, error: error.into() }
+    fn inconclusive(error: impl Into<anyhow::Error>) -> CliError {
+        CliError { code: exit::INCONCLUSIVE, error: error.into() }
     }
 }
 
 /// A line on standard error.
-fn tell(line: &str) {
+fn status(line: &str) {
     // Nobody to tell if standard error is gone.
     let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// What is being fetched or built, on standard error.
-fn told(progress: vm_images::Progress) {
-    tell(&progress.to_string());
+fn show_progress(progress: vm_images::Progress) {
+    status(&progress.to_string());
 }
 
-type Outcome = Result<u8, Failure>;
+type Outcome = Result<u8, CliError>;
 
 /// The exit code for arguments that are none; `git bisect run` would take 2 for a bad commit.
 #[must_use]

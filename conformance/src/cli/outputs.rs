@@ -1,6 +1,6 @@
 //! The reports that `kmodlab run` writes: their options, what is wrong with them, and their writers.
 
-use super::Failure;
+use super::CliError;
 use super::args::Format;
 use crate::report::kcidb::{self, Origin};
 use crate::report::ktap::Ktap;
@@ -61,15 +61,15 @@ impl OutputArgs {
     }
 
     /// Wrong use, before anything is fetched or booted.
-    pub(super) fn check(&self) -> Result<(), Failure> {
+    pub(super) fn check(&self) -> Result<(), CliError> {
         if self.format == Format::Ktap && self.json_on_stdout() {
-            return Err(Failure::usage(anyhow!(
+            return Err(CliError::usage(anyhow!(
                 "standard output gets one report: --format ktap or --json -, not both"
             )));
         }
         for (option, path) in [("--junit", &self.junit), ("--html", &self.html), ("--kcidb", &self.kcidb)] {
             if path.as_deref() == Some(Path::new("-")) {
-                return Err(Failure::usage(anyhow!(
+                return Err(CliError::usage(anyhow!(
                     "{option} writes a file: name one (./- for one that is called so)"
                 )));
             }
@@ -101,7 +101,7 @@ impl OutputArgs {
 }
 
 /// Whether a report can be written there when it is made.
-pub(super) fn can_be_written(path: &Path) -> Result<(), Failure> {
+pub(super) fn can_be_written(path: &Path) -> Result<(), CliError> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // The report is written beside its place and renamed: the directory decides.
     let writable = || rustix::fs::access(directory, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK);
@@ -114,5 +114,5 @@ pub(super) fn can_be_written(path: &Path) -> Result<(), Failure> {
             Err(error) => format!("{}: {}", directory.display(), std::io::Error::from(error)),
         },
     };
-    Err(Failure::usage(anyhow!("{} cannot be written: {reason}", path.display())))
+    Err(CliError::usage(anyhow!("{} cannot be written: {reason}", path.display())))
 }

@@ -1,7 +1,7 @@
 //! `kmodlab report`: stored JSON reports in another form.
 
 use super::outputs::{as_html, as_junit, as_kcidb, can_be_written};
-use super::{Failure, Outcome};
+use super::{CliError, Outcome};
 use crate::report::json::Report;
 use crate::report::kcidb::Origin;
 use crate::report::ktap::Ktap;
@@ -81,21 +81,21 @@ fn merged(args: &MergeArgs) -> Outcome {
     can_be_written(&args.output)?;
     let read = |path: &PathBuf| Ok((path.display().to_string(), stored::read(path)?));
     let reports: Result<Vec<_>, stored::ReadError> = args.reports.iter().map(read).collect();
-    let merged = merge::merge(&reports.map_err(Failure::usage)?);
+    let merged = merge::merge(&reports.map_err(CliError::usage)?);
     for note in &merged.notes {
         // Nobody to tell if standard error is gone.
         let _ = writeln!(io::stderr(), "kmodlab: {note}");
     }
-    json::text(&merged.report).and_then(|text| write_to(&args.output, &text)).map_err(Failure::unjudged)?;
+    json::text(&merged.report).and_then(|text| write_to(&args.output, &text)).map_err(CliError::inconclusive)?;
     Ok(merged.report.exit_code)
 }
 
 fn one(args: &OneArgs, render: impl Fn(&Report) -> io::Result<Vec<u8>>) -> Outcome {
     can_be_written(&args.output)?;
-    let report = stored::read(&args.report).map_err(Failure::usage)?;
+    let report = stored::read(&args.report).map_err(CliError::usage)?;
     match render(&report).and_then(|text| write_to(&args.output, &text)) {
         // `kmodlab report … | head`: whoever went away wants to see no more.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::unjudged(error)),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CliError::inconclusive(error)),
         _ => Ok(exit::OK),
     }
 }

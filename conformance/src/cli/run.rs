@@ -1,12 +1,12 @@
 //! `kmodlab run`.
 
 use super::args::{BootFailure, Common, RunArgs};
-use super::{Failure, Outcome, jobs, lookup, setup, signals};
-use crate::allowed::Allowed;
+use super::{CliError, Outcome, jobs, lookup, setup, signals};
+use crate::allowed_findings::AllowedFindings;
 use crate::behaviour::Behaviour;
 use crate::engine::{self, Flow, Plan};
 use crate::event::Event;
-use crate::pair::{Host, KernelSide};
+use crate::pair::{Host, PreparedKernel};
 use crate::report::Reporter;
 use crate::report::json::Report;
 use crate::select::select_filtered;
@@ -24,8 +24,8 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Outcome {
     };
     match reporters.failed {
         // A behaviour that failed wins over a report that could not be written.
-        Some(error) => Err(Failure {
-            code: if reporters.report.counts.fail > 0 { exit::FAILED } else { exit::UNJUDGED },
+        Some(error) => Err(CliError {
+            code: if reporters.report.counts.fail > 0 { exit::FAILED } else { exit::INCONCLUSIVE },
             error: anyhow!("writing a report: {error}"),
         }),
         None => Ok(reporters.report.exit_code),
@@ -37,19 +37,19 @@ pub(super) fn carry_out(
     common: &Common,
     args: &RunArgs,
     all: impl FnOnce() -> Vec<Box<dyn Reporter + Send>>,
-) -> Result<Option<Reporters>, Failure> {
+) -> Result<Option<Reporters>, CliError> {
     // Wrong use first: nothing is fetched or booted for it.
-    let behaviours = select_filtered(&args.select.ids, &args.select.filter).map_err(Failure::usage)?;
+    let behaviours = select_filtered(&args.select.ids, &args.select.filter).map_err(CliError::usage)?;
     let shard = shard(args, &behaviours)?;
     let catalogue = lookup::catalogue()?;
     let kernels = lookup::kernel_args(&args.guest, &catalogue)?;
     let allowed = allowed(args)?;
     if args.jobs == Some(0) {
-        return Err(Failure::usage(anyhow!("--jobs must be at least 1")));
+        return Err(CliError::usage(anyhow!("--jobs must be at least 1")));
     }
     if let Some(keep) = &args.keep {
         std::fs::create_dir_all(keep)
-            .map_err(|error| Failure::usage(anyhow!("--keep: cannot create {}: {error}", keep.display())))?;
+            .map_err(|error| CliError::usage(anyhow!("--keep: cannot create {}: {error}", keep.display())))?;
     }
     let mut host = setup::host(common, &args.guest, args.cold, args.era)?;
 
@@ -95,26 +95,26 @@ pub(super) fn carry_out(
 }
 
 /// The findings that fail nothing: kmodlab's own list, and the ones that are named.
-fn allowed(args: &RunArgs) -> Result<Allowed, Failure> {
-    let mut allowed = Allowed::builtin().map_err(Failure::unjudged)?;
+fn allowed(args: &RunArgs) -> Result<AllowedFindings, CliError> {
+    let mut allowed = AllowedFindings::builtin().map_err(CliError::inconclusive)?;
     for file in &args.allow_findings {
         let name = file.display().to_string();
         let text = std::fs::read_to_string(file)
-            .map_err(|error| Failure::usage(anyhow!("--allow-findings: cannot read {name}: {error}")))?;
-        allowed = allowed.and(Allowed::parse(&name, &text).map_err(Failure::usage)?);
+            .map_err(|error| CliError::usage(anyhow!("--allow-findings: cannot read {name}: {error}")))?;
+        allowed = allowed.and(AllowedFindings::parse(&name, &text).map_err(CliError::usage)?);
     }
     Ok(allowed)
 }
 
 /// The part of the rows that is wanted: from `--shard`, else from the environment.
-fn shard(args: &RunArgs, behaviours: &[&'static Behaviour]) -> Result<Option<Shard>, Failure> {
+fn shard(args: &RunArgs, behaviours: &[&'static Behaviour]) -> Result<Option<Shard>, CliError> {
     let shard = match &args.shard {
         Some(option) => option.0.clone(),
-        None => Shard::from_environment(|name| std::env::var(name).ok()).map_err(Failure::usage)?,
+        None => Shard::from_environment(|name| std::env::var(name).ok()).map_err(CliError::usage)?,
     };
     if let Some(shard) = &shard {
         let rows = engine::rows(args.guest.kernel.len(), args.guest.subject.len(), behaviours, None).len();
-        shard.must_have_rows(rows).map_err(Failure::usage)?;
+        shard.check_not_empty(rows).map_err(CliError::usage)?;
     }
     Ok(shard)
 }
@@ -150,11 +150,11 @@ fn print_commands(
     for kernel in kernels {
         let kernel = match kernel {
             Ok(kernel) => kernel.clone(),
-            Err(skipped) => return Err(Failure::unjudged(anyhow!("{}: {}", skipped.name, skipped.reason))),
+            Err(skipped) => return Err(CliError::inconclusive(anyhow!("{}: {}", skipped.name, skipped.reason))),
         };
-        let side = KernelSide::look(kernel, host).map_err(Failure::unjudged)?;
+        let side = PreparedKernel::new(kernel, host).map_err(CliError::inconclusive)?;
         for subject in subjects {
-            let spec = side.spec(subject, &[], host).map_err(Failure::unjudged)?.0;
+            let spec = side.spec(subject, &[], host).map_err(CliError::inconclusive)?.0;
             text.push_str(&host.qemu.command_line(&spec));
             text.push('\n');
         }

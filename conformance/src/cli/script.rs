@@ -1,6 +1,6 @@
 //! A script that busybox's shell runs in a guest: what `shell` and `kselftest` share.
 
-use super::{Failure, lookup};
+use super::{CliError, lookup};
 use agent::proto::{Action, Caller, GuestMillis, JobEnd, JobId, Ran, Reply, Request, Value};
 use anyhow::anyhow;
 use harness::Vm;
@@ -18,7 +18,7 @@ const CALL: Duration = Duration::from_secs(10);
 const TURN: GuestMillis = GuestMillis(1000);
 
 /// A static busybox: the distribution's package, else the host's.
-pub(super) fn busybox(options: &Options<'_>) -> Result<PathBuf, Failure> {
+pub(super) fn busybox(options: &Options<'_>) -> Result<PathBuf, CliError> {
     let from_package = |subject: Subject| {
         subject.files().iter().find_map(|file| match &file.source {
             Source::Host(path) if path.ends_with("busybox") => Some(path.clone()),
@@ -28,12 +28,12 @@ pub(super) fn busybox(options: &Options<'_>) -> Result<PathBuf, Failure> {
     let fetched = Subject::fetch("busybox", options);
     let reason = fetched.as_ref().err().map_or_else(String::new, |error| format!(" ({error})"));
     fetched.ok().and_then(from_package).or_else(|| lookup::host_program("busybox")).ok_or_else(|| {
-        Failure::unjudged(anyhow!("a script wants busybox, which can neither be fetched nor found here{reason}"))
+        CliError::inconclusive(anyhow!("a script wants busybox, which can neither be fetched nor found here{reason}"))
     })
 }
 
 /// Starts a script behind [`TOOLS`]; it is killed after `limit` of guest time.
-pub(super) fn start(vm: &mut Vm, script: &str, limit: GuestMillis) -> Result<JobId, Failure> {
+pub(super) fn start(vm: &mut Vm, script: &str, limit: GuestMillis) -> Result<JobId, CliError> {
     let action = Action::Run {
         program: BUSYBOX.into(),
         argv: [b"sh".to_vec(), b"-c".to_vec(), format!("{TOOLS}{script}").into_bytes()].to_vec(),
@@ -43,30 +43,30 @@ pub(super) fn start(vm: &mut Vm, script: &str, limit: GuestMillis) -> Result<Job
     };
     match vm.call(&Request::Start { caller: Caller::default(), actions: vec![action], count: 1 }, CALL) {
         Ok(Reply::Started(jobs)) if jobs.len() == 1 => Ok(jobs[0]),
-        Ok(other) => Err(Failure::unjudged(anyhow!("the agent could not start a script: {other:?}"))),
-        Err(error) => Err(Failure::unjudged(error)),
+        Ok(other) => Err(CliError::inconclusive(anyhow!("the agent could not start a script: {other:?}"))),
+        Err(error) => Err(CliError::inconclusive(error)),
     }
 }
 
 /// The end of the job, if it comes within `limit` of guest time.
-pub(super) fn ended(vm: &mut Vm, job: JobId, limit: GuestMillis) -> Result<Option<JobEnd>, Failure> {
+pub(super) fn ended(vm: &mut Vm, job: JobId, limit: GuestMillis) -> Result<Option<JobEnd>, CliError> {
     match vm.call(&Request::Wait { job, limit }, CALL) {
         Ok(Reply::Finished(end)) => Ok(Some(end)),
         Ok(_) => Ok(None),
-        Err(error) => Err(Failure::unjudged(error)),
+        Err(error) => Err(CliError::inconclusive(error)),
     }
 }
 
 /// What a job's one script did.
-pub(super) fn ran(end: JobEnd) -> Result<Ran, Failure> {
+pub(super) fn ran(end: JobEnd) -> Result<Ran, CliError> {
     match end.results.into_iter().next().map(|result| result.result) {
         Some(Ok(Value::Ran(ran))) => Ok(ran),
-        other => Err(Failure::unjudged(anyhow!("the script did not run: {other:?}"))),
+        other => Err(CliError::inconclusive(anyhow!("the script did not run: {other:?}"))),
     }
 }
 
 /// Runs a script to its end, for at most `limit` of guest time; none after `wall` of ours.
-pub(super) fn run(vm: &mut Vm, script: &str, limit: GuestMillis, wall: Option<Duration>) -> Result<Ran, Failure> {
+pub(super) fn run(vm: &mut Vm, script: &str, limit: GuestMillis, wall: Option<Duration>) -> Result<Ran, CliError> {
     let begun = Instant::now();
     let job = start(vm, script, limit)?;
     loop {
@@ -74,7 +74,7 @@ pub(super) fn run(vm: &mut Vm, script: &str, limit: GuestMillis, wall: Option<Du
             return ran(end);
         }
         if wall.is_some_and(|wall| begun.elapsed() > wall) {
-            return Err(Failure::unjudged(anyhow!("the script did not end within its wall-clock limit")));
+            return Err(CliError::inconclusive(anyhow!("the script did not end within its wall-clock limit")));
         }
     }
 }

@@ -1,10 +1,10 @@
 //! From arguments to a lab: cache, guest programs, QEMU. Everything here is wrong use if it fails, and is found
 //! before anything is built or booted.
 
-use super::Failure;
+use super::CliError;
 use super::args::{AccelArg, Common, GuestArgs, ProfileArg};
 use crate::era;
-use crate::pair::{Boot, Host, KernelSide};
+use crate::pair::{Boot, Host, PreparedKernel};
 use anyhow::{Context, anyhow};
 use harness::accel::Kvm;
 use harness::{Accel, Limits, Profile, Qemu, Spawner, Templates};
@@ -15,24 +15,24 @@ use vm_images::{Cache, Kernel, Subject};
 const SETUP: &str = "ci/setup";
 
 /// The cache, held until the program ends, so that `kmodlab cache prune` leaves alone what is in use.
-pub(super) fn cache(common: &Common) -> Result<Cache, Failure> {
+pub(super) fn cache(common: &Common) -> Result<Cache, CliError> {
     let cache = open_cache(common)?;
     // Not given back before the end: the system does that, however the end comes.
-    std::mem::forget(cache.hold().map_err(Failure::unjudged)?);
+    std::mem::forget(cache.hold().map_err(CliError::inconclusive)?);
     Ok(cache)
 }
 
-pub(super) fn open_cache(common: &Common) -> Result<Cache, Failure> {
+pub(super) fn open_cache(common: &Common) -> Result<Cache, CliError> {
     let dir = match &common.cache {
         Some(dir) => dir.clone(),
         None => Cache::default_dir(|name| std::env::var_os(name))
-            .ok_or_else(|| Failure::usage(anyhow!("no cache directory: set HOME, or name one with --cache")))?,
+            .ok_or_else(|| CliError::usage(anyhow!("no cache directory: set HOME, or name one with --cache")))?,
     };
-    Cache::open(dir).map_err(Failure::usage)
+    Cache::open(dir).map_err(CliError::usage)
 }
 
 /// The directory with the guest's programs.
-pub(super) fn guest_dir(common: &Common) -> Result<PathBuf, Failure> {
+pub(super) fn guest_dir(common: &Common) -> Result<PathBuf, CliError> {
     let candidates = match &common.guest_dir {
         Some(dir) => vec![dir.clone()],
         None => beside_this_program(),
@@ -40,7 +40,7 @@ pub(super) fn guest_dir(common: &Common) -> Result<PathBuf, Failure> {
     let complete = |dir: &&PathBuf| ["agent", "kmod"].iter().all(|program| dir.join(program).is_file());
     candidates.iter().find(complete).cloned().ok_or_else(|| {
         let places: Vec<String> = candidates.iter().map(|dir| dir.display().to_string()).collect();
-        Failure::usage(anyhow!(
+        CliError::usage(anyhow!(
             "the guest's programs (agent, kmod) are not in {}: build them with {SETUP}, or name their directory with --guest-dir",
             places.join(" or ")
         ))
@@ -54,12 +54,12 @@ fn beside_this_program() -> Vec<PathBuf> {
     ["guest", "../guest", "../lib/kmodlab/guest"].iter().map(|place| directory.join(place)).collect()
 }
 
-pub(super) fn qemu(common: &Common) -> Result<Qemu, Failure> {
-    Qemu::find(common.qemu.as_deref()).map_err(Failure::usage)
+pub(super) fn qemu(common: &Common) -> Result<Qemu, CliError> {
+    Qemu::find(common.qemu.as_deref()).map_err(CliError::usage)
 }
 
 /// How the guests of `args` are booted; the accelerator is TCG until [`decide_accel`].
-fn boot(args: &GuestArgs, cold: bool, era: Option<era::Override>) -> Result<Boot, Failure> {
+fn boot(args: &GuestArgs, cold: bool, era: Option<era::EraOverride>) -> Result<Boot, CliError> {
     let factor = timeout_factor(args)?;
     let Limits { boot, restore, shutdown } = Limits::default();
     let limits =
@@ -79,12 +79,12 @@ fn boot(args: &GuestArgs, cold: bool, era: Option<era::Override>) -> Result<Boot
 }
 
 /// What wall-clock limits are multiplied by: `--timeout-factor`, else the environment.
-pub(super) fn timeout_factor(args: &GuestArgs) -> Result<f64, Failure> {
+pub(super) fn timeout_factor(args: &GuestArgs) -> Result<f64, CliError> {
     const VARIABLE: &str = "KMODLAB_TIMEOUT_FACTOR";
     match (args.timeout_factor, std::env::var(VARIABLE)) {
         (Some(factor), _) => Ok(factor),
         (None, Ok(text)) if !text.is_empty() => {
-            super::args::factor(&text).map_err(|error| Failure::usage(anyhow!("{VARIABLE}={text}: {error}")))
+            super::args::factor(&text).map_err(|error| CliError::usage(anyhow!("{VARIABLE}={text}: {error}")))
         }
         (None, _) => Ok(1.0),
     }
@@ -96,7 +96,7 @@ pub(super) fn decide_accel(
     host: &mut Host,
     kernel: Option<&Kernel>,
     subject: Option<&Subject>,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     if matches!(wanted, AccelArg::Tcg) {
         return Ok(());
     }
@@ -106,27 +106,32 @@ pub(super) fn decide_accel(
     match probe_kvm(host, kernel, subject)? {
         Kvm::Works => host.boot.accel = Accel::Kvm,
         Kvm::Broken(_) if matches!(wanted, AccelArg::Auto) => {}
-        Kvm::Broken(reason) => return Err(Failure::usage(anyhow!("KVM cannot be used here: {reason}"))),
+        Kvm::Broken(reason) => return Err(CliError::usage(anyhow!("KVM cannot be used here: {reason}"))),
     }
     Ok(())
 }
 
 /// Whether KVM boots this pair.
-pub(super) fn probe_kvm(host: &Host, kernel: &Kernel, subject: &Subject) -> Result<Kvm, Failure> {
-    let side = KernelSide::look(kernel.clone(), host).map_err(Failure::unjudged)?;
-    let (spec, _) = side.spec(subject, &[], host).map_err(Failure::unjudged)?;
-    let area = host.cache.area("accel").map_err(Failure::unjudged)?;
-    harness::accel::probe(&host.qemu, &spec, &host.spawner, &area).map_err(Failure::unjudged)
+pub(super) fn probe_kvm(host: &Host, kernel: &Kernel, subject: &Subject) -> Result<Kvm, CliError> {
+    let side = PreparedKernel::new(kernel.clone(), host).map_err(CliError::inconclusive)?;
+    let (spec, _) = side.spec(subject, &[], host).map_err(CliError::inconclusive)?;
+    let area = host.cache.area("accel").map_err(CliError::inconclusive)?;
+    harness::accel::probe(&host.qemu, &spec, &host.spawner, &area).map_err(CliError::inconclusive)
 }
 
 /// The lab itself.
-pub(super) fn host(common: &Common, args: &GuestArgs, cold: bool, era: Option<era::Override>) -> Result<Host, Failure> {
+pub(super) fn host(
+    common: &Common,
+    args: &GuestArgs,
+    cold: bool,
+    era: Option<era::EraOverride>,
+) -> Result<Host, CliError> {
     let cache = cache(common)?;
     let agent = guest_dir(common)?.join("agent");
     let qemu = qemu(common)?;
-    let spawner = Spawner::start().map_err(Failure::unjudged)?;
+    let spawner = Spawner::start().map_err(CliError::inconclusive)?;
     let boot = boot(args, cold, era)?;
-    let area = cache.area("templates").context("opening the cache").map_err(Failure::unjudged)?;
-    let templates = Templates::open(area).map_err(Failure::unjudged)?;
+    let area = cache.area("templates").context("opening the cache").map_err(CliError::inconclusive)?;
+    let templates = Templates::open(area).map_err(CliError::inconclusive)?;
     Ok(Host { qemu, spawner, templates, cache, agent, boot })
 }

@@ -3,9 +3,11 @@
 //! The guest gets busybox beside the subject's tools; its tools come last in `PATH`, so that `modprobe`
 //! is the subject's. The clock is real: under virtual time a guest that waits for a person would run years ahead.
 
+mod check;
+
 use super::args::{Common, GuestArgs, ShellArgs};
-use super::{Failure, Outcome, at, lookup, script, setup, signals, tell, told};
-use crate::pair::{Host, KernelSide};
+use super::{CliError, Outcome, lookup, script, setup, show_progress, signals, status};
+use crate::pair::{Host, PreparedKernel};
 use crate::verdict::exit;
 use agent::proto::{ExitKind, GuestMillis, JobEnd, JobId};
 use anyhow::anyhow;
@@ -32,32 +34,32 @@ pub(super) fn shell(common: &Common, args: &ShellArgs) -> Outcome {
     let guest = GuestArgs { real_time: true, ..args.guest.clone() };
     let kernels = lookup::kernel_args(&guest, &catalogue)?;
     if kernels.len() != 1 || guest.subject.len() != 1 {
-        return Err(Failure::usage(anyhow!("a shell is opened on one kernel with one subject")));
+        return Err(CliError::usage(anyhow!("a shell is opened on one kernel with one subject")));
     }
-    let first = args.at.as_deref().map(at::named).transpose()?;
+    let first = args.at.as_deref().map(check::selected).transpose()?;
     let mut host = setup::host(common, &guest, args.cold || args.gdb.is_some(), None)?;
     if args.gdb.is_some() {
         host.boot.append.push("nokaslr".to_owned());
     }
     let spawner = host.spawner.clone();
     let stop = signals::watch(move || spawner.kill_all())?;
-    let options = lookup::options(common, &host.cache, &told, &stop);
+    let options = lookup::options(common, &host.cache, &show_progress, &stop);
     let extra = [(script::BUSYBOX.to_owned(), script::busybox(&options)?)];
     let kernel = lookup::only(lookup::kernels(kernels, &catalogue, &options)?)?;
     let subject = &lookup::only_subject(common, &guest, &options)?;
     setup::decide_accel(guest.accel, &mut host, Some(&kernel), Some(subject))?;
-    let side = KernelSide::look(kernel, &host).map_err(Failure::unjudged)?;
+    let side = PreparedKernel::new(kernel, &host).map_err(CliError::inconclusive)?;
     if guest.print_command {
-        let spec = side.spec(subject, &extra, &host).map_err(Failure::unjudged)?.0;
+        let spec = side.spec(subject, &extra, &host).map_err(CliError::inconclusive)?.0;
         return super::list::print(&format!("{}\n", host.qemu.command_line(&spec)));
     }
-    let ready = side.with_extra(subject, &extra, &host).map_err(Failure::unjudged)?;
+    let ready = side.pair_with_files(subject, &extra, &host).map_err(CliError::inconclusive)?;
     let mut vm = match args.gdb {
         Some(port) => debugged(&side, subject, &extra, port, &host)?,
-        None => ready.guest(&host).map_err(Failure::unjudged)?,
+        None => ready.guest(&host).map_err(CliError::inconclusive)?,
     };
     if let Some(behaviour) = first {
-        at::run(&mut vm, behaviour, &ready, FIRST, tell);
+        check::run(&mut vm, behaviour, &ready, FIRST, status);
     }
     let code = match &args.command {
         Some(command) => run_command(&mut vm, subject, command)?,
@@ -65,27 +67,27 @@ pub(super) fn shell(common: &Common, args: &ShellArgs) -> Outcome {
     };
     let ending = vm.shutdown();
     if !ending.planned {
-        tell(&format!("the guest did not end as planned: {ending}"));
+        status(&format!("the guest did not end as planned: {ending}"));
     }
     Ok(code)
 }
 
 /// A guest that waits for gdb, which may take its time.
 fn debugged(
-    side: &KernelSide,
+    side: &PreparedKernel,
     subject: &Subject,
     extra: &[(String, PathBuf)],
     port: u16,
     host: &Host,
-) -> Result<Vm, Failure> {
-    let mut spec = side.spec(subject, extra, host).map_err(Failure::unjudged)?.0;
+) -> Result<Vm, CliError> {
+    let mut spec = side.spec(subject, extra, host).map_err(CliError::inconclusive)?.0;
     spec.gdb = Some(port);
     // A kernel tree has its symbols beside itself.
     let tree = Path::new(&side.kernel.name).join("vmlinux");
     let symbols = if tree.is_file() { format!("{} ", tree.display()) } else { String::new() };
-    tell(&format!("the guest waits: gdb {symbols}-ex 'target remote 127.0.0.1:{port}', then continue"));
+    status(&format!("the guest waits: gdb {symbols}-ex 'target remote 127.0.0.1:{port}', then continue"));
     let limits = Limits { boot: Duration::from_secs(7 * 24 * 3600), ..host.boot.limits };
-    harness::boot_cold(&host.qemu, &spec, &host.spawner, &limits).map_err(Failure::unjudged)
+    harness::boot_cold(&host.qemu, &spec, &host.spawner, &limits).map_err(CliError::inconclusive)
 }
 
 /// busybox's shell takes its own applets before anything in `PATH`, but functions before those.
@@ -94,7 +96,7 @@ fn functions(subject: &Subject) -> String {
     subject.commands().iter().map(function).collect()
 }
 
-fn start(vm: &mut Vm, subject: &Subject, command: &str) -> Result<JobId, Failure> {
+fn start(vm: &mut Vm, subject: &Subject, command: &str) -> Result<JobId, CliError> {
     script::start(vm, &format!("{PROMPT}{}{command}", functions(subject)), LIMIT)
 }
 
@@ -103,19 +105,19 @@ fn exit_code(exit: ExitKind) -> u8 {
         ExitKind::Exited(status) => u8::try_from(status & 0xff).unwrap_or(exit::FAILED),
         // As a shell tells it.
         ExitKind::Signalled(signal) => u8::try_from(128 + (signal & 0x7f)).unwrap_or(u8::MAX),
-        ExitKind::TimedOut => exit::UNJUDGED,
+        ExitKind::TimedOut => exit::INCONCLUSIVE,
     }
 }
 
-fn run_command(vm: &mut Vm, subject: &Subject, command: &str) -> Result<u8, Failure> {
+fn run_command(vm: &mut Vm, subject: &Subject, command: &str) -> Result<u8, CliError> {
     let ran = script::run(vm, &format!("{PROMPT}{}{command}", functions(subject)), LIMIT, None)?;
     let written = io::stdout().write_all(&ran.stdout).and_then(|()| io::stderr().write_all(&ran.stderr));
-    written.map_err(Failure::unjudged)?;
+    written.map_err(CliError::inconclusive)?;
     Ok(exit_code(ran.exit))
 }
 
-fn interactive(vm: &mut Vm, release: &str, subject: &Subject) -> Result<u8, Failure> {
-    tell(&format!(
+fn interactive(vm: &mut Vm, release: &str, subject: &Subject) -> Result<u8, CliError> {
+    status(&format!(
         "Linux {release} with {} in /sbin ({}); exit or Ctrl-] ends it",
         subject.name(),
         subject.commands().join(" ")
@@ -144,21 +146,21 @@ fn pump(
     job: JobId,
     mut mark: u64,
     keys: &std::sync::mpsc::Receiver<Option<Vec<u8>>>,
-) -> Result<Option<JobEnd>, Failure> {
+) -> Result<Option<JobEnd>, CliError> {
     let mut typed_out = false;
     loop {
         let text = vm.wait_console(mark, TICK);
         mark += text.len() as u64;
         let mut out = io::stdout().lock();
-        out.write_all(&text).and_then(|()| out.flush()).map_err(Failure::unjudged)?;
+        out.write_all(&text).and_then(|()| out.flush()).map_err(CliError::inconclusive)?;
         loop {
             match keys.try_recv() {
                 Ok(Some(bytes)) if bytes.contains(&LEAVE) => return Ok(None),
-                Ok(Some(bytes)) => vm.type_on_console(&bytes).map_err(Failure::unjudged)?,
+                Ok(Some(bytes)) => vm.type_on_console(&bytes).map_err(CliError::inconclusive)?,
                 Ok(None) if !typed_out => {
                     // Ctrl-D: the end of what was piped in.
                     typed_out = true;
-                    vm.type_on_console(&[4]).map_err(Failure::unjudged)?;
+                    vm.type_on_console(&[4]).map_err(CliError::inconclusive)?;
                 }
                 _ => break,
             }

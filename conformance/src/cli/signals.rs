@@ -1,7 +1,7 @@
 //! SIGINT, SIGTERM and SIGHUP: they end a command in order, whatever it is doing. What was started is killed and waited for,
 //! what was made by halves is removed, and a run's reports tell what was judged.
 
-use super::Failure;
+use super::CliError;
 use crate::verdict::exit;
 use anyhow::{Context, anyhow};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -14,10 +14,10 @@ use std::time::Duration;
 const ORDERLY: Duration = Duration::from_secs(10);
 
 /// From now on the signals set what is returned, and then call `ended`. A second one ends the program at once.
-pub(super) fn watch(ended: impl Fn() + Send + 'static) -> Result<Arc<AtomicBool>, Failure> {
+pub(super) fn watch(ended: impl Fn() + Send + 'static) -> Result<Arc<AtomicBool>, CliError> {
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])
         .context("watching for signals")
-        .map_err(Failure::unjudged)?;
+        .map_err(CliError::inconclusive)?;
     let stop = Arc::new(AtomicBool::new(false));
     let set = Arc::clone(&stop);
     std::thread::spawn(move || {
@@ -31,7 +31,7 @@ pub(super) fn watch(ended: impl Fn() + Send + 'static) -> Result<Arc<AtomicBool>
 
 /// Notes the signal. After the first one the orderly end has its time; the second one ends the program.
 fn ended_before(stop: &AtomicBool) {
-    let at_once = || std::process::exit(i32::from(exit::UNJUDGED));
+    let at_once = || std::process::exit(i32::from(exit::INCONCLUSIVE));
     if stop.swap(true, Ordering::SeqCst) {
         at_once();
     }
@@ -42,9 +42,9 @@ fn ended_before(stop: &AtomicBool) {
 }
 
 /// Whatever failed after a signal failed by it.
-pub(super) fn or_interrupted<T>(stop: &AtomicBool, outcome: Result<T, Failure>) -> Result<T, Failure> {
+pub(super) fn or_interrupted<T>(stop: &AtomicBool, outcome: Result<T, CliError>) -> Result<T, CliError> {
     outcome.map_err(|failure| match stop.load(Ordering::SeqCst) {
-        true => Failure::unjudged(anyhow!("interrupted")),
+        true => CliError::inconclusive(anyhow!("interrupted")),
         false => failure,
     })
 }

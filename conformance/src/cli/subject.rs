@@ -1,7 +1,7 @@
 //! `kmodlab subject`.
 
 use super::args::{Common, SubjectCommand};
-use super::{Failure, Outcome, lookup, setup, signals, told};
+use super::{CliError, Outcome, lookup, setup, show_progress, signals};
 use crate::verdict::exit;
 use std::fmt::Write as _;
 use vm_images::subject::{self, Unpacked};
@@ -27,20 +27,20 @@ fn listing(catalogue: &Catalogue) -> String {
 }
 
 fn fetch(common: &Common, catalogue: &Catalogue, names: &[String], refresh: bool) -> Outcome {
-    names.iter().try_for_each(|name| catalogue.subject(name).map(|_| ()).map_err(Failure::usage))?;
+    names.iter().try_for_each(|name| catalogue.subject(name).map(|_| ()).map_err(CliError::usage))?;
     let cache = setup::cache(common)?;
     let stop = signals::watch(|| {})?;
-    let mut options = lookup::options(common, &cache, &told, &stop);
+    let mut options = lookup::options(common, &cache, &show_progress, &stop);
     options.refresh = refresh;
     let mut code = exit::OK;
     for name in names {
         let text = match subject::unpacked(name, &options) {
             Ok(unpacked) => found(name, &unpacked),
             Err(SubjectError::Fetch(FetchError::Unavailable { reason, .. })) => {
-                code = exit::UNJUDGED;
+                code = exit::INCONCLUSIVE;
                 format!("{name}: {reason}\n")
             }
-            Err(error) => return signals::or_interrupted(&stop, Err(Failure::unjudged(error))),
+            Err(error) => return signals::or_interrupted(&stop, Err(CliError::inconclusive(error))),
         };
         super::list::print(&text)?;
     }

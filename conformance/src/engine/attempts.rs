@@ -69,7 +69,7 @@ mod tests {
 
     fn rows(verdicts: &[Verdict]) -> Vec<Row> {
         let row = |verdict: &Verdict| {
-            let reason = if *verdict == Verdict::Pass { None } else { Some(format!("it was {}", verdict.word())) };
+            let reason = if *verdict == Verdict::Pass { None } else { Some(format!("it was {}", verdict.as_str())) };
             sample::row("path.one", *verdict, reason.as_deref())
         };
         verdicts.iter().map(row).collect()

@@ -2,11 +2,11 @@
 //! judged and becomes a row.
 
 use super::{Plan, Prepared, millis};
-use crate::allowed::Allowed;
+use crate::allowed_findings::AllowedFindings;
 use crate::behaviour::{About, Behaviour, Need};
 use crate::event::{ConsoleFinding, Row};
 use crate::lab::{Guest, GuestError, Lab, LabError};
-use crate::pair::{Host, PairError, Ready};
+use crate::pair::{Host, PairError, ReadyPair};
 use crate::text;
 use crate::verdict::{CheckEnd, Verdict, judge};
 use agent::proto::{GuestMicros, Reply, Request};
@@ -127,10 +127,10 @@ pub(crate) fn unmet(
 fn observe(
     mut vm: Vm,
     behaviour: &Behaviour,
-    ready: &Ready,
+    ready: &ReadyPair,
     deadline: Instant,
     keep: Option<(&Path, u32)>,
-    allowed: &Allowed,
+    allowed: &AllowedFindings,
     row: &mut Row,
 ) {
     let from = clock(&mut vm, deadline);
@@ -168,7 +168,7 @@ fn observe(
 }
 
 /// What was found on the consoles of a row's guest: its template's boot, since a clone's own console begins behind it, and its own.
-fn findings(ready: &Ready, ending: &Ending, allowed: &Allowed) -> Vec<ConsoleFinding> {
+fn findings(ready: &ReadyPair, ending: &Ending, allowed: &AllowedFindings) -> Vec<ConsoleFinding> {
     let boot = ready.boot_findings().iter().map(|text| {
         let (kind, title) = text.split_once(": ").unwrap_or(("", text));
         (kind.to_owned(), title.to_owned(), Vec::new())
@@ -187,7 +187,7 @@ pub(crate) fn carry_out(behaviour: &Behaviour, lab: &mut Lab<'_>) -> CheckEnd {
     match catch_unwind(AssertUnwindSafe(|| (behaviour.check)(lab))) {
         Ok(Ok(())) => CheckEnd::Finished,
         Ok(Err(LabError::Need(need))) => CheckEnd::NeedUnmet(format!("needs {need}")),
-        Ok(Err(LabError::Guest(GuestError::Broke(reason)))) => CheckEnd::GuestBroke(reason),
+        Ok(Err(LabError::Guest(GuestError::Broke(reason)))) => CheckEnd::GuestCrashed(reason),
         Ok(Err(error)) => CheckEnd::LabFailed(error.to_string()),
         Err(panic) => CheckEnd::LabFailed(panicked(&*panic)),
     }

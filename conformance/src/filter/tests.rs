@@ -9,7 +9,7 @@ fn ids(text: &str) -> Vec<&'static str> {
 
 fn told(text: &str) -> String {
     match Filter::parse(text) {
-        Ok(filter) => filter.must_name_something(&behaviours::all()).expect_err("it is wrong").to_string(),
+        Ok(filter) => filter.check_terms(&behaviours::all()).expect_err("it is wrong").to_string(),
         Err(error) => error.to_string(),
     }
 }

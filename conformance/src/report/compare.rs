@@ -100,7 +100,7 @@ pub fn compare(base: &Report, head: &Report, allowed: &BTreeSet<String>) -> Comp
         compared: 0,
         changes: Vec::new(),
         unjudged: Vec::new(),
-        exit_code: exit::UNJUDGED,
+        exit_code: exit::INCONCLUSIVE,
     };
     let mut met = BTreeSet::new();
     for old in &base.results {
@@ -127,7 +127,7 @@ pub fn compare(base: &Report, head: &Report, allowed: &BTreeSet<String>) -> Comp
     comparison.exit_code = if comparison.changes.iter().any(|change| !change.allowed) {
         exit::FAILED
     } else if comparison.compared == 0 || !comparison.unjudged.is_empty() || interrupted {
-        exit::UNJUDGED
+        exit::INCONCLUSIVE
     } else {
         exit::OK
     };

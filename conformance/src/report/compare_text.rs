@@ -128,7 +128,7 @@ fn place(change: &Change, comparison: &Comparison) -> String {
 
 fn verdicts(change: &Change) -> String {
     let (base, head) = change.verdicts;
-    if base == head { base.word().to_owned() } else { format!("{} → {}", base.word(), head.word()) }
+    if base == head { base.as_str().to_owned() } else { format!("{} → {}", base.as_str(), head.as_str()) }
 }
 
 fn got(value: &Option<String>) -> &str {

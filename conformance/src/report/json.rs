@@ -70,7 +70,7 @@ impl Report {
             skipped_kernels: Vec::new(),
             counts: Counts::default(),
             end: None,
-            exit_code: verdict::exit::UNJUDGED,
+            exit_code: verdict::exit::INCONCLUSIVE,
         }
     }
 

@@ -73,7 +73,7 @@ fn document(report: &Report, origin: &Origin) -> io::Result<Value> {
 fn test(report: &Report, row: &Row, id: &str, build: &str, origin: &str) -> Value {
     let mut misc = json!({
         "catalogue": clean(&row.catalogue), "source": clean(&row.source), "subject": clean(&row.subject),
-        "verdict": row.verdict.word(),
+        "verdict": row.verdict.as_str(),
     });
     let more = [
         ("reason", row.reason.as_deref().map(clean).map(Value::from)),

@@ -35,7 +35,7 @@ impl<W: Write> Ktap<W> {
                 let reason = row.reason.as_deref().map_or_else(String::new, one_line);
                 let (word, directive) = result(row.verdict, &reason);
                 if word == "not ok" {
-                    writeln!(out, "  # {}: {}: {reason}", row.id, row.verdict.word())?;
+                    writeln!(out, "  # {}: {}: {reason}", row.id, row.verdict.as_str())?;
                 }
                 for finding in row.findings.iter().filter(|finding| finding.allowed.is_some()) {
                     let reason = finding.allowed.as_deref().map_or_else(String::new, one_line);
@@ -44,7 +44,7 @@ impl<W: Write> Ktap<W> {
                 for (number, attempt) in row.attempts.iter().enumerate() {
                     let reason = attempt.reason.as_deref().map_or_else(String::new, one_line);
                     let colon = if reason.is_empty() { "" } else { ": " };
-                    let (id, all, verdict) = (&row.id, row.attempts.len(), attempt.verdict.word());
+                    let (id, all, verdict) = (&row.id, row.attempts.len(), attempt.verdict.as_str());
                     writeln!(out, "  # {id}: attempt {} of {all}: {verdict}{colon}{reason}", number + 1)?;
                 }
                 let directive = if row.flaky && directive.is_empty() { " # flaky" } else { &directive };

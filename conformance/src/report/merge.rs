@@ -105,7 +105,7 @@ fn duplicate(first: &Row, from: &str, row: &Row, name: &str) -> String {
     if first.verdict == row.verdict && first.facts == row.facts {
         format!("{what} is in {from} and in {name}, with the same facts")
     } else {
-        let (one, other) = (first.verdict.word(), row.verdict.word());
+        let (one, other) = (first.verdict.as_str(), row.verdict.as_str());
         format!("{what} is in {from} ({one}) and in {name} ({other}), with different facts: the worse verdict stands")
     }
 }
@@ -212,7 +212,7 @@ mod tests {
     fn a_missing_shard_is_told_and_the_whole_is_not_judged() {
         let merged = of(vec![report(Some((1, 3)), only(Verdict::Pass)), report(Some((3, 3)), only(Verdict::Known))]);
         assert_eq!(merged.notes, ["of 3 shards these are missing: 2"]);
-        assert_eq!(merged.report.exit_code, exit::UNJUDGED);
+        assert_eq!(merged.report.exit_code, exit::INCONCLUSIVE);
     }
 
     #[test]
@@ -253,6 +253,6 @@ mod tests {
             merged.notes
         );
         assert_eq!(merged.notes[1], "b.json has no end: its run was killed");
-        assert_eq!(merged.report.exit_code, exit::UNJUDGED);
+        assert_eq!(merged.report.exit_code, exit::INCONCLUSIVE);
     }
 }

@@ -138,7 +138,7 @@ mod tests {
             report.end = None;
             report.results.truncate(1);
         });
-        assert_eq!(read.unwrap().exit_code, exit::UNJUDGED);
+        assert_eq!(read.unwrap().exit_code, exit::INCONCLUSIVE);
     }
 
     #[test]

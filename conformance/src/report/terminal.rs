@@ -67,7 +67,7 @@ impl<W: Write> Terminal<W> {
     fn judged(&mut self, row: &Row) -> io::Result<()> {
         self.counts.add(row.verdict);
         self.counts.flaky += usize::from(row.flaky);
-        let word = self.paint(row.verdict, &format!("{:>5}", row.verdict.word()));
+        let word = self.paint(row.verdict, &format!("{:>5}", row.verdict.as_str()));
         // A kernel that was given by its path is told by its release, which is shorter.
         let kernel = if row.kernel.name.contains('/') { &row.kernel.release } else { &row.kernel.name };
         self.differences.take(row, kernel);
@@ -104,7 +104,7 @@ impl<W: Write> Terminal<W> {
         let all = row.attempts.len();
         for (number, attempt) in row.attempts.iter().enumerate() {
             let reason = attempt.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
-            self.line(&format!("  attempt {} of {all}  {}{reason}", number + 1, attempt.verdict.word()))?;
+            self.line(&format!("  attempt {} of {all}  {}{reason}", number + 1, attempt.verdict.as_str()))?;
             self.found(&attempt.findings)?;
             for line in &attempt.console {
                 self.line(&format!("    | {line}"))?;
@@ -123,7 +123,7 @@ impl<W: Write> Terminal<W> {
     }
 
     fn explain(&mut self, row: &Row) -> io::Result<()> {
-        let word = self.paint(row.verdict, row.verdict.word());
+        let word = self.paint(row.verdict, row.verdict.as_str());
         self.line(&format!(
             "\n{word}  {} on {} ({}) with {}",
             row.id, row.kernel.name, row.kernel.release, row.subject

@@ -1,6 +1,6 @@
 //! The engine in this process, on the default kernel: for behaviours and for machines that break.
 
-use conformance::allowed::Allowed;
+use conformance::allowed_findings::AllowedFindings;
 use conformance::behaviour::Behaviour;
 use conformance::engine::{self, Flow, Plan};
 use conformance::event::{Event, Row};
@@ -27,7 +27,7 @@ pub struct Setup<'a> {
     /// How the rows are gone through.
     pub flow: Flow,
     /// Findings that fail nothing.
-    pub allowed: Allowed,
+    pub allowed: AllowedFindings,
 }
 
 impl Default for Setup<'_> {
@@ -45,7 +45,7 @@ impl Default for Setup<'_> {
             limits,
             limit: Duration::from_secs(300),
             flow: Flow::default(),
-            allowed: Allowed::default(),
+            allowed: AllowedFindings::default(),
         }
     }
 }

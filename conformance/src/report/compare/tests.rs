@@ -48,13 +48,13 @@ fn exit_codes_are_those_of_the_statement() {
     let skip = || vec![row("6.1", "a", Verdict::Skip, &[])];
     assert_eq!(compared(one("x"), one("x")).exit_code, exit::OK);
     assert_eq!(compared(one("x"), one("y")).exit_code, exit::FAILED);
-    assert_eq!(compared(one("x"), error()).exit_code, exit::UNJUDGED);
-    assert_eq!(compared(error(), error()).exit_code, exit::UNJUDGED);
-    assert_eq!(compared(skip(), skip()).exit_code, exit::UNJUDGED);
-    assert_eq!(compared(vec![], vec![]).exit_code, exit::UNJUDGED);
+    assert_eq!(compared(one("x"), error()).exit_code, exit::INCONCLUSIVE);
+    assert_eq!(compared(error(), error()).exit_code, exit::INCONCLUSIVE);
+    assert_eq!(compared(skip(), skip()).exit_code, exit::INCONCLUSIVE);
+    assert_eq!(compared(vec![], vec![]).exit_code, exit::INCONCLUSIVE);
     assert_eq!(compared(one("x"), skip()).exit_code, exit::FAILED);
     let two = |verdict| vec![row("6.1", "a", Verdict::Pass, &[fact("x")]), row("6.1", "b", verdict, &[fact("y")])];
-    assert_eq!(compared(two(Verdict::Error), two(Verdict::Error)).exit_code, exit::UNJUDGED);
+    assert_eq!(compared(two(Verdict::Error), two(Verdict::Error)).exit_code, exit::INCONCLUSIVE);
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn an_interrupted_side_keeps_an_unchanged_rest_from_being_called_unchanged() {
     let rows = || vec![row("6.1", "a", Verdict::Pass, &[fact("x")])];
     let mut cut = report(rows());
     cut.end = None;
-    assert_eq!(compare(&cut, &report(rows()), &BTreeSet::new()).exit_code, exit::UNJUDGED);
+    assert_eq!(compare(&cut, &report(rows()), &BTreeSet::new()).exit_code, exit::INCONCLUSIVE);
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn a_kernel_that_was_left_out_is_told() {
     head.skipped_kernels.push(SkippedKernel { name: "9.9".into(), reason: "no suite".into() });
     let comparison = compare(&rows(), &head, &BTreeSet::new());
     assert_eq!(comparison.unjudged[0].reason, "the head has no such kernel: no suite");
-    assert_eq!(comparison.exit_code, exit::UNJUDGED);
+    assert_eq!(comparison.exit_code, exit::INCONCLUSIVE);
 }
 
 #[test]

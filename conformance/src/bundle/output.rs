@@ -24,7 +24,7 @@ pub fn row(number: usize, id: &str, verdict: Verdict, reason: Option<&str>) -> S
         Verdict::Error => "unknown",
     };
     let diagnostic = match word {
-        "not ok" => format!("  # {id}: {}: {reason}\n", verdict.word()),
+        "not ok" => format!("  # {id}: {}: {reason}\n", verdict.as_str()),
         _ => String::new(),
     };
     format!("{diagnostic}  {word} {number} {id}{directive}\n<LAVA_SIGNAL_TESTCASE TEST_CASE_ID={id} RESULT={result}>\n")

@@ -14,7 +14,7 @@ const ROOTS: [&str; 3] = ["/", "/run", "/tmp"];
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// The guest as it was.
-pub(super) struct Tidy {
+pub(super) struct Baseline {
     files: BTreeMap<PathBuf, Node>,
     mounts: Vec<Mount>,
     modules: BTreeSet<String>,
@@ -49,9 +49,9 @@ struct Mount {
     kind: String,
 }
 
-impl Tidy {
+impl Baseline {
     /// Looks at the guest before the first behaviour.
-    pub(super) fn look() -> io::Result<Tidy> {
+    pub(super) fn capture() -> io::Result<Baseline> {
         let mut files = BTreeMap::new();
         for (path, data) in walk() {
             let kind = match data.file_type() {
@@ -62,21 +62,21 @@ impl Tidy {
             };
             files.insert(path, Node { stamp: stamp(&data), kind });
         }
-        Ok(Tidy { files, mounts: mounts()?, modules: modules()?, path: fs::read(sysctl())? })
+        Ok(Baseline { files, mounts: mounts()?, modules: modules()?, path: fs::read(sysctl())? })
     }
 
     /// Puts it back. What could not be put back, as text.
-    pub(super) fn put_back(&mut self, guest: &mut dyn Guest) -> Result<(), String> {
+    pub(super) fn restore(&mut self, guest: &mut dyn Guest) -> Result<(), String> {
         end_processes()?;
         act(guest, Action::Chdir(b"/".to_vec()))?;
-        self.put_mounts_back(guest)?;
-        self.put_files_back().map_err(|error| format!("its files: {error}"))?;
+        self.restore_mounts(guest)?;
+        self.restore_files().map_err(|error| format!("its files: {error}"))?;
         fs::write(sysctl(), &self.path).map_err(|error| format!("the path: {error}"))?;
         self.unload(guest)
     }
 
     /// What was unmounted is there again, and what was mounted is not.
-    pub(super) fn put_mounts_back(&self, guest: &mut dyn Guest) -> Result<(), String> {
+    pub(super) fn restore_mounts(&self, guest: &mut dyn Guest) -> Result<(), String> {
         let now = mounts().map_err(|error| error.to_string())?;
         let mut wanted = self.mounts.clone();
         let added: Vec<&Mount> = now.iter().filter(|mount| !take(&mut wanted, mount)).collect();
@@ -90,7 +90,7 @@ impl Tidy {
         Ok(())
     }
 
-    fn put_files_back(&mut self) -> io::Result<()> {
+    fn restore_files(&mut self) -> io::Result<()> {
         // Deep ones first: a directory is removed when it is empty.
         for (path, data) in walk().into_iter().rev() {
             let kept = self.files.get(&path).is_some_and(|node| node.stamp == stamp(&data));

@@ -16,7 +16,7 @@ use serde::Deserialize;
 /// The entries of a list, in their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Allowed {
+pub struct AllowedFindings {
     #[serde(default, rename = "finding")]
     entries: Vec<Entry>,
 }
@@ -32,7 +32,7 @@ struct Entry {
 
 /// Why a list cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum AllowedError {
+pub enum AllowedFindingsError {
     /// It is no TOML, or has other fields.
     #[error("{file}: {source}")]
     Toml {
@@ -53,36 +53,36 @@ pub enum AllowedError {
     },
 }
 
-impl Allowed {
+impl AllowedFindings {
     /// The list that comes with kmodlab.
     ///
     /// # Errors
-    /// [`AllowedError`] if it is broken; a test holds that it is not.
-    pub fn builtin() -> Result<Allowed, AllowedError> {
+    /// [`AllowedFindingsError`] if it is broken; a test holds that it is not.
+    pub fn builtin() -> Result<AllowedFindings, AllowedFindingsError> {
         Self::parse("allowed-findings.toml", include_str!("../allowed-findings.toml"))
     }
 
     /// A list's text; `file` is for messages.
     ///
     /// # Errors
-    /// [`AllowedError`] for what is no list.
-    pub fn parse(file: &str, text: &str) -> Result<Allowed, AllowedError> {
-        let list: Allowed = toml::from_str(text)
-            .map_err(|source| AllowedError::Toml { file: file.to_owned(), source: Box::new(source) })?;
+    /// [`AllowedFindingsError`] for what is no list.
+    pub fn parse(file: &str, text: &str) -> Result<AllowedFindings, AllowedFindingsError> {
+        let list: AllowedFindings = toml::from_str(text)
+            .map_err(|source| AllowedFindingsError::Toml { file: file.to_owned(), source: Box::new(source) })?;
         for entry in &list.entries {
             let what = match entry {
                 entry if entry.reason.trim().is_empty() => "it gives no reason",
                 entry if entry.title.trim_matches('*').is_empty() => "its title matches everything",
                 _ => continue,
             };
-            return Err(AllowedError::Entry { file: file.to_owned(), title: entry.title.clone(), what });
+            return Err(AllowedFindingsError::Entry { file: file.to_owned(), title: entry.title.clone(), what });
         }
         Ok(list)
     }
 
     /// Both lists; the first entry that matches gives the reason.
     #[must_use]
-    pub fn and(mut self, other: Allowed) -> Allowed {
+    pub fn and(mut self, other: AllowedFindings) -> AllowedFindings {
         self.entries.extend(other.entries);
         self
     }
@@ -113,7 +113,7 @@ reason = "seen since 6.0, harmless"
 
     #[test]
     fn an_entry_holds_for_its_kernels_its_kind_and_its_title_alone() {
-        let list = Allowed::builtin().unwrap().and(Allowed::parse("x", LIST).unwrap());
+        let list = AllowedFindings::builtin().unwrap().and(AllowedFindings::parse("x", LIST).unwrap());
         let title = "WARNING: CPU: 0 PID: 1 at drivers/base/core.c:10 device_del+0x1/0x2";
         let reason = |release, kind, title| list.reason(release, kind, title);
         assert_eq!(reason("6.1.0-56-amd64", "warning", title), Some("seen since 6.0, harmless"));
@@ -124,7 +124,7 @@ reason = "seen since 6.0, harmless"
 
     #[test]
     fn an_entry_without_a_reason_or_for_everything_is_refused() {
-        let error = |text: &str| Allowed::parse("a.toml", text).unwrap_err().to_string();
+        let error = |text: &str| AllowedFindings::parse("a.toml", text).unwrap_err().to_string();
         assert_eq!(
             error(&LIST.replace("seen since 6.0, harmless", " ")),
             "a.toml: the finding 'WARNING: CPU: * at drivers/base/*': it gives no reason"

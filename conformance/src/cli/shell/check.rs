@@ -1,10 +1,10 @@
 //! `kmodlab shell --at ID`: the behaviour runs in the shell's guest first, and the person finds what it left.
 
-use super::Failure;
+use super::super::CliError;
 use crate::behaviour::Behaviour;
 use crate::engine::check::carry_out;
 use crate::lab::Lab;
-use crate::pair::Ready;
+use crate::pair::ReadyPair;
 use crate::report::terminal::fact_line;
 use crate::select::select;
 use crate::verdict::CheckEnd;
@@ -13,27 +13,27 @@ use harness::Vm;
 use std::time::{Duration, Instant};
 
 /// The one behaviour that a word names.
-pub(super) fn named(word: &str) -> Result<&'static Behaviour, Failure> {
-    match select(&[word.to_owned()]).map_err(Failure::usage)?[..] {
+pub(super) fn selected(word: &str) -> Result<&'static Behaviour, CliError> {
+    match select(&[word.to_owned()]).map_err(CliError::usage)?[..] {
         [one] => Ok(one),
-        ref several => Err(Failure::usage(anyhow!("--at wants one behaviour; {word} is {} of them", several.len()))),
+        ref several => Err(CliError::usage(anyhow!("--at wants one behaviour; {word} is {} of them", several.len()))),
     }
 }
 
 /// Runs it, and says what it saw. Whatever came of it, the shell opens: that is what it is for.
-pub(super) fn run(vm: &mut Vm, behaviour: &Behaviour, ready: &Ready, limit: Duration, tell: impl Fn(&str)) {
-    tell(&format!("running {}: {}", behaviour.id, behaviour.statement));
+pub(super) fn run(vm: &mut Vm, behaviour: &Behaviour, ready: &ReadyPair, limit: Duration, status: impl Fn(&str)) {
+    status(&format!("running {}: {}", behaviour.id, behaviour.statement));
     let mut lab = Lab::new(vm, &ready.pair, Instant::now() + limit);
     let end = carry_out(behaviour, &mut lab);
     let (facts, known) = lab.into_facts();
-    facts.iter().for_each(|fact| tell(&fact_line(fact)));
+    facts.iter().for_each(|fact| status(&fact_line(fact)));
     if let Some(known) = known {
-        tell(&format!("  known      {known}"));
+        status(&format!("  known      {known}"));
     }
     match end {
         CheckEnd::Finished => {}
-        CheckEnd::NeedUnmet(why) | CheckEnd::GuestBroke(why) | CheckEnd::LabFailed(why) => {
-            tell(&format!("  it ended early: {why}"));
+        CheckEnd::NeedUnmet(why) | CheckEnd::GuestCrashed(why) | CheckEnd::LabFailed(why) => {
+            status(&format!("  it ended early: {why}"));
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The program in the guest of a bundle: checks one behaviour after the other, and tells each verdict as it is known.
 
-use super::line::Line;
-use super::tidy::Tidy;
-use super::{MANIFEST, Manifest, told};
-use crate::allowed::Allowed;
+use super::baseline::Baseline;
+use super::connection::AgentConnection;
+use super::{MANIFEST, Manifest, output};
+use crate::allowed_findings::AllowedFindings;
 use crate::engine::check::carry_out;
 use crate::lab::{Guest, Lab, Pair};
 use crate::select::select;
@@ -25,8 +25,8 @@ const LIMIT: Duration = Duration::from_secs(300);
 pub fn run(port: OwnedFd, out: &mut dyn Write) -> Result<(), String> {
     let text = std::fs::read(MANIFEST).map_err(|error| format!("{MANIFEST}: {error}"))?;
     let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| format!("{MANIFEST}: {error}"))?;
-    let mut line = Line::open(port).map_err(|error| error.to_string())?;
-    let mut tidy = Tidy::look().map_err(|error| format!("looking at this machine: {error}"))?;
+    let mut line = AgentConnection::open(port).map_err(|error| error.to_string())?;
+    let mut tidy = Baseline::capture().map_err(|error| format!("looking at this machine: {error}"))?;
     let name = format!("{} {}", manifest.kernel, manifest.subject);
     let pair = Pair {
         release: manifest.release.clone(),
@@ -35,10 +35,10 @@ pub fn run(port: OwnedFd, out: &mut dyn Write) -> Result<(), String> {
         subject: manifest.subject.clone(),
         commands: manifest.commands.clone(),
     };
-    let allowed = Allowed::builtin().map_err(|error| error.to_string())?;
+    let allowed = AllowedFindings::builtin().map_err(|error| error.to_string())?;
     let judge = Judge { release: &manifest.release, allowed };
     let mut tell = |text: String| out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| e.to_string());
-    tell(told::begin(&name, manifest.entries.len()))?;
+    tell(output::begin(&name, manifest.entries.len()))?;
     // Up to where the kernel's log has been read.
     let mut read = kernel_log(&mut line, 0)?.1;
     let (mut bad, mut untidy) = (0, None);
@@ -49,17 +49,17 @@ pub fn run(port: OwnedFd, out: &mut dyn Write) -> Result<(), String> {
             (None, None) => check(&entry.id, &mut line, &pair, &tidy, &mut read, &judge),
         };
         if entry.unmet.is_none() && untidy.is_none() && number + 1 < manifest.entries.len() {
-            let put_back = tidy.put_back(&mut line).and_then(|()| still_well(&mut line, &mut read, &judge));
+            let put_back = tidy.restore(&mut line).and_then(|()| still_well(&mut line, &mut read, &judge));
             untidy = put_back.err().map(|what| format!("the machine is not as it was before {}: {what}", entry.id));
         }
         bad += usize::from(matches!(verdict, Verdict::Fail | Verdict::Error));
-        tell(told::row(number + 1, &entry.id, verdict, reason.as_deref()))?;
+        tell(output::row(number + 1, &entry.id, verdict, reason.as_deref()))?;
     }
-    tell(told::end(&name, bad))
+    tell(output::end(&name, bad))
 }
 
 /// Nothing broke when the machine was put back: a module that was forced out while it was used breaks it then.
-fn still_well(line: &mut Line, from: &mut u64, judge: &Judge<'_>) -> Result<(), String> {
+fn still_well(line: &mut AgentConnection, from: &mut u64, judge: &Judge<'_>) -> Result<(), String> {
     match findings(line, from, judge)?.first() {
         Some(finding) => Err(format!("on the console: {finding}")),
         None => Ok(()),
@@ -68,9 +68,9 @@ fn still_well(line: &mut Line, from: &mut u64, judge: &Judge<'_>) -> Result<(), 
 
 fn check(
     id: &str,
-    line: &mut Line,
+    line: &mut AgentConnection,
     pair: &Pair,
-    tidy: &Tidy,
+    tidy: &Baseline,
     from: &mut u64,
     judged_by: &Judge<'_>,
 ) -> (Verdict, Option<String>) {
@@ -85,7 +85,7 @@ fn check(
         (end, facts, known)
     };
     // Without /dev there is no log to read.
-    let (findings, end) = match tidy.put_mounts_back(line).and_then(|()| findings(line, from, judged_by)) {
+    let (findings, end) = match tidy.restore_mounts(line).and_then(|()| findings(line, from, judged_by)) {
         Ok(findings) => (findings, end),
         Err(reason) => (Vec::new(), CheckEnd::LabFailed(reason)),
     };
@@ -95,11 +95,15 @@ fn check(
 /// Which kernel this is, and what on its console does not count.
 struct Judge<'a> {
     release: &'a str,
-    allowed: Allowed,
+    allowed: AllowedFindings,
 }
 
 /// There is no console to read: what it would show is in the kernel's log.
-fn findings(line: &mut Line, from: &mut u64, Judge { release, allowed }: &Judge<'_>) -> Result<Vec<String>, String> {
+fn findings(
+    line: &mut AgentConnection,
+    from: &mut u64,
+    Judge { release, allowed }: &Judge<'_>,
+) -> Result<Vec<String>, String> {
     let (log, next) = kernel_log(line, *from)?;
     *from = next;
     let mut monitor = Monitor::new(false);
@@ -110,7 +114,7 @@ fn findings(line: &mut Line, from: &mut u64, Judge { release, allowed }: &Judge<
 }
 
 /// The kernel's own lines from a record on, and where its log ends.
-fn kernel_log(line: &mut Line, since: u64) -> Result<(Vec<u8>, u64), String> {
+fn kernel_log(line: &mut AgentConnection, since: u64) -> Result<(Vec<u8>, u64), String> {
     match line.call(&Request::Kmsg { since, flush: true }, LIMIT).map_err(|error| error.to_string())? {
         Reply::Kmsg { records, next, .. } => {
             let own = records.into_iter().filter(|record| record.facility == 0);

@@ -12,17 +12,17 @@ use std::time::{Duration, Instant};
 /// How long the agent may take to greet.
 const GREETING: Duration = Duration::from_secs(60);
 
-pub(super) struct Line {
+pub(super) struct AgentConnection {
     port: OwnedFd,
     decoder: Decoder,
     frames: VecDeque<(u32, Vec<u8>)>,
     seq: u32,
 }
 
-impl Line {
+impl AgentConnection {
     /// Waits for the agent's greeting.
-    pub(super) fn open(port: OwnedFd) -> Result<Line, GuestError> {
-        let mut line = Line { port, decoder: Decoder::new(), frames: VecDeque::new(), seq: 0 };
+    pub(super) fn open(port: OwnedFd) -> Result<AgentConnection, GuestError> {
+        let mut line = AgentConnection { port, decoder: Decoder::new(), frames: VecDeque::new(), seq: 0 };
         match line.answer(0, Instant::now() + GREETING)? {
             Reply::Hello { version, .. } if version == proto::VERSION => Ok(line),
             other => Err(GuestError::Lost(format!("the agent is of another build: {other:?}"))),
@@ -60,7 +60,7 @@ impl Line {
     }
 }
 
-impl Guest for Line {
+impl Guest for AgentConnection {
     fn call(&mut self, request: &Request, wall: Duration) -> Result<Reply, GuestError> {
         self.seq += 1;
         let message = frame::encode(self.seq, request).map_err(|error| GuestError::Lost(error.to_string()))?;

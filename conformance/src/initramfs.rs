@@ -47,7 +47,7 @@ pub enum ImageError {
 ///
 /// # Errors
 /// [`ImageError`] if a part cannot be read or the cache cannot be written.
-pub fn make(
+pub fn build(
     kernel: &Kernel,
     subject: &Subject,
     modules: Option<&ModuleTree>,
