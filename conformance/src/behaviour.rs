@@ -1,29 +1,29 @@
-//! What a behaviour is: one named, sourced statement with a check.
+//! A behaviour: a named statement with a source and a check.
 
 use crate::lab::{Lab, LabError};
 use serde::Serialize;
 use std::fmt;
 
-/// What a check returns. Facts go into the lab; an error means that there is nothing to judge.
+/// The result of a check. Facts are recorded in the lab; an error means that the behaviour cannot be judged.
 pub type Check = Result<(), LabError>;
 
-/// Behaviours of one subject; the file under `behaviours/` has the same name.
+/// A group of behaviours. Its file in `behaviours/` has the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Group {
     /// The path in `/proc/sys/kernel/modprobe`.
     Path,
-    /// Module directories: missing, damaged, with dependencies.
+    /// Module directories: missing, damaged, dependencies.
     Dep,
     /// The limit on concurrent requests.
     Loop,
-    /// What the tools do when they load a module.
+    /// Loading with the tools.
     Load,
-    /// What they do when they remove one.
+    /// Removal with the tools.
     Unload,
-    /// What their configuration makes of it.
+    /// The configuration of the tools.
     Config,
-    /// The module tools themselves, in a guest.
+    /// The tools as programs.
     Tool,
 }
 
@@ -41,25 +41,25 @@ impl fmt::Display for Group {
     }
 }
 
-/// Whose behaviour it is, and so how often it is run.
+/// What a behaviour tests, which decides how often it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum About {
-    /// The kernel's: once for each kernel.
+    /// The kernel alone: once per kernel.
     Kernel,
-    /// The kernel and the subject together: each pair.
+    /// The kernel together with the subject: once per pair.
     Both,
 }
 
-/// What a behaviour cannot do without. An unmet need is a skip that says which.
+/// A requirement of a behaviour. If it is not met, the behaviour is skipped and the reason names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Need {
     /// The subject has this command.
     Command(&'static str),
-    /// The kernel has this module, in its module directory.
+    /// The kernel has this module in its module directory.
     Module(&'static str),
-    /// The kernel was configured so, such as `CONFIG_UNIX=m`.
+    /// The kernel has this configuration option, such as `CONFIG_UNIX=m`.
     Config(&'static str),
 }
 
@@ -76,19 +76,19 @@ impl fmt::Display for Need {
 /// One entry of the catalogue.
 #[derive(Debug)]
 pub struct Behaviour {
-    /// What users type; stable.
+    /// The id that users type; stable.
     pub id: &'static str,
-    /// The id in the catalogue of docs/facts/kernel.md; accepted wherever an id is.
+    /// The id in the catalogue of docs/facts/kernel.md; accepted wherever an id is accepted.
     pub catalogue: &'static str,
-    /// Where it belongs.
+    /// The group.
     pub group: Group,
-    /// What a user may rely on.
+    /// The promise that users can rely on.
     pub statement: &'static str,
-    /// Where the statement comes from: a kernel file and function, a commit, a manual, a document.
+    /// The source of the statement: a kernel file and function, a commit, a manual page or a document.
     pub source: &'static str,
-    /// Whose it is.
+    /// What it tests.
     pub about: About,
-    /// What it cannot do without.
+    /// Its requirements.
     pub needs: &'static [Need],
     /// The check.
     pub check: fn(&mut Lab<'_>) -> Check,

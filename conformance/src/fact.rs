@@ -1,33 +1,33 @@
-//! Facts: what a check observed, beside what it expected. They are text, the same on every run, and
-//! together they are the behaviour's transcript.
+//! Facts: observations of a check with the expected values. Facts are text that is the same on every run. The facts of a
+//! behaviour form its transcript.
 
 use crate::{errno, text};
 use agent::proto::{Errno, ExitKind, Value};
 use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
 
-/// One thing that was observed.
+/// One observation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fact {
-    /// What it is about.
+    /// The name of the observation.
     pub name: String,
-    /// What the statement promises, for the kernel's era.
+    /// The value that the statement promises, for the kernel's era.
     pub expected: String,
-    /// What came.
+    /// The observed value.
     pub got: String,
-    /// Whether they agree.
+    /// Whether both are equal.
     pub holds: bool,
 }
 
 impl Fact {
-    /// `got` must equal `expected`.
+    /// Compares an observed value with the expected one.
     pub fn equal<T: Shown, U: Shown>(name: &str, got: &T, expected: &U) -> Fact {
         let (got, expected) = (got.shown(), expected.shown());
         Fact { name: name.to_owned(), holds: got == expected, expected, got }
     }
 
-    /// `got` must lie in `range`. Measured values differ from run to run, so a value inside is told by
-    /// the range alone.
+    /// Compares a measured value with a range. Measured values differ from run to run, so a value inside the range is
+    /// reported as the range.
     #[must_use]
     pub fn within(name: &str, got: u64, range: &RangeInclusive<u64>, unit: &str) -> Fact {
         let expected = format!("{} to {} {unit}", range.start(), range.end());
@@ -37,9 +37,9 @@ impl Fact {
     }
 }
 
-/// Has a text form for facts.
+/// A value with a text form for facts.
 pub trait Shown {
-    /// The text.
+    /// Returns the text.
     fn shown(&self) -> String;
 }
 
@@ -84,11 +84,11 @@ impl<const N: usize> Shown for [u8; N] {
     }
 }
 
-/// Several things, in order: `[a, b]`. An empty one is `""`, so that a list that holds it is not the empty list.
+/// A list of values: `[a, b]`. An empty value is shown as `""`, which distinguishes `[""]` from the empty list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Many<T>(pub Vec<T>);
+pub struct List<T>(pub Vec<T>);
 
-impl<T: Shown> Shown for Many<T> {
+impl<T: Shown> Shown for List<T> {
     fn shown(&self) -> String {
         let items: Vec<String> = self
             .0
@@ -111,12 +111,12 @@ impl Shown for ExitKind {
         match self {
             ExitKind::Exited(status) => format!("exit {status}"),
             ExitKind::Signalled(signal) => format!("killed by signal {signal}"),
-            ExitKind::TimedOut => "did not end".to_owned(),
+            ExitKind::TimedOut => "did not exit".to_owned(),
         }
     }
 }
 
-/// A system call's result: `0`, another number, or the errno's name.
+/// The result of a system call: `0`, another number, or the name of the errno.
 impl Shown for Result<Value, Errno> {
     fn shown(&self) -> String {
         match self {
@@ -129,7 +129,7 @@ impl Shown for Result<Value, Errno> {
     }
 }
 
-/// The facts as text, one a line: what a snapshot holds.
+/// Returns the facts as text, one per line, as in the transcript snapshots.
 #[must_use]
 pub fn transcript(facts: &[Fact]) -> String {
     facts.iter().map(|fact| format!("{}: {}\n", fact.name, fact.got)).collect()
@@ -140,20 +140,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_measured_value_inside_its_range_reads_the_same_on_every_run() {
-        let a = Fact::within("stall", 5004, &(5000..=8000), "ms");
-        let b = Fact::within("stall", 5312, &(5000..=8000), "ms");
+    fn a_measured_value_inside_its_range_is_reported_as_the_range() {
+        let a = Fact::within("duration", 5004, &(5000..=8000), "ms");
+        let b = Fact::within("duration", 5312, &(5000..=8000), "ms");
         assert_eq!(a, b);
         assert!(a.holds);
-        let late = Fact::within("stall", 9000, &(5000..=8000), "ms");
+        let late = Fact::within("duration", 9000, &(5000..=8000), "ms");
         assert_eq!((late.holds, late.got.as_str()), (false, "9000 ms"));
     }
 
     #[test]
-    fn results_and_errnos_read_as_the_field_writes_them() {
+    fn results_and_errnos_have_their_usual_names() {
         assert!(Fact::equal("errno", &Err::<Value, _>(Errno(2)), &errno::ENOENT).holds);
         assert!(!Fact::equal("errno", &Ok::<_, Errno>(Value::Unit), &errno::ENOENT).holds);
-        assert!(!Fact::equal("asked", &Many(vec![""]), &Many::<&str>(vec![])).holds);
-        assert_eq!(Many(vec![b"a\n".to_vec(), b"b".to_vec()]).shown(), r"[a\x0a, b]");
+        assert!(!Fact::equal("requested names", &List(vec![""]), &List::<&str>(vec![])).holds);
+        assert_eq!(List(vec![b"a\n".to_vec(), b"b".to_vec()]).shown(), r"[a\x0a, b]");
     }
 }

@@ -1,11 +1,12 @@
-//! What a check works with: one booted guest, and the facts that it records.
+//! The lab of a check: one booted guest, and the facts recorded so far.
 //!
-//! A [`Lab`] method that a check calls to arrange something fails the check with an `error` when the
-//! guest refuses it; what a check observes comes back as a value and becomes a fact with [`Lab::expect`].
+//! A step that prepares something ends the check with an `error` if the guest refuses it. An observation is returned as a
+//! value and becomes a fact with [`Lab::expect`].
 
 use crate::era::Eras;
 use crate::fact::{Fact, Shown};
 use crate::helper::Helper;
+use crate::lab::describe::describe;
 use crate::{errno, text};
 use agent::plan::{Plan, Record};
 use agent::proto::{
@@ -15,82 +16,84 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// The sysctl that names the helper.
+mod describe;
+
+/// The sysctl with the path of the helper.
 pub const MODPROBE_SYSCTL: &[u8] = b"/proc/sys/kernel/modprobe";
-/// Where a check puts its files.
+/// The directory for the files of a check.
 pub const SCRATCH: &str = "/run/lab";
-/// How long one action may take, in guest time, if nothing else is said.
+/// The default limit of one action, in guest time.
 const ACTION_LIMIT: GuestMillis = GuestMillis(60_000);
 
-/// The way to a guest. The harness's machine in production, a script in unit tests.
+/// A connection to a guest: a machine of the harness, or a script in unit tests.
 pub trait Guest {
-    /// Asks, and waits for the answer at most `wall`.
+    /// Sends a request and waits for the reply, at most for `wall` of wall time.
     ///
     /// # Errors
-    /// [`GuestError`] if there is no answer.
+    /// [`GuestError`] if there is no reply.
     fn call(&mut self, request: &Request, wall: Duration) -> Result<Reply, GuestError>;
 }
 
-/// The guest gave no answer.
+/// The guest did not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum GuestError {
-    /// It died with evidence on its console: a panic, an oops, a lock-up.
-    #[error("the guest died: {0}")]
-    Broke(String),
-    /// It went away, or fell silent, without such evidence.
+    /// It crashed, with evidence on its console: a panic, an oops or a lockup.
+    #[error("the guest crashed: {0}")]
+    Crashed(String),
+    /// It ended or stopped answering without such evidence.
     #[error("{0}")]
     Lost(String),
 }
 
-/// A check cannot go on.
+/// An error that ends a check.
 #[derive(Debug, thiserror::Error)]
 pub enum LabError {
-    /// No answer.
+    /// The guest did not answer.
     #[error(transparent)]
     Guest(#[from] GuestError),
-    /// The agent could not do it.
-    #[error("the agent could not {what}: {why}")]
+    /// The agent reported a failure.
+    #[error("the agent cannot {what}: {why}")]
     Agent {
-        /// What was asked.
+        /// The request, as a verb phrase.
         what: &'static str,
-        /// Its words.
+        /// The agent's message.
         why: String,
     },
-    /// A step that arranges something was refused by the guest's kernel.
-    #[error("set-up step failed: {what}: {}", errno::name(*errno))]
+    /// The guest's kernel refused a step of the set-up.
+    #[error("set-up failed: cannot {what}: {}", errno::name(*errno))]
     SetUp {
-        /// The step.
+        /// The step, as a verb phrase.
         what: String,
         /// The errno.
         errno: Errno,
     },
-    /// A set-up step's answer makes no sense.
-    #[error("set-up step failed: {0}")]
+    /// A step of the set-up had no usable result.
+    #[error("set-up failed: {0}")]
     Unexpected(String),
-    /// The kernel or subject lacks something.
+    /// The kernel or the subject does not have something that the check needs.
     #[error("needs {0}")]
     Need(String),
-    /// The behaviour's time is up, or the run was interrupted.
+    /// The wall-clock limit of the behaviour was reached.
     #[error("{0}")]
     TimeUp(String),
 }
 
-/// What a check may know of the pair that it runs on.
+/// The kernel and the subject of a check.
 #[derive(Clone, Debug)]
 pub struct Pair {
-    /// Release of the kernel.
+    /// The release of the kernel.
     pub release: String,
-    /// Its eras.
+    /// The eras of the kernel.
     pub eras: Eras,
-    /// The module directory that the guest has, as it lies on the host (`…/lib/modules/RELEASE`).
+    /// The host's copy of the guest's module directory (`…/lib/modules/RELEASE`).
     pub modules: Option<PathBuf>,
-    /// The subject's name.
+    /// The name of the subject.
     pub subject: String,
-    /// The subject's commands.
+    /// The commands of the subject.
     pub commands: Vec<String>,
 }
 
-/// One guest in the hands of one check.
+/// One guest that is used by one check.
 pub struct Lab<'a> {
     guest: &'a mut dyn Guest,
     pair: &'a Pair,
@@ -101,24 +104,24 @@ pub struct Lab<'a> {
 }
 
 impl<'a> Lab<'a> {
-    /// A lab over this guest; everything in it must be done by `deadline`.
+    /// Returns a lab with this guest. The check must end by `deadline`.
     pub fn new(guest: &'a mut dyn Guest, pair: &'a Pair, deadline: Instant) -> Self {
         Lab { guest, pair, deadline, facts: Vec::new(), known: None, kmsg_from: 0 }
     }
 
-    /// The facts and the declared deviation.
+    /// Returns the facts and the reason of a known deviation.
     #[must_use]
     pub fn into_facts(self) -> (Vec<Fact>, Option<String>) {
         (self.facts, self.known)
     }
 
-    /// What is known of kernel and subject.
+    /// Returns the kernel and the subject.
     #[must_use]
     pub fn pair(&self) -> &Pair {
         self.pair
     }
 
-    /// The kernel's eras.
+    /// Returns the eras of the kernel.
     #[must_use]
     pub fn eras(&self) -> Eras {
         self.pair.eras
@@ -126,32 +129,32 @@ impl<'a> Lab<'a> {
 
     // --- facts ---
 
-    /// Records what was observed beside what the statement promises.
+    /// Records an observed value together with the value that the statement promises.
     pub fn expect(&mut self, name: &str, got: impl Shown, expected: impl Shown) {
         self.facts.push(Fact::equal(name, &got, &expected));
     }
 
-    /// Records a measured value that must lie in a range.
+    /// Records a measured value that must be in a range.
     pub fn expect_within(&mut self, name: &str, got: u64, range: RangeInclusive<u64>, unit: &str) {
         self.facts.push(Fact::within(name, got, &range, unit));
     }
 
-    /// Declares that this kernel or subject deviates from the statement, and why. The facts that the
-    /// check expects are then the deviating ones.
+    /// Declares that this kernel or subject is known to deviate from the statement, and why. The check then expects the
+    /// deviating values.
     pub fn known(&mut self, reason: &str) {
         self.known = Some(reason.to_owned());
     }
 
-    // --- the line to the agent ---
+    // --- requests to the agent ---
 
-    /// One request, one reply, inside the behaviour's time.
+    /// Sends one request and returns the reply.
     ///
     /// # Errors
-    /// [`LabError`] if there is no answer in time.
+    /// [`LabError`] if there is no reply within the time limit of the behaviour.
     pub fn ask(&mut self, request: &Request) -> Result<Reply, LabError> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return Err(LabError::TimeUp("the behaviour's wall-clock limit passed (--timeout)".to_owned()));
+            return Err(LabError::TimeUp("the wall-clock limit of the behaviour was reached".to_owned()));
         }
         Ok(self.guest.call(request, left)?)
     }
@@ -165,50 +168,53 @@ impl<'a> Lab<'a> {
     pub fn start(&mut self, caller: Caller, actions: Vec<Action>, count: u32) -> Result<Vec<JobId>, LabError> {
         match self.ask(&Request::Start { caller, actions, count })? {
             Reply::Started(jobs) => Ok(jobs),
-            other => Err(misfit("start a job", other)),
+            other => Err(unexpected("start a job", other)),
         }
     }
 
-    /// Starts groups of jobs at the same moment: what must happen so long after something else is asked for together
-    /// with it, since guest time runs on while the host thinks.
+    /// Starts groups of jobs at the same moment. Guest time passes between two requests, so jobs that depend on each
+    /// other's timing must be started by one request.
     ///
     /// # Errors
     /// [`LabError`] if they cannot be started.
     pub fn start_all(&mut self, groups: Vec<Group>) -> Result<Vec<JobId>, LabError> {
         match self.ask(&Request::StartAll(groups))? {
             Reply::Started(jobs) => Ok(jobs),
-            other => Err(misfit("start jobs", other)),
+            other => Err(unexpected("start jobs", other)),
         }
     }
 
-    /// Waits for a job; `None` if it still runs after `limit` of guest time.
+    /// Waits for a job. Returns `None` if it still runs after `limit` of guest time.
     ///
     /// # Errors
-    /// [`LabError`] if there is no answer.
+    /// [`LabError`] if there is no reply.
     pub fn wait(&mut self, job: JobId, limit: GuestMillis) -> Result<Option<JobEnd>, LabError> {
         match self.ask(&Request::Wait { job, limit })? {
             Reply::Finished(end) => Ok(Some(end)),
             Reply::StillRunning => Ok(None),
-            other => Err(misfit("wait for a job", other)),
+            other => Err(unexpected("wait for a job", other)),
         }
     }
 
-    /// Carries out one action as `caller` and says how it went and how long it took.
+    /// Carries out one action as `caller` and returns its result and its duration.
     ///
     /// # Errors
-    /// [`LabError`] if it did not end within a minute of guest time.
+    /// [`LabError`] if it does not end within a minute of guest time.
     pub fn observe_as(&mut self, caller: Caller, action: Action) -> Result<Observed, LabError> {
-        let what = format!("{action:?}");
+        let what = describe(&action);
         let jobs = self.start(caller, vec![action], 1)?;
         let [job] = jobs[..] else {
             return Err(LabError::Unexpected(format!("{} jobs instead of one", jobs.len())));
         };
         let end = self
             .wait(job, ACTION_LIMIT)?
-            .ok_or_else(|| LabError::Unexpected(format!("no end after {} ms: {}", ACTION_LIMIT.0, brief(&what))))?;
+            .ok_or_else(|| LabError::Unexpected(format!("no result after {} ms: {what}", ACTION_LIMIT.0)))?;
         match end.results.into_iter().next() {
             Some(result) => Ok(Observed::from(result)),
-            None => Err(LabError::Unexpected(format!("killed by {:?}: {}", end.killed_by, brief(&what)))),
+            None => {
+                let end = end.killed_by.map_or("ended".to_owned(), |signal| format!("killed by signal {signal}"));
+                Err(LabError::Unexpected(format!("{end} without a result: {what}")))
+            }
         }
     }
 
@@ -220,44 +226,44 @@ impl<'a> Lab<'a> {
         self.observe_as(Caller::default(), action)
     }
 
-    /// Carries out a step that arranges something: it must succeed.
+    /// Carries out a step of the set-up, which must succeed.
     ///
     /// # Errors
     /// [`LabError::SetUp`] if it does not.
     pub fn arrange(&mut self, action: Action) -> Result<Value, LabError> {
-        let what = format!("{action:?}");
-        self.observe(action)?.result.map_err(|errno| LabError::SetUp { what: brief(&what), errno })
+        let what = describe(&action);
+        self.observe(action)?.result.map_err(|errno| LabError::SetUp { what, errno })
     }
 
-    /// A step that arranges something in PID 1 itself: it must succeed.
+    /// Carries out a step of the set-up in PID 1, which must succeed.
     ///
     /// # Errors
     /// [`LabError::SetUp`] if it does not.
     pub fn arrange_in_init(&mut self, action: Action) -> Result<Value, LabError> {
-        let what = brief(&format!("{action:?}"));
+        let what = describe(&action);
         match self.ask(&Request::InInit(action))? {
             Reply::Finished(end) => match end.results.into_iter().next() {
                 Some(result) => result.result.map_err(|errno| LabError::SetUp { what, errno }),
-                None => Err(LabError::Unexpected(what)),
+                None => Err(LabError::Unexpected(format!("no result: {what}"))),
             },
-            other => Err(misfit("act in PID 1", other)),
+            other => Err(unexpected("act in PID 1", other)),
         }
     }
 
-    /// Runs a program to its end.
+    /// Runs a program until it exits.
     ///
     /// # Errors
     /// [`LabError`] if it cannot be started.
     pub fn run(&mut self, argv: &[&str]) -> Result<Ran, LabError> {
         match self.arrange(run_action(argv))? {
             Value::Ran(ran) => Ok(ran),
-            other => Err(LabError::Unexpected(format!("{other:?}"))),
+            _ => Err(LabError::Unexpected(format!("no exit status from {}", argv.join(" ")))),
         }
     }
 
     // --- files ---
 
-    /// Replaces a file's contents; creates it and its directory.
+    /// Replaces the contents of a file. Creates the file and its directory if they do not exist.
     ///
     /// # Errors
     /// [`LabError`] if the guest refuses.
@@ -270,18 +276,18 @@ impl<'a> Lab<'a> {
         Ok(())
     }
 
-    /// A file's contents, 1 MiB at most.
+    /// Returns the contents of a file, at most 1 MiB.
     ///
     /// # Errors
     /// [`LabError`] if it cannot be read.
     pub fn read(&mut self, path: &str) -> Result<Vec<u8>, LabError> {
         match self.arrange(Action::Read { path: path.as_bytes().to_vec(), max: 1 << 20 })? {
             Value::Bytes(bytes) => Ok(bytes),
-            other => Err(LabError::Unexpected(format!("{other:?}"))),
+            _ => Err(LabError::Unexpected(format!("no contents of {path}"))),
         }
     }
 
-    /// Renames.
+    /// Renames a file or directory.
     ///
     /// # Errors
     /// [`LabError`] if the guest refuses.
@@ -290,7 +296,7 @@ impl<'a> Lab<'a> {
         Ok(())
     }
 
-    /// Removes a file or a tree.
+    /// Removes a file, or a directory with its contents.
     ///
     /// # Errors
     /// [`LabError`] if the guest refuses.
@@ -301,18 +307,18 @@ impl<'a> Lab<'a> {
 
     // --- the path and its helper ---
 
-    /// Writes to `/proc/sys/kernel/modprobe` and returns what write(2) returned.
+    /// Writes to `/proc/sys/kernel/modprobe` and returns the result of write(2).
     ///
     /// # Errors
     /// [`LabError`] if the guest refuses.
     pub fn set_path(&mut self, path: &[u8]) -> Result<i64, LabError> {
         match self.arrange(Action::Write { path: MODPROBE_SYSCTL.to_vec(), data: path.to_vec(), flags: 0 })? {
             Value::Number(written) => Ok(written),
-            other => Err(LabError::Unexpected(format!("{other:?}"))),
+            _ => Err(LabError::Unexpected("no result of write(2)".to_owned())),
         }
     }
 
-    /// What `/proc/sys/kernel/modprobe` reads.
+    /// Returns the contents of `/proc/sys/kernel/modprobe`.
     ///
     /// # Errors
     /// [`LabError`] if it cannot be read.
@@ -320,7 +326,7 @@ impl<'a> Lab<'a> {
         self.read("/proc/sys/kernel/modprobe")
     }
 
-    /// Puts a recording helper with this plan at [`SCRATCH`]`/name`.
+    /// Installs a recording helper with this plan as [`SCRATCH`]`/name`.
     ///
     /// # Errors
     /// [`LabError`] if the guest refuses.
@@ -332,7 +338,7 @@ impl<'a> Lab<'a> {
         Ok(helper)
     }
 
-    /// [`Lab::helper`], and makes it the path.
+    /// Installs a helper like [`Lab::helper`] and sets the path to it.
     ///
     /// # Errors
     /// [`LabError`] if the guest refuses.
@@ -342,7 +348,7 @@ impl<'a> Lab<'a> {
         Ok(helper)
     }
 
-    /// The records that a helper has left so far, in the order of their starts.
+    /// Returns the records of a helper so far, sorted by start time.
     ///
     /// # Errors
     /// [`LabError`] if the log is damaged.
@@ -351,14 +357,14 @@ impl<'a> Lab<'a> {
         match log.result {
             Ok(Value::Bytes(bytes)) => Helper::decode(&bytes).map_err(LabError::Unexpected),
             Err(errno::ENOENT) => Ok(Vec::new()),
-            Err(errno) => Err(LabError::SetUp { what: format!("reading {}", helper.log_path()), errno }),
-            Ok(other) => Err(LabError::Unexpected(format!("{other:?}"))),
+            Err(errno) => Err(LabError::SetUp { what: format!("read {}", helper.log_path()), errno }),
+            Ok(_) => Err(LabError::Unexpected(format!("no contents of {}", helper.log_path()))),
         }
     }
 
-    // --- the kernel's log and trace ---
+    // --- the kernel log and trace ---
 
-    /// From now on [`Lab::kmsg`] tells only what comes later.
+    /// Marks the end of the kernel log. [`Lab::kmsg`] returns only lines after the mark.
     ///
     /// # Errors
     /// [`LabError`] if the log cannot be read.
@@ -367,7 +373,7 @@ impl<'a> Lab<'a> {
         Ok(())
     }
 
-    /// The kernel's own lines since the mark, flushed.
+    /// Returns the lines of the kernel since the mark, after flushing the log.
     ///
     /// # Errors
     /// [`LabError`] if the log cannot be read.
@@ -375,7 +381,7 @@ impl<'a> Lab<'a> {
         Ok(kernel_lines(self.kmsg_records(true)?.0))
     }
 
-    /// The kernel's own lines since the mark, as a reader sees them who does not flush.
+    /// Returns the lines of the kernel since the mark, as a reader sees them without a flush.
     ///
     /// # Errors
     /// [`LabError`] if the log cannot be read.
@@ -383,7 +389,7 @@ impl<'a> Lab<'a> {
         Ok(kernel_lines(self.kmsg_records(false)?.0))
     }
 
-    /// All records since the mark, from user space too, and where the log ends.
+    /// Returns all records since the mark, those from user space included, and the end of the log.
     ///
     /// # Errors
     /// [`LabError`] if the log cannot be read or records were lost.
@@ -393,39 +399,39 @@ impl<'a> Lab<'a> {
                 Err(LabError::Unexpected("kernel log records were overwritten before they were read".to_owned()))
             }
             Reply::Kmsg { records, next, .. } => Ok((records, next)),
-            other => Err(misfit("read the kernel log", other)),
+            other => Err(unexpected("read the kernel log", other)),
         }
     }
 
-    /// Starts tracing `module_request`.
+    /// Starts the trace of `module_request`.
     ///
     /// # Errors
-    /// [`LabError::Need`] if the kernel has no such event.
+    /// [`LabError::Need`] if the kernel does not have this event.
     pub fn trace_requests(&mut self) -> Result<(), LabError> {
         match self.ask(&Request::TraceOn(vec!["module/module_request".to_owned()]))? {
             Reply::Done => Ok(()),
-            // A trace that the kernel has and that does not work is no unmet need.
+            // Only a missing event is an unmet need. An event that cannot be enabled is an error.
             Reply::Failed(why) if why.starts_with("this kernel has no ") => {
                 Err(LabError::Need(format!("the trace event module/module_request ({why})")))
             }
-            other => Err(misfit("trace", other)),
+            other => Err(unexpected("trace requests", other)),
         }
     }
 
-    /// Names of the requests that were traced, in order.
+    /// Returns the names of the traced requests, in order.
     ///
     /// # Errors
     /// [`LabError`] if the trace cannot be read.
     pub fn traced_requests(&mut self) -> Result<Vec<Vec<u8>>, LabError> {
         match self.ask(&Request::Trace)? {
             Reply::Trace(lines) => Ok(lines.iter().filter_map(|line| traced_name(line)).collect()),
-            other => Err(misfit("read the trace", other)),
+            other => Err(unexpected("read the trace", other)),
         }
     }
 
     // --- modules ---
 
-    /// The states of these modules in `/proc/modules`, `absent` for one that is not there.
+    /// Returns the states of these modules from `/proc/modules`, `absent` for a module that is not listed.
     ///
     /// # Errors
     /// [`LabError`] if `/proc/modules` cannot be read.
@@ -434,39 +440,39 @@ impl<'a> Lab<'a> {
         Ok(names.iter().map(|name| module_state(&table, name)).collect())
     }
 
-    /// Loads a module with its dependencies through the kernel's own system call, no subject involved.
+    /// Loads a module and its dependencies with finit_module(2), without the subject.
     ///
     /// # Errors
-    /// [`LabError::Need`] if the guest's module directory does not have it.
+    /// [`LabError::Need`] if it is not in the guest's module directory.
     pub fn load(&mut self, name: &str) -> Result<(), LabError> {
         for file in crate::modules::load_order(self.pair, name)? {
             let flags = crate::modules::finit_flags(&file);
             let load = Action::FinitModule { path: file.into_bytes(), params: Vec::new(), flags };
             match self.observe(load)?.result {
                 Ok(_) | Err(errno::EEXIST) => {}
-                Err(errno) => return Err(LabError::SetUp { what: format!("loading {name}"), errno }),
+                Err(errno) => return Err(LabError::SetUp { what: format!("load {name}"), errno }),
             }
         }
         Ok(())
     }
 
-    /// The exact errno with which `request_module()` ends now: `getsockopt(IPT_SO_GET_INFO)` hands it back
+    /// Returns the errno with which `request_module()` fails at the moment. `getsockopt(IPT_SO_GET_INFO)` passes it on
     /// (net/netfilter/x_tables.c, `xt_request_find_table_lock`). Loads `ip_tables` first.
     ///
     /// # Errors
-    /// [`LabError`] if the oracle cannot be set up.
+    /// [`LabError`] if `ip_tables` cannot be loaded.
     pub fn request_result(&mut self) -> Result<Result<Value, Errno>, LabError> {
         self.load("ip_tables")?;
         Ok(self.observe(Action::IptGetInfo(b"zz".to_vec()))?.result)
     }
 }
 
-/// A result and the guest time that it took.
+/// The result of an action and its duration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observed {
-    /// What the system call gave.
+    /// The result of the system call.
     pub result: Result<Value, Errno>,
-    /// Guest time from begin to end, in milliseconds.
+    /// The duration in milliseconds of guest time.
     pub millis: u64,
 }
 
@@ -476,7 +482,7 @@ impl From<ActionResult> for Observed {
     }
 }
 
-/// Runs a program to its end, with the environment that a service has.
+/// Returns the action that runs a program with the environment of a service.
 pub(crate) fn run_action(argv: &[&str]) -> Action {
     let argv: Vec<Vec<u8>> = argv.iter().map(|arg| arg.as_bytes().to_vec()).collect();
     Action::Run {
@@ -488,33 +494,26 @@ pub(crate) fn run_action(argv: &[&str]) -> Action {
     }
 }
 
-/// A caller without any privilege.
+/// Returns a caller without privileges.
 #[must_use]
-pub fn nobody() -> Caller {
+pub fn unprivileged() -> Caller {
     Caller { uid: Some(1000), ..Caller::default() }
 }
 
-fn misfit(what: &'static str, reply: Reply) -> LabError {
-    match reply {
-        Reply::Failed(why) => LabError::Agent { what, why },
-        other => LabError::Agent { what, why: format!("unexpected reply {}", brief(&format!("{other:?}"))) },
-    }
-}
-
-fn brief(text: &str) -> String {
-    let mut short: String = text.chars().take(160).collect();
-    if short.len() < text.len() {
-        short.push('…');
-    }
-    short
+fn unexpected(what: &'static str, reply: Reply) -> LabError {
+    let why = match reply {
+        Reply::Failed(why) => why,
+        _ => "unexpected reply".to_owned(),
+    };
+    LabError::Agent { what, why }
 }
 
 fn kernel_lines(records: Vec<KmsgRecord>) -> Vec<KmsgRecord> {
     records.into_iter().filter(|record| record.facility == 0).collect()
 }
 
-/// The name in a line such as `… module_request: fs-zz wait=1 call_site=get_fs_type+0x5/0x10`.
-/// A name may hold anything, so the fixed text is looked for from both ends.
+/// Returns the name in a line such as `… module_request: fs-zz wait=1 call_site=get_fs_type+0x5/0x10`. A name can contain
+/// any bytes, so the fixed text is searched from both ends.
 fn traced_name(line: &[u8]) -> Option<Vec<u8>> {
     const EVENT: &[u8] = b"module_request: ";
     let start = line.windows(EVENT.len()).position(|window| window == EVENT)? + EVENT.len();
@@ -530,7 +529,7 @@ fn module_state(table: &[u8], name: &str) -> String {
         .map_or_else(|| "absent".to_owned(), |fields| fields.get(4).map_or("?", |state| *state).to_owned())
 }
 
-/// `bytes` as one line for a message.
+/// Returns a record of the kernel log as one line: `<LEVEL> TEXT`.
 #[must_use]
 pub fn shown_line(record: &KmsgRecord) -> String {
     format!("<{}> {}", record.level, text::escape(&record.text))
@@ -541,14 +540,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_traced_name_may_hold_blanks_and_equal_signs() {
+    fn a_traced_name_can_contain_spaces_and_equal_signs() {
         let line = b"  lab-77  [000] ..... 3.1: module_request: fs-a wait=b wait=1 call_site=get_fs_type";
         assert_eq!(traced_name(line), Some(b"fs-a wait=b".to_vec()));
         assert_eq!(traced_name(b"# tracer: nop"), None);
     }
 
     #[test]
-    fn a_module_state_is_read_by_its_whole_name() {
+    fn a_module_state_is_found_by_the_whole_name() {
         let table = b"mrp 16384 1 8021q, Live 0x0\n8021q 40960 0 - Loading 0x0\n";
         assert_eq!(module_state(table, "8021q"), "Loading");
         assert_eq!(module_state(table, "mr"), "absent");

@@ -1,15 +1,15 @@
-//! The system calls that make a kernel ask for a module, as actions for the agent
-//! (docs/facts/kernel.md, "what asks for a module").
+//! The system calls that make a kernel request a module, as actions for the agent (docs/facts/kernel.md#site-01 and
+//! the rows after it).
 
 use agent::proto::Action;
 
-/// A protocol family that no Linux has a module for (`AF_AX25`, gone or never packaged; number 3): asks for `net-pf-3`.
-pub const ABSENT_FAMILY: i32 = 3;
+/// A protocol family without a module: 3, `AF_AX25`, which is removed or not packaged. Requests `net-pf-3`.
+pub const UNKNOWN_FAMILY: i32 = 3;
 
-/// `socket(ABSENT_FAMILY, SOCK_STREAM, 0)`: asks for `net-pf-3`; needs no privilege.
+/// `socket(UNKNOWN_FAMILY, SOCK_STREAM, 0)`: requests `net-pf-3`; needs no privilege.
 #[must_use]
-pub fn absent_socket() -> Action {
-    socket(ABSENT_FAMILY, libc::SOCK_STREAM)
+pub fn unknown_socket() -> Action {
+    socket(UNKNOWN_FAMILY, libc::SOCK_STREAM)
 }
 
 /// `socket(family, kind, 0)`.
@@ -18,7 +18,7 @@ pub fn socket(family: i32, kind: i32) -> Action {
     Action::Socket { family, kind, protocol: 0 }
 }
 
-/// A mount of this file system type on `/mnt`: asks for `fs-TYPE`.
+/// Mounts this file system type on `/mnt`: requests `fs-TYPE`.
 #[must_use]
 pub fn mount(fstype: &str) -> Action {
     Action::Mount {
@@ -30,7 +30,7 @@ pub fn mount(fstype: &str) -> Action {
     }
 }
 
-/// `ioctl(SIOCGIFVLAN)`: asks for `8021q`; needs no privilege. (`include/uapi/linux/sockios.h`)
+/// `ioctl(SIOCGIFVLAN)`: requests `8021q`; needs no privilege (`include/uapi/linux/sockios.h`).
 #[must_use]
 pub fn vlan_ioctl() -> Action {
     const SIOCGIFVLAN: u32 = 0x8982;

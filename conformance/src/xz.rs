@@ -1,20 +1,20 @@
-//! Files in the xz format that nobody compressed: the module's bytes as LZMA2 chunks that are stored as they are. A kernel
-//! and every tool must read them, and the kind of their check can be chosen. Source: the .xz file format, version 1.2.
+//! Writes xz files with uncompressed LZMA2 chunks and a choice of integrity checks. Every decoder must read them.
+//! Source: the .xz file format, version 1.2.
 
 use sha2::{Digest, Sha256};
 
-/// The check behind a block's data.
+/// The integrity check after a block's data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Check {
-    /// CRC-32: the one that the kernel's own decoder wants.
+    /// CRC-32, which the kernel's decoder supports.
     Crc32,
-    /// SHA-256: legal, and refused by a kernel's decoder.
+    /// SHA-256, which is valid but not supported by the kernel's decoder.
     Sha256,
 }
 
-/// `data` as an xz file.
+/// Returns `data` as an xz file.
 #[must_use]
-pub fn store(data: &[u8], check: Check) -> Vec<u8> {
+pub fn encode(data: &[u8], check: Check) -> Vec<u8> {
     let (kind, digest) = match check {
         Check::Crc32 => (1, crc32(data).to_le_bytes().to_vec()),
         Check::Sha256 => (10, Sha256::digest(data).to_vec()),
@@ -27,7 +27,7 @@ pub fn store(data: &[u8], check: Check) -> Vec<u8> {
     let header = with_crc(&[2, 0, 0x21, 1, 8, 0, 0, 0]);
     let mut chunks = Vec::new();
     for (number, chunk) in data.chunks(1 << 16).enumerate() {
-        // 1: stored, and the dictionary begins anew; 2: stored.
+        // 1: uncompressed, resets the dictionary; 2: uncompressed.
         chunks.push(if number == 0 { 1 } else { 2 });
         let length = u16::try_from(chunk.len() - 1).unwrap_or(u16::MAX);
         chunks.extend(length.to_be_bytes());
@@ -62,7 +62,7 @@ fn pad(bytes: &mut Vec<u8>) {
     bytes.resize(bytes.len().next_multiple_of(4), 0);
 }
 
-/// Seven bits a byte, the lowest first.
+/// Appends a number, seven bits per byte, the lowest first.
 fn number(bytes: &mut Vec<u8>, mut value: usize) {
     while value >= 0x80 {
         bytes.push((value & 0x7f) as u8 | 0x80);
@@ -83,11 +83,11 @@ mod tests {
     use kmod::object::{Limits, compress::decompress};
 
     #[test]
-    fn a_stored_file_decompresses_to_what_it_was_made_of() {
+    fn an_encoded_file_decompresses_to_its_data() {
         for length in [1, 5, 1000, 1 << 16, (1 << 16) + 1, 200_000] {
             let data: Vec<u8> = (0..length).map(|n| (n * 7 % 251) as u8).collect();
             for check in [Check::Crc32, Check::Sha256] {
-                let file = store(&data, check);
+                let file = encode(&data, check);
                 assert_eq!(file.len() % 4, 0);
                 assert!(decompress(&file, &Limits::default()).unwrap() == data, "{length} {check:?}");
             }

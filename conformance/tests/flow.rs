@@ -79,7 +79,7 @@ fn a_seed_gives_an_order_that_comes_again_and_is_told() {
     if !vm_or_skip() {
         return;
     }
-    let ids = ["path.newline", "path.empty-disables", "path.next-request", "tool.starts-bare"];
+    let ids = ["path.newline", "path.empty-disables", "path.next-request", "tool.no-open-descriptors"];
     let order = |seed: &str| {
         let output = run(&[&["run", "--jobs", "1", "--seed", seed], &ids[..]].concat());
         let text = String::from_utf8(output.stdout).unwrap();

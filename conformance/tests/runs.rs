@@ -94,11 +94,11 @@ fn a_modprobe_that_does_nothing_and_says_it_did_fails_what_must_load() {
     for id in ["load.by-name", "load.options", "unload.by-name", "config.blacklist"] {
         assert_eq!(verdict(&report, id), Verdict::Fail, "{id}");
     }
-    for id in ["dep.order", "dep.socket-family", "dep.damaged-index", "dep.cycle", "tool.starts-bare"] {
+    for id in ["dep.order", "dep.socket-family", "dep.damaged-index", "dep.cycle", "tool.no-open-descriptors"] {
         assert_eq!(verdict(&report, id), Verdict::Fail, "{id}");
     }
     assert_eq!(verdict(&report, "path.newline"), Verdict::Pass);
-    assert_eq!(verdict(&report, "dep.depmod-mends"), Verdict::Skip);
+    assert_eq!(verdict(&report, "dep.depmod-restores-index"), Verdict::Skip);
 }
 
 #[test]

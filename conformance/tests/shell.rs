@@ -17,7 +17,7 @@ fn a_behaviour_runs_first_and_the_shell_finds_what_it_left() {
     assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
     // The path that the check wrote last; another guest has the kernel's own.
     assert_eq!(stdout(&output), "/nonexistent\n");
-    assert!(stderr(&output).contains("running path.empty-disables: an empty path turns"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("running path.empty-disables: an empty path disables"), "{}", stderr(&output));
     assert!(stderr(&output).contains("  fact       "), "{}", stderr(&output));
     assert_eq!(run(&["shell", "--at", "path"]).status.code(), Some(2));
     assert_eq!(run(&["shell", "--at", "no.such"]).status.code(), Some(2));

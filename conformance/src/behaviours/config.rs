@@ -1,12 +1,12 @@
-//! What the configuration of the tools makes of a load or a removal: options, aliases, soft dependencies, commands, the
-//! blacklist, and what stands on the kernel's command line.
+//! The effect of the tools' configuration on loading and removal: options, aliases, soft dependencies, commands, the
+//! blacklist, masks, and the kernel command line.
 
 use crate::behaviour::{About, Behaviour, Check, Group, Need};
 use crate::errno;
-use crate::fact::Many;
-use crate::helper::{Helper, becomes_with, exits};
+use crate::fact::List;
+use crate::helper::{Helper, exec_with, exit_with};
 use crate::lab::{Lab, LabError};
-use crate::tools::told_modules;
+use crate::tools::listed_modules;
 use crate::trigger::mount;
 use agent::plan::{Arg, End, Plan, Record};
 use agent::proto::{Action, Value};
@@ -18,7 +18,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "config.options",
         catalogue: "CONF-01",
         group: Group::Config,
-        statement: "options of all files reach the module, in the order of the files' names; those of the command line come last",
+        statement: "options from all files reach the module in the order of the file names; those on modprobe's command line come last",
         source: "modprobe.d(5), options; docs/facts/tools.md#modprobed",
         about: About::Both,
         needs: &[MODPROBE, Need::Module("loop")],
@@ -28,7 +28,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "config.options-on-demand",
         catalogue: "CFG-01",
         group: Group::Config,
-        statement: "options of modprobe.d reach a module that the kernel asks for",
+        statement: "options in modprobe.d apply to a module that the kernel requests",
         source: "modprobe.d(5), options; blkdev_request_module() (block/bdev.c)",
         about: About::Both,
         needs: &[MODPROBE, Need::Module("loop"), Need::Config("CONFIG_BLOCK_LEGACY_AUTOLOAD=y")],
@@ -38,7 +38,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "config.command-line",
         catalogue: "CFG-02",
         group: Group::Config,
-        statement: "MODULE.PARAMETER=VALUE and modprobe.blacklist= on the kernel's command line hold for modprobe",
+        statement: "modprobe honours MODULE.PARAMETER=VALUE and modprobe.blacklist= on the kernel command line",
         source: "modprobe(8); docs/facts/tools.md#kernel-command-line",
         about: About::Both,
         needs: &[MODPROBE, Need::Module("loop"), Need::Module("dummy")],
@@ -48,7 +48,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "config.alias",
         catalogue: "CONF-02",
         group: Group::Config,
-        statement: "a name is loaded through all the alias lines that match it, patterns too, and they come before a module's own name",
+        statement: "a name loads the modules of all matching aliases, patterns included; an alias takes precedence over a module name",
         source: "modprobe.d(5), alias; docs/facts/tools.md#lookup",
         about: About::Both,
         needs: &[MODPROBE, Need::Module("dummy"), Need::Module("nls_utf8"), Need::Module("llc")],
@@ -58,7 +58,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "config.blacklist",
         catalogue: "CFG-04",
         group: Group::Config,
-        statement: "a blacklisted module does not come in by alias, by its name only without -b, and as a dependency all the same",
+        statement: "a blacklisted module is not loaded by alias, is loaded by name only without -b, and is always loaded as a dependency",
         source: "modprobe.d(5), blacklist; docs/facts/tools.md#modprobed",
         about: About::Both,
         needs: &[MODPROBE, Need::Module("squashfs"), Need::Module("llc"), Need::Module("nls_utf8")],
@@ -68,7 +68,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "config.softdep",
         catalogue: "CFG-05",
         group: Group::Config,
-        statement: "soft dependencies come in before and after their module and go in the reverse order; one that is not there is no error",
+        statement: "soft dependencies are loaded before and after their module and removed in reverse order; a missing one is not an error",
         source: "modprobe.d(5), softdep; docs/facts/tools.md#insertion",
         about: About::Both,
         needs: &[MODPROBE, Need::Module("nls_utf8"), Need::Module("llc"), Need::Module("dummy")],
@@ -78,7 +78,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "config.softdep-lines",
         catalogue: "CONF-03",
         group: Group::Config,
-        statement: "several softdep lines for one module all count",
+        statement: "all softdep lines of a module take effect",
         source: "docs/reference/compatibility.md#modprobe; kmod issue 33",
         about: About::Both,
         needs: &[MODPROBE, Need::Module("nls_utf8"), Need::Module("llc"), Need::Module("dummy")],
@@ -88,7 +88,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "config.install-command",
         catalogue: "CFG-03",
         group: Group::Config,
-        statement: "an install command runs by /bin/sh in the module's place, with its options; modprobe -i in it loads the module",
+        statement: "an install command runs in /bin/sh instead of loading the module and gets its options; modprobe -i in it loads the module",
         source: "modprobe.d(5), install; docs/facts/tools.md#modprobed",
         about: About::Both,
         needs: &[MODPROBE, Need::Module("loop")],
@@ -98,7 +98,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "config.install-fails",
         catalogue: "CONF-04",
         group: Group::Config,
-        statement: "an install command that exits with an error, or dies by a signal, makes modprobe fail and say so",
+        statement: "modprobe fails with a message if an install command exits with an error or is killed by a signal",
         source: "modprobe.d(5), install; docs/facts/tools.md#a7",
         about: About::Both,
         needs: &[MODPROBE, Need::Module("dummy")],
@@ -108,7 +108,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "config.install-and-softdep",
         catalogue: "CONF-05",
         group: Group::Config,
-        statement: "an install command runs also for a module with soft dependencies, so that one which blocks it does block it",
+        statement: "an install command also runs for a module with soft dependencies, so that a command can block the module",
         source: "docs/facts/tools.md#a10; kmod issue 446",
         about: About::Both,
         needs: &[MODPROBE, Need::Module("dummy"), Need::Module("llc")],
@@ -118,7 +118,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "config.remove-command",
         catalogue: "CONF-06",
         group: Group::Config,
-        statement: "a remove command runs in the place of the removal, also of a module that is not there; -i ignores it",
+        statement: "a remove command runs instead of the removal, even if the module is not loaded; -i ignores it",
         source: "modprobe.d(5), remove; docs/facts/tools.md#removal",
         about: About::Both,
         needs: &[MODPROBE, Need::Module("dummy")],
@@ -128,7 +128,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "config.directories",
         catalogue: "CONF-07",
         group: Group::Config,
-        statement: "a file in /etc/modprobe.d hides the one of its name in /run and /lib; -C takes another place instead of all",
+        statement: "a file in /etc/modprobe.d hides files of the same name in /run and /lib; -C replaces all of these directories",
         source: "modprobe.d(5); docs/facts/tools.md#modprobed",
         about: About::Both,
         needs: &[MODPROBE, Need::Module("loop")],
@@ -138,7 +138,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "config.mask",
         catalogue: "CONF-08",
         group: Group::Config,
-        statement: "a masked module is not loaded by name, by alias or as a dependency, and left out as a soft one, each time with a message",
+        statement: "a masked module is not loaded by name, alias or dependency and is left out as a soft dependency, each time with a message",
         source: "docs/facts/tools.md#mask",
         about: About::Both,
         needs: &[MODPROBE, Need::Module("squashfs"), Need::Module("garp"), Need::Module("nls_utf8")],
@@ -152,7 +152,7 @@ fn options(lab: &mut Lab<'_>) -> Check {
     lab.expect_tool(&["modprobe", "loop"], 0, "")?;
     lab.expect_parameter("loop", "max_loop", "2")?;
     if lab.is_busybox() {
-        lab.known("it reads the files as the directory lists them, here the newest first");
+        lab.known("files are read in directory order, here the newest first");
     }
     lab.expect_parameter("loop", "max_part", if lab.is_busybox() { "7" } else { "3" })?;
     lab.expect_tool(&["modprobe", "-r", "loop"], 0, "")?;
@@ -214,10 +214,10 @@ fn softdep(lab: &mut Lab<'_>) -> Check {
         return without_softdeps(lab);
     }
     let printed = lab.expect_tool(&["modprobe", "-v", "nls_utf8"], 0, "")?;
-    lab.expect("told", Many(told_modules(&printed)), Many(all.to_vec()));
+    lab.expect("modules listed by -v", List(listed_modules(&printed)), List(all.to_vec()));
     lab.expect_live(&all)?;
     let printed = lab.expect_tool(&["modprobe", "-r", "-v", "nls_utf8"], 0, "")?;
-    lab.expect("told", Many(told_modules(&printed)), Many(vec!["dummy", "nls_utf8", "llc"]));
+    lab.expect("modules listed by -v", List(listed_modules(&printed)), List(vec!["dummy", "nls_utf8", "llc"]));
     lab.expect_absent(&all)
 }
 
@@ -229,52 +229,52 @@ fn softdep_lines(lab: &mut Lab<'_>) -> Check {
     lab.expect_tool(&["modprobe", "nls_utf8"], 0, "")?;
     let states = ["Live", "Live", if lab.is_c_kmod() { "absent" } else { "Live" }];
     if lab.is_c_kmod() {
-        lab.known("it takes the first softdep line of a module alone (kmod issue 33)");
+        lab.known("only the first softdep line of a module takes effect (kmod issue 33)");
     }
     lab.expect_states("llc, nls_utf8, dummy", &["llc", "nls_utf8", "dummy"], &states)
 }
 
 fn without_softdeps(lab: &mut Lab<'_>) -> Check {
-    lab.known("it knows no softdep lines");
+    lab.known("softdep lines are not supported");
     lab.expect_tool(&["modprobe", "nls_utf8"], 0, "")?;
     lab.expect_states("llc, nls_utf8, dummy", &["llc", "nls_utf8", "dummy"], &["absent", "Live", "absent"])
 }
 
 fn without_commands(lab: &mut Lab<'_>, shell: &Helper, module: &str) -> Check {
-    lab.known("it knows no install and remove lines");
+    lab.known("install and remove lines are not supported");
     lab.expect_tool(&["modprobe", module], 0, "")?;
     lab.expect_tool(&["modprobe", "-r", module], 0, "")?;
     lab.expect_absent(&[module])?;
     expect_commands(lab, shell, 0)
 }
 
-/// The subject's modprobe in a command: as the shell would start it.
-fn modprobe_itself(arguments: &[&str]) -> Plan {
+/// Returns a plan that runs the subject's modprobe as a shell would.
+fn run_modprobe(arguments: &[&str]) -> Plan {
     let argv = [&["/sbin/modprobe"], arguments].concat();
-    becomes_with("/sbin/modprobe", argv.iter().map(|word| Arg::Literal(word.as_bytes().to_vec())).collect())
+    exec_with("/sbin/modprobe", argv.iter().map(|argument| Arg::Literal(argument.as_bytes().to_vec())).collect())
 }
 
-/// How a command was started: what stands for its argv, and the module that it was told.
-fn started(record: Option<&Record>) -> (Vec<Vec<u8>>, Vec<u8>) {
+/// Returns how a command was started: its argv, and the variable that names the module.
+fn command_line_and_module(record: Option<&Record>) -> (Vec<Vec<u8>>, Vec<u8>) {
     let Some(record) = record else { return (Vec::new(), Vec::new()) };
-    // `--` before the command came with glibc 2.38.
-    let argv = record.argv.iter().filter(|word| word.as_slice() != b"--").cloned().collect();
+    // glibc 2.38 and later pass `--` before the command.
+    let argv = record.argv.iter().filter(|argument| argument.as_slice() != b"--").cloned().collect();
     let module = record.envp.iter().find(|variable| variable.starts_with(b"MODPROBE_MODULE="));
     (argv, module.cloned().unwrap_or_default())
 }
 
 fn install_command(lab: &mut Lab<'_>) -> Check {
     lab.configure("install loop modprobe -i loop $CMDLINE_OPTS\noptions loop max_part=3\n")?;
-    let shell = lab.shell(&modprobe_itself(&["-i", "loop", "max_part=3", "max_loop=1"]))?;
+    let shell = lab.shell(&run_modprobe(&["-i", "loop", "max_part=3", "max_loop=1"]))?;
     if lab.is_busybox() {
         return without_commands(lab, &shell, "loop");
     }
     lab.expect_tool(&["modprobe", "loop", "max_loop=1"], 0, "")?;
     let records = lab.records(&shell)?;
     lab.expect("commands started", records.len(), 1);
-    let (argv, module) = started(records.first());
-    lab.expect("argv", Many(argv), Many(vec!["sh", "-c", "modprobe -i loop max_part=3 max_loop=1"]));
-    lab.expect("told", module, "MODPROBE_MODULE=loop");
+    let (argv, module) = command_line_and_module(records.first());
+    lab.expect("argv of the shell", List(argv), List(vec!["sh", "-c", "modprobe -i loop max_part=3 max_loop=1"]));
+    lab.expect("environment of the shell", module, "MODPROBE_MODULE=loop");
     lab.expect_parameter("loop", "max_part", "3")?;
     lab.expect_parameter("loop", "max_loop", "1")
 }
@@ -287,47 +287,47 @@ fn expect_commands(lab: &mut Lab<'_>, shell: &Helper, count: usize) -> Check {
 
 fn install_fails(lab: &mut Lab<'_>) -> Check {
     lab.configure("install dummy no-way $CMDLINE_OPTS\n")?;
-    let shell = lab.shell(&exits(7))?;
+    let shell = lab.shell(&exit_with(7))?;
     if lab.is_busybox() {
         return without_commands(lab, &shell, "dummy");
     }
-    let says = "modprobe: ERROR: Error running install command 'no-way ' for module dummy: retcode 7 \
+    let message = "modprobe: ERROR: Error running install command 'no-way ' for module dummy: retcode 7 \
                 | modprobe: ERROR: could not insert 'dummy': Invalid argument";
-    lab.expect_tool(&["modprobe", "dummy"], 1, says)?;
+    lab.expect_tool(&["modprobe", "dummy"], 1, message)?;
     expect_commands(lab, &shell, 1)?;
-    let dies = shell.encode(&Plan { record: true, actions: Vec::new(), end: End::Signal(libc::SIGKILL) });
-    lab.write(&shell.plan_path(), &dies.map_err(LabError::Unexpected)?)?;
+    let killed = shell.encode(&Plan { record: true, actions: Vec::new(), end: End::Signal(libc::SIGKILL) });
+    lab.write(&shell.plan_path(), &killed.map_err(LabError::Unexpected)?)?;
     if lab.is_c_kmod() {
-        lab.known("it takes a command that a signal killed for one that succeeded");
+        lab.known("a command that was killed by a signal counts as successful");
         lab.expect_tool(&["modprobe", "dummy"], 0, "")?;
     } else {
-        let says = says.replace("retcode 7", "killed by signal 9");
-        lab.expect_tool(&["modprobe", "dummy"], 1, &says)?;
+        let message = message.replace("retcode 7", "killed by signal 9");
+        lab.expect_tool(&["modprobe", "dummy"], 1, &message)?;
     }
     lab.expect_absent(&["dummy"])
 }
 
 fn install_and_softdep(lab: &mut Lab<'_>) -> Check {
     lab.configure("install dummy no-way\nsoftdep dummy pre: llc\n")?;
-    let shell = lab.shell(&exits(1))?;
+    let shell = lab.shell(&exit_with(1))?;
     if lab.is_busybox() {
         return without_commands(lab, &shell, "dummy");
     }
     if lab.is_c_kmod() {
-        lab.known("a soft dependency switches the install command off (kmod issue 446)");
+        lab.known("a soft dependency disables the install command (kmod issue 446)");
         lab.expect_tool(&["modprobe", "dummy"], 0, "")?;
         return lab.expect_live(&["llc", "dummy"]);
     }
-    let says = "modprobe: ERROR: Error running install command 'no-way' for module dummy: retcode 1 \
+    let message = "modprobe: ERROR: Error running install command 'no-way' for module dummy: retcode 1 \
                 | modprobe: ERROR: could not insert 'dummy': Invalid argument";
-    lab.expect_tool(&["modprobe", "dummy"], 1, says)?;
+    lab.expect_tool(&["modprobe", "dummy"], 1, message)?;
     expect_commands(lab, &shell, 1)?;
     lab.expect_absent(&["dummy"])
 }
 
 fn remove_command(lab: &mut Lab<'_>) -> Check {
     lab.configure("remove dummy farewell $CMDLINE_OPTS\n")?;
-    let shell = lab.shell(&exits(0))?;
+    let shell = lab.shell(&exit_with(0))?;
     if lab.is_busybox() {
         return without_commands(lab, &shell, "dummy");
     }
@@ -336,9 +336,9 @@ fn remove_command(lab: &mut Lab<'_>) -> Check {
     lab.expect_tool(&["modprobe", "-r", "dummy"], 0, "")?;
     let records = lab.records(&shell)?;
     lab.expect("commands started", records.len(), 2);
-    let (argv, module) = started(records.last());
-    lab.expect("argv", Many(argv), Many(vec!["sh", "-c", "farewell "]));
-    lab.expect("told", module, "MODPROBE_MODULE=dummy");
+    let (argv, module) = command_line_and_module(records.last());
+    lab.expect("argv of the shell", List(argv), List(vec!["sh", "-c", "farewell "]));
+    lab.expect("environment of the shell", module, "MODPROBE_MODULE=dummy");
     lab.expect_live(&["dummy"])?;
     lab.expect_tool(&["modprobe", "-r", "-i", "dummy"], 0, "")?;
     lab.expect_absent(&["dummy"])
@@ -358,7 +358,7 @@ fn directories(lab: &mut Lab<'_>) -> Check {
     lab.expect_tool(&["modprobe", "-C", "/run/lab/other", "loop"], 0, "")?;
     lab.expect_parameter("loop", "max_part", "31")?;
     let max_loop = lab.observe(Action::Read { path: b"/sys/module/loop/parameters/max_loop".to_vec(), max: 16 })?;
-    lab.expect("max_loop is that of y.conf", max_loop.result == Ok(Value::Bytes(b"1\n".to_vec())), false);
+    lab.expect("max_loop set by y.conf", max_loop.result == Ok(Value::Bytes(b"1\n".to_vec())), false);
     Ok(())
 }
 
@@ -366,20 +366,20 @@ fn mask(lab: &mut Lab<'_>) -> Check {
     lab.write("/etc/kmod.d/lab.conf", b"mask squashfs\nmask ll?\n")?;
     let config = lab.tool(&["modprobe", "-c"])?;
     if !String::from_utf8_lossy(&config.stdout).contains("# mask squashfs") {
-        return Err(LabError::Need("a subject with masks in kmod.d".to_owned()));
+        return Err(LabError::Need("a subject that supports masks in kmod.d".to_owned()));
     }
-    let says = |module: &str, masked: &str, line: u32| {
+    let message = |module: &str, masked: &str, line: u32| {
         format!(
             "modprobe: ERROR: could not insert '{module}': module '{masked}' is masked by /etc/kmod.d/lab.conf line {line}"
         )
     };
     for name in ["squashfs", "fs-squashfs"] {
-        lab.expect_tool(&["modprobe", name], 1, &says("squashfs", "squashfs", 1))?;
+        lab.expect_tool(&["modprobe", name], 1, &message("squashfs", "squashfs", 1))?;
     }
     lab.set_path(b"/sbin/modprobe")?;
     let mount = lab.observe(mount("squashfs"))?;
     lab.expect("mount(2)", mount.result, errno::ENODEV);
-    lab.expect_tool(&["modprobe", "garp"], 1, &says("garp", "llc", 2))?;
+    lab.expect_tool(&["modprobe", "garp"], 1, &message("garp", "llc", 2))?;
     lab.configure("softdep nls_utf8 pre: stp\n")?;
     let left_out =
         "modprobe: WARNING: a soft dependency is left out: module 'llc' is masked by /etc/kmod.d/lab.conf line 2";

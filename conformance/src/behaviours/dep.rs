@@ -1,12 +1,12 @@
-//! Module directories that are missing, damaged or whole: what a request through the subject's modprobe does.
+//! Requests served by the subject's modprobe when the module directory is missing, damaged or intact.
 
 use crate::behaviour::{About, Behaviour, Check, Group, Need};
 use crate::errno;
-use crate::fact::Many;
-use crate::helper::{Helper, asked, becomes};
-use crate::lab::{Lab, LabError, nobody};
+use crate::fact::List;
+use crate::helper::{Helper, exec, requested_names};
+use crate::lab::{Lab, LabError, unprivileged};
 use crate::trigger::{mount, socket, vlan_ioctl};
-use agent::proto::{Action, ExitKind};
+use agent::proto::ExitKind;
 use kmod::index::{IndexWriter, InsertError};
 use kmod::name::ModuleName;
 use kmod::tree::Tree;
@@ -16,7 +16,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "dep.no-directory",
         catalogue: "DEP-01",
         group: Group::Dep,
-        statement: "without a module directory a request fails at once and quietly; nothing loops",
+        statement: "without a module directory a request fails at once, silently and without a loop",
         source: "the kernel's historic kmod text (Owens, 1999); modprobe(8), -q",
         about: About::Both,
         needs: &[Need::Command("modprobe"), Need::Module("squashfs")],
@@ -26,27 +26,27 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "dep.no-index",
         catalogue: "DEP-02",
         group: Group::Dep,
-        statement: "with modules but without modules.dep a request fails at once and quietly; nothing loops",
+        statement: "without modules.dep a request fails at once, silently and without a loop",
         source: "the kernel's historic kmod text (Owens, 1999); depmod(8)",
         about: About::Both,
         needs: &[Need::Command("modprobe"), Need::Module("squashfs")],
         check: no_index,
     },
     Behaviour {
-        id: "dep.depmod-mends",
+        id: "dep.depmod-restores-index",
         catalogue: "DEP-02",
         group: Group::Dep,
-        statement: "where modules.dep was missing, depmod -a makes the next request load its module",
+        statement: "depmod -a recreates a missing modules.dep, and the next request loads its module",
         source: "the kernel's historic kmod text (depmod before the first boot); depmod(8)",
         about: About::Both,
         needs: &[Need::Command("modprobe"), Need::Command("depmod"), Need::Module("squashfs")],
-        check: depmod_mends,
+        check: depmod_restores_index,
     },
     Behaviour {
         id: "dep.damaged-index",
         catalogue: "DEP-03",
         group: Group::Dep,
-        statement: "a damaged index makes modprobe end with exit 1, by itself and soon; the caller gets its usual errno",
+        statement: "modprobe exits with status 1 on a damaged index instead of crashing or hanging; the caller gets its usual errno",
         source: "modules.dep.bin(5); docs/facts/tools.md#index-files",
         about: About::Both,
         needs: &[Need::Command("modprobe"), Need::Module("squashfs")],
@@ -56,7 +56,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "dep.cycle",
         catalogue: "DEP-05",
         group: Group::Dep,
-        statement: "a cycle in modules.dep ends: each module of it is loaded once",
+        statement: "modprobe terminates on a cycle in modules.dep and loads each of its modules once",
         source: "modules.dep(5); docs/facts/tools.md#insertion",
         about: About::Both,
         needs: &[Need::Command("modprobe"), Need::Module("dummy"), Need::Module("nls_utf8")],
@@ -66,8 +66,8 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "dep.order",
         catalogue: "DEP-08",
         group: Group::Dep,
-        statement: "an unprivileged request for 8021q loads what it depends on first, and all of it is Live afterwards",
-        source: "SIOCGIFVLAN asks for 8021q (net/socket.c); modules.dep(5)",
+        statement: "an unprivileged request for 8021q loads its dependencies first, and all of these modules end up Live",
+        source: "SIOCGIFVLAN requests 8021q (net/socket.c); modules.dep(5)",
         about: About::Both,
         needs: &[Need::Command("modprobe"), Need::Module("8021q")],
         check: order,
@@ -76,35 +76,35 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "dep.socket-family",
         catalogue: "DEP-09",
         group: Group::Dep,
-        statement: "a user without privileges can open a socket of a family that is a module",
-        source: "__sock_create() asks for net-pf-38 (net/socket.c), an alias of af_alg (crypto/af_alg.c)",
+        statement: "an unprivileged user can open a socket of a family that is built as a module",
+        source: "__sock_create() requests net-pf-38 (net/socket.c), an alias of af_alg (crypto/af_alg.c)",
         about: About::Both,
         needs: &[Need::Command("modprobe"), Need::Module("af_alg")],
         check: socket_family,
     },
 ];
 
-/// The subject's modprobe behind a recorder, so that requests can be counted.
+/// Sets the path to a helper that records each request and then runs the subject's modprobe.
 fn recorded_modprobe(lab: &mut Lab<'_>) -> Result<Helper, LabError> {
-    lab.helper_as_path("recorded", &becomes("/sbin/modprobe"))
+    lab.helper_as_path("recorded", &exec("/sbin/modprobe"))
 }
 
 fn tree(lab: &Lab<'_>) -> String {
     format!("/lib/modules/{}", lab.pair().release)
 }
 
-/// A mount of squashfs must fail with ENODEV, after one request, in under a second, with nothing in the log.
+/// Expects a mount of squashfs to fail with ENODEV within a second, after one request and without a log line.
 fn fails_quietly(lab: &mut Lab<'_>) -> Check {
     let recorder = recorded_modprobe(lab)?;
     lab.mark_kmsg()?;
     let mount = lab.observe(mount("squashfs"))?;
     lab.expect("mount(2)", mount.result, errno::ENODEV);
-    lab.expect_within("mount(2) takes", mount.millis, 0..=1000, "ms");
+    lab.expect_within("mount(2) duration", mount.millis, 0..=1000, "ms");
     let records = lab.records(&recorder)?;
-    lab.expect("asked", Many(asked(&records)), Many(vec!["fs-squashfs"]));
+    lab.expect("requested names", List(requested_names(&records)), List(vec!["fs-squashfs"]));
     let lines = lab.kmsg()?.into_iter().map(|record| record.text).collect();
-    lab.expect("kernel log", Many(lines), Many::<&str>(vec![]));
-    // One that crashes would look the same to the mount.
+    lab.expect("kernel log", List(lines), List::<&str>(vec![]));
+    // The mount would fail in the same way if modprobe crashed.
     let modprobe = lab.run(&["/sbin/modprobe", "-q", "--", "fs-squashfs"])?;
     lab.expect("modprobe", modprobe.exit, ExitKind::Exited(1));
     Ok(())
@@ -132,34 +132,36 @@ fn no_index(lab: &mut Lab<'_>) -> Check {
     fails_quietly(lab)
 }
 
-fn depmod_mends(lab: &mut Lab<'_>) -> Check {
+fn depmod_restores_index(lab: &mut Lab<'_>) -> Check {
     remove_index(lab)?;
     lab.set_path(b"/sbin/modprobe")?;
     let before = lab.observe(mount("squashfs"))?;
-    lab.expect("mount(2) before", before.result, errno::ENODEV);
+    lab.expect("mount(2) before depmod", before.result, errno::ENODEV);
     let depmod = lab.run(&["/sbin/depmod", "-a"])?;
     lab.expect("depmod -a", depmod.exit, ExitKind::Exited(0));
     lab.observe(mount("squashfs"))?;
     let states = lab.module_states(&["squashfs"])?;
-    lab.expect("squashfs", Many(states), Many(vec!["Live"]));
+    lab.expect("squashfs", List(states), List(vec!["Live"]));
     Ok(())
 }
 
 fn damaged_index(lab: &mut Lab<'_>) -> Check {
     if lab.is_busybox() {
-        return Err(LabError::Need("a subject that reads modules.dep.bin; this one reads the text alone".to_owned()));
+        return Err(LabError::Need("a subject that reads modules.dep.bin (this one reads modules.dep)".to_owned()));
     }
     let tree = tree(lab);
     let files = ["dep.bin", "alias.bin"].map(|file| format!("{tree}/modules.{file}"));
-    let whole = [lab.read(&files[0])?, lab.read(&files[1])?];
+    let intact = [lab.read(&files[0])?, lab.read(&files[1])?];
     let recorder = recorded_modprobe(lab)?;
     let follows_cycles = lab.pair().subject.starts_with("kmod-");
     if follows_cycles {
-        lab.known("C kmod follows a child that is its own parent until its stack ends (seen with 28, 30 and 34.2)");
+        lab.known(
+            "a node that is its own child makes C kmod recurse until its stack overflows (seen with 28, 30 and 34.2)",
+        );
     }
     for (name, damage) in DAMAGES {
-        for (file, whole) in files.iter().zip(&whole) {
-            lab.write(file, &damage(whole))?;
+        for (file, intact) in files.iter().zip(&intact) {
+            lab.write(file, &damage(intact))?;
         }
         let modprobe = lab.run(&["/sbin/modprobe", "-q", "--", "fs-squashfs"])?;
         let crashes = follows_cycles && *name == CYCLE;
@@ -167,37 +169,37 @@ fn damaged_index(lab: &mut Lab<'_>) -> Check {
         lab.expect(&format!("{name}: modprobe"), modprobe.exit, end);
         let mount = lab.observe(mount("squashfs"))?;
         lab.expect(&format!("{name}: mount(2)"), mount.result, errno::ENODEV);
-        // Running through a whole stack takes seconds.
+        // Exhausting the stack takes seconds.
         let limit = if crashes { 10_000 } else { 1000 };
-        lab.expect_within(&format!("{name}: mount(2) takes"), mount.millis, 0..=limit, "ms");
+        lab.expect_within(&format!("{name}: mount(2) duration"), mount.millis, 0..=limit, "ms");
     }
     let records = lab.records(&recorder)?;
-    lab.expect("asked", Many(asked(&records)), Many(vec!["fs-squashfs"; DAMAGES.len()]));
-    // It was the damage: with the whole index the same request loads its module.
-    for (file, whole) in files.iter().zip(&whole) {
-        lab.write(file, whole)?;
+    lab.expect("requested names", List(requested_names(&records)), List(vec!["fs-squashfs"; DAMAGES.len()]));
+    // With the intact index the same request loads its module: the damage made the difference.
+    for (file, intact) in files.iter().zip(&intact) {
+        lab.write(file, intact)?;
     }
     lab.observe(mount("squashfs"))?;
     let states = lab.module_states(&["squashfs"])?;
-    lab.expect("squashfs with the whole index", Many(states), Many(vec!["Live"]));
+    lab.expect("squashfs with the intact index", List(states), List(vec!["Live"]));
     Ok(())
 }
 
-const CYCLE: &str = "a node that is its own child";
+const CYCLE: &str = "node that is its own child";
 
 type Damage = fn(&[u8]) -> Vec<u8>;
 
 const DAMAGES: &[(&str, Damage)] = &[
     ("empty", |_| Vec::new()),
-    ("cut inside the header", |whole| whole[..6.min(whole.len())].to_vec()),
-    ("cut in the middle", |whole| whole[..whole.len() / 2].to_vec()),
-    ("zeros", |whole| vec![0; whole.len()]),
-    ("wrong magic", |whole| [b"\xde\xad\xbe\xef", &whole[4.min(whole.len())..]].concat()),
-    ("wrong version", |whole| [&whole[..4.min(whole.len())], b"\0\x03\0\x01", &whole[8.min(whole.len())..]].concat()),
+    ("truncated in the header", |index| index[..6.min(index.len())].to_vec()),
+    ("truncated in the middle", |index| index[..index.len() / 2].to_vec()),
+    ("all zeros", |index| vec![0; index.len()]),
+    ("wrong magic", |index| [b"\xde\xad\xbe\xef", &index[4.min(index.len())..]].concat()),
+    ("wrong version", |index| [&index[..4.min(index.len())], b"\0\x03\0\x01", &index[8.min(index.len())..]].concat()),
     (CYCLE, |_| cyclic_index()),
 ];
 
-/// An index whose only node is the child of itself for every character.
+/// Returns an index whose only node is its own child for every character.
 fn cyclic_index() -> Vec<u8> {
     const NODE: u32 = 0x2000_0000 | 12;
     let mut file = Vec::new();
@@ -216,16 +218,16 @@ fn cycle(lab: &mut Lab<'_>) -> Check {
     let (dummy, nls) = (relative_path(lab, "dummy")?, relative_path(lab, "nls_utf8")?);
     let lines = [format!("{dummy}: {nls}"), format!("{nls}: {dummy}")];
     let index = index_of([("dummy", &lines[0]), ("nls_utf8", &lines[1])])
-        .map_err(|error| LabError::Unexpected(format!("making an index: {error}")))?;
+        .map_err(|error| LabError::Unexpected(format!("cannot build an index: {error}")))?;
     lab.write(&format!("{tree}/modules.dep"), format!("{}\n", lines.join("\n")).as_bytes())?;
     lab.write(&format!("{tree}/modules.dep.bin"), &index)?;
 
     let modprobe = lab.run(&["/sbin/modprobe", "-q", "--", "dummy"])?;
     lab.expect("modprobe", modprobe.exit, ExitKind::Exited(0));
-    // A kernel that decompresses a module itself needs a second for it.
-    lab.expect_within("modprobe takes", modprobe.took.0, 0..=5000, "ms");
+    // A kernel that decompresses modules itself takes a second for each.
+    lab.expect_within("modprobe duration", modprobe.took.0, 0..=5000, "ms");
     let states = lab.module_states(&["dummy", "nls_utf8"])?;
-    lab.expect("dummy, nls_utf8", Many(states), Many(vec!["Live", "Live"]));
+    lab.expect("dummy, nls_utf8", List(states), List(vec!["Live", "Live"]));
     Ok(())
 }
 
@@ -237,40 +239,35 @@ fn index_of(entries: [(&str, &String); 2]) -> Result<Vec<u8>, InsertError> {
     index.to_bytes()
 }
 
-/// A module's file, relative to the module directory.
+/// Returns a module's file, relative to the module directory.
 fn relative_path(lab: &Lab<'_>, name: &str) -> Result<String, LabError> {
-    let lacking = || LabError::Need(format!("a kernel with the module {name}"));
-    let host = lab.pair().modules.as_ref().ok_or_else(lacking)?;
-    let module = ModuleName::new(name.as_bytes()).map_err(|_| lacking())?;
-    let entry = Tree::new(host).module(&module).ok().flatten().ok_or_else(lacking)?;
-    Ok(entry.path.strip_prefix(host).map_err(|_| lacking())?.display().to_string())
+    let missing = || LabError::Need(format!("a kernel with the module {name}"));
+    let host = lab.pair().modules.as_ref().ok_or_else(missing)?;
+    let module = ModuleName::new(name.as_bytes()).map_err(|_| missing())?;
+    let entry = Tree::new(host).module(&module).ok().flatten().ok_or_else(missing)?;
+    Ok(entry.path.strip_prefix(host).map_err(|_| missing())?.display().to_string())
 }
 
 fn order(lab: &mut Lab<'_>) -> Check {
     let recorder = recorded_modprobe(lab)?;
-    lab.observe_as(nobody(), vlan_ioctl())?;
+    lab.observe_as(unprivileged(), vlan_ioctl())?;
     let names = ["8021q", "garp", "mrp", "stp", "llc"];
     let states = lab.module_states(&names)?;
-    lab.expect("8021q, garp, mrp, stp, llc", Many(states), Many(vec!["Live"; names.len()]));
-    let mut counts = Vec::new();
-    for name in names {
-        let count = lab.observe(Action::Read { path: format!("/sys/module/{name}/refcnt").into_bytes(), max: 64 })?;
-        counts.push(count.result);
-    }
-    lab.expect("their use counts", Many(counts), Many(vec!["0\n", "1\n", "1\n", "1\n", "2\n"]));
+    lab.expect("8021q, garp, mrp, stp, llc", List(states), List(vec!["Live"; names.len()]));
+    lab.expect_reference_counts(&names, &["0", "1", "1", "1", "2"])?;
     let records = lab.records(&recorder)?;
-    lab.expect("asked", Many(asked(&records)), Many(vec!["8021q"]));
+    lab.expect("requested names", List(requested_names(&records)), List(vec!["8021q"]));
     Ok(())
 }
 
 fn socket_family(lab: &mut Lab<'_>) -> Check {
     let recorder = recorded_modprobe(lab)?;
-    let socket = lab.observe_as(nobody(), socket(libc::AF_ALG, libc::SOCK_SEQPACKET))?;
+    let socket = lab.observe_as(unprivileged(), socket(libc::AF_ALG, libc::SOCK_SEQPACKET))?;
     lab.expect("socket(2) as uid 1000", socket.result, 0);
     let states = lab.module_states(&["af_alg"])?;
-    lab.expect("af_alg", Many(states), Many(vec!["Live"]));
+    lab.expect("af_alg", List(states), List(vec!["Live"]));
     let records = lab.records(&recorder)?;
-    lab.expect("asked", Many(asked(&records)), Many(vec!["net-pf-38"]));
+    lab.expect("requested names", List(requested_names(&records)), List(vec!["net-pf-38"]));
     Ok(())
 }
 
@@ -279,7 +276,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cyclic_index_is_whole_but_for_its_cycle() {
+    fn the_cyclic_index_is_valid_except_for_its_cycle() {
         let file = cyclic_index();
         assert_eq!(file.len(), 12 + 2 + 127 * 4);
         assert!(kmod::index::Index::parse(file).is_ok_and(|index| index.entries().is_err()));

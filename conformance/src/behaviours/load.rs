@@ -1,11 +1,11 @@
-//! Loading by the tools: what a name, an alias or a path brings in, with which options, and what is said when it cannot be.
+//! Loading with the tools: by name, alias or path, with options, and the messages when it fails.
 
 mod files;
 
 use crate::behaviour::{About, Behaviour, Check, Group, Need};
-use crate::fact::Many;
+use crate::fact::List;
 use crate::lab::{Lab, LabError};
-use crate::tools::told_modules;
+use crate::tools::listed_modules;
 use agent::proto::{Action, Caller, ExitKind, GuestMillis, Ran, Value};
 use files::{BAD_VALUE, UNKNOWN_SYMBOLS};
 use kmod::index::IndexWriter;
@@ -18,7 +18,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "load.by-name",
         catalogue: "LOAD-01",
         group: Group::Load,
-        statement: "modprobe NAME loads a module, with - and _ alike, and says nothing",
+        statement: "modprobe NAME loads a module silently and treats - and _ alike",
         source: "modprobe(8); docs/facts/tools.md#names-and-files",
         about: About::Both,
         needs: &[MODPROBE, Need::Module("nls_utf8")],
@@ -28,7 +28,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "load.dependencies",
         catalogue: "LOAD-02",
         group: Group::Load,
-        statement: "what a module depends on comes in before it, each once; all of it is Live and counted as in use",
+        statement: "modprobe loads each dependency once, before the modules that need it; all are Live, and dependencies count as in use",
         source: "modprobe(8); docs/facts/tools.md#insertion",
         about: About::Both,
         needs: &[MODPROBE, Need::Module("8021q")],
@@ -38,7 +38,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "load.by-alias",
         catalogue: "LOAD-03",
         group: Group::Load,
-        statement: "modprobe takes an alias that a module's file declares, exact or as a pattern",
+        statement: "modprobe accepts an alias that a module declares, literal or with wildcards",
         source: "modprobe(8); docs/facts/tools.md#lookup",
         about: About::Both,
         needs: &[MODPROBE, Need::Module("dummy"), Need::Module("loop")],
@@ -48,7 +48,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "load.by-path",
         catalogue: "LOAD-04",
         group: Group::Load,
-        statement: "modprobe /FILE and ./FILE load this file, after what it depends on",
+        statement: "modprobe /FILE and modprobe ./FILE load that file after its dependencies",
         source: "docs/facts/tools.md#modprobe",
         about: About::Both,
         needs: &[MODPROBE, Need::Module("garp"), Need::Module("nls_utf8")],
@@ -58,47 +58,47 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "load.options",
         catalogue: "LOAD-05",
         group: Group::Load,
-        statement: "what stands behind the name on modprobe's command line are the module's options",
+        statement: "arguments after the name on modprobe's command line are passed to the module as options",
         source: "modprobe(8)",
         about: About::Both,
         needs: &[MODPROBE, Need::Module("loop")],
         check: options,
     },
     Behaviour {
-        id: "load.again",
+        id: "load.already-loaded",
         catalogue: "LOAD-06",
         group: Group::Load,
-        statement: "a module that is there or built in is loaded already: success, and an error with --first-time",
+        statement: "modprobe succeeds for a module that is loaded or built in, but fails with --first-time",
         source: "modprobe(8), --first-time; docs/facts/tools.md#modprobe",
         about: About::Both,
         needs: &[MODPROBE, Need::Module("nls_utf8"), Need::Config("CONFIG_EXT4_FS=y")],
-        check: again,
+        check: already_loaded,
     },
     Behaviour {
         id: "load.unknown-name",
         catalogue: "LOAD-07",
         group: Group::Load,
-        statement: "a name that nobody knows ends modprobe with 1 and a message; -q keeps the status alone, -a goes on",
+        statement: "modprobe exits with status 1 and a message for an unknown name; -q drops the message, -a continues with the next name",
         source: "modprobe(8); docs/facts/tools.md#modprobe",
         about: About::Both,
         needs: &[MODPROBE, Need::Module("nls_utf8")],
         check: unknown_name,
     },
     Behaviour {
-        id: "load.told-apart",
+        id: "load.failure-reasons",
         catalogue: "LOAD-08",
         group: Group::Load,
-        statement: "modprobe tells a bad option, an unknown symbol and a missing file apart; no module stays behind",
+        statement: "modprobe reports a bad option, an unknown symbol and a missing file as different errors and leaves no module loaded",
         source: "docs/facts/kernel.md#sys-16, docs/facts/kernel.md#sys-24; docs/facts/tools.md#modprobe",
         about: About::Both,
         needs: &[MODPROBE, Need::Module("dummy"), Need::Module("garp"), Need::Module("nls_utf8")],
-        check: told_apart,
+        check: failure_reasons,
     },
     Behaviour {
         id: "load.insmod",
         catalogue: "LOAD-09",
         group: Group::Load,
-        statement: "insmod FILE loads a file with its options, once; an option that the module has not is the kernel's to tell",
+        statement: "insmod FILE loads a file with its options, and only once; an unknown option is reported by the kernel alone",
         source: "insmod(8); docs/facts/kernel.md#sys-27; docs/facts/tools.md#insmod-rmmod-lsmod-modinfo-kmod",
         about: About::Both,
         needs: &[INSMOD, Need::Module("dummy"), Need::Module("loop")],
@@ -108,7 +108,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "load.insmod-refused",
         catalogue: "LOAD-10",
         group: Group::Load,
-        statement: "insmod says why a file did not come in: no file, no module, a symbol missing, a bad option",
+        statement: "insmod reports why it did not load a file: missing file, not a module, unknown symbol or bad option",
         source: "insmod(8); docs/facts/tools.md#insmod-rmmod-lsmod-modinfo-kmod",
         about: About::Both,
         needs: &[INSMOD, Need::Module("dummy"), Need::Module("garp")],
@@ -118,7 +118,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "load.compressed",
         catalogue: "LOAD-11",
         group: Group::Load,
-        statement: "a .ko.xz goes to a kernel that decompresses as it is, and decompressed to one that does not",
+        statement: "insmod passes a .ko.xz as is to a kernel that can decompress it, and decompressed to one that cannot",
         source: "MODULE_INIT_COMPRESSED_FILE (include/uapi/linux/module.h); docs/facts/tools.md#insertion",
         about: About::Both,
         needs: &[INSMOD, Need::Module("nls_utf8"), Need::Config("CONFIG_DYNAMIC_DEBUG=y")],
@@ -128,7 +128,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "load.kernel-cannot-decompress",
         catalogue: "LOAD-12",
         group: Group::Load,
-        statement: "a .ko.xz with a check that the kernel's decoder refuses is decompressed by the tool and loads",
+        statement: "insmod decompresses and loads a .ko.xz whose integrity check the kernel's decoder rejects",
         source: "module_decompress() (kernel/module/decompress.c); docs/facts/kernel.md#sys-39",
         about: About::Both,
         needs: &[INSMOD, Need::Module("nls_utf8")],
@@ -138,27 +138,27 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "load.force",
         catalogue: "LOAD-13",
         group: Group::Load,
-        statement: "a module for another kernel is refused; with insmod -f it loads and the kernel is tainted",
+        statement: "a module built for another kernel is rejected; insmod -f loads it and taints the kernel",
         source: "insmod(8), -f; docs/facts/kernel.md#sys-13",
         about: About::Both,
         needs: &[INSMOD, Need::Module("nls_utf8"), Need::Config("CONFIG_MODULE_FORCE_LOAD=y")],
         check: files::force,
     },
     Behaviour {
-        id: "load.at-once",
+        id: "load.concurrent",
         catalogue: "LOAD-14",
         group: Group::Load,
-        statement: "several modprobes for the same module at once all succeed, and it is loaded",
+        statement: "concurrent modprobe processes for the same module all succeed, and the module is loaded",
         source: "docs/facts/tools.md#insertion; docs/facts/kernel.md#mod-02",
         about: About::Both,
         needs: &[MODPROBE, Need::Module("garp")],
-        check: at_once,
+        check: concurrent,
     },
     Behaviour {
         id: "load.dry-run",
         catalogue: "LOAD-15",
         group: Group::Load,
-        statement: "modprobe -n -v and -D tell what would be loaded, in order and with options, and load nothing",
+        statement: "modprobe -n -v and modprobe -D print what would be loaded, in order and with options, and load nothing",
         source: "modprobe(8), -n, -D; docs/facts/tools.md#modprobe",
         about: About::Both,
         needs: &[MODPROBE, Need::Module("garp")],
@@ -169,7 +169,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
 fn by_name(lab: &mut Lab<'_>) -> Check {
     lab.expect_absent(&["nls_utf8"])?;
     let printed = lab.expect_tool(&["modprobe", "nls-utf8"], 0, "")?;
-    lab.expect("printed", printed, "");
+    lab.expect("standard output", printed, "");
     lab.expect_live(&["nls_utf8"])
 }
 
@@ -177,19 +177,13 @@ fn dependencies(lab: &mut Lab<'_>) -> Check {
     let printed = lab.expect_tool(&["modprobe", "-v", "8021q"], 0, "")?;
     let names = ["8021q", "garp", "mrp", "stp", "llc"];
     lab.expect_live(&names)?;
-    let mut counts = Vec::new();
-    for name in names {
-        counts.push(
-            lab.observe(Action::Read { path: format!("/sys/module/{name}/refcnt").into_bytes(), max: 64 })?.result,
-        );
-    }
-    lab.expect("their use counts", Many(counts), Many(vec!["0\n", "1\n", "1\n", "1\n", "2\n"]));
-    let told = told_modules(&printed);
+    lab.expect_reference_counts(&names, &["0", "1", "1", "1", "2"])?;
+    let listed = listed_modules(&printed);
     if lab.is_busybox() {
-        lab.known("its -v tells nothing");
-        lab.expect("told", Many(told), Many::<&str>(vec![]));
+        lab.known("-v prints nothing");
+        lab.expect("modules listed by -v", List(listed), List::<&str>(vec![]));
     } else {
-        lab.expect("told", Many(told), Many(vec!["mrp", "llc", "stp", "garp", "8021q"]));
+        lab.expect("modules listed by -v", List(listed), List(vec!["mrp", "llc", "stp", "garp", "8021q"]));
     }
     Ok(())
 }
@@ -202,9 +196,9 @@ fn by_alias(lab: &mut Lab<'_>) -> Check {
 
 fn by_path(lab: &mut Lab<'_>) -> Check {
     let garp = lab.module_file("garp")?;
-    let link = lab.linked("nls_utf8")?;
+    let link = lab.link_to_module("nls_utf8")?;
     if matches!(lab.pair().subject.as_str(), "kmod-30" | "busybox") {
-        lab.known("it takes no path");
+        lab.known("modprobe does not accept a path");
         lab.expect_tool(
             &["modprobe", &garp],
             1,
@@ -216,8 +210,8 @@ fn by_path(lab: &mut Lab<'_>) -> Check {
     lab.expect_live(&["garp", "stp", "llc"])?;
     lab.expect_tool(&["modprobe", &format!(".{link}")], 0, "")?;
     lab.expect_live(&["nls_utf8"])?;
-    let says = "modprobe: FATAL: Failed to get module from path ./run/lab/none.ko: No such file or directory";
-    lab.expect_tool(&["modprobe", "./run/lab/none.ko"], 1, says)?;
+    let message = "modprobe: FATAL: Failed to get module from path ./run/lab/none.ko: No such file or directory";
+    lab.expect_tool(&["modprobe", "./run/lab/none.ko"], 1, message)?;
     Ok(())
 }
 
@@ -227,59 +221,59 @@ fn options(lab: &mut Lab<'_>) -> Check {
     lab.expect_parameter("loop", "max_part", "3")
 }
 
-fn again(lab: &mut Lab<'_>) -> Check {
+fn already_loaded(lab: &mut Lab<'_>) -> Check {
     lab.needs_option("modprobe", "--first-time")?;
     lab.expect_tool(&["modprobe", "--first-time", "nls_utf8"], 0, "")?;
     lab.expect_tool(&["modprobe", "nls_utf8"], 0, "")?;
-    let says = "modprobe: ERROR: could not insert 'nls_utf8': Module already in kernel";
-    lab.expect_tool(&["modprobe", "--first-time", "nls_utf8"], 1, says)?;
+    let message = "modprobe: ERROR: could not insert 'nls_utf8': Module already in kernel";
+    lab.expect_tool(&["modprobe", "--first-time", "nls_utf8"], 1, message)?;
     lab.expect_tool(&["modprobe", "ext4"], 0, "")?;
-    let says = "modprobe: ERROR: could not insert 'ext4': Module already in kernel";
-    lab.expect_tool(&["modprobe", "--first-time", "ext4"], 1, says)?;
+    let message = "modprobe: ERROR: could not insert 'ext4': Module already in kernel";
+    lab.expect_tool(&["modprobe", "--first-time", "ext4"], 1, message)?;
     Ok(())
 }
 
 fn unknown_name(lab: &mut Lab<'_>) -> Check {
-    let says = "Module no-such not found in directory /lib/modules/RELEASE";
-    lab.expect_tool(&["modprobe", "no-such"], 1, &format!("modprobe: FATAL: {says}"))?;
+    let message = "Module no-such not found in directory /lib/modules/RELEASE";
+    lab.expect_tool(&["modprobe", "no-such"], 1, &format!("modprobe: FATAL: {message}"))?;
     lab.expect_tool(&["modprobe", "-q", "no-such"], 1, "")?;
-    lab.expect_tool(&["modprobe", "-a", "no-such", "nls_utf8"], 1, &format!("modprobe: WARNING: {says}"))?;
+    lab.expect_tool(&["modprobe", "-a", "no-such", "nls_utf8"], 1, &format!("modprobe: WARNING: {message}"))?;
     lab.expect_live(&["nls_utf8"])
 }
 
-fn told_apart(lab: &mut Lab<'_>) -> Check {
-    let says = lab.because("modprobe: ERROR: could not insert 'dummy': Invalid argument", BAD_VALUE);
-    lab.expect_tool(&["modprobe", "dummy", "numdummies=x"], 1, &says)?;
+fn failure_reasons(lab: &mut Lab<'_>) -> Check {
+    let message = lab.with_reason("modprobe: ERROR: could not insert 'dummy': Invalid argument", BAD_VALUE);
+    lab.expect_tool(&["modprobe", "dummy", "numdummies=x"], 1, &message)?;
     let file = lab.module_file("nls_utf8")?;
     lab.remove(&file)?;
-    let says = if lab.is_c_kmod() {
-        lab.known("it takes a missing file for an unknown symbol");
+    let message = if lab.is_c_kmod() {
+        lab.known("a missing file is reported as an unknown symbol");
         "modprobe: ERROR: could not insert 'nls_utf8': Unknown symbol in module, or unknown parameter (see dmesg)"
     } else {
         "modprobe: ERROR: could not insert 'nls_utf8': nls_utf8.ko: No such file or directory"
     };
-    lab.expect_tool(&["modprobe", "nls_utf8"], 1, says)?;
-    lab.forget_dependencies("garp")?;
-    let says =
+    lab.expect_tool(&["modprobe", "nls_utf8"], 1, message)?;
+    lab.clear_dependencies("garp")?;
+    let message =
         if lab.is_c_kmod() { "Unknown symbol in module, or unknown parameter (see dmesg)" } else { UNKNOWN_SYMBOLS };
-    lab.expect_tool(&["modprobe", "garp"], 1, &format!("modprobe: ERROR: could not insert 'garp': {says}"))?;
+    lab.expect_tool(&["modprobe", "garp"], 1, &format!("modprobe: ERROR: could not insert 'garp': {message}"))?;
     lab.expect_absent(&["dummy", "nls_utf8", "garp"])
 }
 
-fn at_once(lab: &mut Lab<'_>) -> Check {
-    const TOGETHER: u32 = 4;
+fn concurrent(lab: &mut Lab<'_>) -> Check {
+    const PROCESSES: u32 = 4;
     let run = crate::lab::run_action(&["/sbin/modprobe", "garp"]);
-    let jobs = lab.start(Caller::default(), vec![run], TOGETHER)?;
+    let jobs = lab.start(Caller::default(), vec![run], PROCESSES)?;
     let mut ends = Vec::new();
     for job in jobs {
         let end = lab.wait(job, GuestMillis(30_000))?;
         match end.and_then(|end| end.results.into_iter().next()).map(|result| result.result) {
             Some(Ok(Value::Ran(Ran { exit, stderr, .. }))) => ends.push((exit, stderr)),
-            other => return Err(LabError::Unexpected(format!("{other:?}"))),
+            _ => return Err(LabError::Unexpected("a concurrent modprobe left no exit status".to_owned())),
         }
     }
     let succeeded = ends.iter().filter(|(exit, stderr)| *exit == ExitKind::Exited(0) && stderr.is_empty()).count();
-    lab.expect("modprobes that succeed and say nothing", succeeded, TOGETHER);
+    lab.expect("modprobe processes that succeed silently", succeeded, PROCESSES);
     lab.expect_live(&["garp", "stp", "llc"])
 }
 
@@ -289,28 +283,28 @@ fn dry_run(lab: &mut Lab<'_>) -> Check {
     }
     let printed = lab.expect_tool(&["modprobe", "-n", "-v", "garp", "a=1"], 0, "")?;
     let lines = "insmod llc.ko  | insmod stp.ko  | insmod garp.ko a=1";
-    lab.expect("printed", printed, lines);
+    lab.expect("standard output", printed, lines);
     let printed = lab.expect_tool(&["modprobe", "-D", "garp", "a=1"], 0, "")?;
-    lab.expect("printed", printed, lines);
+    lab.expect("standard output", printed, lines);
     lab.expect_absent(&["garp", "stp", "llc"])
 }
 
 impl Lab<'_> {
-    /// A link to a module's file in the scratch directory.
-    fn linked(&mut self, name: &str) -> Result<String, LabError> {
+    /// Links a module's file into the scratch directory and returns the path of the link.
+    fn link_to_module(&mut self, name: &str) -> Result<String, LabError> {
         let file = self.module_file(name)?;
         let link = format!("/run/lab/{}", file.rsplit('/').next().unwrap_or(name));
         self.arrange(Action::Symlink(file.into_bytes(), link.clone().into_bytes()))?;
         Ok(link)
     }
 
-    /// Makes the module directory say that a module depends on nothing.
-    fn forget_dependencies(&mut self, name: &str) -> Result<(), LabError> {
+    /// Replaces the index by one in which the module has no dependencies.
+    fn clear_dependencies(&mut self, name: &str) -> Result<(), LabError> {
         let tree = format!("/lib/modules/{}", self.pair().release);
         let line = format!("{}:", self.module_file(name)?.trim_start_matches(&format!("{tree}/")));
         let mut index = IndexWriter::new();
-        let written = index.insert(name.as_bytes(), line.as_bytes(), 0).and_then(|()| index.to_bytes());
-        let bytes = written.map_err(|error| LabError::Unexpected(format!("making an index: {error}")))?;
+        let encoded = index.insert(name.as_bytes(), line.as_bytes(), 0).and_then(|()| index.to_bytes());
+        let bytes = encoded.map_err(|error| LabError::Unexpected(format!("cannot build an index: {error}")))?;
         self.write(&format!("{tree}/modules.dep"), format!("{line}\n").as_bytes())?;
         self.write(&format!("{tree}/modules.dep.bin"), &bytes)
     }

@@ -1,4 +1,4 @@
-//! The catalogue: one file a group, one entry a behaviour.
+//! The catalogue: one file per group, one entry per behaviour.
 
 mod config;
 mod dep;
@@ -11,7 +11,7 @@ mod unload;
 
 use crate::behaviour::Behaviour;
 
-/// Every behaviour, in catalogue order.
+/// Returns all behaviours in catalogue order.
 #[must_use]
 pub fn all() -> Vec<&'static Behaviour> {
     let groups = [
@@ -29,13 +29,34 @@ pub fn all() -> Vec<&'static Behaviour> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::behaviour::About;
+    use std::fmt::Write as _;
+
+    /// Everything that users read of a behaviour before it runs.
+    #[test]
+    fn the_catalogue_is_as_reviewed() {
+        let mut text = String::new();
+        for behaviour in all() {
+            let about = match behaviour.about {
+                About::Kernel => "the kernel",
+                About::Both => "kernel and tools",
+            };
+            let needs: Vec<String> = behaviour.needs.iter().map(ToString::to_string).collect();
+            writeln!(text, "{} {} ({about})\n  {}", behaviour.id, behaviour.catalogue, behaviour.statement).unwrap();
+            writeln!(text, "  source: {}", behaviour.source).unwrap();
+            if !needs.is_empty() {
+                writeln!(text, "  needs: {}", needs.join("; ")).unwrap();
+            }
+        }
+        insta::assert_snapshot!(text);
+    }
     use std::collections::BTreeSet;
 
     #[test]
     fn ids_are_unique_and_begin_with_their_group() {
         let mut seen = BTreeSet::new();
         for behaviour in all() {
-            assert!(seen.insert(behaviour.id), "{} stands twice", behaviour.id);
+            assert!(seen.insert(behaviour.id), "duplicate id {}", behaviour.id);
             let (group, name) = behaviour.id.split_once('.').unwrap();
             assert_eq!(group, behaviour.group.to_string());
             assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'), "{name}");

@@ -1,9 +1,9 @@
-//! Removing by the tools: what goes with a module, what a module in use makes of it, and how long that is waited for.
+//! Removing modules with the tools: dependencies, modules in use, and waiting for their release.
 
 use crate::behaviour::{About, Behaviour, Check, Group, Need};
-use crate::fact::Many;
+use crate::fact::List;
 use crate::lab::Lab;
-use crate::tools::{FOREVER, TAINT_FORCED_RMMOD, told_modules};
+use crate::tools::{FOREVER, TAINT_FORCED_RMMOD, listed_modules};
 use agent::proto::ExitKind;
 
 const MODPROBE: Need = Need::Command("modprobe");
@@ -14,7 +14,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "unload.by-name",
         catalogue: "MOD-06",
         group: Group::Unload,
-        statement: "modprobe -r NAME removes a module, with - and _ alike; one that is not there is no error",
+        statement: "modprobe -r NAME removes a module, treats - and _ alike, and succeeds if the module is not loaded",
         source: "modprobe(8), -r; docs/facts/tools.md#removal; docs/facts/kernel.md#sys-41",
         about: About::Both,
         needs: &[MODPROBE, Need::Module("nls_utf8")],
@@ -24,7 +24,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "unload.first-time",
         catalogue: "UNLD-01",
         group: Group::Unload,
-        statement: "modprobe -r --first-time fails for a module that is not there",
+        statement: "modprobe -r --first-time fails for a module that is not loaded",
         source: "modprobe(8), --first-time; docs/facts/tools.md#removal",
         about: About::Both,
         needs: &[MODPROBE, Need::Module("nls_utf8")],
@@ -34,7 +34,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "unload.by-alias",
         catalogue: "UNLD-02",
         group: Group::Unload,
-        statement: "modprobe -r takes an alias that the module's file declares",
+        statement: "modprobe -r accepts an alias that the module declares",
         source: "modprobe(8), -r; docs/facts/tools.md#removal",
         about: About::Both,
         needs: &[MODPROBE, Need::Module("dummy")],
@@ -44,7 +44,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "unload.dependencies",
         catalogue: "UNLD-03",
         group: Group::Unload,
-        statement: "modprobe -r removes what the module depended on and nobody uses any more, in an order that works",
+        statement: "modprobe -r also removes the dependencies that are no longer in use, dependents first",
         source: "modprobe(8), -r; docs/facts/tools.md#removal",
         about: About::Both,
         needs: &[MODPROBE, Need::Module("8021q")],
@@ -54,37 +54,37 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "unload.in-use",
         catalogue: "MOD-05",
         group: Group::Unload,
-        statement: "modprobe -r does not remove a module that another one, or an open file, uses, and says so",
+        statement: "modprobe -r fails with a message for a module that another module or an open file uses",
         source: "docs/facts/kernel.md#sys-43; docs/facts/tools.md#modprobe",
         about: About::Both,
         needs: &[MODPROBE, Need::Module("garp"), Need::Module("loop")],
         check: in_use,
     },
     Behaviour {
-        id: "unload.waits",
+        id: "unload.wait",
         catalogue: "UNLD-04",
         group: Group::Unload,
-        statement: "modprobe -r -w MSEC waits for a module in use, and removes it when its user goes in time",
+        statement: "modprobe -r -w MSEC waits for a module in use and removes it if it is released in time",
         source: "modprobe(8), --wait; docs/facts/tools.md#modprobe",
         about: About::Both,
         needs: &[MODPROBE, Need::Module("loop")],
-        check: waits,
+        check: wait,
     },
     Behaviour {
-        id: "unload.wait-ends",
+        id: "unload.wait-timeout",
         catalogue: "UNLD-05",
         group: Group::Unload,
-        statement: "modprobe -r -w MSEC gives up after that time, with 1 and a message; the module stays",
+        statement: "modprobe -r -w MSEC gives up after that time with status 1 and a message, and the module stays loaded",
         source: "modprobe(8), --wait; docs/facts/tools.md#modprobe",
         about: About::Both,
         needs: &[MODPROBE, Need::Module("loop")],
-        check: wait_ends,
+        check: wait_timeout,
     },
     Behaviour {
         id: "unload.holders",
         catalogue: "UNLD-06",
         group: Group::Unload,
-        statement: "modprobe -r --remove-holders removes the modules that use a module before it",
+        statement: "modprobe -r --remove-holders removes the modules that use a module, then the module itself",
         source: "modprobe(8), --remove-holders; docs/facts/tools.md#modprobe",
         about: About::Both,
         needs: &[MODPROBE, Need::Module("garp")],
@@ -94,7 +94,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "unload.several",
         catalogue: "UNLD-07",
         group: Group::Unload,
-        statement: "modprobe -r removes each of several names; with -a also after one of them is not found",
+        statement: "modprobe -r removes every named module; with -a it continues after a name that is not found",
         source: "modprobe(8), -r, -a; docs/facts/tools.md#modprobe",
         about: About::Both,
         needs: &[MODPROBE, Need::Module("dummy"), Need::Module("nls_utf8")],
@@ -104,7 +104,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "unload.builtin",
         catalogue: "UNLD-08",
         group: Group::Unload,
-        statement: "modprobe -r says of a built-in module that it is one, and of a name that nobody knows that it is not found",
+        statement: "modprobe -r reports a built-in module and an unknown name as different errors",
         source: "docs/facts/tools.md#modprobe",
         about: About::Both,
         needs: &[MODPROBE, Need::Config("CONFIG_EXT4_FS=y")],
@@ -114,7 +114,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "unload.rmmod",
         catalogue: "UNLD-09",
         group: Group::Unload,
-        statement: "rmmod removes modules by name and by path, and goes on after one that cannot go",
+        statement: "rmmod removes modules by name and by path, and continues after one that it cannot remove",
         source: "rmmod(8); docs/facts/tools.md#insmod-rmmod-lsmod-modinfo-kmod",
         about: About::Both,
         needs: &[RMMOD, Need::Module("dummy"), Need::Module("nls_utf8")],
@@ -124,7 +124,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "unload.rmmod-refused",
         catalogue: "UNLD-10",
         group: Group::Unload,
-        statement: "rmmod says why a module does not go: it is built in, in use by a file, or by which modules",
+        statement: "rmmod reports why it did not remove a module: built in, in use by a file, or in use by which modules",
         source: "rmmod(8); docs/facts/tools.md#insmod-rmmod-lsmod-modinfo-kmod",
         about: About::Both,
         needs: &[RMMOD, Need::Module("garp"), Need::Module("loop"), Need::Config("CONFIG_EXT4_FS=y")],
@@ -134,7 +134,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "unload.rmmod-forced",
         catalogue: "UNLD-11",
         group: Group::Unload,
-        statement: "rmmod -f removes a module that a file uses, and the kernel is tainted (R); not one that modules use",
+        statement: "rmmod -f removes a module that a file uses and taints the kernel (R), but not a module that other modules use",
         source: "rmmod(8), -f; docs/facts/kernel.md#sys-44",
         about: About::Both,
         needs: &[RMMOD, Need::Module("garp"), Need::Module("loop"), Need::Config("CONFIG_MODULE_FORCE_UNLOAD=y")],
@@ -146,7 +146,7 @@ fn by_name(lab: &mut Lab<'_>) -> Check {
     lab.load("nls_utf8")?;
     lab.expect_live(&["nls_utf8"])?;
     let printed = lab.expect_tool(&["modprobe", "-r", "nls-utf8"], 0, "")?;
-    lab.expect("printed", printed, "");
+    lab.expect("standard output", printed, "");
     lab.expect_absent(&["nls_utf8"])?;
     lab.expect_tool(&["modprobe", "-r", "nls_utf8"], 0, "")?;
     Ok(())
@@ -154,8 +154,8 @@ fn by_name(lab: &mut Lab<'_>) -> Check {
 
 fn first_time(lab: &mut Lab<'_>) -> Check {
     lab.needs_option("modprobe", "--first-time")?;
-    let says = "modprobe: FATAL: Module nls_utf8 is not in kernel.";
-    lab.expect_tool(&["modprobe", "-r", "--first-time", "nls_utf8"], 1, says)?;
+    let message = "modprobe: FATAL: Module nls_utf8 is not in kernel.";
+    lab.expect_tool(&["modprobe", "-r", "--first-time", "nls_utf8"], 1, message)?;
     lab.load("nls_utf8")?;
     lab.expect_tool(&["modprobe", "-r", "--first-time", "nls_utf8"], 0, "")?;
     lab.expect_absent(&["nls_utf8"])
@@ -174,12 +174,16 @@ fn dependencies(lab: &mut Lab<'_>) -> Check {
     lab.expect_live(&all)?;
     let printed = lab.expect_tool(&["modprobe", "-r", "-v", "8021q"], 0, "")?;
     if lab.is_c_kmod() {
-        lab.known("it looks at what a dependency itself depended on before that dependency, when it is still in use");
-        lab.expect("told", Many(told_modules(&printed)), Many(vec!["8021q", "mrp", "garp"]));
+        lab.known("indirect dependencies are checked while they are still in use, and so stay loaded");
+        lab.expect("modules listed by -v", List(listed_modules(&printed)), List(vec!["8021q", "mrp", "garp"]));
         return lab.expect_states(&all.join(", "), &all, &["absent", "absent", "absent", "Live", "Live"]);
     }
-    if lab.has_words_of_kmod() {
-        lab.expect("told", Many(told_modules(&printed)), Many(vec!["8021q", "garp", "stp", "llc", "mrp"]));
+    if lab.uses_kmod_messages() {
+        lab.expect(
+            "modules listed by -v",
+            List(listed_modules(&printed)),
+            List(vec!["8021q", "garp", "stp", "llc", "mrp"]),
+        );
     }
     lab.expect_absent(&all)
 }
@@ -193,31 +197,31 @@ fn in_use(lab: &mut Lab<'_>) -> Check {
     lab.expect_live(&["garp", "stp", "llc", "loop"])
 }
 
-fn waits(lab: &mut Lab<'_>) -> Check {
+fn wait(lab: &mut Lab<'_>) -> Check {
     lab.needs_option("modprobe", "--wait")?;
     lab.load("loop")?;
     let argv = ["modprobe", "-r", "-w", "9000", "loop"];
     let ran = lab.tool_while_held("/dev/loop0", 1100, &argv)?;
     lab.expect_ran("modprobe -r -w 9000 loop, /dev/loop0 open for a second", &ran, 0, "");
-    lab.expect_within("it takes", ran.took.0, 900..=5000, "ms");
+    lab.expect_within("modprobe duration", ran.took.0, 900..=5000, "ms");
     lab.expect_absent(&["loop"])
 }
 
-fn wait_ends(lab: &mut Lab<'_>) -> Check {
+fn wait_timeout(lab: &mut Lab<'_>) -> Check {
     lab.needs_option("modprobe", "--wait")?;
     lab.load("loop")?;
     let argv = ["modprobe", "-r", "-w", "700", "loop"];
     let ran = lab.tool_while_held("/dev/loop0", FOREVER, &argv)?;
     let name = "modprobe -r -w 700 loop, /dev/loop0 open";
     if lab.is_c_kmod() {
-        lab.known("it takes the end of its patience for success, or does not end at all");
-        // The latter was seen twice (34.2 on 6.12 and 6.18, a busy host; not within 30 s), why is not known.
+        lab.known("a timeout is reported as success, or modprobe does not exit at all");
+        // The latter was seen twice (34.2 on 6.12 and 6.18, on a busy host, no exit within 30 s). The cause is unknown.
         let as_listed = matches!(ran.exit, ExitKind::Exited(0) | ExitKind::TimedOut);
-        lab.expect(&format!("{name}: it ends with 0, or not at all"), as_listed, true);
+        lab.expect(&format!("{name}: exit 0 or no exit"), as_listed, true);
         return lab.expect_live(&["loop"]);
     }
     lab.expect_ran(name, &ran, 1, "modprobe: ERROR: could not remove 'loop': Resource temporarily unavailable");
-    lab.expect_within("it takes", ran.took.0, 600..=3000, "ms");
+    lab.expect_within("modprobe duration", ran.took.0, 600..=3000, "ms");
     lab.expect_live(&["loop"])
 }
 
@@ -226,12 +230,12 @@ fn holders(lab: &mut Lab<'_>) -> Check {
     lab.load("garp")?;
     let argv = ["modprobe", "-r", "-v", "--remove-holders", "stp"];
     if lab.is_c_kmod() {
-        lab.known("a holder's removal takes the module along, and then it fails to find it");
+        lab.known("removing a holder also removes the module, which modprobe then fails to find");
         lab.expect_tool(&argv, 1, "modprobe: ERROR: could not remove 'stp': No such file or directory")?;
         return lab.expect_states("garp, stp, llc", &["garp", "stp", "llc"], &["absent", "absent", "Live"]);
     }
     let printed = lab.expect_tool(&argv, 0, "")?;
-    lab.expect("told", Many(told_modules(&printed)), Many(vec!["garp", "stp", "llc"]));
+    lab.expect("modules listed by -v", List(listed_modules(&printed)), List(vec!["garp", "stp", "llc"]));
     lab.expect_absent(&["garp", "stp", "llc"])
 }
 
@@ -241,10 +245,10 @@ fn several(lab: &mut Lab<'_>) -> Check {
     lab.expect_tool(&["modprobe", "-r", "dummy", "nls_utf8"], 0, "")?;
     lab.expect_absent(&both)?;
     both.iter().try_for_each(|name| lab.load(name))?;
-    let says = "modprobe: WARNING: Module no-such not found.";
-    lab.expect_tool(&["modprobe", "-r", "-a", "dummy", "no-such", "nls_utf8"], 1, says)?;
+    let message = "modprobe: WARNING: Module no-such not found.";
+    lab.expect_tool(&["modprobe", "-r", "-a", "dummy", "no-such", "nls_utf8"], 1, message)?;
     if lab.is_busybox() {
-        lab.known("it removes nothing when one of the names is not found");
+        lab.known("nothing is removed if one of the names is not found");
         return lab.expect_live(&both);
     }
     lab.expect_absent(&both)
@@ -261,12 +265,12 @@ fn rmmod(lab: &mut Lab<'_>) -> Check {
     lab.load("nls_utf8")?;
     let file = lab.module_file("dummy")?;
     let printed = lab.expect_tool(&["rmmod", &file], 0, "")?;
-    lab.expect("printed", printed, "");
+    lab.expect("standard output", printed, "");
     lab.expect_states("dummy, nls_utf8", &["dummy", "nls_utf8"], &["absent", "Live"])?;
-    let says = "rmmod: ERROR: Module dummy is not currently loaded";
-    lab.expect_tool(&["rmmod", "dummy", "nls_utf8"], 1, says)?;
+    let message = "rmmod: ERROR: Module dummy is not currently loaded";
+    lab.expect_tool(&["rmmod", "dummy", "nls_utf8"], 1, message)?;
     if lab.is_busybox() {
-        lab.known("its rmmod ends at the first module that does not go");
+        lab.known("rmmod stops at the first module that it cannot remove");
         return lab.expect_live(&["nls_utf8"]);
     }
     lab.expect_absent(&["nls_utf8"])
@@ -278,19 +282,19 @@ fn rmmod_refused(lab: &mut Lab<'_>) -> Check {
     let ran = lab.tool_while_held("/dev/loop0", FOREVER, &["rmmod", "loop"])?;
     lab.expect_ran("rmmod loop, /dev/loop0 open", &ran, 1, "rmmod: ERROR: Module loop is in use");
     lab.load("garp")?;
-    // C kmod tells them in the order of the directory.
-    let says = if lab.is_c_kmod() { "stp garp" } else { "garp stp" };
-    lab.expect_tool(&["rmmod", "llc"], 1, &format!("rmmod: ERROR: Module llc is in use by: {says}"))?;
+    // C kmod lists them in directory order.
+    let holders = if lab.is_c_kmod() { "stp garp" } else { "garp stp" };
+    lab.expect_tool(&["rmmod", "llc"], 1, &format!("rmmod: ERROR: Module llc is in use by: {holders}"))?;
     lab.expect_live(&["loop", "garp", "stp", "llc"])
 }
 
 fn rmmod_forced(lab: &mut Lab<'_>) -> Check {
     lab.load("garp")?;
-    // C kmod's library says it, too.
+    // C kmod's library prints a message as well.
     let library =
         if lab.is_c_kmod() { "rmmod: ERROR: could not remove 'llc': Resource temporarily unavailable | " } else { "" };
-    let says = format!("{library}rmmod: ERROR: could not remove module llc: Resource temporarily unavailable");
-    lab.expect_tool(&["rmmod", "-f", "llc"], 1, &says)?;
+    let message = format!("{library}rmmod: ERROR: could not remove module llc: Resource temporarily unavailable");
+    lab.expect_tool(&["rmmod", "-f", "llc"], 1, &message)?;
     lab.expect_live(&["llc"])?;
     lab.load("loop")?;
     let ran = lab.tool_while_held("/dev/loop0", FOREVER, &["rmmod", "-f", "loop"])?;

@@ -45,7 +45,7 @@ mod tests {
         let text = [
             begin("6.1 ours", 5),
             row(1, "path.newline", Verdict::Pass, None),
-            row(2, "path.cut", Verdict::Known, Some("a listed deviation")),
+            row(2, "path.terminator", Verdict::Known, Some("a listed deviation")),
             row(3, "loop.wording", Verdict::Skip, Some("needs CONFIG_UNIX=m")),
             row(4, "dep.order", Verdict::Fail, Some("order: expected a,\n got b")),
             row(5, "dep.cycle", Verdict::Error, Some("no answer")),
@@ -60,8 +60,8 @@ mod tests {
           1..5
           ok 1 path.newline
         <LAVA_SIGNAL_TESTCASE TEST_CASE_ID=path.newline RESULT=pass>
-          ok 2 path.cut # known: a listed deviation
-        <LAVA_SIGNAL_TESTCASE TEST_CASE_ID=path.cut RESULT=pass>
+          ok 2 path.terminator # known: a listed deviation
+        <LAVA_SIGNAL_TESTCASE TEST_CASE_ID=path.terminator RESULT=pass>
           ok 3 loop.wording # SKIP needs CONFIG_UNIX=m
         <LAVA_SIGNAL_TESTCASE TEST_CASE_ID=loop.wording RESULT=skip>
           # dep.order: fail: order: expected a, got b

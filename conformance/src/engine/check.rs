@@ -187,7 +187,7 @@ pub(crate) fn carry_out(behaviour: &Behaviour, lab: &mut Lab<'_>) -> CheckEnd {
     match catch_unwind(AssertUnwindSafe(|| (behaviour.check)(lab))) {
         Ok(Ok(())) => CheckEnd::Finished,
         Ok(Err(LabError::Need(need))) => CheckEnd::NeedUnmet(format!("needs {need}")),
-        Ok(Err(LabError::Guest(GuestError::Broke(reason)))) => CheckEnd::GuestCrashed(reason),
+        Ok(Err(LabError::Guest(GuestError::Crashed(reason)))) => CheckEnd::GuestCrashed(reason),
         Ok(Err(error)) => CheckEnd::LabFailed(error.to_string()),
         Err(panic) => CheckEnd::LabFailed(panicked(&*panic)),
     }
@@ -222,7 +222,7 @@ fn clock(vm: &mut Vm, deadline: Instant) -> Result<GuestMicros, VmError> {
 impl Guest for Vm {
     fn call(&mut self, request: &Request, wall: Duration) -> Result<Reply, GuestError> {
         Vm::call(self, request, wall).or_else(|error| match error {
-            VmError::Dead(death) if death.evidence => Err(GuestError::Broke(death.to_string())),
+            VmError::Dead(death) if death.evidence => Err(GuestError::Crashed(death.to_string())),
             // The agent lives and says no: what that means is for the lab to judge.
             VmError::Agent(why) => Ok(Reply::Failed(why)),
             other => Err(GuestError::Lost(other.to_string())),

@@ -1,10 +1,11 @@
-//! Module files: compression, ELF sections (`.modinfo`, exports, imports, versions) and signature.
+//! A module file: how it is compressed, and what its ELF sections say (`.modinfo`, exports, imports, versions), and
+//! its signature.
 //!
-//! [`read_module`] returns the whole file, decompressed, for a loader. [`Module::open`] reads only the header and the section
-//! table of an uncompressed file, and then each section on demand, for depmod and modinfo.
+//! [`read_module`] gives the whole file, decompressed: what a loader needs. [`Module::open`] reads no more than its header and section
+//! table when the file is not compressed, and then each section that is asked for: what depmod and modinfo need.
 //!
-//! Every count, offset and size in the file is checked against the file before it is used. Decompressed data has a limit, which
-//! is checked as the data grows.
+//! Every count, offset and size in the file is checked against the file before it is used; what is decompressed is capped, and
+//! checked as it grows.
 
 pub mod compress;
 mod der;
@@ -26,12 +27,12 @@ pub use signature::Signature;
 use crate::file;
 use elf::FileSource;
 
-/// The limits for reading a module file.
+/// How much a module file may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The size of the decompressed module, in bytes. A module with full debug information has a few hundred MiB.
+    /// Bytes of the module, decompressed. A module with all its debug information has some hundred MiB.
     pub size: u64,
-    /// The window of a decompressor, in bytes.
+    /// Bytes that a decompressor may take for its window.
     pub window: u64,
 }
 
@@ -45,7 +46,7 @@ impl Default for Limits {
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {kind}", path = crate::config::show_path(path))]
 pub struct ObjectError {
-    /// The file; empty for bytes in memory.
+    /// The file; empty for bytes that did not come from one.
     pub path: PathBuf,
     /// What is wrong.
     #[source]
@@ -55,24 +56,24 @@ pub struct ObjectError {
 /// What is wrong with a module file.
 #[derive(Debug, thiserror::Error)]
 pub enum ObjectErrorKind {
-    /// The file could not be read.
+    /// It could not be read.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// The file is empty.
+    /// It has no byte.
     #[error("the file is empty")]
     Empty,
-    /// The file could not be decompressed.
+    /// It could not be decompressed.
     #[error("could not decompress as {format}: {source}")]
     Decompress {
-        /// The format, by the first bytes of the file.
+        /// The format that its first bytes announce.
         format: Compression,
-        /// The error of the decompressor.
+        /// What the decompressor said.
         source: io::Error,
     },
-    /// The module is larger than [`Limits::size`].
+    /// More bytes than [`Limits::size`].
     #[error("has more than {0} bytes when decompressed")]
     TooLarge(u64),
-    /// The window is larger than [`Limits::window`].
+    /// A window beyond [`Limits::window`].
     #[error("needs more than {limit} bytes of memory to decompress as {format}")]
     Window {
         /// The format.
@@ -80,16 +81,16 @@ pub enum ObjectErrorKind {
         /// The limit.
         limit: u64,
     },
-    /// The file is not an ELF file.
+    /// No ELF file.
     #[error("not an ELF file: it starts with neither ELF's magic nor that of a known compression")]
     NotElf,
-    /// The ELF file is malformed.
+    /// An ELF file with a part that is not as it must be.
     #[error("malformed ELF file: {0}")]
     Elf(&'static str),
 }
 
 impl ObjectErrorKind {
-    /// Returns the errno that the C tools report for this error.
+    /// The errno that the C tools would name for it, where there is one.
     #[must_use]
     pub fn errno(&self) -> i32 {
         match self {
@@ -109,16 +110,16 @@ impl ObjectErrorKind {
 /// A whole module, decompressed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModuleImage {
-    /// The bytes of the ELF file, not yet checked.
+    /// The ELF file's bytes; nobody has looked yet whether they are one.
     pub bytes: Vec<u8>,
     /// How the file was compressed.
     pub compression: Compression,
 }
 
-/// Reads a whole module file and decompresses it. The format is detected by the first bytes, not by the name.
+/// Reads a module file whole, and decompresses it by its first bytes, whatever its name says.
 ///
 /// # Errors
-/// [`ObjectError`] when the file cannot be read or decompressed within the limits.
+/// [`ObjectError`] when it cannot be read or decompressed within the limits.
 pub fn read_module(path: &Path, limits: &Limits) -> Result<ModuleImage, ObjectError> {
     let read = || {
         let bytes = file::read_regular(path, limits.size)?;
@@ -132,10 +133,10 @@ pub fn read_module(path: &Path, limits: &Limits) -> Result<ModuleImage, ObjectEr
     read().map_err(|kind: ObjectErrorKind| kind.at(path))
 }
 
-/// Detects the compression of a module file by its first bytes.
+/// Reads how a module file is compressed, from its first bytes.
 ///
 /// # Errors
-/// [`ObjectError`] when the file cannot be read.
+/// [`ObjectError`] when it cannot be read.
 pub fn read_compression(path: &Path) -> Result<Compression, ObjectError> {
     let read = || {
         let (file, _) = file::open_regular(path)?;
@@ -146,7 +147,7 @@ pub fn read_compression(path: &Path) -> Result<Compression, ObjectError> {
     read().map_err(|kind: ObjectErrorKind| kind.at(path))
 }
 
-/// An open module file.
+/// A module file that is open for questions.
 #[derive(Debug)]
 pub struct Module {
     path: PathBuf,
@@ -160,7 +161,7 @@ enum Content {
     Memory(Vec<u8>),
 }
 
-/// Buffers that are reused when many modules are read.
+/// Memory for one module after the other, where many are read.
 #[derive(Debug, Default)]
 pub struct Scratch {
     packed: Vec<u8>,
@@ -168,10 +169,10 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// The largest buffer that is kept for the next module, in bytes; few modules are larger.
+    /// The most that is kept for the next module, in bytes: few modules have more.
     const LIMIT: usize = 64 << 20;
 
-    /// Reclaims the buffer of a module.
+    /// Takes back what a module does not need any more.
     pub fn recycle(&mut self, module: Module) {
         if let Content::Memory(plain) = module.content {
             if plain.capacity() <= Self::LIMIT {
@@ -185,7 +186,7 @@ impl Scratch {
 }
 
 impl Module {
-    /// Opens a module file. A compressed file is decompressed.
+    /// Opens a module file. One that is compressed is decompressed here.
     ///
     /// # Errors
     /// As [`read_module`].
@@ -193,7 +194,7 @@ impl Module {
         Self::open_with(path, limits, &mut Scratch::default())
     }
 
-    /// Like [`Module::open`], with buffers to reuse.
+    /// As [`Module::open`], with memory that was used before.
     ///
     /// # Errors
     /// As [`read_module`].
@@ -219,8 +220,8 @@ impl Module {
         open().map_err(|kind: ObjectErrorKind| kind.at(path))
     }
 
-    /// Returns the appended signature, for [`Signature::parse`]; `None` when the module is not signed. Only these bytes are
-    /// read.
+    /// What is appended to the module as its signature, for [`Signature::parse`]; `None` when it is not signed. No more than
+    /// these bytes is read, so that who does not ask does not pay.
     ///
     /// # Errors
     /// [`ObjectError`] when the file cannot be read.
@@ -244,7 +245,7 @@ impl Module {
         }
     }
 
-    /// Returns how the file is compressed.
+    /// How the file is compressed.
     #[must_use]
     pub fn compression(&self) -> Compression {
         self.compression
@@ -253,7 +254,7 @@ impl Module {
     /// Reads the ELF header and the section table.
     ///
     /// # Errors
-    /// [`ObjectError`] when the file is not an ELF file, or a malformed one.
+    /// [`ObjectError`] when it is no ELF file, or a malformed one.
     pub fn elf(&self) -> Result<ElfModule<'_>, ObjectError> {
         ElfModule::from_source(self.source()).map_err(|kind| kind.at(&self.path))
     }
