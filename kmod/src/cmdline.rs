@@ -1,12 +1,12 @@
 //! Module options on the kernel command line: `MODULE.PARAMETER[=VALUE]` and `modprobe.blacklist=A,B`. Pure.
 //!
-//! Items are separated by white space outside double quotes. Quotes may stand inside a value, or around the whole item (as
-//! boot loaders write them, `"foo.bar=a b"`); anywhere else the item is not for us. `--` does not end the list, and
-//! `module_blacklist=` is the kernel's own.
+//! Items are separated by white space outside double quotes. A value may contain quotes, and quotes may surround the whole
+//! item (boot loaders write `"foo.bar=a b"`); an item with quotes anywhere else is ignored. `--` does not end the list.
+//! `module_blacklist=` is evaluated by the kernel itself and ignored here.
 
 use crate::name::normalise_alias;
 
-/// One item that concerns modules.
+/// An item about modules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Item {
     /// An option of a module.
@@ -16,11 +16,11 @@ pub enum Item {
         /// `PARAMETER` or `PARAMETER=VALUE`.
         text: Vec<u8>,
     },
-    /// A module not to be loaded by alias, normalised.
+    /// A module that is not loaded by alias, normalised.
     Blacklist(Vec<u8>),
 }
 
-/// The items of a command line; an error is a module name with an unmatched bracket.
+/// Returns the items of a command line. An error is a module name with an unmatched bracket.
 pub fn items(line: &[u8]) -> Vec<Result<Item, Vec<u8>>> {
     let mut items = Vec::new();
     for token in tokens(line) {
@@ -29,7 +29,7 @@ pub fn items(line: &[u8]) -> Vec<Result<Item, Vec<u8>>> {
     items
 }
 
-/// Splits at white space outside quotes. What an unclosed quote holds is dropped.
+/// Splits at white space outside quotes. An item whose quote is not closed is dropped.
 fn tokens(line: &[u8]) -> Vec<&[u8]> {
     let mut tokens = Vec::new();
     let (mut start, mut quoted) = (0, false);
@@ -50,7 +50,7 @@ fn tokens(line: &[u8]) -> Vec<&[u8]> {
 }
 
 fn parse(token: &[u8], items: &mut Vec<Result<Item, Vec<u8>>>) {
-    // "foo.bar=a b": the quotes belong to the value.
+    // `"foo.bar=a b"`: the quotes move to the value.
     let (token, requote) = match token {
         [b'"', inner @ .., b'"'] if !inner.contains(&b'"') => (inner, true),
         _ => (token, false),
@@ -62,7 +62,7 @@ fn parse(token: &[u8], items: &mut Vec<Result<Item, Vec<u8>>>) {
         Some(at) => (&text[..at], Some(&text[at + 1..])),
         None => (text, None),
     };
-    if !is_word(module) || !is_word(parameter) || parameter.contains(&b'.') || value.is_some_and(|v| v.contains(&0)) {
+    if !is_name(module) || !is_name(parameter) || parameter.contains(&b'.') || value.is_some_and(|v| v.contains(&0)) {
         return;
     }
     match (module, parameter, value) {
@@ -74,8 +74,8 @@ fn parse(token: &[u8], items: &mut Vec<Result<Item, Vec<u8>>>) {
     }
 }
 
-/// A name without quotes, blanks and `=`; a NUL cannot be part of what the kernel takes.
-fn is_word(name: &[u8]) -> bool {
+/// Whether this can be a name: no quote, white space, `=` or NUL.
+fn is_name(name: &[u8]) -> bool {
     !name.is_empty() && !name.iter().any(|b| matches!(b, b'"' | b'=' | b' ' | b'\t'..=b'\r' | 0))
 }
 
@@ -90,7 +90,7 @@ fn blacklist(names: &[u8], items: &mut Vec<Result<Item, Vec<u8>>>) {
         [b'"', inner @ .., b'"'] => inner,
         _ => names,
     };
-    for name in names.split(|&b| b == b',').filter(|name| is_word(name)) {
+    for name in names.split(|&b| b == b',').filter(|name| is_name(name)) {
         items.push(normalise_alias(name).map(Item::Blacklist).map_err(|_| name.to_vec()));
     }
 }
@@ -110,13 +110,13 @@ mod tests {
     }
 
     #[test]
-    fn options_of_modules_are_found_among_the_rest() {
+    fn options_of_modules_are_found_among_other_items() {
         let line = "BOOT_IMAGE=/vmlinuz root=/dev/sda1 ro snd-hda-intel.power_save=1\tloop.max_loop quiet -- usb.x=y\n";
         assert_eq!(shown(line), ["options snd_hda_intel power_save=1", "options loop max_loop", "options usb x=y"]);
     }
 
     #[test]
-    fn quotes_in_a_value_are_kept_and_quotes_around_an_item_move_to_its_value() {
+    fn quotes_in_a_value_are_kept_and_quotes_around_an_item_move_to_the_value() {
         assert_eq!(shown(r#"foo.bar="a b" x"#), [r#"options foo bar="a b""#]);
         assert_eq!(shown(r#"foo.bar=a" "b"#), [r#"options foo bar=a" "b"#]);
         assert_eq!(shown(r#""foo.bar=a b""#), [r#"options foo bar="a b""#]);
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn items_that_are_not_of_this_form_are_ignored() {
+    fn items_of_another_form_are_ignored() {
         for line in [
             "foo",
             "foo=a.b",
@@ -146,12 +146,12 @@ mod tests {
     }
 
     #[test]
-    fn the_value_may_hold_anything() {
+    fn a_value_may_contain_any_bytes() {
         assert_eq!(shown("foo.bar=a.b=c,[d"), ["options foo bar=a.b=c,[d"]);
     }
 
     #[test]
-    fn an_unmatched_bracket_in_a_module_name_is_told() {
+    fn an_unmatched_bracket_in_a_module_name_is_an_error() {
         assert_eq!(shown("ivrs_acpihid[00:14.5]=HID:0"), ["bad ivrs_acpihid[00:14"]);
     }
 
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_no_name_is_not_blacklisted() {
+    fn invalid_names_are_not_blacklisted() {
         assert_eq!(
             shown(r#"modprobe.blacklist=a"b c"d,e,f=g "modprobe.blacklist=h i,j""#),
             ["blacklist e", "blacklist j"]
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn any_bytes_give_words_without_nul() {
+    fn items_of_any_bytes_have_names_and_values_without_nul() {
         const PARTS: &[&[u8]] =
             &[b"foo", b".", b"=", b"\"", b" ", b"\n", b"\0", b"modprobe.blacklist=", b",", b"[", b"]", b"-"];
         arbtest::arbtest(|u| {
@@ -186,7 +186,7 @@ mod tests {
                     Item::Blacklist(name) => (name, b"blacklist".to_vec()),
                 };
                 assert!(!name.is_empty() && !name.contains(&0));
-                // A dash stays inside brackets only.
+                // Dashes are kept inside brackets only.
                 assert_eq!(normalise_alias(&name).as_ref(), Ok(&name));
                 assert!(!text.is_empty() && !text.contains(&0));
             }

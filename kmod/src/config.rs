@@ -1,7 +1,7 @@
-//! What the administrator wants: modprobe.d, kmod.d and the kernel command line, as one value that can be asked. Reading the
-//! directories stands in [`files`], one line in [`line`], kmod.d in [`mask`], `modprobe -c` in [`show`].
+//! The administrator's configuration: modprobe.d, kmod.d and the kernel command line. [`files`] reads the directories,
+//! [`line`] parses a line, [`mask`] is kmod.d, [`show`] formats the output of `modprobe -c`.
 //!
-//! Everything keeps the order of the files. Names and patterns are normalised (`-` is `_`), values are bytes as written.
+//! Entries are in the order of the files. Names and patterns are normalised (`-` is `_`); values are the bytes of the file.
 
 pub mod files;
 mod line;
@@ -22,16 +22,16 @@ pub use mask::{Mask, Masks};
 pub struct Alias {
     /// An fnmatch pattern.
     pub pattern: Vec<u8>,
-    /// What it stands for.
+    /// The module or alias that it names.
     pub target: Vec<u8>,
 }
 
 /// `options NAME TEXT`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModuleOptions {
-    /// A module, or an alias by which one is asked for.
+    /// A module, or an alias under which a module is requested.
     pub name: Vec<u8>,
-    /// Parameters, as the kernel takes them.
+    /// Parameters in the form that the kernel expects.
     pub text: Vec<u8>,
 }
 
@@ -55,7 +55,7 @@ pub struct Softdep {
     pub post: Vec<Vec<u8>>,
 }
 
-/// `weakdep PATTERN A…`: for who builds an initramfs; never loaded because of this line.
+/// `weakdep PATTERN A…`: for generators of initramfs images; modprobe does not load them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Weakdep {
     /// An fnmatch pattern on the module's name.
@@ -64,7 +64,7 @@ pub struct Weakdep {
     pub names: Vec<Vec<u8>>,
 }
 
-/// The whole configuration, in the order in which it was read.
+/// The whole configuration, in the order in which it is read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Config {
     /// `alias` lines.
@@ -85,25 +85,25 @@ pub struct Config {
     pub masks: Masks,
 }
 
-/// Something in the configuration that was left out.
+/// A part of the configuration that was ignored.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigWarning {
-    /// An unknown word, or a field is missing.
+    /// An unknown keyword or a missing field.
     #[error("{} line {line}: ignoring bad line starting with '{}'", show_path(.file), Escaped(.word))]
     BadLine {
         /// The file.
         file: PathBuf,
-        /// Where the line starts, from 1.
+        /// The number of the line's first physical line, from 1.
         line: usize,
         /// Its first word.
         word: Vec<u8>,
     },
-    /// `include` or `config`, which meant something once.
+    /// `include` or `config`, which old versions of modprobe knew.
     #[error("{} line {line}: command {} is deprecated and not parsed anymore", show_path(.file), Escaped(.word))]
     Deprecated {
         /// The file.
         file: PathBuf,
-        /// Where the line starts, from 1.
+        /// The number of the line's first physical line, from 1.
         line: usize,
         /// The command.
         word: Vec<u8>,
@@ -114,27 +114,27 @@ pub enum ConfigWarning {
     /// `x.conf` is a pipe, a socket or a device.
     #[error("{}: not a regular file, not read", show_path(.0))]
     NotAFile(PathBuf),
-    /// A file or directory is there and cannot be read.
+    /// A file or directory exists and cannot be read.
     #[error("{}: could not be read: {}", show_path(.file), crate::sys::strerror_io(.source))]
     Unreadable {
         /// The file or directory.
         file: PathBuf,
-        /// Why.
+        /// The error.
         source: io::Error,
     },
-    /// A module name of the kernel command line has an unmatched bracket.
+    /// A module name on the kernel command line has an unmatched bracket.
     #[error("Ignoring bad option on kernel command line while parsing module name: '{}'", Escaped(.0))]
     CommandLine(Vec<u8>),
 }
 
-/// A path as messages have it.
+/// A path as it is shown in messages.
 pub(crate) fn show_path(path: &Path) -> Escaped<&[u8]> {
     use std::os::unix::ffi::OsStrExt;
     Escaped(path.as_os_str().as_bytes())
 }
 
 impl Config {
-    /// Reads all of a [`ConfigSource`]. What cannot be used is left out and told.
+    /// Reads a [`ConfigSource`]. Whatever cannot be used is ignored, with a warning.
     #[must_use]
     pub fn load(source: &ConfigSource) -> (Self, Vec<ConfigWarning>) {
         let mut config = Self::default();
@@ -144,13 +144,13 @@ impl Config {
                 config.add_file(&path, &text, &mut warnings);
             }
         }
-        for path in files::list(&source.own(), &mut warnings) {
+        for path in files::list(&source.kmod_d_only(), &mut warnings) {
             if let Some(text) = files::read(&path, &mut warnings) {
                 config.masks.add_file(&path, &text, &mut warnings);
             }
         }
         if let Some(path) = &source.command_line {
-            // No /proc: no items. An initramfs may well start us before it is mounted.
+            // Without /proc there are no items: an initramfs may run modprobe before it mounts /proc.
             if let Ok(text) = files::read_limited(path) {
                 config.add_command_line(&text, &mut warnings);
             }
@@ -158,16 +158,16 @@ impl Config {
         (config, warnings)
     }
 
-    /// Adds the lines of one file; `file` is for the warnings only.
+    /// Adds the lines of a file. `file` is used in warnings only.
     pub fn add_file(&mut self, file: &Path, text: &[u8], warnings: &mut Vec<ConfigWarning>) {
         for (number, text) in line::logical_lines(text) {
             match line::parse(&text) {
                 Ok(Some(line)) => self.add_line(line),
                 Ok(None) => {}
-                Err(line::Bad::Unknown(word)) => {
+                Err(line::BadLine::Unknown(word)) => {
                     warnings.push(ConfigWarning::BadLine { file: file.to_owned(), line: number, word });
                 }
-                Err(line::Bad::Deprecated(word)) => {
+                Err(line::BadLine::Deprecated(word)) => {
                     warnings.push(ConfigWarning::Deprecated { file: file.to_owned(), line: number, word });
                 }
             }
@@ -199,7 +199,7 @@ impl Config {
         }
     }
 
-    /// All options of a module, asked for under `alias` if that was another name: joined by one blank, in order.
+    /// Returns all options of a module, and those of the `alias` under which it was requested: in order, separated by a space.
     #[must_use]
     pub fn options_for(&self, module: &ModuleName, alias: Option<&[u8]>) -> Vec<u8> {
         let mut joined = Vec::new();
@@ -211,27 +211,28 @@ impl Config {
         joined
     }
 
-    /// Whether the module is on the blacklist (what that stops is for the resolver to say).
+    /// Whether the module is on the blacklist. The resolver decides which requests that stops.
     #[must_use]
     pub fn is_blacklisted(&self, module: &ModuleName) -> bool {
         self.blacklist.iter().any(|name| name == module.as_bytes())
     }
 
-    /// The install command of a module: that of the first line that matches.
+    /// Returns the install command of a module: the first line that matches.
     #[must_use]
     pub fn install_for(&self, module: &ModuleName) -> Option<&[u8]> {
         first_command(&self.install, module)
     }
 
-    /// The remove command of a module: that of the first line that matches.
+    /// Returns the remove command of a module: the first line that matches.
     #[must_use]
     pub fn remove_for(&self, module: &ModuleName) -> Option<&[u8]> {
         first_command(&self.remove, module)
     }
 
-    /// The names to load before and after a module: those of all lines that match, each name once.
+    /// Returns the names to load before and after a module: those of all matching lines, each name once.
     ///
-    /// C kmod takes the first line only, so that a line of modprobe.d silently replaces what the module itself asks for.
+    /// C kmod uses only the first matching line, so that a line in modprobe.d silently replaces the module's own soft
+    /// dependencies.
     #[must_use]
     pub fn softdeps_for(&self, module: &ModuleName) -> (Vec<&[u8]>, Vec<&[u8]>) {
         let (mut pre, mut post) = (Vec::new(), Vec::new());
@@ -243,8 +244,8 @@ impl Config {
         (pre, post)
     }
 
-    /// The names that an initramfs with this module should hold too: those of all lines that match, each name once. Nothing
-    /// is loaded because of them.
+    /// Returns the names that an initramfs with this module should also contain: those of all matching lines, each name
+    /// once. modprobe does not load them.
     #[must_use]
     pub fn weakdeps_for(&self, module: &ModuleName) -> Vec<&[u8]> {
         let (mut names, mut seen) = (Vec::new(), HashSet::new());
@@ -263,7 +264,7 @@ fn add_new<'a>(names: &mut Vec<&'a [u8]>, seen: &mut HashSet<&'a [u8]>, more: &'
     names.extend(more.iter().map(Vec::as_slice).filter(|name| seen.insert(name)));
 }
 
-/// fnmatch, with a short cut for what decides nearly every line: the bytes before the first that has a meaning of its own.
+/// fnmatch, with a shortcut that decides most lines: the literal bytes before the first special character.
 pub(crate) fn matches(pattern: &[u8], name: &[u8]) -> bool {
     for (at, byte) in pattern.iter().enumerate() {
         if b"*?[\\".contains(byte) {
@@ -276,7 +277,7 @@ pub(crate) fn matches(pattern: &[u8], name: &[u8]) -> bool {
     pattern.len() == name.len()
 }
 
-/// Adds `word` behind what is there, with one blank between.
+/// Appends `word`, after a space if there is text already.
 pub(crate) fn append_word(text: &mut Vec<u8>, word: &[u8]) {
     if !text.is_empty() && !word.is_empty() {
         text.push(b' ');
@@ -299,14 +300,14 @@ mod tests {
     }
 
     #[test]
-    fn options_of_all_lines_are_joined_for_name_and_alias() {
+    fn options_of_the_name_and_the_alias_are_joined() {
         let (config, _) = parse("options foo a=1\noptions al-ias b=2\noptions other c=3\noptions foo d=4\n");
         assert_eq!(config.options_for(&name("foo"), Some(b"al_ias")), b"a=1 b=2 d=4");
         assert_eq!(config.options_for(&name("foo"), None), b"a=1 d=4");
     }
 
     #[test]
-    fn options_match_a_name_exactly_and_commands_match_by_pattern() {
+    fn options_match_exact_names_and_commands_match_patterns() {
         let (config, _) = parse("options f* a=1\ninstall f* first\ninstall foo second\nremove foo bye\n");
         assert_eq!(config.options_for(&name("foo"), None), b"");
         assert_eq!(config.install_for(&name("foo")), Some(&b"first"[..]));
@@ -314,19 +315,19 @@ mod tests {
     }
 
     #[test]
-    fn softdeps_of_all_lines_are_used_once_each() {
+    fn softdep_lines_of_one_module_are_merged_without_duplicates() {
         let (config, _) = parse("softdep foo pre: a b post: c\nsoftdep f?o pre: b d\n");
         assert_eq!(config.softdeps_for(&name("foo")), (vec![&b"a"[..], b"b", b"d"], vec![&b"c"[..]]));
     }
 
     #[test]
-    fn weakdeps_of_all_lines_are_used_once_each() {
+    fn weakdep_lines_of_one_module_are_merged_without_duplicates() {
         let (config, _) = parse("weakdep foo a b\nweakdep f* b c\nweakdep other d\n");
         assert_eq!(config.weakdeps_for(&name("foo")), [b"a", b"b", b"c"]);
     }
 
     #[test]
-    fn a_hundred_thousand_soft_dependencies_of_one_module_do_not_cost_their_square() {
+    fn a_hundred_thousand_soft_dependencies_take_linear_time() {
         let text: String = (0..100_000).map(|number| format!("softdep foo pre: name{number}\n")).collect();
         let (config, _) = parse(&text);
         let start = std::time::Instant::now();
@@ -335,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn the_short_cut_of_matches_says_what_fnmatch_says() {
+    fn the_shortcut_agrees_with_fnmatch() {
         arbtest::arbtest(|u| {
             let mut bytes = |most| -> arbitrary::Result<Vec<u8>> {
                 (0..u.int_in_range(0..=most)?).map(|_| u.choose(b"ab*?[]\\-!").copied()).collect()
@@ -347,14 +348,14 @@ mod tests {
     }
 
     #[test]
-    fn the_blacklist_is_by_exact_name() {
+    fn the_blacklist_matches_exact_names() {
         let (config, _) = parse("blacklist foo-bar and more\nblacklist b*\n");
         assert!(config.is_blacklisted(&name("foo-bar")));
         assert!(!config.is_blacklisted(&name("bar")));
     }
 
     #[test]
-    fn bad_lines_are_told_with_file_and_line_and_the_rest_is_used() {
+    fn bad_lines_are_reported_with_file_and_line_and_the_others_are_used() {
         let (config, warnings) = parse("\n # x\nalias a\nalias [a b\ninclude x\nop\\\ntions\nblacklist ok\n");
         assert_eq!(config.blacklist, [b"ok"]);
         insta::assert_snapshot!(warnings.join("\n"), @r"
@@ -367,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_comes_after_the_files() {
+    fn options_of_the_command_line_follow_those_of_the_files() {
         let (mut config, _) = parse("options foo a=1\n");
         let mut warnings = Vec::new();
         config.add_command_line(b"quiet foo.b=2 modprobe.blacklist=x-y,,z ivrs_acpihid[00:14.5]=1", &mut warnings);
@@ -378,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn any_bytes_are_read_without_a_panic_and_what_is_shown_reads_back() {
+    fn any_bytes_are_parsed_without_a_panic_and_the_shown_text_parses_to_the_same() {
         const WORDS: &[&[u8]] = &[
             b"alias ",
             b"options ",

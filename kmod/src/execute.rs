@@ -1,4 +1,4 @@
-//! Carries plans out through [`Kernel`]: system calls on [`Linux`], a model of them in [`Model`].
+//! Executes plans through [`Kernel`]: with system calls ([`Linux`]) or in memory ([`ModelKernel`]).
 
 pub mod linux;
 pub mod model;
@@ -16,24 +16,24 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use linux::Linux;
-pub use model::Model;
+pub use model::ModelKernel;
 pub use reason::Reason;
 pub use remove::{RemovalError, RemovalMode, remove, unload};
 
-/// What the kernel says of a module.
+/// The state of a module in the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// Not there (or built in, which only the module directory knows).
+    /// Not loaded (or built in, which only the module directory knows).
     Absent,
     /// Its init function is running.
     Coming,
-    /// In use or usable.
+    /// Loaded.
     Live,
     /// Being removed.
     Going,
 }
 
-/// Checks of the kernel that are to be left out.
+/// Checks that the kernel skips.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Force {
     /// Symbol versions.
@@ -42,90 +42,90 @@ pub struct Force {
     pub vermagic: bool,
 }
 
-/// All that the tools ask of a kernel and of the files that they give it.
+/// The interface of the tools to a kernel, and to the module files that they load.
 pub trait Kernel {
     /// An open module file.
     type File;
 
-    /// The state of a module.
+    /// Returns the state of a module.
     fn state(&mut self, module: &ModuleName) -> State;
-    /// How many users a module has; none when it is not there, or the kernel cannot unload modules.
+    /// Returns the reference count of a module; `None` if it is not loaded, or if the kernel cannot unload modules.
     fn refcount(&mut self, module: &ModuleName) -> Option<i64>;
-    /// The modules that use this one.
+    /// Returns the modules that use this one.
     fn holders(&mut self, module: &ModuleName) -> Vec<ModuleName>;
-    /// The one format that the kernel decompresses by itself.
+    /// Returns the compression format that the kernel supports, if any.
     fn decompresses(&mut self) -> Option<Compression>;
     /// Opens a module file.
     ///
     /// # Errors
-    /// What open(2) said, or `EINVAL` for what is no regular file.
+    /// The error of open(2), or `EINVAL` if this is not a regular file.
     fn open(&mut self, path: &Path) -> Result<Self::File, Errno>;
-    /// How the file is compressed, from its first bytes.
+    /// Detects the compression of a file by its first bytes.
     ///
     /// # Errors
-    /// What reading said.
+    /// The error of read(2).
     fn compression(&mut self, file: &Self::File) -> Result<Compression, Errno>;
-    /// The module in the file, decompressed.
+    /// Reads and decompresses a module.
     ///
     /// # Errors
-    /// Why it cannot be had, as a text that names the file.
+    /// The reason, as a text that names the file.
     fn image(&mut self, file: &Self::File, path: &Path) -> Result<Vec<u8>, String>;
     /// finit_module(2); `compressed` asks the kernel to decompress.
     ///
     /// # Errors
-    /// The kernel's answer.
+    /// The error of the system call.
     fn finit_module(&mut self, file: &Self::File, options: &[u8], force: Force, compressed: bool) -> Result<(), Errno>;
     /// init_module(2).
     ///
     /// # Errors
-    /// The kernel's answer.
+    /// The error of the system call.
     fn init_module(&mut self, image: &[u8], options: &[u8], force: Force) -> Result<(), Errno>;
-    /// delete_module(2), which never waits; `force` removes a module that is in use.
+    /// delete_module(2), without waiting; `force` removes a module that is in use.
     ///
     /// # Errors
-    /// The kernel's answer.
+    /// The error of the system call.
     fn delete_module(&mut self, module: &ModuleName, force: bool) -> Result<(), Errno>;
-    /// Runs a command of the configuration for a module and waits for its end.
+    /// Runs an install or remove command for a module and waits for its end.
     ///
     /// # Errors
-    /// It could not be started or did not succeed.
+    /// It could not be started, or failed.
     fn run(&mut self, command: &[u8], module: &ModuleName) -> Result<(), CommandFailure>;
-    /// Waits.
+    /// Sleeps.
     fn sleep(&mut self, time: Duration);
-    /// Remembers where the kernel's log ends now.
+    /// Remembers the current end of the kernel log.
     fn mark_log(&mut self);
-    /// The lines of the kernel's log since the mark, or since they were last asked for; none when it may not be read.
+    /// Returns the lines of the kernel log since the mark or the last call; `None` if the log cannot be read.
     fn log(&mut self) -> Option<Vec<Vec<u8>>>;
 }
 
-/// How a command of the configuration failed.
+/// How an install or remove command failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CommandFailure {
-    /// It ended with this code.
+    /// Its exit status is not 0.
     #[error("retcode {0}")]
     Exited(i32),
     /// A signal ended it.
     #[error("killed by signal {0}")]
     Killed(i32),
-    /// There is no `/bin/sh`, or no process to be had.
+    /// No process or no `/bin/sh` is available.
     #[error("could not be started: {}", strerror(*.0))]
     NotStarted(Errno),
 }
 
-/// Who hears what is done.
+/// Receives progress and warnings.
 pub trait Report {
-    /// About to be done (or, in a dry run, what would be done): a line as `-v` prints it.
+    /// An action that follows (or would follow, in a dry run), as the line that modprobe prints.
     fn action(&mut self, line: &[u8]);
-    /// Something failed that does not make the request fail.
+    /// A failure that does not fail the request.
     fn ignored(&mut self, failure: &dyn std::fmt::Display);
-    /// Something was left out that the administrator has masked.
+    /// A masked module was skipped.
     fn masked(&mut self, text: &dyn std::fmt::Display);
 }
 
-/// Why a module did not come in.
+/// Why a module was not loaded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError {
-    /// It is there, and that was asked to be an error; or the kernel said so.
+    /// It is loaded already, and [`LoadMode::first_time`] is set or the kernel returned `EEXIST`.
     #[error("Module already in kernel")]
     AlreadyLoaded,
     /// The kernel refused it.
@@ -133,9 +133,9 @@ pub enum LoadError {
     Refused {
         /// The module.
         module: ModuleName,
-        /// The kernel's answer.
+        /// The error of the system call.
         errno: Errno,
-        /// What its log says, where it may be read.
+        /// The reason from the kernel log, if it can be read.
         reason: Option<Reason>,
     },
     /// It, or what it depends on, is masked.
@@ -143,7 +143,7 @@ pub enum LoadError {
     Masked {
         /// The masked module.
         module: ModuleName,
-        /// The line that says so.
+        /// The `mask` line.
         mask: Mask,
     },
     /// Its file could not be opened.
@@ -151,13 +151,13 @@ pub enum LoadError {
     Open {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error.
         errno: Errno,
     },
     /// Its file could not be read or decompressed; the text names it.
     #[error("{0}")]
     Image(String),
-    /// No file is known for this name.
+    /// There is no file for this name.
     #[error("{}", strerror(Errno::NOSYS))]
     NoFile(ModuleName),
     /// Its install command failed.
@@ -165,15 +165,15 @@ pub enum LoadError {
     Command {
         /// The module.
         module: ModuleName,
-        /// As it was run, with the options in it.
+        /// The command, after the options were inserted.
         command: Vec<u8>,
-        /// How.
+        /// How it failed.
         failure: CommandFailure,
     },
 }
 
 impl LoadError {
-    /// What is told before the error itself, about the module of the plan that caused it.
+    /// Returns the message to print ahead of the error itself, about the module that caused it.
     #[must_use]
     pub fn detail(&self) -> Option<String> {
         match self {
@@ -188,7 +188,7 @@ impl LoadError {
     }
 }
 
-/// ENOENT has its own meaning here: a missing file is [`LoadError::Open`].
+/// An errno with the reason from the kernel log. `ENOENT` is not about a file here: a missing file is [`LoadError::Open`].
 struct Explained<'a>(Errno, &'a ModuleName, Option<&'a Reason>);
 
 impl std::fmt::Display for Explained<'_> {
@@ -205,26 +205,26 @@ impl std::fmt::Display for Explained<'_> {
     }
 }
 
-/// How a load is to be done.
+/// The options of a load.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LoadMode {
-    /// Change nothing, run nothing.
+    /// Change and run nothing.
     pub dry_run: bool,
     /// Report each action.
     pub show: bool,
-    /// Act as if nothing were loaded.
+    /// Act as if no module were loaded.
     pub ignore_loaded: bool,
-    /// Fail when the module is there already.
+    /// Fail if the module is loaded already.
     pub first_time: bool,
-    /// Checks to leave out.
+    /// The checks that the kernel skips.
     pub force: Force,
 }
 
-/// Carries a load out. Modules that are there already are left alone, and if that is so for the one asked for, nothing at
-/// all is done. The failure of a module that is not required is reported and forgotten.
+/// Executes a load. Modules that are loaded already are skipped; if the requested one is, nothing is done at all. A failure
+/// of a module that is not required is only reported.
 ///
 /// # Errors
-/// The first failure of a required module; what has been loaded before it stays.
+/// The first failure of a required module. Modules that were loaded before it remain loaded.
 pub fn load(
     plan: &LoadPlan,
     mode: LoadMode,
@@ -236,11 +236,11 @@ pub fn load(
     if !mode.ignore_loaded && (builtin || kernel.state(&plan.module) == State::Live) {
         return if mode.first_time { Err(LoadError::AlreadyLoaded) } else { Ok(()) };
     }
-    // Before anything is done: half a load helps nobody.
+    // Checked before the first step: do not load half of a plan.
     if let Some((module, mask)) = target.and_then(|step| mask_in_force(step, plan, mode, kernel)) {
         return Err(LoadError::Masked { module: module.clone(), mask: mask.clone() });
     }
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     for step in &plan.steps {
         let first_time = mode.first_time && step.module == plan.module;
         if !mode.ignore_loaded && (step.builtin || kernel.state(&step.module) == State::Live) {
@@ -250,9 +250,9 @@ pub fn load(
             continue;
         }
         if let Some((module, mask)) = mask_in_force(step, plan, mode, kernel) {
-            if !told.contains(&module) {
+            if !reported.contains(&module) {
                 report.masked(&format_args!("a soft dependency is left out: module '{module}' is masked by {mask}"));
-                told.push(module);
+                reported.push(module);
             }
             continue;
         }
@@ -262,7 +262,7 @@ pub fn load(
         if mode.dry_run {
             continue;
         }
-        match carry_out(step, mode.force, kernel) {
+        match execute(step, mode.force, kernel) {
             Err(LoadError::AlreadyLoaded) if !first_time => {}
             Err(error) if step.required => return Err(error),
             Err(error) => report.ignored(&error.detail().unwrap_or_else(|| error.to_string())),
@@ -272,7 +272,7 @@ pub fn load(
     Ok(())
 }
 
-/// The first mask that keeps a step from being done: one whose module is not there already.
+/// Returns the first mask that prevents a step: the first one whose module is not loaded already.
 fn mask_in_force<'p>(
     step: &'p LoadStep,
     plan: &LoadPlan,
@@ -285,7 +285,7 @@ fn mask_in_force<'p>(
     })
 }
 
-fn carry_out(step: &LoadStep, force: Force, kernel: &mut impl Kernel) -> Result<(), LoadError> {
+fn execute(step: &LoadStep, force: Force, kernel: &mut impl Kernel) -> Result<(), LoadError> {
     match &step.action {
         Action::Insert(path) => insert_file(path, &step.options, force, kernel),
         Action::Run(command) => {
@@ -298,8 +298,8 @@ fn carry_out(step: &LoadStep, force: Force, kernel: &mut impl Kernel) -> Result<
     }
 }
 
-/// Loads one file: finit_module(2) where the kernel can take the file as it is, else decompressed here and given to
-/// init_module(2). A kernel that cannot decompress what it said it could gets the module decompressed.
+/// Loads a file: with finit_module(2) if the kernel can read it, else decompressed here and with init_module(2). The module is
+/// also decompressed here if the kernel fails to decompress a format that it claims to support.
 ///
 /// # Errors
 /// [`LoadError`].
@@ -312,11 +312,11 @@ pub fn insert_file(path: &Path, options: &[u8], force: Force, kernel: &mut impl 
     if !compressed || kernel.decompresses() == Some(compression) {
         match kernel.finit_module(&file, options, force, compressed) {
             Ok(()) => return Ok(()),
-            // A kernel before 3.8.
+            // A kernel older than 3.8.
             Err(Errno::NOSYS) => {}
             Err(errno @ (Errno::INVAL | Errno::OPNOTSUPP)) if compressed => {
-                // EINVAL may as well be the module's own answer, or that to a bad parameter: the log knows. Where it may not be
-                // read init_module(2) will say the same again.
+                // EINVAL may also come from the module's init function or a bad parameter: the log distinguishes them. If the
+                // log cannot be read, init_module(2) returns the same error again.
                 let lines = kernel.log();
                 if lines.as_ref().is_some_and(|lines| !lines.iter().any(|line| reason::is_about_decompression(line))) {
                     return Err(refused(path, errno, lines));
@@ -338,7 +338,7 @@ fn refused(path: &Path, errno: Errno, log: Option<Vec<Vec<u8>>>) -> LoadError {
             let reason = reason::find(&module, log.iter().flatten().map(Vec::as_slice));
             LoadError::Refused { module, errno, reason }
         }
-        // A file of no name: there is nothing to look for in the log.
+        // Without a name there is nothing to look for in the log.
         Err(_) => LoadError::Image(strerror(errno)),
     }
 }
@@ -387,12 +387,12 @@ mod tests {
     fn plan(lines: &[&str], text: &str, module: &str) -> LoadPlan {
         let mut config = Config::default();
         config.add_file(Path::new("x"), text.as_bytes(), &mut Vec::new());
-        let tree = crate::resolve::model::Model::new(lines);
+        let tree = crate::resolve::model::ModelTree::new(lines);
         load_plan(&tree, &config, &Hit { module: name(module), alias: None }, &LoadRequest::default())
     }
 
-    fn kernel(files: &[&str]) -> Model {
-        let mut kernel = Model::default();
+    fn kernel(files: &[&str]) -> ModelKernel {
+        let mut kernel = ModelKernel::default();
         for file in files {
             kernel.files.insert(PathBuf::from(format!("/m/{file}.ko")), Compression::None);
         }
@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_is_loaded_after_its_dependencies_and_not_twice() {
+    fn a_module_is_loaded_once_after_its_dependencies() {
         let plan = plan(&["m: d", "d:"], "options m a=1", "m");
         let mut kernel = kernel(&["m", "d"]);
         let mut lines = Lines::default();
@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn the_missing_file_of_a_dependency_ends_the_load_and_names_the_file() {
+    fn a_missing_file_of_a_dependency_fails_the_load_and_is_named() {
         let mut kernel = kernel(&["m"]);
         let error =
             load(&plan(&["m: d", "d:"], "", "m"), LoadMode::default(), &mut kernel, &mut Lines::default()).unwrap_err();
@@ -433,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_a_soft_dependency_wants_may_fail() {
+    fn a_failure_of_a_soft_dependency_does_not_fail_the_load() {
         let mut kernel = kernel(&["m"]);
         let mut lines = Lines::default();
         load(&plan(&["m:", "s:"], "softdep m pre: s", "m"), LoadMode::default(), &mut kernel, &mut lines).unwrap();
@@ -442,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failing_install_command_fails_the_load_also_when_a_signal_ends_it() {
+    fn an_install_command_that_a_signal_kills_fails_the_load() {
         let plan = plan(&["m:"], "install m run $CMDLINE_OPTS now\noptions m a=1", "m");
         let mut kernel = kernel(&[]);
         kernel.command_failure = Some(CommandFailure::Killed(9));
@@ -456,30 +456,33 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_decompresses_what_it_can() {
-        let mut kernel = Model { decompresses: Some(Compression::Xz), ..Model::default() };
+    fn the_kernel_decompresses_a_format_that_it_supports() {
+        let mut kernel = ModelKernel { decompresses: Some(Compression::Xz), ..ModelKernel::default() };
         kernel.files.insert(PathBuf::from("/m/m.ko.xz"), Compression::Xz);
         insert_file(Path::new("/m/m.ko.xz"), b"", Force::default(), &mut kernel).unwrap();
         assert_eq!(kernel.calls, [Call::Finit { module: name("m"), options: String::new(), compressed: true }]);
     }
 
     #[test]
-    fn a_module_is_decompressed_here_when_the_kernel_cannot_or_fails() {
-        let mut kernel = Model::default();
+    fn a_module_is_decompressed_here_if_the_kernel_does_not_support_the_format_or_fails() {
+        let mut kernel = ModelKernel::default();
         kernel.files.insert(PathBuf::from("/m/m.ko.xz"), Compression::Xz);
         insert_file(Path::new("/m/m.ko.xz"), b"", Force::default(), &mut kernel).unwrap();
         let init = Call::Init { module: name("m"), options: String::new() };
         assert_eq!(kernel.calls, std::slice::from_ref(&init));
 
-        let mut kernel =
-            Model { decompresses: Some(Compression::Xz), finit_error: Some(Errno::INVAL), ..Model::default() };
+        let mut kernel = ModelKernel {
+            decompresses: Some(Compression::Xz),
+            finit_error: Some(Errno::INVAL),
+            ..ModelKernel::default()
+        };
         kernel.files.insert(PathBuf::from("/m/m.ko.xz"), Compression::Xz);
         insert_file(Path::new("/m/m.ko.xz"), b"", Force::default(), &mut kernel).unwrap();
         assert_eq!(kernel.calls.last(), Some(&init));
     }
 
     #[test]
-    fn the_kernels_refusal_of_a_plain_file_is_final() {
+    fn a_refused_uncompressed_file_is_not_tried_again() {
         let mut kernel = kernel(&["m"]);
         kernel.finit_error = Some(Errno::INVAL);
         let error = insert_file(Path::new("/m/m.ko"), b"", Force::default(), &mut kernel).unwrap_err();
@@ -489,9 +492,9 @@ mod tests {
     }
 
     #[test]
-    fn the_kernels_log_tells_why_it_refused() {
+    fn the_error_contains_the_reason_from_the_kernel_log() {
         let error = |errno, line: &str| {
-            let mut kernel = Model { finit_error: Some(errno), log: vec![line.into()], ..kernel(&["m"]) };
+            let mut kernel = ModelKernel { finit_error: Some(errno), log: vec![line.into()], ..kernel(&["m"]) };
             insert_file(Path::new("/m/m.ko"), b"", Force::default(), &mut kernel).unwrap_err().to_string()
         };
         assert_eq!(error(Errno::NOENT, "m: Unknown symbol f (err -2)"), "Unknown symbol in module: m needs f");
@@ -504,13 +507,13 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_that_is_not_about_decompression_is_not_tried_again() {
+    fn a_compressed_file_is_tried_again_only_if_decompression_failed() {
         let calls = |line: &str| {
-            let mut kernel = Model {
+            let mut kernel = ModelKernel {
                 decompresses: Some(Compression::Xz),
                 finit_error: Some(Errno::INVAL),
                 log: vec![line.into()],
-                ..Model::default()
+                ..ModelKernel::default()
             };
             kernel.files.insert(PathBuf::from("/m/m.ko.xz"), Compression::Xz);
             let _ = insert_file(Path::new("/m/m.ko.xz"), b"", Force::default(), &mut kernel);
@@ -524,16 +527,16 @@ mod tests {
         let mut config = Config::default();
         config.add_file(Path::new("x"), text.as_bytes(), &mut Vec::new());
         config.masks.add_file(Path::new("k.conf"), mask.as_bytes(), &mut Vec::new());
-        let tree = crate::resolve::model::Model::new(lines);
+        let tree = crate::resolve::model::ModelTree::new(lines);
         load_plan(&tree, &config, &Hit { module: name("m"), alias: None }, &LoadRequest::default())
     }
 
     #[test]
-    fn a_masked_module_or_dependency_stops_the_load_before_it_begins() {
+    fn a_masked_module_or_dependency_fails_the_load_before_its_first_step() {
         let modules = ["m: e d", "d:", "e:"];
         for (mask, module) in [("mask m", "m"), ("mask e", "e")] {
             let mut kernel = kernel(&["m", "d", "e"]);
-            // Its install command does not get round it.
+            // An install command does not bypass the mask.
             let plan = masked(&modules, "install m true\ninstall e true", mask);
             let error = load(&plan, LoadMode::default(), &mut kernel, &mut Lines::default()).unwrap_err();
             assert_eq!(error.to_string(), format!("module '{module}' is masked by k.conf line 1"));
@@ -544,7 +547,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_already_is_not_stopped_by_a_mask() {
+    fn a_mask_does_not_affect_modules_that_are_loaded_already() {
         let mut kernel = kernel(&["m", "d"]);
         kernel.modules.insert(name("d"), Default::default());
         let plan = masked(&["m: d", "d:"], "", "mask d");
@@ -555,7 +558,7 @@ mod tests {
     }
 
     #[test]
-    fn a_masked_soft_dependency_is_left_out_with_a_message() {
+    fn a_masked_soft_dependency_is_skipped_with_a_warning() {
         let mut kernel = kernel(&["m", "s", "d", "t"]);
         let mut lines = Lines::default();
         let plan = masked(&["m:", "s: d", "d:", "t:"], "softdep m pre: s t", "mask d");
@@ -565,8 +568,8 @@ mod tests {
     }
 
     #[test]
-    fn a_name_without_a_file_is_an_error_only_when_something_is_done() {
-        let mut kernel = Model::default();
+    fn a_name_without_a_file_is_an_error_except_in_a_dry_run() {
+        let mut kernel = ModelKernel::default();
         let plan = plan(&[], "", "m");
         let dry = LoadMode { dry_run: true, ..LoadMode::default() };
         assert_eq!(load(&plan, dry, &mut kernel, &mut Lines::default()), Ok(()));
@@ -576,7 +579,7 @@ mod tests {
     }
 
     #[test]
-    fn every_place_of_the_options_is_filled() {
+    fn every_occurrence_of_the_placeholder_is_replaced() {
         assert_eq!(replace(b"a $X $Xb", b"$X", b"1 2"), b"a 1 2 1 2b");
     }
 }

@@ -1,5 +1,5 @@
-//! Module names and alias patterns: normalise, limit, match. Bytes everywhere: neither a file name nor an alias has to be
-//! UTF-8. Nothing here reads a file or knows where a name came from.
+//! Module names and alias patterns: normalisation, length limit, matching. Names are bytes, since neither a file name nor an
+//! alias has to be UTF-8. Pure.
 
 mod pattern;
 
@@ -7,28 +7,28 @@ use std::fmt;
 
 pub use pattern::{Pattern, fnmatch};
 
-/// The longest name or alias in bytes: the kernel's PATH_MAX without its closing NUL, the limit that the C tools have.
+/// The length of the longest name or alias in bytes: PATH_MAX without the terminating NUL, as in C kmod.
 pub const NAME_LIMIT: usize = 4095;
 
-/// Why some bytes are no module name or no alias.
+/// Why a string of bytes is not a module name or not an alias.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// No byte is left once the suffix has been cut off.
+    /// Nothing is left of the name without its suffix.
     #[error("the module name is empty")]
     Empty,
     /// Longer than [`NAME_LIMIT`].
     #[error("the name has {0} bytes, more than the {NAME_LIMIT} that a name may have")]
     TooLong(usize),
-    /// A NUL byte, which no name that the kernel or a file system gives can hold.
-    #[error("the name {0} holds a NUL byte")]
+    /// A NUL byte, which names in the kernel and in file systems cannot contain.
+    #[error("the name {0} contains a NUL byte")]
     Nul(Escaped<Vec<u8>>),
     /// A `]` without its `[`, or a `[` without its `]`.
     #[error("unmatched bracket in {0}")]
     Bracket(Escaped<Vec<u8>>),
 }
 
-/// A module's name as the kernel and the indexes have it: `-` written as `_`, nothing from the first `.` on, never empty,
-/// at most [`NAME_LIMIT`] bytes, no NUL.
+/// A module's name as the kernel and the indexes spell it: `_` instead of `-`, cut at the first `.`, not empty, at most
+/// [`NAME_LIMIT`] bytes, without NUL.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ModuleName(Vec<u8>);
 
@@ -36,7 +36,7 @@ impl ModuleName {
     /// Normalises a name, with or without the suffix of a module file: `snd-hda-intel`, `xfs.ko.xz`, `a.b.c` (module `a`).
     ///
     /// # Errors
-    /// [`NameError`] when nothing is left, a NUL byte is inside, or the name is too long.
+    /// [`NameError`] if the name is empty or too long, or contains a NUL byte.
     pub fn new(name: &[u8]) -> Result<Self, NameError> {
         let stem = name.split(|&b| b == b'.').next().unwrap_or_default();
         if stem.is_empty() {
@@ -51,7 +51,7 @@ impl ModuleName {
         Ok(Self(stem.iter().map(|&b| underscore(b)).collect()))
     }
 
-    /// The name of the module that a file holds: the base name of the path, normalised.
+    /// Returns the name of the module in a file: the base name of the path, normalised.
     ///
     /// # Errors
     /// As [`ModuleName::new`].
@@ -78,7 +78,7 @@ impl fmt::Debug for ModuleName {
     }
 }
 
-/// Bytes shown as text that can be read back: printable ASCII as it is, a backslash as `\\`, all else as `\xNN`.
+/// Bytes as unambiguous text: printable ASCII unchanged, a backslash as `\\`, all other bytes as `\xNN`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Escaped<T>(pub T);
 
@@ -102,7 +102,7 @@ impl<T: AsRef<[u8]>> fmt::Debug for Escaped<T> {
     }
 }
 
-/// Normalises an alias or an alias pattern: `-` becomes `_` except between `[` and `]`.
+/// Normalises an alias or an alias pattern: `-` becomes `_`, except between `[` and `]`.
 ///
 /// # Errors
 /// [`NameError::Bracket`] for an unmatched bracket, [`NameError::TooLong`] and [`NameError::Nul`] as for a name.
@@ -148,13 +148,13 @@ mod tests {
     }
 
     #[test]
-    fn empty_long_and_nul_names_are_refused() {
+    fn empty_names_long_names_and_names_with_nul_are_errors() {
         assert_eq!(ModuleName::new(b""), Err(NameError::Empty));
         assert_eq!(ModuleName::new(b".ko"), Err(NameError::Empty));
         assert_eq!(ModuleName::from_path(b"kernel/"), Err(NameError::Empty));
         assert_eq!(ModuleName::new(&[b'a'; 4096]), Err(NameError::TooLong(4096)));
         assert!(ModuleName::new(&[b'a'; 4095]).is_ok());
-        assert_eq!(ModuleName::new(b"a\0b").unwrap_err().to_string(), "the name a\\x00b holds a NUL byte");
+        assert_eq!(ModuleName::new(b"a\0b").unwrap_err().to_string(), "the name a\\x00b contains a NUL byte");
     }
 
     #[test]
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alias_with_an_unmatched_bracket_is_refused() {
+    fn an_alias_with_an_unmatched_bracket_is_an_error() {
         for bad in [&b"a]b"[..], b"a[b", b"[a]]", b"x[[a]y]"] {
             assert!(matches!(normalise_alias(bad), Err(NameError::Bracket(_))), "{:?}", Escaped(bad));
         }
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn normalising_twice_changes_nothing() {
+    fn normalisation_is_idempotent() {
         arbtest::arbtest(|u| {
             let bytes: Vec<u8> = u.arbitrary()?;
             if let Ok(name) = ModuleName::new(&bytes) {

@@ -1,8 +1,8 @@
-//! What a request means: (tree, config, request) -> plan. Pure: the only thing it asks is a [`Lookup`], which a
-//! [`Tree`] is and which tests and fuzzers give as a model.
+//! Resolves requests: (tree, config, request) -> plan. Pure: its only input besides the arguments is a [`Lookup`], which is
+//! a [`Tree`], or a model in tests and fuzzers.
 //!
-//! A name is looked up in a fixed chain of sources ([`find`]); each [`Hit`] has its own plan: [`load_plan`] or
-//! [`removal_plan`]. A plan does not know what is loaded; whoever carries it out ([`crate::execute`]) does.
+//! [`find`] looks a name up in a fixed chain of sources; [`load_plan`] or [`removal_plan`] makes a plan for each [`Hit`]. A
+//! plan does not depend on what is loaded: [`crate::execute`] checks that when it executes the plan.
 
 mod load;
 #[cfg(test)]
@@ -16,32 +16,32 @@ use crate::tree::{ModuleEntry, Tree, TreeError};
 pub use load::{Action, LoadPlan, LoadRequest, LoadStep, load_plan};
 pub use remove::{RemovalPlan, RemovalRequest, RemovalStep, removal_plan};
 
-/// What the resolver asks a module directory. [`Tree`] says what each question means.
+/// The lookups of the resolver in a module directory. [`Tree`] documents them.
 pub trait Lookup {
-    /// The module of exactly this name.
+    /// Returns the module with exactly this name.
     ///
     /// # Errors
-    /// The source is there and broken.
+    /// The source exists and is damaged.
     fn module(&self, name: &ModuleName) -> Result<Option<ModuleEntry>, TreeError>;
-    /// The modules whose own aliases match.
+    /// Returns the modules with an alias that matches.
     ///
     /// # Errors
-    /// The source is there and broken.
+    /// The source exists and is damaged.
     fn aliases(&self, alias: &[u8]) -> Result<Vec<ModuleName>, TreeError>;
-    /// The modules that export `symbol:NAME`.
+    /// Returns the modules that export `symbol:NAME`.
     ///
     /// # Errors
-    /// The source is there and broken.
+    /// The source exists and is damaged.
     fn symbols(&self, name: &[u8]) -> Result<Vec<ModuleName>, TreeError>;
-    /// Whether the module is part of the kernel.
+    /// Whether the module is built into the kernel.
     ///
     /// # Errors
-    /// The source is there and broken.
+    /// The source exists and is damaged.
     fn is_builtin(&self, name: &ModuleName) -> Result<bool, TreeError>;
-    /// The built-in modules whose aliases match.
+    /// Returns the built-in modules with an alias that matches.
     ///
     /// # Errors
-    /// The source is there and broken.
+    /// The source exists and is damaged.
     fn builtin_aliases(&self, alias: &[u8]) -> Result<Vec<ModuleName>, TreeError>;
 }
 
@@ -63,39 +63,39 @@ impl Lookup for Tree {
     }
 }
 
-/// One module that a name stands for.
+/// A module that a name refers to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Hit {
     /// The module.
     pub module: ModuleName,
-    /// The normalised name that was asked for, when it is an alias: options may be given under it, and the blacklist
-    /// applies.
+    /// The normalised name of the request, if it is an alias: options may be configured for it, and the blacklist applies.
     pub alias: Option<Vec<u8>>,
 }
 
-/// What a name stands for, and what was wrong with the sources that were asked.
+/// The result of [`find`].
 #[derive(Debug, Default)]
 pub struct Found {
-    /// In the order of the source; empty when nobody knows the name.
+    /// The modules, in the order of the source; empty if the name is unknown.
     pub hits: Vec<Hit>,
-    /// Broken indexes. The search went on without them.
+    /// Damaged indexes. The search continued without them.
     pub problems: Vec<TreeError>,
 }
 
-/// Looks a name up. The first source that knows it wins, and all that this source says is taken:
-/// `alias` lines of the configuration, the module directory's own names, its symbols (`symbol:NAME` only), names of
-/// `install` and `remove` lines, aliases of modules, names of built-in modules, their aliases.
+/// Looks a name up. All modules of the first source that knows the name are returned. The sources, in order: `alias` lines of
+/// the configuration, names of modules in the directory, exported symbols (`symbol:NAME` only), names in `install` and
+/// `remove` lines, aliases of modules, names of built-in modules, aliases of built-in modules.
 ///
-/// So an alias of the configuration hides a module of that name. Aliases are not followed twice.
+/// An alias in the configuration therefore hides a module of the same name. The target of an alias is not looked up as an
+/// alias again.
 ///
 /// # Errors
-/// [`NameError`] when this can be no name at all.
+/// [`NameError`] if this is not a valid name.
 pub fn find(tree: &impl Lookup, config: &Config, name: &[u8]) -> Result<Found, NameError> {
     let alias = normalise_alias(name)?;
     let mut found = Found::default();
-    // No module has such a name, but an alias may: `.x`, or the empty string as an fnmatch pattern matches it.
+    // An alias may match a string that is not a module name: `.x`, or the empty string.
     let module = ModuleName::new(&alias).ok();
-    // The first dot ends a module's name, but "a.b" does not ask for the module "a".
+    // A module name ends at the first dot, but "a.b" is not a request for the module "a".
     let exact = module.filter(|module| module.as_bytes() == alias);
 
     found.hits = config_aliases(config, &alias);
@@ -131,7 +131,7 @@ fn plain(module: ModuleName) -> Hit {
     Hit { module, alias: None }
 }
 
-/// Each module once: it may have several aliases that match.
+/// Removes duplicates: several aliases of one module may match.
 fn aliased(modules: Vec<ModuleName>, alias: &[u8]) -> Vec<Hit> {
     let mut hits: Vec<Hit> = Vec::with_capacity(modules.len());
     let mut seen = std::collections::BTreeSet::new();
@@ -154,10 +154,10 @@ fn has_command(config: &Config, module: &ModuleName) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::model::{Model, config, name};
+    use super::model::{ModelTree, config, name};
     use super::*;
 
-    fn found(model: &Model, text: &str, name: &str) -> Vec<String> {
+    fn found(model: &ModelTree, text: &str, name: &str) -> Vec<String> {
         let found = find(model, &config(text), name.as_bytes()).unwrap();
         let shown = |hit: Hit| match hit.alias {
             Some(alias) => format!("{} as {}", hit.module, String::from_utf8_lossy(&alias)),
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_is_asked_for_each_source() {
+    fn each_source_of_a_directory_is_searched() {
         let dir = tempfile::tempdir().unwrap();
         for (list, text) in [
             ("modules.dep", &b"k/foo.ko:\n"[..]),
@@ -186,20 +186,20 @@ mod tests {
         assert_eq!(hits("symbol:do"), aliased("foo", "symbol:do"));
         assert_eq!(hits("bi"), [plain(name("bi"))]);
         assert_eq!(hits("bi-al"), aliased("bi", "bi_al"));
-        assert_eq!(hits("nobody"), []);
+        assert_eq!(hits("unknown"), []);
     }
 
     #[test]
-    fn an_alias_of_the_configuration_hides_a_module() {
-        let model = Model::new(&["foo:", "bar:"]);
+    fn an_alias_in_the_configuration_hides_a_module() {
+        let model = ModelTree::new(&["foo:", "bar:"]);
         assert_eq!(found(&model, "alias foo bar\nalias f* b-z", "foo"), ["bar as foo", "b_z as foo"]);
         assert_eq!(found(&model, "", "f-oo"), [""; 0]);
         assert_eq!(found(&model, "", "foo"), ["foo"]);
     }
 
     #[test]
-    fn the_sources_are_asked_in_their_order() {
-        let mut model = Model::new(&["foo:"]);
+    fn the_sources_are_searched_in_order() {
+        let mut model = ModelTree::new(&["foo:"]);
         model.alias("fo*", "a1").alias("foo", "a2").alias("x?", "a1").alias("xy", "a1").symbol("symbol:foo", "s");
         model.builtin("bi").builtin("xy").builtin_alias("bi*", "bi");
         assert_eq!(found(&model, "", "foo"), ["foo"]);
@@ -207,7 +207,7 @@ mod tests {
         assert_eq!(found(&model, "", "xy"), ["a1 as xy"]);
         assert_eq!(found(&model, "install foo2 x\nremove gone y", "foo2"), ["foo2"]);
         assert_eq!(found(&model, "install foo2 x\nremove gone y", "gone"), ["gone"]);
-        assert_eq!(found(&model, "install other x\nremove gone y", "nobody"), [""; 0]);
+        assert_eq!(found(&model, "install other x\nremove gone y", "unknown"), [""; 0]);
         assert_eq!(found(&model, "", "symbol:foo"), ["s as symbol:foo"]);
         assert_eq!(found(&model, "", "bi"), ["bi"]);
         assert_eq!(found(&model, "", "bi-x"), ["bi as bi_x"]);
@@ -215,30 +215,30 @@ mod tests {
 
     #[test]
     fn aliases_of_aliases_are_not_followed() {
-        assert_eq!(found(&Model::new(&["c:"]), "alias a b\nalias b c", "a"), ["b as a"]);
+        assert_eq!(found(&ModelTree::new(&["c:"]), "alias a b\nalias b c", "a"), ["b as a"]);
     }
 
     #[test]
-    fn a_name_with_a_dot_is_not_its_first_part() {
-        assert_eq!(found(&Model::new(&["foo:"]), "", "foo.ko"), [""; 0]);
+    fn a_name_with_a_dot_does_not_find_the_part_before_the_dot() {
+        assert_eq!(found(&ModelTree::new(&["foo:"]), "", "foo.ko"), [""; 0]);
     }
 
     #[test]
-    fn a_name_with_a_colon_is_an_alias_and_no_module() {
-        let mut model = Model::new(&["a:b:"]);
+    fn a_name_with_a_colon_is_only_looked_up_as_an_alias() {
+        let mut model = ModelTree::new(&["a:b:"]);
         assert_eq!(found(&model, "", "a:b"), [""; 0]);
         model.alias("a:*", "c");
         assert_eq!(found(&model, "", "a:b"), ["c as a:b"]);
     }
 
     #[test]
-    fn an_unmatched_bracket_is_no_name() {
-        assert!(find(&Model::new(&[]), &Config::default(), b"a[b").is_err());
+    fn a_name_with_an_unmatched_bracket_is_an_error() {
+        assert!(find(&ModelTree::new(&[]), &Config::default(), b"a[b").is_err());
     }
 
     #[test]
-    fn a_broken_index_is_told_and_the_search_goes_on() {
-        let mut model = Model::new(&["foo:"]);
+    fn a_damaged_index_is_reported_and_the_search_continues() {
+        let mut model = ModelTree::new(&["foo:"]);
         model.builtin("bar");
         model.broken_aliases = true;
         let found = find(&model, &Config::default(), b"bar").unwrap();

@@ -1,10 +1,10 @@
-//! A module directory (`/lib/modules/RELEASE`), read lazily: each index is read when it is first asked, and once. Nothing is
-//! written here, and no module file is opened.
+//! A module directory (`/lib/modules/RELEASE`). Each index is read once, at its first use. Nothing is written, and no module
+//! file is opened.
 //!
-//! Every question is answered by the `.bin` index. Where that file is absent its text form is used instead
-//! (`modules.dep` for `modules.dep.bin`, and so on): the answers are the same, the whole text is read for them. A `.bin`
-//! that is there but broken is an error, not a reason to look elsewhere. When both are absent nothing is found. An index of
-//! built-in modules without a byte has no entries: C kmod's depmod leaves such files where the kernel's list is missing.
+//! Lookups use the `.bin` index. If that file is missing its text form is read instead (`modules.dep` for `modules.dep.bin`,
+//! and so on) and gives the same results. A damaged `.bin` is an error; the text does not replace it. If both files are
+//! missing nothing is found. An empty index of built-in modules has no entries: C kmod's depmod writes such files if the
+//! kernel's list is missing.
 
 pub mod text;
 
@@ -18,13 +18,13 @@ use crate::file;
 use crate::index::{Index, IndexError, InsertError, Value};
 use crate::name::{Escaped, ModuleName, NameError};
 
-/// The largest text file of a module directory that is read, in bytes.
+/// The size in bytes of the largest text file that is read.
 const TEXT_LIMIT: u64 = 256 << 20;
 
-/// Why a module directory gave no answer.
+/// Why a lookup in a module directory failed.
 #[derive(Debug, thiserror::Error)]
 pub enum TreeError {
-    /// An index is broken or unreadable; names the file.
+    /// An index is damaged or unreadable; the text names the file.
     #[error(transparent)]
     Index(#[from] IndexError),
     /// A file could not be read.
@@ -32,52 +32,52 @@ pub enum TreeError {
     Io {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error.
         source: io::Error,
     },
-    /// A line of a text file is not of the file's form.
+    /// A line of a text file is malformed.
     #[error("{path} line {line}: {source}; run depmod", path = crate::config::show_path(path))]
     Line {
         /// The file.
         path: PathBuf,
-        /// Counted from 1.
+        /// The number of the line, from 1.
         line: usize,
         /// What is wrong with it.
         source: text::LineError,
     },
-    /// An index gives a value that is no module name or no line of modules.dep.
+    /// A value in an index is not a module name or not a line of modules.dep.
     #[error("{path}: the value {value} of an index: {source}; run depmod", path = crate::config::show_path(path))]
     Value {
         /// The file.
         path: PathBuf,
-        /// What it gave.
+        /// The value.
         value: Escaped<Vec<u8>>,
         /// What is wrong with it.
         source: text::LineError,
     },
-    /// A text file has more than an index can hold.
+    /// A text file has more entries than an index can contain.
     #[error("{path}: {source}", path = crate::config::show_path(path))]
     Insert {
         /// The file.
         path: PathBuf,
-        /// What did not fit.
+        /// The error.
         source: InsertError,
     },
 }
 
-/// A module that the directory lists.
+/// A module in modules.dep.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModuleEntry {
     /// Its name.
     pub name: ModuleName,
-    /// Its file, absolute when the directory's own path is.
+    /// Its file; absolute if the path of the directory is.
     pub path: PathBuf,
-    /// Everything that must be loaded before it, in the order of modules.dep: to be loaded from right to left.
+    /// The files of its dependencies in the order of modules.dep: they are loaded from right to left.
     pub deps: Vec<PathBuf>,
 }
 
 impl TreeError {
-    /// The same once more, for who asks again.
+    /// Copies the error, for later lookups in the same index.
     fn copy(&self) -> Self {
         match self {
             Self::Index(error) => Self::Index(error.copy()),
@@ -91,7 +91,7 @@ impl TreeError {
     }
 }
 
-/// What came of reading an index, once: a broken one is not read again by the next question.
+/// The result of reading an index. A damaged index is not read again.
 type Slot = OnceLock<Result<Option<Index>, TreeError>>;
 
 /// A module directory.
@@ -106,7 +106,7 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// Names the directory; reads nothing yet.
+    /// Creates a tree for a directory, without reading anything.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
@@ -119,33 +119,33 @@ impl Tree {
         }
     }
 
-    /// The directory.
+    /// Returns the path of the directory.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Whether there is a list of modules at all, as text or as index: without one, depmod has not been run.
+    /// Whether the directory has a list of modules, as text or as index. Without one, depmod was not run.
     ///
     /// # Errors
-    /// [`TreeError`] when it is there and cannot be used.
+    /// [`TreeError`] if the list cannot be used.
     pub fn is_indexed(&self) -> Result<bool, TreeError> {
         Ok(self.dep()?.is_some())
     }
 
-    /// The module of exactly this name.
+    /// Returns the module with exactly this name.
     ///
     /// # Errors
-    /// [`TreeError`] when the index is broken.
+    /// [`TreeError`] if the index is damaged.
     pub fn module(&self, name: &ModuleName) -> Result<Option<ModuleEntry>, TreeError> {
         let Some(index) = self.dep()? else { return Ok(None) };
         index.get(name.as_bytes())?.map(|line| self.entry(&line)).transpose()
     }
 
-    /// All modules, in the order of modules.dep.
+    /// Returns all modules, in the order of modules.dep.
     ///
     /// # Errors
-    /// As [`Tree::module`].
+    /// Like [`Tree::module`].
     pub fn modules(&self) -> Result<Vec<ModuleEntry>, TreeError> {
         let Some(index) = self.dep()? else { return Ok(Vec::new()) };
         let mut entries = index.entries()?;
@@ -153,27 +153,27 @@ impl Tree {
         entries.iter().map(|(_, value)| self.entry(&value.bytes)).collect()
     }
 
-    /// The modules whose own aliases match a name, which must be normalised; by priority, and one module as often as its
-    /// aliases match.
+    /// Returns the modules with an alias that matches a normalised name, in order of priority. A module occurs once for each
+    /// alias that matches.
     ///
     /// # Errors
-    /// As [`Tree::module`].
+    /// Like [`Tree::module`].
     pub fn aliases(&self, alias: &[u8]) -> Result<Vec<ModuleName>, TreeError> {
         self.names(self.alias()?, alias, ALIAS)
     }
 
-    /// The modules that export a symbol. The name has its prefix: `symbol:crc32c`.
+    /// Returns the modules that export a symbol. The name includes the prefix: `symbol:crc32c`.
     ///
     /// # Errors
-    /// As [`Tree::module`].
+    /// Like [`Tree::module`].
     pub fn symbols(&self, name: &[u8]) -> Result<Vec<ModuleName>, TreeError> {
         self.names(self.symbol()?, name, SYMBOLS)
     }
 
-    /// Whether the kernel has the module built in.
+    /// Whether the module is built into the kernel.
     ///
     /// # Errors
-    /// As [`Tree::module`].
+    /// Like [`Tree::module`].
     pub fn is_builtin(&self, name: &ModuleName) -> Result<bool, TreeError> {
         let index = self.load(&self.builtin, BUILTIN, text::builtin_index)?;
         Ok(match index {
@@ -182,32 +182,32 @@ impl Tree {
         })
     }
 
-    /// The built-in modules whose aliases match a name, as [`Tree::aliases`].
+    /// Returns the built-in modules with an alias that matches a name, like [`Tree::aliases`].
     ///
     /// # Errors
-    /// As [`Tree::module`].
+    /// Like [`Tree::module`].
     pub fn builtin_aliases(&self, alias: &[u8]) -> Result<Vec<ModuleName>, TreeError> {
         let index = self.load(&self.builtin_alias, BUILTIN_ALIAS, text::builtin_alias_index)?;
         self.names(index, alias, BUILTIN_ALIAS)
     }
 
-    /// Every alias and its module's name, in the order of the index.
+    /// Returns every alias with its module's name, in the order of the index.
     ///
     /// # Errors
-    /// As [`Tree::module`].
+    /// Like [`Tree::module`].
     pub fn alias_entries(&self) -> Result<Vec<(Vec<u8>, Value)>, TreeError> {
         Ok(self.alias()?.map(Index::entries).transpose()?.unwrap_or_default())
     }
 
-    /// Every `symbol:NAME` and its module's name, in the order of the index.
+    /// Returns every `symbol:NAME` with its module's name, in the order of the index.
     ///
     /// # Errors
-    /// As [`Tree::module`].
+    /// Like [`Tree::module`].
     pub fn symbol_entries(&self) -> Result<Vec<(Vec<u8>, Value)>, TreeError> {
         Ok(self.symbol()?.map(Index::entries).transpose()?.unwrap_or_default())
     }
 
-    /// modules.softdep as it stands; `None` when there is none.
+    /// Returns the bytes of modules.softdep, `None` if the file is missing.
     ///
     /// # Errors
     /// [`TreeError::Io`].
@@ -215,7 +215,7 @@ impl Tree {
         self.read("modules.softdep")
     }
 
-    /// modules.weakdep as it stands; `None` when there is none.
+    /// Returns the bytes of modules.weakdep, `None` if the file is missing.
     ///
     /// # Errors
     /// [`TreeError::Io`].
@@ -223,7 +223,7 @@ impl Tree {
         self.read("modules.weakdep")
     }
 
-    /// modules.devname as it stands; `None` when there is none.
+    /// Returns the bytes of modules.devname, `None` if the file is missing.
     ///
     /// # Errors
     /// [`TreeError::Io`].
@@ -231,7 +231,7 @@ impl Tree {
         self.read("modules.devname")
     }
 
-    /// modules.builtin.modinfo as it stands; `None` when there is none.
+    /// Returns the bytes of modules.builtin.modinfo, `None` if the file is missing.
     ///
     /// # Errors
     /// [`TreeError::Io`].
@@ -271,7 +271,7 @@ impl Tree {
         match Index::read(&self.dir.join(files.bin)) {
             Ok(index) => Ok(Some(index)),
             Err(error) if error.is_empty() && files.may_be_empty => Ok(None),
-            // Only an absent index is replaced by the text: a damaged one is told, also when nothing is left of it.
+            // The text replaces only a missing index. A damaged or empty one is an error.
             Err(error) if error.is_not_found() => {
                 let path = self.dir.join(files.text);
                 match self.read(files.text)?.map(|text| from_text(&text)).transpose() {
@@ -291,12 +291,12 @@ impl Tree {
         index.matches(name)?.into_iter().map(name_of).collect()
     }
 
-    /// The entry of a line of modules.dep.
+    /// Parses a line of modules.dep.
     fn entry(&self, line: &[u8]) -> Result<ModuleEntry, TreeError> {
         let line_error = |source| self.bad_value(DEP, line.to_vec(), source);
         let dep = text::DepLine::parse(line).map_err(line_error)?;
         let name = ModuleName::from_path(dep.path).map_err(|error: NameError| line_error(error.into()))?;
-        // `join` lets an absolute path stand as it is.
+        // `join` leaves an absolute path unchanged.
         let absolute = |path: &[u8]| self.dir.join(OsStr::from_bytes(path));
         Ok(ModuleEntry { name, path: absolute(dep.path), deps: dep.deps().map(absolute).collect() })
     }
@@ -311,12 +311,12 @@ impl Tree {
     }
 }
 
-/// The two forms of one list.
+/// The files of one list.
 #[derive(Clone, Copy)]
 struct Files {
     bin: &'static str,
     text: &'static str,
-    /// Whether an index without a byte is one without entries.
+    /// Whether an empty file is an index without entries.
     may_be_empty: bool,
 }
 
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_answers_when_there_is_no_index() {
+    fn the_text_is_read_if_the_index_is_missing() {
         let dir = tempfile::tempdir().unwrap();
         let put = |name: &str, text: &[u8]| std::fs::write(dir.path().join(name), text).unwrap();
         put("modules.dep", b"kernel/a-b.ko.xz: kernel/c.ko /elsewhere/d.ko\nkernel/c.ko:\n");
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_directory_has_nothing_and_says_so() {
+    fn an_empty_directory_is_not_indexed_and_has_no_modules() {
         let dir = tempfile::tempdir().unwrap();
         let tree = Tree::new(dir.path());
         assert!(!tree.is_indexed().unwrap());
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_line_is_named() {
+    fn an_error_names_the_file_and_the_line() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("modules.dep"), b"a.ko:\nno colon here\n").unwrap();
         let error = Tree::new(dir.path()).module(&name("a")).unwrap_err().to_string();
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_escaped_in_a_message_so_that_it_stays_one_line() {
+    fn a_path_in_a_message_is_escaped() {
         let dir = tempfile::tempdir().unwrap();
         let tree = dir.path().join("a\n\u{1b}[2J");
         std::fs::create_dir(&tree).unwrap();
@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_index_is_an_error_even_beside_a_good_text() {
+    fn a_damaged_index_is_an_error_even_if_the_text_is_intact() {
         for broken in [&b""[..], b"\xb0", b"garbage that is long enough"] {
             let dir = tempfile::tempdir().unwrap();
             std::fs::write(dir.path().join("modules.dep"), b"a.ko:\n").unwrap();
@@ -400,18 +400,18 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_index_is_read_once_and_told_each_time() {
+    fn a_damaged_index_is_read_once_and_fails_each_lookup() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("modules.dep.bin"), b"garbage that is long enough").unwrap();
         let tree = Tree::new(dir.path());
         let first = tree.module(&name("a")).unwrap_err().to_string();
-        // Without the file nothing would be found, and that is no error.
+        // Reading again would find no file, which is not an error.
         std::fs::remove_file(dir.path().join("modules.dep.bin")).unwrap();
         assert_eq!(tree.module(&name("a")).unwrap_err().to_string(), first);
     }
 
     #[test]
-    fn an_index_of_built_in_modules_may_be_empty() {
+    fn an_index_of_built_in_modules_may_be_an_empty_file() {
         let dir = tempfile::tempdir().unwrap();
         for index in ["modules.builtin.bin", "modules.builtin.alias.bin"] {
             std::fs::write(dir.path().join(index), b"").unwrap();

@@ -126,7 +126,7 @@ fn check(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::execute::Model;
+    use crate::execute::ModelKernel;
     use crate::execute::model::Loaded;
     use crate::log::Destination;
 
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn each_reason_has_its_message() {
-        let mut kernel = Model::default();
+        let mut kernel = ModelKernel::default();
         let mut log = Log::new("rmmod", Priority::Error, Destination::Memory(Vec::new()));
         kernel.modules.insert(name("free"), Loaded::default());
         kernel.modules.insert(name("used"), Loaded { users: 1, ..Loaded::default() });
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_module_in_use_by_no_module_is_told_so() {
-        let mut kernel = Model::default();
+        let mut kernel = ModelKernel::default();
         kernel.modules.insert(name("used"), Loaded { users: 1, ..Loaded::default() });
         assert_eq!(check(&name("used"), &|_| false, &mut kernel), Err("Module used is in use".to_owned()));
     }

@@ -1,4 +1,4 @@
-//! Which configuration files there are, and reading them. The only part of `config` that touches a file system.
+//! Finds and reads configuration files: the only part of `config` that accesses the file system.
 
 use super::ConfigWarning;
 use crate::file::read_regular;
@@ -11,28 +11,28 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
-/// Where configuration lies, the strongest directory first.
+/// The directories of modprobe.d, highest priority first.
 pub const DEFAULT_DIRECTORIES: [&str; 5] =
     ["/etc/modprobe.d", "/run/modprobe.d", "/usr/local/lib/modprobe.d", "/usr/lib/modprobe.d", "/lib/modprobe.d"];
 
-/// The size in bytes above which a configuration file is not read.
+/// The size in bytes of the largest configuration file that is read.
 pub const SIZE_LIMIT: u64 = 16 << 20;
 
-/// What makes up the configuration.
+/// The files and directories of the configuration.
 #[derive(Debug, Clone, Default)]
 pub struct ConfigSource {
-    /// Directories and files (with `-C`), the strongest first. What is not there is left out silently.
+    /// Directories and files of modprobe.d, highest priority first. Missing ones are ignored silently.
     pub paths: Vec<PathBuf>,
-    /// `modules.softdep` and `modules.weakdep` of the module directory: sorted among the others by name.
+    /// `modules.softdep` and `modules.weakdep` of the module directory, sorted by name among the other files.
     pub from_tree: Vec<PathBuf>,
-    /// Directories and files of kmod.d ([`super::mask`]), the strongest first.
+    /// Directories and files of kmod.d ([`super::mask`]), highest priority first.
     pub kmod_d: Vec<PathBuf>,
     /// `/proc/cmdline`.
     pub command_line: Option<PathBuf>,
 }
 
 impl ConfigSource {
-    /// The places that a running system has, for one module directory.
+    /// Returns the configuration of the running system, for a module directory.
     #[must_use]
     pub fn system(module_directory: &Path) -> Self {
         Self {
@@ -43,13 +43,14 @@ impl ConfigSource {
         }
     }
 
-    /// The places of kmod.d alone.
-    pub(super) fn own(&self) -> Self {
+    /// Returns the directories and files of kmod.d alone.
+    pub(super) fn kmod_d_only(&self) -> Self {
         Self { paths: self.kmod_d.clone(), ..Self::default() }
     }
 }
 
-/// The files to read, in order: sorted by base name over all directories; of one name the first directory's wins.
+/// Returns the files to read: sorted by base name across all directories. Of several files of one name, the first
+/// directory's is read.
 pub(crate) fn list(source: &ConfigSource, warnings: &mut Vec<ConfigWarning>) -> Vec<PathBuf> {
     let mut files: BTreeMap<OsString, PathBuf> = BTreeMap::new();
     for path in &source.paths {
@@ -97,14 +98,14 @@ fn add(files: &mut BTreeMap<OsString, PathBuf>, path: PathBuf) {
     }
 }
 
-/// What is missing is no mistake: `-C` of nothing, a dangling link in an initramfs without `/dev/null`.
+/// A missing file is not worth a warning: `-C` may name one, and an initramfs without `/dev/null` has dangling links.
 fn unreadable(file: &Path, source: io::Error, warnings: &mut Vec<ConfigWarning>) {
     if !matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
         warnings.push(ConfigWarning::Unreadable { file: file.to_owned(), source });
     }
 }
 
-/// The text of one file; none, with a warning, when it is not a file that can be read.
+/// Reads a file. Returns `None`, after a warning, if it cannot be read.
 pub(crate) fn read(path: &Path, warnings: &mut Vec<ConfigWarning>) -> Option<Vec<u8>> {
     let kind = match fs::metadata(path) {
         Ok(metadata) => metadata.file_type(),
@@ -113,7 +114,7 @@ pub(crate) fn read(path: &Path, warnings: &mut Vec<ConfigWarning>) -> Option<Vec
             return None;
         }
     };
-    // A link to /dev/null is how a file of a weaker directory is masked.
+    // A link to /dev/null hides a file of a directory with lower priority.
     if kind.is_char_device() {
         return None;
     }
@@ -124,7 +125,7 @@ pub(crate) fn read(path: &Path, warnings: &mut Vec<ConfigWarning>) -> Option<Vec
     read_regular(path, SIZE_LIMIT).map_err(|error| unreadable(path, error, warnings)).ok()
 }
 
-/// At most 64 KiB of a file of procfs.
+/// Reads at most 64 KiB of a file of procfs.
 pub(super) fn read_limited(path: &Path) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     File::open(path)?.take(64 << 10).read_to_end(&mut text)?;
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_sorted_by_name_over_all_directories_and_the_first_directory_hides() {
+    fn files_of_all_directories_are_sorted_by_name_and_the_first_directory_wins() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         write(at("etc/b.conf"), "blacklist etc_b\n");
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_a_pipe_and_a_mask_are_not_read() {
+    fn directories_pipes_and_links_to_nowhere_are_not_read() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("d.conf")).unwrap();
         std::os::unix::fs::symlink("/dev/null", dir.path().join("n.conf")).unwrap();
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn masks_have_directories_of_their_own() {
+    fn masks_are_read_from_kmod_d_only() {
         let dir = tempfile::tempdir().unwrap();
         write(dir.path().join("etc/a.conf"), "mask x\n");
         write(dir.path().join("lib/a.conf"), "mask hidden\n");
@@ -200,22 +201,22 @@ mod tests {
         let source = ConfigSource { paths: vec![dir.path().join("etc/a.conf")], kmod_d, ..ConfigSource::default() };
         let (config, warnings) = Config::load(&source);
         assert_eq!(config.masks.0.iter().map(|mask| mask.pattern.clone()).collect::<Vec<_>>(), [b"x"]);
-        // In modprobe.d it is no word.
+        // modprobe.d does not know the keyword.
         assert_eq!(warnings.len(), 1);
     }
 
     #[test]
-    fn what_is_there_and_cannot_be_read_is_told() {
+    fn an_unreadable_file_or_directory_is_a_warning() {
         let dir = tempfile::tempdir().unwrap();
         let (file, link) = (dir.path().join("a.conf"), dir.path().join("link"));
         std::os::unix::fs::symlink(&file, &file).unwrap();
         std::os::unix::fs::symlink(&link, &link).unwrap();
         let paths = vec![dir.path().to_owned(), link, file.join("below"), dir.path().join("none")];
         let (_, warnings) = Config::load(&ConfigSource { paths, ..ConfigSource::default() });
-        let told: Vec<_> =
+        let shown: Vec<_> =
             warnings.iter().map(|w| w.to_string().replace(dir.path().to_str().unwrap(), "DIR")).collect();
         let too_many = "could not be read: Too many levels of symbolic links";
-        assert_eq!(told, ["link", "a.conf/below", "a.conf"].map(|name| format!("DIR/{name}: {too_many}")));
+        assert_eq!(shown, ["link", "a.conf/below", "a.conf"].map(|name| format!("DIR/{name}: {too_many}")));
     }
 
     #[test]
@@ -232,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_running_system_has_its_places() {
+    fn the_running_system_has_the_default_directories() {
         let system = ConfigSource::system(Path::new("/lib/modules/1"));
         assert_eq!(system.paths[0], Path::new("/etc/modprobe.d"));
         assert_eq!(system.kmod_d[0], Path::new("/etc/kmod.d"));

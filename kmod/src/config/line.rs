@@ -1,12 +1,12 @@
 //! One line of modprobe.d. Pure.
 //!
-//! A backslash before a newline joins two lines, before another byte it is dropped. `#` starts a comment in the first column
-//! only. Fields are separated by blanks and tabs; a value is all that follows the one separator after the name.
+//! A backslash joins two lines before a newline and is dropped before any other byte. `#` starts a comment in the first column
+//! only. Fields are separated by spaces and tabs; a value is everything after the one separator that follows the name.
 
 use super::{Alias, Command, ModuleOptions, Softdep, Weakdep};
 use crate::name::normalise_alias;
 
-/// What one line says.
+/// A parsed line.
 pub(super) enum Line {
     Alias(Alias),
     Options(ModuleOptions),
@@ -17,13 +17,13 @@ pub(super) enum Line {
     Weakdep(Weakdep),
 }
 
-/// Why a line is not used; with its first word.
-pub(super) enum Bad {
+/// Why a line is ignored, with its first word.
+pub(super) enum BadLine {
     Unknown(Vec<u8>),
     Deprecated(Vec<u8>),
 }
 
-/// The lines of a file after joining, each with the number of its first physical line.
+/// Returns the lines of a file after continuations are joined, each with the number of its first physical line.
 pub(crate) fn logical_lines(text: &[u8]) -> Vec<(usize, Vec<u8>)> {
     let mut lines = Vec::new();
     let (mut number, mut start) = (1, 1);
@@ -48,8 +48,8 @@ pub(crate) fn logical_lines(text: &[u8]) -> Vec<(usize, Vec<u8>)> {
     lines
 }
 
-/// Parses one line; none for an empty line or a comment.
-pub(super) fn parse(line: &[u8]) -> Result<Option<Line>, Bad> {
+/// Parses a line. Returns `None` for an empty line or a comment.
+pub(super) fn parse(line: &[u8]) -> Result<Option<Line>, BadLine> {
     if line.first() == Some(&b'#') {
         return Ok(None);
     }
@@ -57,12 +57,12 @@ pub(super) fn parse(line: &[u8]) -> Result<Option<Line>, Bad> {
     if word.is_empty() {
         return Ok(None);
     }
-    // A NUL cannot reach the kernel or a command: better no line than half a line.
+    // A NUL cannot be passed to the kernel or a command: ignore the line rather than use half of it.
     let parsed = if line.contains(&0) { None } else { directive(word, rest) };
     match (parsed, word) {
         (Some(line), _) => Ok(Some(line)),
-        (None, b"include" | b"config") => Err(Bad::Deprecated(word.to_vec())),
-        (None, _) => Err(Bad::Unknown(word.to_vec())),
+        (None, b"include" | b"config") => Err(BadLine::Deprecated(word.to_vec())),
+        (None, _) => Err(BadLine::Unknown(word.to_vec())),
     }
 }
 
@@ -89,7 +89,7 @@ fn directive(word: &[u8], rest: &[u8]) -> Option<Line> {
 
 fn softdep(pattern: Vec<u8>, text: &[u8]) -> Softdep {
     let mut softdep = Softdep { pattern, pre: Vec::new(), post: Vec::new() };
-    // Words before the first mark mean nothing.
+    // Words before the first `pre:` or `post:` are ignored.
     let mut ignored = Vec::new();
     let mut list = &mut ignored;
     for word in words(text) {
@@ -106,7 +106,7 @@ fn is_blank(byte: u8) -> bool {
     byte == b' ' || byte == b'\t'
 }
 
-/// The first word, and what follows the one blank after it.
+/// Returns the first word, and the text after the one separator that follows it.
 fn next_word(text: &[u8]) -> (&[u8], &[u8]) {
     let start = text.iter().position(|&b| !is_blank(b)).unwrap_or(text.len());
     let text = text.get(start..).unwrap_or_default();
@@ -132,13 +132,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_backslash_joins_lines_and_is_dropped_elsewhere() {
+    fn a_backslash_joins_lines_and_is_dropped_before_other_bytes() {
         let lines = logical_lines(b"a\\\nb\nc\\x\\\\\nd\\");
         assert_eq!(lines, [(1, b"ab".to_vec()), (3, b"cx\\".to_vec()), (4, b"d".to_vec())]);
     }
 
     #[test]
-    fn a_value_keeps_its_inner_blanks() {
+    fn a_value_keeps_its_white_space() {
         let Ok(Some(Line::Options(options))) = parse(b"options foo   a=1\tb=\"x  y\" ") else { panic!("not options") };
         assert_eq!(options.text, b"  a=1 b=\"x  y\" ");
         let Ok(Some(Line::Install(command))) = parse(b"install\tfoo-x\techo\t1") else { panic!("not install") };
@@ -146,13 +146,13 @@ mod tests {
     }
 
     #[test]
-    fn only_whole_words_are_marks_of_a_softdep() {
+    fn pre_and_post_are_recognised_as_whole_words_only() {
         let Ok(Some(Line::Softdep(softdep))) = parse(b"softdep foo x pre:a pre: q post: r pre: s") else { panic!() };
         assert_eq!((softdep.pre, softdep.post), (vec![b"q".to_vec(), b"s".to_vec()], vec![b"r".to_vec()]));
     }
 
     #[test]
-    fn lines_without_their_fields_are_bad() {
+    fn lines_with_missing_or_invalid_fields_are_bad() {
         for line in [
             &b"alias a"[..],
             b"options a",
@@ -165,12 +165,12 @@ mod tests {
             b"alias a]b c",
             b"options a b\0c",
         ] {
-            assert!(matches!(parse(line), Err(Bad::Unknown(_))), "{}", crate::name::Escaped(line));
+            assert!(matches!(parse(line), Err(BadLine::Unknown(_))), "{}", crate::name::Escaped(line));
         }
     }
 
     #[test]
-    fn an_empty_line_and_a_comment_are_nothing() {
+    fn empty_lines_and_comments_are_ignored() {
         assert!(matches!(parse(b""), Ok(None)));
         assert!(matches!(parse(b" \t"), Ok(None)));
         assert!(matches!(parse(b"#alias"), Ok(None)));

@@ -1,15 +1,15 @@
-//! `kmod.d`: what C kmod has no word for. Its files are found as those of modprobe.d are, and stand in a directory of their own because
-//! C kmod prints an error for an unknown word of modprobe.d at every call.
+//! `kmod.d`: configuration that C kmod does not have. Its files are found like those of modprobe.d. They have a separate
+//! directory because C kmod prints an error for every unknown keyword in modprobe.d, each time it runs.
 //!
-//! `mask PATTERN` keeps a module from being loaded, whoever asks: by name, by alias, as a dependency, as a soft dependency, by its
-//! install command. Loads that do not go through us (insmod, libkmod as udev uses it) are not stopped. Pure.
+//! `mask PATTERN` prevents modprobe from loading a module by name, by alias, as a dependency, as a soft dependency or through
+//! its install command. It does not stop insmod, nor programs that use libkmod, such as udev. Pure.
 
 use super::{ConfigWarning, logical_lines, matches};
 use crate::name::{Escaped, ModuleName, normalise_alias};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Where the files lie, the strongest directory first.
+/// The directories of kmod.d, highest priority first.
 pub const DEFAULT_DIRECTORIES: [&str; 5] =
     ["/etc/kmod.d", "/run/kmod.d", "/usr/local/lib/kmod.d", "/usr/lib/kmod.d", "/lib/kmod.d"];
 
@@ -18,9 +18,9 @@ pub const DEFAULT_DIRECTORIES: [&str; 5] =
 pub struct Mask {
     /// An fnmatch pattern on the module's name.
     pub pattern: Vec<u8>,
-    /// The file that says so.
+    /// The file that contains the line.
     pub file: PathBuf,
-    /// Where in it, from 1.
+    /// The number of the line, from 1.
     pub line: usize,
 }
 
@@ -35,7 +35,7 @@ impl fmt::Display for Mask {
 pub struct Masks(pub Vec<Mask>);
 
 impl Masks {
-    /// Adds the lines of one file.
+    /// Adds the lines of a file.
     pub fn add_file(&mut self, file: &Path, text: &[u8], warnings: &mut Vec<ConfigWarning>) {
         for (line, text) in logical_lines(text) {
             let mut words = text.split(|b| matches!(b, b' ' | b'\t' | b'\r')).filter(|word| !word.is_empty());
@@ -51,13 +51,13 @@ impl Masks {
         }
     }
 
-    /// The first line that masks a module.
+    /// Returns the first line that masks a module.
     #[must_use]
     pub fn find(&self, module: &ModuleName) -> Option<&Mask> {
         self.0.iter().find(|mask| matches(&mask.pattern, module.as_bytes()))
     }
 
-    /// The lines as comments, for `modprobe -c`: what it prints may be fed to a C modprobe.
+    /// Formats the lines as comments for `modprobe -c`, whose output remains a valid modprobe.d file.
     #[must_use]
     pub fn as_comments(&self) -> Vec<u8> {
         let comment = |mask: &Mask| format!("# mask {} ({mask})\n", Escaped(&mask.pattern)).into_bytes();
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mask_names_a_module_or_a_pattern_and_knows_where_it_stands() {
+    fn a_mask_is_a_name_or_a_pattern_and_records_its_file_and_line() {
         let (masks, warnings) = parse("# why\nmask algif-aead\n\nmask nf_*\r\n");
         assert!(warnings.is_empty(), "{warnings:?}");
         let found = |name: &str| masks.find(&ModuleName::new(name.as_bytes()).unwrap()).map(ToString::to_string);
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_masks_nothing_is_told() {
+    fn a_line_that_masks_nothing_is_reported() {
         let (masks, warnings) = parse("mask\nmask a b\nmask a[\nblacklist x\nmask a\0\n mask indented\n");
         assert_eq!(masks.0.len(), 1);
         insta::assert_snapshot!(warnings.join("\n"), @r"
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn any_text_is_read_without_a_panic() {
+    fn any_text_is_parsed_without_a_panic() {
         arbtest::arbtest(|u| {
             let words = ["mask ", "mask\t", "a", "*", "[", "]", "\\", "\n", "#", "\0", " "];
             let text: Vec<u8> = u.arbitrary::<Vec<u8>>()?;

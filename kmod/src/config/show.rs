@@ -1,8 +1,8 @@
-//! The configuration as text: what `modprobe -c` prints before the indexes.
+//! Formats the configuration as `modprobe -c` prints it, ahead of the indexes.
 
 use super::{Config, append_word};
 
-/// All lines, by kind, each kind in the order of the files.
+/// Returns all lines, grouped by kind, each kind in the order of the files.
 #[must_use]
 pub fn lines(config: &Config) -> Vec<u8> {
     let mut out = Vec::new();
@@ -41,8 +41,8 @@ pub fn lines(config: &Config) -> Vec<u8> {
     out
 }
 
-/// The same as a file of modprobe.d that reads back as the same configuration: backslashes are doubled, and a softdep
-/// without names, which [`lines`] shows without a value, keeps its mark.
+/// Returns the same as a modprobe.d file that parses to the same configuration: backslashes are doubled, and a softdep
+/// without names, which [`lines`] shows without a value, gets an empty `pre:`.
 #[must_use]
 pub fn as_file(config: &Config) -> Vec<u8> {
     let mut shown = Vec::new();
@@ -67,7 +67,7 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    fn the_kinds_come_in_a_fixed_order() {
+    fn the_kinds_are_in_a_fixed_order() {
         let mut config = Config::default();
         let text =
             b"weakdep w a  b\nsoftdep s pre: a b post: c\nsoftdep t post: d\noptions o x=1\talpha\nalias a-l m-od\n\

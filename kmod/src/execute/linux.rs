@@ -37,13 +37,13 @@ impl Default for Linux {
 }
 
 impl Linux {
-    /// The running kernel; commands get these variables besides `MODPROBE_MODULE`.
+    /// The running kernel. Commands get these environment variables in addition to `MODPROBE_MODULE`.
     #[must_use]
     pub fn new(environment: Vec<(OsString, OsString)>) -> Self {
         Self { environment, ..Self::default() }
     }
 
-    /// `/sys/module/NAME`. A name that would lead elsewhere belongs to no module.
+    /// Returns `/sys/module/NAME`; `None` for a name with a slash, which no module has.
     fn directory(&self, module: &ModuleName) -> Option<PathBuf> {
         let name = module.as_bytes();
         (!name.contains(&b'/')).then(|| self.sysfs.join("module").join(OsStr::from_bytes(name)))
@@ -54,7 +54,7 @@ impl Linux {
     }
 }
 
-/// A small file of sysfs without its newline.
+/// Reads a small file of sysfs, without its newline.
 fn read_line(path: &Path) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     File::open(path)?.take(4096).read_to_end(&mut text)?;
@@ -80,7 +80,7 @@ impl Kernel for Linux {
             Some(b"live") => State::Live,
             Some(b"going") => State::Going,
             Some(_) => State::Coming,
-            // The directory comes before the file.
+            // The kernel creates the directory before the file.
             None if self.directory(module).is_some_and(|directory| directory.is_dir()) => State::Coming,
             None => State::Absent,
         }
@@ -106,8 +106,8 @@ impl Kernel for Linux {
     }
 
     fn open(&mut self, path: &Path) -> Result<File, Errno> {
-        // Without O_NONBLOCK a FIFO would make us wait for a writer. A device is told before it is opened: that could make
-        // the kernel look for its driver.
+        // Without O_NONBLOCK the open of a FIFO would wait for a writer. The open of a device could make the kernel look for
+        // its driver, so check before the open.
         let is_file = |mode| FileType::from_raw_mode(mode) == FileType::RegularFile;
         if !is_file(rustix::fs::stat(path)?.st_mode) {
             return Err(Errno::INVAL);
@@ -158,7 +158,7 @@ impl Kernel for Linux {
         if force == Force::default() {
             return rustix::system::init_module(image, &c_string(options)?);
         }
-        // init_module(2) has no flags. finit_module(2) has, and takes a file in memory.
+        // init_module(2) has no flags. finit_module(2) has, and accepts a file in memory.
         let file = rustix::fs::memfd_create("module", MemfdFlags::CLOEXEC)?;
         let mut rest = image;
         while !rest.is_empty() {
@@ -177,7 +177,7 @@ impl Kernel for Linux {
     fn run(&mut self, command: &[u8], module: &ModuleName) -> Result<(), CommandFailure> {
         let status = Command::new("/bin/sh")
             .arg0("sh")
-            // As system(3) does it since glibc 2.38: a command that begins with `-` or `+` is no option of the shell.
+            // Like system(3) since glibc 2.38: a command that begins with `-` or `+` is not an option of the shell.
             .args(["-c", "--"])
             .arg(OsStr::from_bytes(command))
             .env("MODPROBE_MODULE", OsStr::from_bytes(module.as_bytes()))
@@ -209,15 +209,15 @@ impl Kernel for Linux {
 pub struct ListedModule {
     /// Its name.
     pub name: Vec<u8>,
-    /// Bytes of memory.
+    /// Its size in bytes.
     pub size: u64,
-    /// Users; none when the kernel cannot unload modules.
+    /// Its reference count; `None` if the kernel cannot unload modules.
     pub users: Option<i64>,
     /// The modules that use it.
     pub holders: Vec<Vec<u8>>,
 }
 
-/// Reads `/proc/modules`. A line that has not its form is left out.
+/// Parses `/proc/modules`. Malformed lines are ignored.
 #[must_use]
 pub fn parse_proc_modules(text: &[u8]) -> Vec<ListedModule> {
     let number = |word: &[u8]| std::str::from_utf8(word).ok()?.parse::<i64>().ok();
@@ -226,7 +226,7 @@ pub fn parse_proc_modules(text: &[u8]) -> Vec<ListedModule> {
         let name = words.next().filter(|name| !name.is_empty())?;
         let size = u64::try_from(number(words.next()?)?).ok()?;
         let users = number(words.next()?);
-        // "a,b," or "-"; "[permanent]," stands among them for a module that cannot go.
+        // "a,b," or "-"; the list also contains "[permanent]," if the module cannot be unloaded.
         let is_module = |word: &&[u8]| !word.is_empty() && *word != b"-" && !word.starts_with(b"[");
         let holders = words.next()?.split(|&b| b == b',').filter(is_module).map(<[u8]>::to_vec).collect();
         Some(ListedModule { name: name.to_vec(), size, users, holders })
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_regular_file_is_a_module_file() {
+    fn only_regular_files_are_opened() {
         let (dir, mut linux) = sysfs();
         let fifo = dir.path().join("f.ko");
         rustix::fs::mknodat(rustix::fs::CWD, &fifo, FileType::Fifo, Mode::RUSR, 0).unwrap();
@@ -286,13 +286,13 @@ mod tests {
     }
 
     #[test]
-    fn a_command_that_begins_with_a_dash_is_no_option_of_the_shell() {
+    fn a_command_that_begins_with_a_dash_is_not_an_option_of_the_shell() {
         let mut linux = Linux::default();
         assert_eq!(linux.run(b"-n; exit 3", &name("m")), Err(CommandFailure::Exited(3)));
     }
 
     #[test]
-    fn a_command_gets_its_module_and_every_bad_end_is_a_failure() {
+    fn a_command_gets_its_module_and_fails_by_exit_status_or_signal() {
         let (dir, _) = sysfs();
         let mut linux = Linux::new(vec![("MODPROBE_OPTIONS".into(), "-q -C x".into())]);
         let out = dir.path().join("out");
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_module_is_read_and_decompressed() {
+    fn an_image_is_read_and_decompressed() {
         use std::io::Write as _;
         let (dir, mut linux) = sysfs();
         let path = dir.path().join("m.ko.gz");
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn proc_modules_is_read_line_by_line() {
+    fn proc_modules_is_parsed_line_by_line() {
         let text = b"stp 16384 1 garp,bridge, Live 0x0000000000000000\nllc 1 0 - Live 0x0 (OE)\nx 2 - [permanent], Live 0x0\n\0bad\n";
         let shown: Vec<String> = parse_proc_modules(text)
             .iter()
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn any_proc_modules_is_read_without_a_panic() {
+    fn any_proc_modules_is_parsed_without_a_panic() {
         arbtest::arbtest(|u| {
             let text: Vec<u8> = u.arbitrary()?;
             assert!(parse_proc_modules(&text).iter().all(|module| !module.name.is_empty()));

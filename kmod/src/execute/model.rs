@@ -1,4 +1,4 @@
-//! A kernel in memory: for tests and fuzzers, which judge what the tools did to it.
+//! A kernel in memory that records calls, for tests and fuzzers.
 
 use super::{CommandFailure, Force, Kernel, State};
 use crate::name::ModuleName;
@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What was done to a [`Model`].
+/// A recorded call of a [`ModelKernel`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Call {
     /// finit_module(2)
@@ -18,7 +18,7 @@ pub enum Call {
         module: ModuleName,
         /// Its options.
         options: String,
-        /// Whether the kernel was to decompress.
+        /// Whether the kernel was asked to decompress.
         compressed: bool,
     },
     /// init_module(2)
@@ -30,44 +30,44 @@ pub enum Call {
     },
     /// delete_module(2)
     Delete(ModuleName),
-    /// A command, for a module.
+    /// A command and its module.
     Run(String, ModuleName),
-    /// A wait.
+    /// A sleep.
     Sleep(Duration),
 }
 
 /// A loaded module.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Loaded {
-    /// Users that are no modules.
+    /// The number of users other than modules.
     pub users: i64,
     /// Modules that use it.
     pub holders: Vec<ModuleName>,
-    /// Users go away after this many attempts to remove it.
+    /// The number of attempts to remove it that fail with `EAGAIN` first.
     pub busy_for: u32,
 }
 
 /// A kernel in memory.
 #[derive(Debug, Clone, Default)]
-pub struct Model {
-    /// What [`Kernel::open`] finds.
+pub struct ModelKernel {
+    /// The module files.
     pub files: BTreeMap<PathBuf, Compression>,
-    /// The modules that are there, in any order.
+    /// The loaded modules.
     pub modules: BTreeMap<ModuleName, Loaded>,
-    /// What the kernel decompresses.
+    /// The compression format that the kernel supports.
     pub decompresses: Option<Compression>,
-    /// What finit_module(2) answers instead of loading.
+    /// The error of every finit_module(2).
     pub finit_error: Option<Errno>,
-    /// What [`Kernel::log`] gives each time; with none the log may not be read.
+    /// The lines that [`Kernel::log`] returns each time; if empty, the log cannot be read.
     pub log: Vec<String>,
-    /// How every command fails.
+    /// The failure of every command.
     pub command_failure: Option<CommandFailure>,
-    /// What was done, in order.
+    /// The recorded calls, in order.
     pub calls: Vec<Call>,
 }
 
-impl Model {
-    /// The names of the modules that are there, sorted.
+impl ModelKernel {
+    /// Returns the names of the loaded modules, sorted.
     #[must_use]
     pub fn loaded(&self) -> Vec<String> {
         self.modules.keys().map(ToString::to_string).collect()
@@ -86,7 +86,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-impl Kernel for Model {
+impl Kernel for ModelKernel {
     type File = PathBuf;
 
     fn state(&mut self, module: &ModuleName) -> State {

@@ -1,40 +1,40 @@
-//! Why the kernel refused a module: its answer is one errno for several causes, its log names the cause. Pure.
+//! Finds out why the kernel refused a module: one errno has several causes, and the kernel log names the cause. Pure.
 //!
-//! The lines that are known are those of `simplify_symbols`, `check_version` and `same_magic` (kernel/module/) and of
-//! `parse_args` (kernel/params.c), in the wordings of 5.10 to 7.3. A line that is not known is no reason.
+//! The recognised lines are those of `simplify_symbols`, `check_version` and `same_magic` (kernel/module/) and of
+//! `parse_args` (kernel/params.c), as worded by kernels 5.10 to 7.3. Other lines are ignored.
 
 use crate::name::{Escaped, ModuleName};
 use std::fmt;
 
-/// More than this many symbols of one module are not listed.
+/// The number of symbols that a message lists.
 const SHOWN: usize = 8;
 
-/// What the kernel's log says about a refused module.
+/// Why a module was refused, according to the kernel log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
-    /// Nobody exports these symbols.
+    /// No module exports these symbols.
     UnknownSymbols(Vec<Vec<u8>>),
-    /// These symbols are there in another version than the module was built for.
+    /// These symbols have another version than the module was built for.
     SymbolVersions(Vec<Vec<u8>>),
     /// The module has no such parameter.
     UnknownParameter(Vec<u8>),
-    /// The parameter cannot have this value, or needs one.
+    /// The value is invalid for this parameter, or a value is missing.
     BadParameter {
-        /// Its name.
+        /// The name of the parameter.
         name: Vec<u8>,
-        /// What was given.
+        /// The value.
         value: Vec<u8>,
     },
     /// It was built for another kernel.
     VersionMagic {
-        /// What it was built for.
+        /// The version magic of the module.
         module: Vec<u8>,
-        /// What the kernel is.
+        /// The version magic of the kernel.
         kernel: Vec<u8>,
     },
 }
 
-/// The first reason that the lines give for this module, all symbols of its kind taken together.
+/// Returns the first reason that the lines contain for this module, with the symbols of all lines of its kind.
 #[must_use]
 pub fn find<'a>(module: &ModuleName, lines: impl IntoIterator<Item = &'a [u8]>) -> Option<Reason> {
     let mut found: Option<Reason> = None;
@@ -50,20 +50,20 @@ pub fn find<'a>(module: &ModuleName, lines: impl IntoIterator<Item = &'a [u8]>) 
                     }
                 });
             }
-            // A symbol of another version is told of as unknown as well.
+            // A symbol with another version is logged as unknown, too.
             (Some(_), _) => {}
         }
     }
     found
 }
 
-/// Whether a line tells that the kernel could not decompress a module.
+/// Whether a line reports that the kernel could not decompress a module.
 #[must_use]
 pub fn is_about_decompression(line: &[u8]) -> bool {
     line.windows(b"ompress".len()).any(|part| part == b"ompress")
 }
 
-/// What a line says about a module: that which stands behind its name and a colon.
+/// Returns the text of a line about a module: what follows its name and a colon.
 fn about<'a>(module: &ModuleName, line: &'a [u8]) -> Option<&'a [u8]> {
     let colon = line.windows(2).position(|pair| pair == b": ")?;
     let (name, text) = (&line[..colon], &line[colon + 2..]);
@@ -96,7 +96,7 @@ fn first_word(text: &[u8]) -> Option<Vec<u8>> {
     Some(word.to_vec())
 }
 
-/// What stands between `` ` `` or `'` and the last `'` that a blank or the end follows; and what comes behind it.
+/// Splits a quoted string off: from `` ` `` or `'` to the first `'` at the end of a word. Returns it with the rest of the line.
 fn quoted(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let inner = text.strip_prefix(b"`").or_else(|| text.strip_prefix(b"'"))?;
     let ends = |at: &usize| inner.get(*at) == Some(&b'\'') && matches!(inner.get(at + 1), None | Some(b' '));
@@ -105,7 +105,7 @@ fn quoted(text: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 impl Reason {
-    /// The reason as a part of a message about this module.
+    /// Formats the reason as part of a message about this module.
     pub(crate) fn about<'a>(&'a self, module: &'a ModuleName) -> impl fmt::Display + 'a {
         About { reason: self, module }
     }
@@ -152,14 +152,14 @@ mod tests {
         ModuleName::new(text.as_bytes()).unwrap()
     }
 
-    fn told(lines: &[&str]) -> Option<String> {
+    fn message(lines: &[&str]) -> Option<String> {
         let module = name("mod-x");
         find(&module, lines.iter().map(|line| line.as_bytes())).map(|reason| reason.about(&module).to_string())
     }
 
     #[test]
-    fn each_line_of_the_kernel_has_its_reason() {
-        let said = |line: &str| told(&["eth0: link up", line]).unwrap();
+    fn each_known_line_gives_its_reason() {
+        let said = |line: &str| message(&["eth0: link up", line]).unwrap();
         assert_eq!(said("mod_x: Unknown symbol foo_do (err -2)"), "mod_x needs foo_do");
         assert_eq!(said("mod_x: disagrees about version of symbol foo"), "mod_x needs another version of foo");
         assert_eq!(said("mod_x: Unknown parameter `nosuch'"), "mod_x has no parameter 'nosuch'");
@@ -172,22 +172,22 @@ mod tests {
     }
 
     #[test]
-    fn symbols_are_taken_together_and_a_wrong_version_is_not_called_unknown() {
+    fn symbols_of_several_lines_are_listed_and_a_wrong_version_is_not_reported_as_unknown() {
         let lines = [
             "mod_x: Unknown symbol a (err -2)",
             "mod_x: Unknown symbol b (err -2)",
             "mod_x: Unknown symbol a (err -2)",
         ];
-        assert_eq!(told(&lines).unwrap(), "mod_x needs a, b");
+        assert_eq!(message(&lines).unwrap(), "mod_x needs a, b");
         let lines = ["mod_x: disagrees about version of symbol a", "mod_x: Unknown symbol a (err -22)"];
-        assert_eq!(told(&lines).unwrap(), "mod_x needs another version of a");
+        assert_eq!(message(&lines).unwrap(), "mod_x needs another version of a");
         let many: Vec<String> = (0..10).map(|n| format!("mod_x: Unknown symbol s{n} (err -2)")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
-        assert_eq!(told(&many).unwrap(), "mod_x needs s0, s1, s2, s3, s4, s5, s6, s7 and 2 more");
+        assert_eq!(message(&many).unwrap(), "mod_x needs s0, s1, s2, s3, s4, s5, s6, s7 and 2 more");
     }
 
     #[test]
-    fn lines_of_others_and_unknown_lines_are_no_reason() {
+    fn lines_about_other_modules_and_unknown_lines_are_ignored() {
         for line in [
             "other: Unknown symbol a (err -2)",
             "mod_x: unknown parameter 'y' ignored",
@@ -197,19 +197,19 @@ mod tests {
             "mod_x",
             "",
         ] {
-            assert_eq!(told(&[line]), None, "{line}");
+            assert_eq!(message(&[line]), None, "{line}");
         }
     }
 
     #[test]
-    fn a_failed_decompression_is_told_by_its_word() {
+    fn a_failed_decompression_is_recognised_by_its_word() {
         assert!(is_about_decompression(b"decompression failed with status 6"));
         assert!(is_about_decompression(b"module: ZSTD-decompression failed"));
         assert!(!is_about_decompression(b"mod_x: `a' invalid for parameter `b'"));
     }
 
     #[test]
-    fn any_lines_are_read_without_a_panic() {
+    fn any_lines_are_parsed_without_a_panic() {
         const PARTS: &[&str] = &[
             "mod_x",
             ": ",
@@ -226,7 +226,7 @@ mod tests {
             for _ in 0..u.int_in_range(0..=10)? {
                 line += u.choose(PARTS)?;
             }
-            let _ = told(&[&line]);
+            let _ = message(&[&line]);
             Ok(())
         });
     }

@@ -1,4 +1,4 @@
-//! Carries a removal out.
+//! Executes removal plans.
 
 use super::{CommandFailure, Kernel, Report, State, replace};
 use crate::name::ModuleName;
@@ -7,16 +7,16 @@ use crate::sys::strerror;
 use rustix::io::Errno;
 use std::time::Duration;
 
-/// Why a module did not go.
+/// Why a module was not removed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RemovalError {
-    /// It is not there, and that was asked to be an error.
+    /// It is not loaded, and [`RemovalMode::first_time`] is set.
     #[error("Module {0} is not in kernel.")]
     NotLoaded(ModuleName),
-    /// It is part of the kernel.
+    /// It is built into the kernel.
     #[error("Module {0} is builtin.")]
     Builtin(ModuleName),
-    /// Somebody uses it.
+    /// It is in use.
     #[error("Module {0} is in use.")]
     InUse(ModuleName),
     /// Its remove command failed.
@@ -24,45 +24,45 @@ pub enum RemovalError {
     Command {
         /// The module.
         module: ModuleName,
-        /// How.
+        /// How it failed.
         failure: CommandFailure,
     },
-    /// The kernel refused.
+    /// The kernel refused to remove it.
     #[error("could not remove '{module}': {}", strerror(*.errno))]
     Refused {
         /// The module.
         module: ModuleName,
-        /// Its answer.
+        /// The error of delete_module(2).
         errno: Errno,
     },
 }
 
-/// How a removal is to be done.
+/// The options of a removal.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RemovalMode {
-    /// Change nothing, run nothing.
+    /// Change and run nothing.
     pub dry_run: bool,
     /// Report each action.
     pub show: bool,
-    /// Fail when the module is not there.
+    /// Fail if the module is not loaded.
     pub first_time: bool,
-    /// Remove it even if it is in use, where the kernel allows that.
+    /// Remove it even if it is in use, if the kernel supports that.
     pub force: bool,
-    /// How long to go on trying while it is in use.
+    /// How long to retry while it is in use.
     pub wait: Option<Duration>,
 }
 
-/// Carries a removal out.
+/// Executes a removal.
 ///
 /// # Errors
-/// The failure of the module itself or of a holder; those of soft dependencies are reported and forgotten.
+/// The failure of the module itself or of a holder. Failures of soft dependencies are only reported.
 pub fn remove(
     plan: &RemovalPlan,
     mode: RemovalMode,
     kernel: &mut impl Kernel,
     report: &mut impl Report,
 ) -> Result<(), RemovalError> {
-    // The frames that we are in: where each ends, and whether its failure ends the one around it.
+    // The open frames: the end of each, and whether a failure in it also ends the enclosing frame.
     let mut frames: Vec<(usize, bool)> = Vec::new();
     let mut at = 0;
     while let Some(step) = plan.steps.get(at) {
@@ -89,7 +89,7 @@ pub fn remove(
         };
         at += 1;
         if let Err(error) = result {
-            // A failure leaves its frame, and the frames around it as long as they cannot do without it.
+            // A failure ends its frame and, as long as those are fatal, the enclosing frames.
             let mut fatal = true;
             while fatal {
                 let Some((end, frame_is_fatal)) = frames.pop() else { return Err(error) };
@@ -101,7 +101,7 @@ pub fn remove(
     Ok(())
 }
 
-/// Whether there is anything to do for this module.
+/// Whether the frame of a module has to be executed.
 fn begin(
     module: &ModuleName,
     command: bool,
@@ -142,7 +142,7 @@ fn remove_one(
             .run(&command, module)
             .map_err(|failure| RemovalError::Command { module: module.clone(), failure });
     }
-    // It was there when its turn began: a holder that went before it swept it away.
+    // The removal of a holder may have removed it since its frame began.
     if kernel.state(module) == State::Absent {
         return Ok(());
     }
@@ -157,7 +157,7 @@ fn remove_one(
         .map_err(|errno| RemovalError::Refused { module: module.clone(), errno })
 }
 
-/// Removes what was only there for another, unless somebody else uses it too.
+/// Removes a dependency of a removed module, unless it is still in use.
 fn sweep(module: &ModuleName, mode: RemovalMode, kernel: &mut impl Kernel, report: &mut impl Report) {
     if kernel.refcount(module) != Some(0) {
         return;
@@ -167,7 +167,7 @@ fn sweep(module: &ModuleName, mode: RemovalMode, kernel: &mut impl Kernel, repor
         return;
     }
     match kernel.delete_module(module, mode.force) {
-        // Somebody was faster.
+        // It is in use again, or another process removed it.
         Ok(()) | Err(Errno::AGAIN | Errno::NOENT) => {}
         Err(errno) => report.ignored(&RemovalError::Refused { module: module.clone(), errno }),
     }
@@ -179,10 +179,10 @@ fn show_removal(module: &ModuleName, mode: RemovalMode, report: &mut impl Report
     }
 }
 
-/// delete_module(2), again and again with growing pauses while the module is in use and `wait` is not over.
+/// Calls delete_module(2), and retries with growing pauses for `wait` while the module is in use.
 ///
 /// # Errors
-/// The kernel's last answer.
+/// The error of the last call.
 pub fn unload(module: &ModuleName, force: bool, wait: Option<Duration>, kernel: &mut impl Kernel) -> Result<(), Errno> {
     let mut left = wait.unwrap_or_default();
     let mut pause = Duration::from_millis(2);
@@ -201,7 +201,7 @@ pub fn unload(module: &ModuleName, force: bool, wait: Option<Duration>, kernel: 
 
 #[cfg(test)]
 mod tests {
-    use super::super::model::{Call, Loaded, Model};
+    use super::super::model::{Call, Loaded, ModelKernel};
     use super::super::tests::Lines;
     use super::*;
     use crate::config::Config;
@@ -215,13 +215,13 @@ mod tests {
     fn plan(lines: &[&str], text: &str, request: &RemovalRequest) -> RemovalPlan {
         let mut config = Config::default();
         config.add_file(Path::new("x"), text.as_bytes(), &mut Vec::new());
-        let mut tree = crate::resolve::model::Model::new(lines);
+        let mut tree = crate::resolve::model::ModelTree::new(lines);
         tree.builtin("bi");
         removal_plan(&tree, &config, &Hit { module: name("m"), alias: None }, request)
     }
 
-    fn kernel(modules: &[(&str, &[&str])]) -> Model {
-        let mut kernel = Model::default();
+    fn kernel(modules: &[(&str, &[&str])]) -> ModelKernel {
+        let mut kernel = ModelKernel::default();
         for (module, holders) in modules {
             let holders = holders.iter().map(|holder| name(holder)).collect();
             kernel.modules.insert(name(module), Loaded { holders, ..Loaded::default() });
@@ -229,14 +229,14 @@ mod tests {
         kernel
     }
 
-    fn run(plan: &RemovalPlan, mode: RemovalMode, kernel: &mut Model) -> (Result<(), RemovalError>, Vec<String>) {
+    fn run(plan: &RemovalPlan, mode: RemovalMode, kernel: &mut ModelKernel) -> (Result<(), RemovalError>, Vec<String>) {
         let mut lines = Lines::default();
         let result = remove(plan, RemovalMode { show: true, ..mode }, kernel, &mut lines);
         (result, lines.0)
     }
 
     #[test]
-    fn a_module_goes_with_what_only_it_needed() {
+    fn a_module_is_removed_with_the_dependencies_that_only_it_uses() {
         let plan = plan(&["m: c b a", "c: b", "b:", "a:"], "", &RemovalRequest::default());
         let mut kernel = kernel(&[("m", &[]), ("c", &["m"]), ("b", &["c", "m"]), ("a", &["m", "other"])]);
         let (result, lines) = run(&plan, RemovalMode::default(), &mut kernel);
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_that_is_not_there_is_an_error_only_the_first_time() {
+    fn a_module_that_is_not_loaded_is_an_error_only_with_first_time() {
         let plan = plan(&["m:", "s:"], "softdep m pre: s", &RemovalRequest::default());
         let mut kernel = kernel(&[("s", &[])]);
         assert_eq!(run(&plan, RemovalMode::default(), &mut kernel), (Ok(()), vec![]));
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_in_use_stays_and_its_pre_dependencies_too() {
+    fn a_module_in_use_and_its_pre_dependencies_are_not_removed() {
         let plan = plan(&["m:", "s:", "t:"], "softdep m pre: s post: t", &RemovalRequest::default());
         let mut kernel = kernel(&[("m", &["x"]), ("s", &[]), ("t", &[])]);
         let (result, lines) = run(&plan, RemovalMode::default(), &mut kernel);
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn the_failure_of_a_soft_dependency_is_forgotten_and_that_of_a_holder_is_not() {
+    fn a_failure_of_a_holder_fails_the_removal_and_that_of_a_soft_dependency_does_not() {
         let text = "softdep m post: t bi";
         let soft = plan(&["m:", "t:"], text, &RemovalRequest::default());
         let mut both = kernel(&[("m", &[]), ("t", &["x"])]);
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_that_went_with_its_holder_is_removed() {
+    fn a_module_that_was_removed_with_its_holder_is_a_success() {
         let request = RemovalRequest { holders: vec![name("h")], ..RemovalRequest::default() };
         let plan = plan(&["h: m", "m: d", "d:"], "", &request);
         let mut kernel = kernel(&[("h", &[]), ("m", &["h"]), ("d", &["m"])]);
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn the_failure_of_a_nested_holder_leaves_a_soft_frame_only() {
+    fn a_failure_of_a_holder_of_a_soft_dependency_ends_only_the_soft_frame() {
         let steps = vec![
             RemovalStep::Begin {
                 module: name("m"),
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn waiting_backs_off_and_ends_with_the_last_answer() {
+    fn pauses_grow_and_the_last_error_is_returned() {
         let plan = plan(&["m:"], "", &RemovalRequest::default());
         let mode = RemovalMode { wait: Some(Duration::from_millis(10)), ..RemovalMode::default() };
         let mut busy = kernel(&[("m", &[])]);
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_remove_command_runs_without_options_even_if_the_module_is_not_there() {
+    fn a_remove_command_runs_without_options_even_if_the_module_is_not_loaded() {
         let plan = plan(&["m:"], "remove m bye $CMDLINE_OPTS x", &RemovalRequest::default());
         let mut kernel = kernel(&[]);
         let (result, lines) = run(&plan, RemovalMode::default(), &mut kernel);

@@ -1,7 +1,8 @@
-//! Shell patterns as fnmatch(3) reads them with no flags in the C locale: `*`, `?`, `[a-z]`, `[!a]`, `[[:digit:]]`, `\x`.
-//! A pattern is compiled once, so that a hostile one costs at most its length times the name's length.
+//! Shell patterns with the semantics of fnmatch(3) without flags in the C locale: `*`, `?`, `[a-z]`, `[!a]`, `[[:digit:]]`,
+//! `\x`. A pattern is compiled once; matching takes at most the length of the pattern times the length of the name, whatever
+//! the pattern.
 //!
-//! A `[` that no `]` closes stands for itself; an escape with nothing behind it matches nothing.
+//! A `[` without a closing `]` matches itself. A backslash at the end matches nothing.
 
 /// One step of a compiled pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,11 +12,11 @@ enum Token {
     Star,
     /// An index into [`Pattern::sets`].
     Set(usize),
-    /// What nothing matches: a trailing backslash, an unknown character class.
+    /// Matches nothing: a trailing backslash, an unknown character class.
     Never,
 }
 
-/// The bytes that a bracket accepts, one bit each.
+/// The bytes that a bracket expression matches, one bit each.
 type Set = [u64; 4];
 
 /// A compiled pattern.
@@ -26,12 +27,12 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// Compiles a pattern. Every byte string is a pattern.
+    /// Compiles a pattern. Every byte string is a valid pattern.
     #[must_use]
     pub fn new(pattern: &[u8]) -> Self {
         let mut compiled = Self { tokens: Vec::with_capacity(pattern.len()), sets: Vec::new() };
         let mut at = 0;
-        // Set once a bracket was found open up to the end: later ones are then not looked at again (linear time).
+        // Set once a bracket has no closing `]`: later brackets cannot have one either, and compilation stays linear.
         let mut unclosed = false;
         while let Some(&byte) = pattern.get(at) {
             at += 1;
@@ -72,8 +73,8 @@ impl Pattern {
     #[must_use]
     pub fn matches(&self, name: &[u8]) -> bool {
         let (mut t, mut n) = (0, 0);
-        // Where to go on when a byte does not fit: behind the last star, one byte further. Earlier stars never need
-        // to be tried again, since the last one can swallow whatever they would.
+        // Where to resume after a mismatch: after the last star, one byte further. Earlier stars need no retry, since the
+        // last one can match whatever they would.
         let mut retry: Option<(usize, usize)> = None;
         loop {
             let fits = match (self.tokens.get(t), name.get(n)) {
@@ -112,21 +113,21 @@ impl Pattern {
     }
 }
 
-/// Whether `pattern` matches the whole of `name`, as fnmatch(3) with no flags does.
+/// Whether `pattern` matches the whole of `name`, like fnmatch(3) without flags.
 #[must_use]
 pub fn fnmatch(pattern: &[u8], name: &[u8]) -> bool {
     Pattern::new(pattern).matches(name)
 }
 
 enum Bracket {
-    /// The set, and where the pattern goes on.
+    /// The set, and the offset after the bracket expression.
     Set(Set, usize),
-    /// Closed, but no byte can match it: it names an unknown class.
+    /// Closed, but matches nothing: it contains an unknown class. With the offset after it.
     Never(usize),
     Unclosed,
 }
 
-/// Reads a bracket expression whose `[` stands just before `at`.
+/// Parses a bracket expression; `at` is the offset after its `[`.
 fn bracket(pattern: &[u8], mut at: usize) -> Bracket {
     let mut set: Set = [0; 4];
     let mut never = false;
@@ -165,7 +166,7 @@ fn bracket(pattern: &[u8], mut at: usize) -> Bracket {
     Bracket::Set(if negated { set.map(|word| !word) } else { set }, at)
 }
 
-/// One byte of a bracket: plain, escaped, or in the forms `[=x=]` and `[.x.]`; with where the bracket goes on.
+/// Parses one byte of a bracket expression: plain, escaped, or as `[=x=]` or `[.x.]`. Returns it with the offset after it.
 fn element(pattern: &[u8], at: usize) -> Option<(u8, usize)> {
     match pattern.get(at..)? {
         [b'\\', byte, ..] => Some((*byte, at + 2)),
@@ -176,7 +177,7 @@ fn element(pattern: &[u8], at: usize) -> Option<(u8, usize)> {
     }
 }
 
-/// The length of a class name that ends in `:]`, when there is one.
+/// Returns the length of a class name that is followed by `:]`.
 fn class_name(rest: &[u8]) -> Option<usize> {
     let length = rest.iter().position(|b| !b.is_ascii_lowercase())?;
     rest[length..].starts_with(b":]").then_some(length)
@@ -213,15 +214,15 @@ mod tests {
     use super::*;
     use std::ffi::CString;
 
-    /// What the C library says.
+    /// The result of the C library.
     fn libc_fnmatch(pattern: &[u8], name: &[u8]) -> bool {
         let (pattern, name) = (CString::new(pattern).unwrap(), CString::new(name).unwrap());
-        // SAFETY: both are NUL-ended strings that live through the call, which reads them only.
+        // SAFETY: both are NUL-terminated strings that outlive the call, which only reads them.
         unsafe { libc::fnmatch(pattern.as_ptr(), name.as_ptr(), 0) == 0 }
     }
 
     #[test]
-    fn patterns_match_as_fnmatch_says() {
+    fn patterns_match_like_fnmatch() {
         let cases: &[(&[u8], &[u8], bool)] = &[
             (b"", b"", true),
             (b"*", b"", true),
@@ -252,14 +253,14 @@ mod tests {
     }
 
     #[test]
-    fn the_c_library_agrees_on_every_pattern_without_an_open_bracket() {
+    fn random_patterns_without_open_brackets_match_like_fnmatch() {
         const ALPHABET: &[u8] = b"ab-*?[]!\\^a:.";
         arbtest::arbtest(|u| {
             let pattern: Vec<u8> =
                 (0..u.int_in_range(0..=9)?).map(|_| u.choose(ALPHABET).copied()).collect::<Result<_, _>>()?;
             let name: Vec<u8> =
                 (0..u.int_in_range(0..=6)?).map(|_| u.choose(b"ab-]").copied()).collect::<Result<_, _>>()?;
-            // Open brackets and unfinished classes are where C libraries disagree with each other.
+            // C libraries disagree with each other on open brackets and incomplete classes.
             let odd = Pattern::new(&pattern).tokens.iter().any(|t| matches!(t, Token::Never | Token::Byte(b'[')))
                 || pattern.windows(2).any(|w| matches!(w, b"[:" | b"[." | b"[="));
             if !odd {
@@ -270,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn any_bytes_are_a_pattern() {
+    fn any_bytes_are_a_valid_pattern() {
         arbtest::arbtest(|u| {
             let (pattern, name): (Vec<u8>, Vec<u8>) = u.arbitrary()?;
             let _ = fnmatch(&pattern, &name);
@@ -279,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_literal_matches_itself_alone() {
+    fn an_escaped_literal_matches_only_itself() {
         arbtest::arbtest(|u| {
             let (name, other): (Vec<u8>, Vec<u8>) = u.arbitrary()?;
             let literal: Vec<u8> = name.iter().flat_map(|&b| [b'\\', b]).collect();
@@ -290,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_patterns_end_soon() {
+    fn hostile_patterns_match_in_bounded_time() {
         let start = std::time::Instant::now();
         assert!(!fnmatch(&b"*a".repeat(2000), &[b'a'; 1999]));
         assert!(!fnmatch(&[b'['; 4095], &[b'['; 4094]));

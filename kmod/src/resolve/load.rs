@@ -1,9 +1,10 @@
-//! The plan of a load: every module that is needed, each once, what it depends on before it.
+//! Plans a load: the module and everything that it needs, each module once, after its dependencies.
 //!
 //! The order for a module M is: its dependencies from right to left of its line in modules.dep (each with its own soft
-//! dependencies around it), M's `pre` soft dependencies, M, M's `post` soft dependencies. A line of modules.dep need not
-//! be complete, soft dependencies may form loops and point back at what is being worked on: the walk keeps its own stack,
-//! starts each module once, and brings forward what a module cannot do without ([`Walk::bring_forward`]).
+//! dependencies around it), M's `pre` soft dependencies, M, M's `post` soft dependencies. A line of modules.dep may be
+//! incomplete, and soft dependencies may form cycles or lead back to a module whose dependencies are still being planned.
+//! Therefore the walk has an explicit stack, starts each module once, and moves a required module forward if a soft dependency
+//! led back to it ([`Walk::bring_forward`]).
 
 use super::{Hit, Lookup, find};
 use crate::config::{Config, Mask};
@@ -14,63 +15,63 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-/// What is asked for besides the name.
+/// The options of a request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LoadRequest {
     /// Options for the module itself, after those of the configuration.
     pub arguments: Vec<u8>,
-    /// The module's own install command and soft dependencies do not count (`-i`). Those of its dependencies do.
+    /// Ignore the install command and the soft dependencies of the module itself, but not those of its dependencies.
     pub ignore_commands: bool,
-    /// A blacklisted module is not loaded even when it was asked for by its own name (`-b`).
+    /// Do not load a blacklisted module even if it is requested by its name.
     pub use_blacklist: bool,
-    /// The file to load, instead of the one that the module directory has.
+    /// The file to load instead of the one in the module directory.
     pub file: Option<PathBuf>,
 }
 
-/// How a module comes in.
+/// How a module is loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// From this file.
     Insert(PathBuf),
-    /// By this command of the configuration; `$CMDLINE_OPTS` in it stands for the options.
+    /// By this install command; `$CMDLINE_OPTS` is replaced by the options.
     Run(Vec<u8>),
-    /// Not at all: there is no file. A built-in module needs none; for any other name this is an error.
+    /// There is no file. A built-in module needs none; for other modules this is an error.
     None,
 }
 
-/// One module of a plan.
+/// A module of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoadStep {
     /// The module.
     pub module: ModuleName,
-    /// How.
+    /// How it is loaded.
     pub action: Action,
-    /// Its options, as the kernel takes them.
+    /// Its options, in the form that the kernel expects.
     pub options: Vec<u8>,
-    /// Whether the request fails without it: the module itself and its dependencies, but not what only a soft dependency
-    /// wants.
+    /// Whether the request fails without it: true for the requested module and its dependencies, false for modules that are
+    /// needed by soft dependencies only.
     pub required: bool,
-    /// Whether the kernel has it built in: then there is nothing to do.
+    /// Whether it is built into the kernel: then there is nothing to do.
     pub builtin: bool,
-    /// What of it and of all that it depends on is masked, with the line that says so. It can be loaded only if all of these
-    /// are there already.
+    /// The masked modules among it and its dependencies, each with the `mask` line. It is loaded only if all of them are
+    /// loaded already.
     pub masked: Vec<(ModuleName, Mask)>,
 }
 
-/// What to do for one [`Hit`].
+/// The plan for a [`Hit`].
 #[derive(Debug)]
 pub struct LoadPlan {
-    /// The module that was asked for.
+    /// The requested module.
     pub module: ModuleName,
-    /// The blacklist forbids it: nothing is done, and that is no error.
+    /// The module is blacklisted: nothing is loaded, without an error.
     pub blacklisted: bool,
-    /// In order. Empty when blacklisted.
+    /// The steps, in order. Empty if the module is blacklisted.
     pub steps: Vec<LoadStep>,
-    /// Broken indexes. The plan was made without them.
+    /// Damaged indexes. The plan was made without them.
     pub problems: Vec<TreeError>,
 }
 
-/// Plans the load of one hit.
+/// Plans the load of a hit.
 #[must_use]
 pub fn load_plan(tree: &impl Lookup, config: &Config, hit: &Hit, request: &LoadRequest) -> LoadPlan {
     let blacklisted = config.is_blacklisted(&hit.module) && (request.use_blacklist || hit.alias.is_some());
@@ -92,18 +93,18 @@ pub fn load_plan(tree: &impl Lookup, config: &Config, hit: &Hit, request: &LoadR
     LoadPlan { module: hit.module.clone(), blacklisted, steps: walk.steps, problems: walk.problems }
 }
 
-/// What is known of a module: its file and, from right to left of its line, what it needs.
+/// A module's file and, from right to left of its line, its dependencies.
 struct Node {
     path: Option<PathBuf>,
     deps: Vec<(ModuleName, PathBuf)>,
 }
 
 enum Work {
-    /// A dependency: it must be there when this is done.
+    /// A dependency: it must be in the plan before the work below on the stack.
     Need(Hit),
-    /// A soft dependency: started unless it has been.
+    /// A soft dependency: started unless it was started before.
     Want(Hit),
-    /// Everything that comes before this module has been done.
+    /// Everything that precedes this module is in the plan.
     Emit(Hit),
 }
 
@@ -136,7 +137,7 @@ impl<L: Lookup> Walk<'_, L> {
         for step in &mut self.steps {
             step.required = required.contains(&step.module);
         }
-        // Most systems mask nothing.
+        // Most systems have no masks.
         if !self.config.masks.0.is_empty() {
             for place in 0..self.steps.len() {
                 let closure = self.closure(self.steps[place].module.clone());
@@ -146,7 +147,7 @@ impl<L: Lookup> Walk<'_, L> {
         }
     }
 
-    /// Puts all that a module asks for on the stack, the last thing first.
+    /// Pushes the module, its dependencies and its soft dependencies onto the stack, the last one first.
     fn start(&mut self, hit: Hit) {
         self.started.insert(hit.module.clone());
         let node = self.node(&hit.module, None);
@@ -155,15 +156,15 @@ impl<L: Lookup> Walk<'_, L> {
         self.work.push(Work::Emit(hit));
         self.work.extend(pre.into_iter().rev().map(Work::Want));
         for (module, path) in node.deps.iter().rev() {
-            // Known by its path even if it has no line of its own.
+            // Record the path: the dependency may have no line in modules.dep.
             self.node(module, Some(path));
             self.work.push(Work::Need(Hit { module: module.clone(), alias: None }));
         }
     }
 
-    /// A module is needed that is being worked on further down the stack, because a soft dependency led back to it: it
-    /// cannot wait for its turn. It and what it depends on come now, without their soft dependencies. Among modules that
-    /// depend on each other in a circle no order is right, any is taken.
+    /// Plans a dependency that is already on the stack because a soft dependency led back to it: it and its dependencies are
+    /// emitted now, without their soft dependencies. For modules that depend on each other in a cycle no order is right, and
+    /// any order is used.
     fn bring_forward(&mut self, hit: Hit) {
         let mut seen = BTreeSet::from([hit.module.clone()]);
         let mut stack = vec![(self.node(&hit.module, None), hit, 0)];
@@ -198,7 +199,7 @@ impl<L: Lookup> Walk<'_, L> {
             (None, _, None) => Action::None,
         };
         let mut options = self.config.options_for(&hit.module, alias.as_deref());
-        // Configured options end with a blank also where no arguments follow, as C kmod has them: it is shown.
+        // Configured options end with a space even if no arguments follow: C kmod prints it.
         if !options.is_empty() {
             options.push(b' ');
         }
@@ -210,13 +211,13 @@ impl<L: Lookup> Walk<'_, L> {
         self.steps.push(LoadStep { module, action, options, required: false, builtin, masked: Vec::new() });
     }
 
-    /// A built-in module is known by its name or, where modules.builtin does not list it, by the alias that found it.
+    /// Whether a module is built in: by its name or, if modules.builtin does not list it, by the alias of the hit.
     fn is_builtin(&mut self, hit: &Hit, has_file: bool) -> bool {
         let by_name = self.tree.is_builtin(&hit.module).unwrap_or_else(|problem| {
             self.problems.push(problem);
             false
         });
-        // A broken index of aliases was told of when it was asked for this one.
+        // A damaged index of aliases was reported when this hit was looked up.
         let by_alias = |alias: &Vec<u8>| self.tree.builtin_aliases(alias).is_ok_and(|all| all.contains(&hit.module));
         by_name || !has_file && hit.alias.as_ref().is_some_and(by_alias)
     }
@@ -229,7 +230,7 @@ impl<L: Lookup> Walk<'_, L> {
         (self.resolve(&pre), self.resolve(&post))
     }
 
-    /// Names that nobody knows, or that can be none, are dropped: soft dependencies are wishes.
+    /// Looks up soft dependencies. Unknown and invalid names are ignored.
     fn resolve(&mut self, names: &[&[u8]]) -> Vec<Hit> {
         let mut hits = Vec::new();
         for found in names.iter().filter_map(|name| find(self.tree, self.config, name).ok()) {
@@ -239,7 +240,7 @@ impl<L: Lookup> Walk<'_, L> {
         hits
     }
 
-    /// `path` is where another module's line says that this one lies.
+    /// Returns the node of a module. `path` is its file according to the line of another module.
     fn node(&mut self, module: &ModuleName, path: Option<&PathBuf>) -> Rc<Node> {
         if let Some(node) = self.nodes.get(module) {
             return Rc::clone(node);
@@ -256,7 +257,7 @@ impl<L: Lookup> Walk<'_, L> {
         node
     }
 
-    /// A module and all that it cannot do without.
+    /// Returns a module and all its dependencies.
     fn closure(&mut self, module: ModuleName) -> BTreeSet<ModuleName> {
         let mut closure = BTreeSet::new();
         let mut todo = vec![module];
@@ -270,16 +271,16 @@ impl<L: Lookup> Walk<'_, L> {
     }
 }
 
-/// The dependencies in the order in which they are to be loaded. A path whose base name is no module name cannot have
-/// come from depmod and is left out.
+/// Returns the dependencies in load order. A path whose base name is not a module name does not come from depmod and is
+/// ignored.
 pub(super) fn dependencies(entry: &ModuleEntry) -> Vec<(ModuleName, PathBuf)> {
     let named = |path: &PathBuf| Some((ModuleName::from_path(path.as_os_str().as_bytes()).ok()?, path.clone()));
     entry.deps.iter().rev().filter_map(named).filter(|(name, _)| *name != entry.name).collect()
 }
 
 impl LoadStep {
-    /// The line that `-D` and `-v` print: `insmod PATH OPTIONS`, `install COMMAND OPTIONS`, `builtin NAME`. A blank
-    /// stands behind PATH even if there are no options, since that is what the readers of these lines have always got.
+    /// Returns the line that modprobe prints for the step: `insmod PATH OPTIONS`, `install COMMAND OPTIONS`, `builtin NAME`.
+    /// There is a space after PATH even without options: programs that parse these lines expect it.
     #[must_use]
     pub fn line(&self) -> Option<Vec<u8>> {
         let parts: [&[u8]; 4] = match &self.action {
@@ -294,10 +295,10 @@ impl LoadStep {
 
 #[cfg(test)]
 mod tests {
-    use super::super::model::{Model, config, name};
+    use super::super::model::{ModelTree, config, name};
     use super::*;
 
-    fn lines(model: &Model, text: &str, module: &str, request: &LoadRequest) -> Vec<String> {
+    fn lines(model: &ModelTree, text: &str, module: &str, request: &LoadRequest) -> Vec<String> {
         let config = config(text);
         let hit = find(model, &config, module.as_bytes()).unwrap().hits.remove(0);
         let plan = load_plan(model, &config, &hit, request);
@@ -308,56 +309,56 @@ mod tests {
         plan.steps.iter().map(shown).collect()
     }
 
-    fn order(model: &Model, text: &str, module: &str) -> String {
+    fn order(model: &ModelTree, text: &str, module: &str) -> String {
         let lines = lines(model, text, module, &LoadRequest::default());
         let short = |line: &String| line.replace("insmod /m/", "").replace(".ko ", "");
         lines.iter().map(short).collect::<Vec<_>>().join(" ")
     }
 
     #[test]
-    fn dependencies_come_from_right_to_left() {
-        let model = Model::new(&["m: c b a", "c: b a", "b: a", "a:"]);
+    fn dependencies_are_loaded_from_right_to_left() {
+        let model = ModelTree::new(&["m: c b a", "c: b a", "b: a", "a:"]);
         assert_eq!(order(&model, "", "m"), "a b c m");
     }
 
     #[test]
     fn an_incomplete_line_of_modules_dep_is_completed() {
-        assert_eq!(order(&Model::new(&["m: c", "c: b", "b: a", "a:"]), "", "m"), "a b c m");
-        assert_eq!(order(&Model::new(&["m: c"]), "", "m"), "c m");
+        assert_eq!(order(&ModelTree::new(&["m: c", "c: b", "b: a", "a:"]), "", "m"), "a b c m");
+        assert_eq!(order(&ModelTree::new(&["m: c"]), "", "m"), "c m");
     }
 
     #[test]
-    fn soft_dependencies_stand_around_their_module_and_are_not_required() {
-        let model = Model::new(&["m: d", "d:", "p: q", "q:", "o:", "e:"]);
+    fn soft_dependencies_are_loaded_around_their_module_and_are_not_required() {
+        let model = ModelTree::new(&["m: d", "d:", "p: q", "q:", "o:", "e:"]);
         let config = "softdep m pre: p nosuch post: o\nsoftdep d pre: e\n";
         assert_eq!(order(&model, config, "m"), "~e d ~q ~p m ~o");
     }
 
     #[test]
-    fn loops_of_soft_dependencies_end() {
-        let model = Model::new(&["a:", "b:", "c:"]);
+    fn cycles_of_soft_dependencies_end() {
+        let model = ModelTree::new(&["a:", "b:", "c:"]);
         assert_eq!(order(&model, "softdep a pre: b\nsoftdep b pre: c\nsoftdep c pre: a", "a"), "~c ~b a");
         assert_eq!(order(&model, "softdep a pre: a post: a", "a"), "a");
         assert_eq!(order(&model, "softdep a post: b\nsoftdep b post: a", "a"), "a ~b");
     }
 
     #[test]
-    fn a_dependency_comes_first_even_when_a_soft_dependency_leads_back_to_it() {
-        let model = Model::new(&["m: d", "d:", "x: d"]);
+    fn a_dependency_is_loaded_first_even_if_a_soft_dependency_leads_back_to_it() {
+        let model = ModelTree::new(&["m: d", "d:", "x: d"]);
         assert_eq!(order(&model, "softdep d pre: x", "m"), "d ~x m");
-        let model = Model::new(&["m: d", "d:", "z: m"]);
+        let model = ModelTree::new(&["m: d", "d:", "z: m"]);
         assert_eq!(order(&model, "softdep d pre: z", "m"), "d m ~z");
     }
 
     #[test]
-    fn circles_of_dependencies_end() {
-        assert_eq!(order(&Model::new(&["a: b", "b: a"]), "", "a"), "b a");
-        assert_eq!(order(&Model::new(&["a: a"]), "", "a"), "a");
+    fn cycles_of_dependencies_end() {
+        assert_eq!(order(&ModelTree::new(&["a: b", "b: a"]), "", "a"), "b a");
+        assert_eq!(order(&ModelTree::new(&["a: a"]), "", "a"), "a");
     }
 
     #[test]
-    fn install_commands_replace_the_insertion_and_softdeps_do_not_disable_them() {
-        let model = Model::new(&["m: d", "d:", "p:"]);
+    fn an_install_command_replaces_the_insertion_even_with_soft_dependencies() {
+        let model = ModelTree::new(&["m: d", "d:", "p:"]);
         let config = "install m echo $CMDLINE_OPTS\ninstall d true\noptions m a=1\noptions d z\nsoftdep m pre: p";
         let request = LoadRequest { arguments: b"b=2".to_vec(), ..LoadRequest::default() };
         let expected = ["install true z ", "~insmod /m/p.ko ", "install echo $CMDLINE_OPTS a=1 b=2"];
@@ -367,8 +368,8 @@ mod tests {
     }
 
     #[test]
-    fn builtin_modules_and_names_without_a_file_are_told_apart() {
-        let mut model = Model::new(&[]);
+    fn built_in_modules_and_modules_without_a_file_are_distinguished() {
+        let mut model = ModelTree::new(&[]);
         model.builtin("bi");
         assert_eq!(lines(&model, "", "bi", &LoadRequest::default()), ["builtin bi"]);
         model.builtin_alias("unlisted", "known_by_its_alias");
@@ -377,15 +378,15 @@ mod tests {
     }
 
     #[test]
-    fn options_of_the_alias_count() {
-        let model = Model::new(&["m:"]);
+    fn options_of_the_alias_are_used() {
+        let model = ModelTree::new(&["m:"]);
         let config = "alias al-* m\noptions al-x k=1\noptions m j=2";
         assert_eq!(lines(&model, config, "al-x", &LoadRequest::default()), ["insmod /m/m.ko k=1 j=2 "]);
     }
 
     #[test]
-    fn the_blacklist_stops_aliases_always_and_names_on_demand_and_nothing_else() {
-        let model = Model::new(&["m: d", "d:"]);
+    fn the_blacklist_applies_to_aliases_to_names_on_request_and_not_to_dependencies() {
+        let model = ModelTree::new(&["m: d", "d:"]);
         let config = config("blacklist m\nblacklist d\nalias al m");
         let plan = |name: &str, use_blacklist| {
             let hit = find(&model, &config, name.as_bytes()).unwrap().hits.remove(0);
@@ -398,8 +399,8 @@ mod tests {
     }
 
     #[test]
-    fn a_mask_is_known_to_all_that_depend_on_its_module() {
-        let model = Model::new(&["m: d", "d: e", "e:", "s: e", "t:"]);
+    fn a_mask_is_recorded_in_each_step_that_depends_on_the_module() {
+        let model = ModelTree::new(&["m: d", "d: e", "e:", "s: e", "t:"]);
         let mut config = config("softdep m pre: s t");
         config.masks.add_file(std::path::Path::new("k.conf"), b"mask e\n", &mut Vec::new());
         let hit = Hit { module: name("m"), alias: None };
@@ -414,14 +415,14 @@ mod tests {
     }
 
     #[test]
-    fn a_file_takes_the_place_of_the_one_in_the_directory() {
-        let model = Model::new(&["m: d", "d:"]);
+    fn a_given_file_replaces_the_one_in_the_directory() {
+        let model = ModelTree::new(&["m: d", "d:"]);
         let request = LoadRequest { file: Some(PathBuf::from("/t/m.ko")), ..LoadRequest::default() };
         assert_eq!(lines(&model, "", "m", &request), ["insmod /m/d.ko ", "insmod /t/m.ko "]);
     }
 
     #[test]
-    fn every_plan_ends_has_each_module_once_and_dependencies_first() {
+    fn every_plan_is_finite_and_has_each_module_once_after_its_dependencies() {
         const NAMES: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
         arbtest::arbtest(|u| {
             // Dependencies point to later letters only, so that an order exists; soft ones point anywhere.
@@ -439,7 +440,7 @@ mod tests {
             }
             let lines: Vec<String> =
                 deps.iter().map(|(module, deps)| format!("{module}: {}", deps.join(" "))).collect();
-            let model = Model::new(&lines.iter().map(String::as_str).collect::<Vec<_>>());
+            let model = ModelTree::new(&lines.iter().map(String::as_str).collect::<Vec<_>>());
             let target = Hit { module: name(u.choose(&NAMES)?), alias: None };
             let plan = load_plan(&model, &config(&text), &target, &LoadRequest::default());
             let order: Vec<String> = plan.steps.iter().map(|step| step.module.to_string()).collect();

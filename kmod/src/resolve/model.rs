@@ -7,15 +7,15 @@ use crate::tree::{ModuleEntry, TreeError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// See the fields.
+/// A module directory in memory.
 #[derive(Debug, Default)]
-pub(crate) struct Model {
+pub(crate) struct ModelTree {
     modules: Vec<ModuleEntry>,
     aliases: Vec<(String, ModuleName)>,
     symbols: Vec<(String, ModuleName)>,
     builtin: Vec<ModuleName>,
     builtin_aliases: Vec<(String, ModuleName)>,
-    /// Questions for aliases fail.
+    /// Whether lookups of aliases fail.
     pub(crate) broken_aliases: bool,
 }
 
@@ -35,8 +35,8 @@ fn path(name: &str) -> PathBuf {
     PathBuf::from(format!("/m/{name}.ko"))
 }
 
-impl Model {
-    /// From lines like those of modules.dep: `a: b c`.
+impl ModelTree {
+    /// Creates a tree from lines like those of modules.dep: `a: b c`.
     pub(crate) fn new(lines: &[&str]) -> Self {
         let entry = |line: &&str| {
             let (module, deps) = line.rsplit_once(':').unwrap();
@@ -70,7 +70,7 @@ fn matching(list: &[(String, ModuleName)], name: &[u8]) -> Vec<ModuleName> {
     list.iter().filter(|(pattern, _)| fnmatch(pattern.as_bytes(), name)).map(|(_, module)| module.clone()).collect()
 }
 
-impl Lookup for Model {
+impl Lookup for ModelTree {
     fn module(&self, name: &ModuleName) -> Result<Option<ModuleEntry>, TreeError> {
         Ok(self.modules.iter().find(|module| module.name == *name).cloned())
     }

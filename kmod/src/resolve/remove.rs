@@ -1,7 +1,7 @@
-//! The plan of a removal: what belongs together with a module, in the order in which it goes.
+//! Plans a removal: the module, its soft dependencies, its holders and its dependencies, in removal order.
 //!
-//! Whether a module is loaded, in use or built in is known only when the plan is carried out, and decides whether a part
-//! of it is skipped. So the plan is a list with frames: [`RemovalStep::Begin`] says where its frame ends.
+//! Parts of a plan are skipped depending on whether a module is loaded, in use or built in, which is only known when the plan
+//! is executed. Therefore the plan is a list with nested frames: [`RemovalStep::Begin`] has the index of the end of its frame.
 
 use super::load::dependencies;
 use super::{Hit, Lookup, find};
@@ -10,51 +10,51 @@ use crate::name::ModuleName;
 use crate::tree::TreeError;
 use std::collections::BTreeSet;
 
-/// What is asked for besides the name.
+/// The options of a request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RemovalRequest {
-    /// No remove command and no soft dependency counts, of no module (`-i`).
+    /// Ignore remove commands and soft dependencies, those of dependencies too.
     pub ignore_commands: bool,
-    /// The modules that hold the module, to be removed before it.
+    /// The holders of the module, which are removed first.
     pub holders: Vec<ModuleName>,
 }
 
-/// One step of a removal.
+/// A step of a removal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RemovalStep {
-    /// The steps up to `end` are about this module: if it is not loaded they are left out. With a remove command they are
-    /// done all the same, as the command may be about something else.
+    /// The frame of a module, up to `end`. It is skipped if the module is not loaded, unless it has a remove command, since the
+    /// command may do something else.
     Begin {
         /// The module.
         module: ModuleName,
         /// Whether it has a remove command.
         command: bool,
-        /// Whether the kernel has it built in.
+        /// Whether it is built into the kernel.
         builtin: bool,
-        /// It was not asked for but belongs to another: if it is built in it is left out silently.
+        /// Whether it is removed because of another module: then it is skipped silently if it is built in.
         listed: bool,
-        /// Whether a failure inside ends the frame around this one too; else it is forgotten.
+        /// Whether a failure in this frame also ends the enclosing frame; else it is only reported.
         fatal: bool,
-        /// The index of the first step that is no longer about it.
+        /// The index of the first step after the frame.
         end: usize,
     },
-    /// Remove it, by its command if it has one.
+    /// Removes a module, by its command if it has one.
     Unload {
         /// The module.
         module: ModuleName,
         /// The remove command.
         command: Option<Vec<u8>>,
     },
-    /// Remove each of these, what the module depended on, that nobody uses any more. In order.
+    /// Removes those of a module's dependencies that are no longer in use, in order.
     Sweep(Vec<ModuleName>),
 }
 
-/// What to do for one [`Hit`].
+/// The plan for a [`Hit`].
 #[derive(Debug)]
 pub struct RemovalPlan {
-    /// In order. The first is the frame of the module that was asked for.
+    /// The steps, in order. The first one is the frame of the requested module.
     pub steps: Vec<RemovalStep>,
-    /// Broken indexes. The plan was made without them.
+    /// Damaged indexes. The plan was made without them.
     pub problems: Vec<TreeError>,
 }
 
@@ -64,15 +64,15 @@ enum Work {
     End(usize),
 }
 
-/// Plans the removal of one hit: `post` soft dependencies in reverse order, the holders, the module, what it depended on,
-/// `pre` soft dependencies in reverse order.
+/// Plans the removal of a hit: `post` soft dependencies in reverse order, the holders, the module, its dependencies, `pre` soft
+/// dependencies in reverse order.
 #[must_use]
 pub fn removal_plan(tree: &impl Lookup, config: &Config, hit: &Hit, request: &RemovalRequest) -> RemovalPlan {
     let mut plan = RemovalPlan { steps: Vec::new(), problems: Vec::new() };
     let mut seen = BTreeSet::new();
-    // Those whose frames have begun and not ended.
+    // The modules of the frames that have begun and not ended.
     let mut open = BTreeSet::new();
-    // The last thing first.
+    // A stack: the last entry is next.
     let mut work = vec![Work::Frame { module: hit.module.clone(), listed: false, fatal: true }];
     while let Some(next) = work.pop() {
         match next {
@@ -84,7 +84,7 @@ pub fn removal_plan(tree: &impl Lookup, config: &Config, hit: &Hit, request: &Re
                     *end = here;
                 }
             }
-            // Soft dependencies may form loops.
+            // Soft dependencies may form cycles.
             Work::Frame { module, .. } if !seen.insert(module.clone()) => {}
             Work::Frame { module, listed, fatal } => {
                 let (mut pre, mut post, mut command) = (Vec::new(), Vec::new(), None);
@@ -97,11 +97,11 @@ pub fn removal_plan(tree: &impl Lookup, config: &Config, hit: &Hit, request: &Re
                 let soft = |hit: Hit| Work::Frame { module: hit.module, listed: true, fatal: false };
                 work.push(Work::End(plan.steps.len()));
                 open.insert(module.clone());
-                // Popped in reverse: the last soft dependency goes first.
+                // Popped in reverse: the last soft dependency is removed first.
                 work.extend(pre.into_iter().map(soft));
                 if command.is_none() {
                     let mut needed = needed(tree, &module, &mut plan.problems);
-                    // What a soft dependency needed may be what is to be removed itself: its turn comes.
+                    // A soft dependency may depend on a module whose frame is open: that module is removed there.
                     needed.retain(|module| !open.contains(module));
                     work.push(Work::Step(RemovalStep::Sweep(needed)));
                 }
@@ -123,7 +123,7 @@ pub fn removal_plan(tree: &impl Lookup, config: &Config, hit: &Hit, request: &Re
     plan
 }
 
-/// What a module depends on, in the order in which it can be removed: the reverse of the load order.
+/// Returns the dependencies of a module in removal order, which is the reverse of the load order.
 fn needed(tree: &impl Lookup, module: &ModuleName, problems: &mut Vec<TreeError>) -> Vec<ModuleName> {
     match tree.module(module) {
         Ok(Some(entry)) => dependencies(&entry).into_iter().rev().map(|(name, _)| name).collect(),
@@ -146,10 +146,10 @@ fn resolve(tree: &impl Lookup, config: &Config, names: &[&[u8]], problems: &mut 
 
 #[cfg(test)]
 mod tests {
-    use super::super::model::{Model, config, name};
+    use super::super::model::{ModelTree, config, name};
     use super::*;
 
-    fn shown(model: &Model, text: &str, module: &str, request: &RemovalRequest) -> String {
+    fn shown(model: &ModelTree, text: &str, module: &str, request: &RemovalRequest) -> String {
         let hit = Hit { module: name(module), alias: None };
         let mut out = String::new();
         let mut ends: Vec<usize> = Vec::new();
@@ -180,36 +180,36 @@ mod tests {
     }
 
     #[test]
-    fn what_a_module_needed_goes_after_it_from_left_to_right() {
-        let model = Model::new(&["m: c b", "c: b", "b:"]);
+    fn dependencies_are_removed_after_the_module_from_left_to_right() {
+        let model = ModelTree::new(&["m: c b", "c: b", "b:"]);
         let plan = shown(&model, "", "m", &RemovalRequest::default());
         assert_eq!(plan, "*(m: -m sweep [ModuleName(c), ModuleName(b)] ) ");
     }
 
     #[test]
-    fn soft_dependencies_go_in_reverse_around_the_module() {
-        let model = Model::new(&["m:", "a:", "b:", "c:", "d:"]);
+    fn soft_dependencies_are_removed_in_reverse_order_around_the_module() {
+        let model = ModelTree::new(&["m:", "a:", "b:", "c:", "d:"]);
         let plan = shown(&model, "softdep m pre: a b post: c d nosuch", "m", &RemovalRequest::default());
         assert_eq!(plan, "*(m: ~(d: -d ) ~(c: -c ) -m ~(b: -b ) ~(a: -a ) ) ");
     }
 
     #[test]
-    fn a_soft_dependency_does_not_take_along_the_module_that_it_belongs_to() {
-        let model = Model::new(&["m: e", "e:", "d: e m"]);
+    fn a_soft_dependency_that_depends_on_the_module_does_not_sweep_it() {
+        let model = ModelTree::new(&["m: e", "e:", "d: e m"]);
         let plan = shown(&model, "softdep m post: d", "m", &RemovalRequest::default());
         assert_eq!(plan, "*(m: ~(d: -d sweep [ModuleName(e)] ) -m sweep [ModuleName(e)] ) ");
     }
 
     #[test]
-    fn holders_go_first_and_their_failure_counts() {
-        let model = Model::new(&["m:"]);
+    fn holders_are_removed_first_and_their_failure_is_fatal() {
+        let model = ModelTree::new(&["m:"]);
         let request = RemovalRequest { holders: vec![name("h"), name("i")], ..RemovalRequest::default() };
         assert_eq!(shown(&model, "", "m", &request), "*(m: ~*(h: -h ) ~*(i: -i ) -m ) ");
     }
 
     #[test]
-    fn a_remove_command_takes_the_place_of_the_removal() {
-        let model = Model::new(&["m: d", "d:", "p:"]);
+    fn a_remove_command_replaces_the_removal() {
+        let model = ModelTree::new(&["m: d", "d:", "p:"]);
         let text = "remove m echo bye\nsoftdep m pre: p";
         assert_eq!(shown(&model, text, "m", &RemovalRequest::default()), "!*(m: -m by 'echo bye' ~(p: -p ) ) ");
         let request = RemovalRequest { ignore_commands: true, ..RemovalRequest::default() };
@@ -217,8 +217,8 @@ mod tests {
     }
 
     #[test]
-    fn loops_of_soft_dependencies_end() {
-        let model = Model::new(&["a:", "b:"]);
+    fn cycles_of_soft_dependencies_end() {
+        let model = ModelTree::new(&["a:", "b:"]);
         let plan = shown(&model, "softdep a pre: b post: a\nsoftdep b pre: a b", "a", &RemovalRequest::default());
         assert_eq!(plan, "*(a: -a ~(b: -b ) ) ");
     }

@@ -1,4 +1,4 @@
-//! The text lists of a module directory, read purely: bytes in, values or the line's error out.
+//! Parses the text lists of a module directory. Pure.
 
 use crate::index::{Index, IndexWriter, InsertError};
 use crate::name::{ModuleName, NameError, normalise_alias};
@@ -6,62 +6,62 @@ use crate::name::{ModuleName, NameError, normalise_alias};
 /// What is wrong with a line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LineError {
-    /// A line of modules.dep without its colon.
+    /// A line of modules.dep without a colon.
     #[error("there is no `:` behind the module's path")]
     NoColon,
-    /// A line that is not `alias PATTERN NAME`.
+    /// A line that is not `alias PATTERN MODULE`.
     #[error("not of the form `alias PATTERN MODULE`")]
     NoAlias,
-    /// A name that is none.
+    /// An invalid module name.
     #[error(transparent)]
     Name(#[from] NameError),
 }
 
-/// Why a text did not become an index.
+/// Why a text could not be converted to an index.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
     /// A bad line.
     #[error("line {line}: {source}")]
     Line {
-        /// Counted from 1.
+        /// The number of the line, from 1.
         line: usize,
         /// What is wrong with it.
         source: LineError,
     },
-    /// More than an index can hold.
+    /// More entries than an index can contain.
     #[error(transparent)]
     Insert(#[from] InsertError),
 }
 
-/// A line of modules.dep: a module's path and, behind a colon, the paths of all that it needs.
+/// A line of modules.dep: a module's path, a colon, and the paths of its dependencies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DepLine<'a> {
     /// The module's path, relative to the module directory or absolute.
     pub path: &'a [u8],
-    /// What stands behind the colon.
+    /// The text after the colon.
     rest: &'a [u8],
 }
 
 impl<'a> DepLine<'a> {
-    /// Reads one line, without its newline.
+    /// Parses a line, without its newline.
     ///
     /// # Errors
     /// [`LineError::NoColon`].
     pub fn parse(line: &'a [u8]) -> Result<Self, LineError> {
-        // A colon may stand in a path too: the one that counts ends a word.
+        // A path may contain a colon too: the separator is the one that ends a word.
         let ends_word = |&at: &usize| matches!(line.get(at + 1), None | Some(b' ' | b'\t'));
         let mut colons = line.iter().enumerate().filter(|(_, b)| **b == b':').map(|(at, _)| at);
         let colon = colons.clone().find(ends_word).or_else(|| colons.next()).ok_or(LineError::NoColon)?;
         Ok(Self { path: line[..colon].trim_ascii(), rest: &line[colon + 1..] })
     }
 
-    /// The paths of the dependencies, in the order of the line.
+    /// Returns the paths of the dependencies, in the order of the line.
     pub fn deps(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         words(self.rest)
     }
 }
 
-/// The lines of modules.dep, with their numbers from 1. Empty lines are passed over.
+/// Returns the lines of modules.dep with their numbers from 1, without empty lines.
 pub fn dep_lines(text: &[u8]) -> impl Iterator<Item = (usize, Result<DepLine<'_>, LineError>)> {
     lines(text).map(|(number, line)| (number, DepLine::parse(line)))
 }
@@ -69,13 +69,13 @@ pub fn dep_lines(text: &[u8]) -> impl Iterator<Item = (usize, Result<DepLine<'_>
 /// A line of modules.alias or modules.symbols: `alias PATTERN MODULE`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AliasLine<'a> {
-    /// As the module has it, not normalised.
+    /// As the module spells it, not normalised.
     pub pattern: &'a [u8],
     /// The module's name.
     pub module: &'a [u8],
 }
 
-/// The lines of modules.alias or modules.symbols, with their numbers from 1. Empty lines and comments are passed over.
+/// Returns the lines of modules.alias or modules.symbols with their numbers from 1, without empty lines and comments.
 pub fn alias_lines(text: &[u8]) -> impl Iterator<Item = (usize, Result<AliasLine<'_>, LineError>)> {
     lines(text).filter(|(_, line)| !line.starts_with(b"#")).map(|(number, line)| {
         let mut words = words(line);
@@ -87,8 +87,8 @@ pub fn alias_lines(text: &[u8]) -> impl Iterator<Item = (usize, Result<AliasLine
     })
 }
 
-/// The entries of modules.builtin.modinfo as (module, key, value): `module.key=value`, each ended by a NUL. What has another
-/// form is passed over.
+/// Returns the entries of modules.builtin.modinfo as (module, key, value). An entry is `module.key=value`, terminated by a NUL;
+/// entries of another form are ignored.
 pub fn builtin_modinfo_entries(bytes: &[u8]) -> impl Iterator<Item = (&[u8], &[u8], &[u8])> {
     bytes.split(|&b| b == 0).filter_map(|entry| {
         let dot = entry.iter().position(|&b| b == b'.')?;
@@ -101,21 +101,21 @@ pub fn builtin_modinfo_entries(bytes: &[u8]) -> impl Iterator<Item = (&[u8], &[u
 /// A line of modules.devname: `MODULE NODE cMAJOR:MINOR`, or `b` for a block device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeviceNode<'a> {
-    /// The module that answers to it.
+    /// The module to load when the node is opened.
     pub module: &'a [u8],
     /// The node below /dev.
     pub path: &'a [u8],
-    /// A block device, and not a character device.
+    /// Whether it is a block device; else it is a character device.
     pub is_block: bool,
-    /// Of its number.
+    /// Its major number.
     pub major: u32,
-    /// Of its number.
+    /// Its minor number.
     pub minor: u32,
 }
 
 impl<'a> DeviceNode<'a> {
-    /// Reads one line, without its newline. `None` for what is no such line: a word too many or too few, a number that is none,
-    /// and a path that leads out of /dev or means something else to who makes the node.
+    /// Parses a line, without its newline. Returns `None` for a line with more or fewer fields, with an invalid number, or with
+    /// a path that leads out of /dev or that tmpfiles.d(5) would interpret.
     #[must_use]
     pub fn parse(line: &'a [u8]) -> Option<Self> {
         let mut words = words(line);
@@ -130,7 +130,7 @@ impl<'a> DeviceNode<'a> {
             minor: decimal(&numbers[colon + 1..])?,
         };
         let is_name = |part: &[u8]| !matches!(part, b"" | b"." | b"..");
-        // tmpfiles.d(5) has its own meaning for these.
+        // Special characters of tmpfiles.d(5).
         let is_plain = |byte: &u8| byte.is_ascii_graphic() && !b"%\\\"'".contains(byte);
         let is_one = matches!(kind, b'b' | b'c')
             && words.next().is_none()
@@ -141,17 +141,17 @@ impl<'a> DeviceNode<'a> {
 }
 
 fn decimal(digits: &[u8]) -> Option<u32> {
-    // `parse` alone would take a sign.
+    // `parse` alone would accept a sign.
     digits.iter().all(u8::is_ascii_digit).then(|| std::str::from_utf8(digits).ok()?.parse().ok())?
 }
 
-/// The lines of modules.devname, with their numbers from 1; one that is bad as it stands. Empty lines and comments are passed over.
+/// Returns the lines of modules.devname with their numbers from 1, without empty lines and comments. An error is an invalid line.
 pub fn devname_lines(text: &[u8]) -> impl Iterator<Item = (usize, Result<DeviceNode<'_>, &[u8]>)> {
     let entries = lines(text).filter(|(_, line)| !line.starts_with(b"#"));
     entries.map(|(number, line)| (number, DeviceNode::parse(line).ok_or(line)))
 }
 
-/// modules.dep as the index that depmod would make of it. Of two lines for one module the first counts.
+/// Converts modules.dep to the index that depmod would write. Of two lines for one module the first counts.
 pub(super) fn dep_index(text: &[u8]) -> Result<Index, TextError> {
     let mut writer = IndexWriter::new();
     for ((number, line), (_, raw)) in dep_lines(text).zip(lines(text)) {
@@ -162,12 +162,12 @@ pub(super) fn dep_index(text: &[u8]) -> Result<Index, TextError> {
     finish(&writer)
 }
 
-/// modules.alias or modules.symbols as an index.
+/// Converts modules.alias or modules.symbols to an index.
 pub(super) fn alias_index(text: &[u8]) -> Result<Index, TextError> {
     let mut writer = IndexWriter::new();
     for (number, line) in alias_lines(text) {
         let AliasLine { pattern, module } = line.map_err(|source| TextError::Line { line: number, source })?;
-        // depmod leaves patterns with unmatched brackets in the text and out of the index.
+        // depmod writes patterns with unmatched brackets to the text only.
         if let Ok(pattern) = normalise_alias(pattern) {
             insert(&mut writer, &pattern, module, number)?;
         }
@@ -175,7 +175,7 @@ pub(super) fn alias_index(text: &[u8]) -> Result<Index, TextError> {
     finish(&writer)
 }
 
-/// modules.builtin as an index.
+/// Converts modules.builtin to an index.
 pub(super) fn builtin_index(text: &[u8]) -> Result<Index, TextError> {
     let mut writer = IndexWriter::new();
     for (number, line) in lines(text) {
@@ -186,7 +186,7 @@ pub(super) fn builtin_index(text: &[u8]) -> Result<Index, TextError> {
     finish(&writer)
 }
 
-/// The aliases of modules.builtin.modinfo as an index.
+/// Converts the aliases of modules.builtin.modinfo to an index.
 pub(super) fn builtin_alias_index(bytes: &[u8]) -> Result<Index, TextError> {
     let mut writer = IndexWriter::new();
     for (module, key, value) in builtin_modinfo_entries(bytes) {
@@ -199,7 +199,7 @@ pub(super) fn builtin_alias_index(bytes: &[u8]) -> Result<Index, TextError> {
     finish(&writer)
 }
 
-/// Keys that the format cannot hold are left out, as depmod does.
+/// Inserts an entry. Keys that the format does not allow are left out, as depmod does.
 fn insert(writer: &mut IndexWriter, key: &[u8], value: &[u8], priority: usize) -> Result<(), InsertError> {
     match writer.insert(key, value, u32::try_from(priority).unwrap_or(u32::MAX)) {
         Err(error @ InsertError::TooLarge) => Err(error),
@@ -208,7 +208,7 @@ fn insert(writer: &mut IndexWriter, key: &[u8], value: &[u8], priority: usize) -
 }
 
 fn finish(writer: &IndexWriter) -> Result<Index, TextError> {
-    // What was just written has a good header.
+    // An index that was just written has a valid header.
     Index::parse(writer.to_bytes()?).map_err(|_| InsertError::TooLarge.into())
 }
 
@@ -216,7 +216,7 @@ fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     line.split(|b| matches!(b, b' ' | b'\t')).filter(|word| !word.is_empty())
 }
 
-/// Lines that are not blank, with their numbers from 1.
+/// Returns the lines with their numbers from 1, without empty lines.
 fn lines(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     let numbered = text.split(|&b| b == b'\n').enumerate().map(|(at, line)| (at + 1, line));
     numbered.filter(|(_, line)| !line.trim_ascii().is_empty())
@@ -242,12 +242,12 @@ mod tests {
     }
 
     #[test]
-    fn a_colon_may_stand_in_a_path() {
+    fn a_path_may_contain_a_colon() {
         assert_eq!(collect(b"bus:1/a.ko: bus:1/b.ko"), ("bus:1/a.ko".into(), vec!["bus:1/b.ko".into()]));
     }
 
     #[test]
-    fn builtin_modinfo_is_cut_at_dots_and_equal_signs() {
+    fn builtin_modinfo_is_split_at_the_first_dot_and_equal_sign() {
         let entries: Vec<_> = builtin_modinfo_entries(b"a.alias=b.c=d\0junk\0a.x=\0.=\0unended.k=v").collect();
         let expected: [(&[u8], &[u8], &[u8]); 4] =
             [(b"a", b"alias", b"b.c=d"), (b"a", b"x", b""), (b"", b"", b""), (b"unended", b"k", b"v")];
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn device_nodes_have_comments_between_them() {
+    fn comments_between_device_nodes_are_ignored() {
         let lines: Vec<_> =
             devname_lines(b"# c\n\nm n c1:2\nbad\n").map(|(at, node)| (at, node.map(|node| node.path))).collect();
         assert_eq!(lines, [(3, Ok(&b"n"[..])), (4, Err(&b"bad"[..]))]);

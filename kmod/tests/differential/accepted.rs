@@ -1,5 +1,5 @@
-//! The differences that are meant: accepted.txt holds each with its exact lines and the row of docs/reference/compatibility.md that
-//! gives its reason. One that is not there fails the run, and so does one that no longer occurs.
+//! The intended differences: accepted.txt lists each with its exact lines and, as the reason, a row of
+//! docs/reference/compatibility.md. An unlisted difference fails the run, and so does a listed one that no longer occurs.
 //!
 //! ```text
 //! [case: command line]
@@ -11,35 +11,35 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-/// So many lines of a difference are kept; of the rest, their number and a checksum.
+/// The number of lines of a difference that are listed. The rest is listed as a count and a checksum.
 const KEPT: usize = 24;
 
 /// Where a difference is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    /// Case and command line.
+    /// The case and the command line.
     pub step: String,
-    /// `34`: C's result and ours. `34 reads ours`: what the C tool makes of its own files and of ours.
+    /// `34`: the result of C kmod 34.2 and ours. `34 reads ours`: the results of 34.2 with its own files and with ours.
     pub pair: String,
-    /// `stdout`, `end`, a file.
+    /// `stdout`, `end`, or the path of a file.
     pub part: String,
 }
 
-/// Its lines and its reason.
+/// The lines of a difference and its reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     pub lines: Vec<String>,
     pub reason: String,
 }
 
-/// All of them.
+/// All accepted differences.
 pub type Accepted = BTreeMap<Place, Entry>;
 
-/// Lines as they are kept.
+/// Shortens lines to what is listed.
 pub fn shortened(mut lines: Vec<String>) -> Vec<String> {
     if lines.len() > KEPT {
         let rest = lines.split_off(KEPT);
-        // FNV-1a: any function that tells lines apart will do.
+        // FNV-1a: any hash will do.
         let sum = rest
             .iter()
             .flat_map(|line| line.bytes().chain([b'\n']))
@@ -49,7 +49,7 @@ pub fn shortened(mut lines: Vec<String>) -> Vec<String> {
     lines
 }
 
-/// Reads accepted.txt.
+/// Parses accepted.txt.
 pub fn parse(text: &str) -> Result<Accepted, String> {
     let mut accepted = Accepted::new();
     let mut step = None;
@@ -63,7 +63,7 @@ pub fn parse(text: &str) -> Result<Accepted, String> {
             places.clear();
         } else if line.starts_with(['-', '+', '!']) {
             if places.is_empty() {
-                return Err(wrong("lines of a difference stand below the line that says where it is"));
+                return Err(wrong("lines of a difference without a place above them"));
             }
             for place in &places {
                 accepted.entry(place.clone()).and_modify(|entry| entry.lines.push(line.to_owned()));
@@ -87,7 +87,7 @@ pub fn parse(text: &str) -> Result<Accepted, String> {
     Ok(accepted)
 }
 
-/// Writes it: equal differences of several pairs together.
+/// Formats accepted.txt, with equal differences of several pairs together.
 pub fn print(accepted: &Accepted) -> String {
     let mut steps: BTreeMap<&str, Vec<(&Place, &Entry)>> = BTreeMap::new();
     for (place, entry) in accepted {
@@ -96,14 +96,14 @@ pub fn print(accepted: &Accepted) -> String {
     let mut text = String::new();
     for (step, entries) in steps {
         let _ = writeln!(text, "\n[{step}]");
-        let mut told = BTreeSet::new();
+        let mut printed = BTreeSet::new();
         for (place, entry) in &entries {
-            if !told.insert(*place) {
+            if !printed.insert(*place) {
                 continue;
             }
             let same: Vec<_> =
                 entries.iter().filter(|(other, others)| other.part == place.part && others == entry).collect();
-            told.extend(same.iter().map(|(place, _)| *place));
+            printed.extend(same.iter().map(|(place, _)| *place));
             let pairs: Vec<_> = same.iter().map(|(place, _)| place.pair.as_str()).collect();
             let _ = writeln!(text, "{} {} because {}", pairs.join(", "), place.part, entry.reason);
             for line in &entry.lines {

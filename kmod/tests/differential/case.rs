@@ -1,5 +1,4 @@
-//! What a case is made of: files of a small root, and the commands that are run in it, one after the other. Data only;
-//! [`crate::jail`] makes it real.
+//! A case: files of a small root, and commands to run in it one after the other. Data only; [`crate::sandbox`] runs it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -8,7 +7,7 @@ use std::path::PathBuf;
 
 use crate::testing::TinyModule;
 
-/// Something that lies in the root before the first command.
+/// A file, directory or link in the root.
 #[derive(Debug, Clone)]
 pub enum Node {
     File(Vec<u8>),
@@ -16,23 +15,23 @@ pub enum Node {
     Link(PathBuf),
 }
 
-/// Longer command lines are cut in reports: `Escaped` is ASCII.
+/// The longest command line that reports show, in bytes (`Escaped` is ASCII).
 const LABEL: usize = 100;
 
-/// One command.
+/// A command.
 #[derive(Debug, Clone, Default)]
 pub struct Step {
-    /// Tool and arguments.
+    /// The tool and its arguments.
     pub words: Vec<Vec<u8>>,
     pub env: Vec<(String, String)>,
-    /// Whether it only reads what depmod wrote: then every tool is asked about the files of every other one.
-    pub asks: bool,
-    /// C's order is that of a hash table: lines are compared sorted.
+    /// Whether it only reads the files of depmod: then it is also run by each tool with the files of the others.
+    pub query: bool,
+    /// Whether to compare sorted lines: C kmod prints them in the order of a hash table.
     pub sorted: bool,
 }
 
 impl Step {
-    /// As it stands in reports and in the list of accepted differences.
+    /// Formats the command for reports and accepted.txt.
     pub fn label(&self) -> String {
         let env = self.env.iter().map(|(name, value)| format!("{name}='{value}'"));
         let words = self.words.iter().map(|word| {
@@ -53,44 +52,44 @@ impl Step {
 pub struct Case {
     pub nodes: BTreeMap<PathBuf, Node>,
     pub steps: Vec<Step>,
-    /// Directories of this machine that are seen in the root, read-only.
+    /// Directories of this machine to mount in the root, read-only.
     pub binds: Vec<(PathBuf, PathBuf)>,
-    /// The release of the module directory; the running kernel's when empty.
+    /// The release of the module directory.
     pub release: String,
-    /// Modules that modules.order does not name: C has them in hash order, so files are compared sorted, `.bin` without
-    /// priorities.
+    /// Whether modules.order is empty: C kmod then uses the order of a hash table, so files are compared sorted, and `.bin`
+    /// files without priorities.
     pub unordered: bool,
     order: String,
 }
 
 impl Case {
-    /// The module directory of the running release, with empty lists of the kernel build.
+    /// Creates a case with the module directory of the running release and empty lists of the kernel build.
     pub fn new() -> Self {
         Self::of(running_release())
     }
 
-    /// The same of another release.
+    /// Creates the same case for another release.
     pub fn of(release: String) -> Self {
         let case = Self { release, ..Self::default() };
         ["modules.builtin", "modules.builtin.modinfo"].iter().fold(case, |case, name| case.file(name, ""))
     }
 
-    /// A case without any module directory.
+    /// Creates a case without a module directory.
     pub fn bare() -> Self {
         Self { release: running_release(), ..Self::default() }
     }
 
     fn path(&self, name: &[u8]) -> PathBuf {
-        // An absolute path stands as it is.
+        // `join` leaves an absolute path unchanged.
         PathBuf::from("/lib/modules").join(&self.release).join(OsStr::from_bytes(&self.text(name)))
     }
 
-    /// `REL` stands for the release.
+    /// Replaces `REL` by the release.
     fn text(&self, bytes: &[u8]) -> Vec<u8> {
         replace(bytes, b"REL", self.release.as_bytes())
     }
 
-    /// A file; a relative path is one of the module directory.
+    /// Adds a file; a relative path is below the module directory.
     pub fn file(mut self, name: impl AsRef<[u8]>, bytes: impl AsRef<[u8]>) -> Self {
         let path = self.path(name.as_ref());
         self.nodes.insert(path, Node::File(bytes.as_ref().to_vec()));
@@ -112,12 +111,12 @@ impl Case {
         self
     }
 
-    /// A module file, named in modules.order by its uncompressed name.
+    /// Adds a module file, and its uncompressed name to modules.order.
     pub(crate) fn ko(self, name: impl AsRef<[u8]>, module: &TinyModule) -> Self {
         self.raw(name, module.build())
     }
 
-    /// A module file of any bytes.
+    /// Adds a module file with any content.
     pub fn raw(mut self, name: impl AsRef<[u8]>, bytes: impl AsRef<[u8]>) -> Self {
         let name = name.as_ref();
         let cut = name.windows(3).position(|w| w == b".ko").map_or(name.len(), |at| at + 3);
@@ -126,24 +125,24 @@ impl Case {
         self.file(name, bytes)
     }
 
-    /// modules.order names none of the modules.
+    /// Leaves modules.order empty.
     pub fn unordered(mut self) -> Self {
         self.unordered = true;
         self
     }
 
-    /// A file of /etc/modprobe.d.
+    /// Adds a file of /etc/modprobe.d.
     pub fn conf(self, name: &str, text: impl AsRef<[u8]>) -> Self {
         let path = format!("/etc/modprobe.d/{name}");
         self.file(path, text)
     }
 
-    /// What the kernel's command line is.
+    /// Sets the kernel command line.
     pub fn cmdline(self, text: impl AsRef<[u8]>) -> Self {
         self.file("/proc/cmdline", text)
     }
 
-    /// A module that is loaded: its row of /proc/modules and its directory in /sys.
+    /// Adds a loaded module: its line of /proc/modules and its directory in /sys.
     pub fn loaded(self, name: &str, size: u32, users: &[&str], refs: u32) -> Self {
         let row = match users {
             [] => format!("{name} {size} {refs} - Live 0x0000000000000000\n"),
@@ -167,22 +166,22 @@ impl Case {
         })
     }
 
-    /// Runs a command line: words are divided by blanks, `'…'` keeps them.
+    /// Adds a command line: words are separated by spaces, `'…'` quotes.
     pub fn run(self, line: &str) -> Self {
         self.step(line, |_| {})
     }
 
-    /// A command that only reads what depmod wrote.
-    pub fn ask(self, line: &str) -> Self {
-        self.step(line, |step| step.asks = true)
+    /// Adds a command that only reads the files of depmod.
+    pub fn query(self, line: &str) -> Self {
+        self.step(line, |step| step.query = true)
     }
 
-    /// Several of them.
-    pub fn asks(self, lines: &[&str]) -> Self {
-        lines.iter().fold(self, |case, line| case.ask(line))
+    /// Adds several commands that only read the files of depmod.
+    pub fn queries(self, lines: &[&str]) -> Self {
+        lines.iter().fold(self, |case, line| case.query(line))
     }
 
-    /// Any step.
+    /// Adds a step.
     pub fn step(mut self, line: &str, change: impl FnOnce(&mut Step)) -> Self {
         let mut step = Step { words: words(&self.text(line.as_bytes())), ..Step::default() };
         change(&mut step);
@@ -190,7 +189,7 @@ impl Case {
         self
     }
 
-    /// The files as they are put down, modules.order among them.
+    /// Returns all files, including modules.order.
     pub fn tree(&self) -> BTreeMap<PathBuf, Node> {
         let mut nodes = self.nodes.clone();
         let order = if self.unordered { String::new() } else { self.order.clone() };
@@ -205,7 +204,7 @@ fn running_release() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()
 }
 
-/// Every occurrence replaced.
+/// Replaces every occurrence.
 pub fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     let mut replaced = Vec::new();
     let mut rest = bytes;

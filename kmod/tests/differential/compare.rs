@@ -1,4 +1,4 @@
-//! Two results of one command, part by part: which lines only the one has, and which only the other.
+//! Compares two results of a command part by part, line by line.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,27 +6,27 @@ use kmod::index::Index;
 use kmod::name::Escaped;
 
 use crate::case::{Case, Step};
-use crate::normal;
-use crate::wire::Done;
+use crate::normalise;
+use crate::results::Done;
 
-/// A part of a result and how it differs, as `-` and `+` lines.
+/// A part of a result with its differences as `-` and `+` lines.
 pub type Difference = (String, Vec<String>);
 
-/// Above this product of lengths lines are compared as sets: whole trees of modules.
+/// The largest product of two lengths for which lines are aligned. Longer texts are compared as sets.
 const ALIGNED: usize = 4_000_000;
 
-/// Compares what C did with what we did (or what the same tool made of two writers' files). A part that is the same is not
-/// in the answer.
+/// Compares the result of a C tool with ours, or the results of one tool with files of two writers. Returns the parts that
+/// differ.
 pub fn compare(case: &Case, step: &Step, theirs: &Done, ours: &Done) -> Vec<Difference> {
     let mut parts: Vec<(String, Vec<String>, Vec<String>)> = Vec::new();
     parts.push(("end".into(), vec![theirs.end.clone()], vec![ours.end.clone()]));
     if [theirs, ours].iter().any(|done| done.end.starts_with("signal")) {
-        // How far a crash came is chance.
+        // The output before a crash is not deterministic.
         let lines = difference(std::slice::from_ref(&theirs.end), std::slice::from_ref(&ours.end));
         return if lines.is_empty() { Vec::new() } else { vec![("end".into(), lines)] };
     }
     let text = |bytes: &[u8], sorted: bool| {
-        let mut lines = normal::lines(case, step, bytes);
+        let mut lines = normalise::lines(case, step, bytes);
         if sorted {
             lines.sort();
         }
@@ -35,11 +35,11 @@ pub fn compare(case: &Case, step: &Step, theirs: &Done, ours: &Done) -> Vec<Diff
     let sorted = step.sorted || case.unordered;
     parts.push(("stdout".into(), text(&theirs.out, sorted), text(&ours.out, sorted)));
     let (c, o) = (text(&theirs.err, case.unordered), text(&ours.err, case.unordered));
-    let o = normal::without_detail(&c, o);
+    let o = normalise::without_detail(&c, o);
     parts.push(("stderr".into(), c, o));
     parts.push(("syslog".into(), text(&theirs.syslog, false), text(&ours.syslog, false)));
     let files = |done: &Done| -> BTreeMap<String, (String, Vec<u8>)> {
-        let name = |path: &[u8]| normal::path(case, path);
+        let name = |path: &[u8]| normalise::path(case, path);
         done.files.iter().map(|(path, kind, bytes)| (name(path), (kind.clone(), bytes.clone()))).collect()
     };
     let (c, o) = (files(theirs), files(ours));
@@ -60,7 +60,7 @@ pub fn compare(case: &Case, step: &Step, theirs: &Done, ours: &Done) -> Vec<Diff
     parts.into_iter().filter_map(differs).collect()
 }
 
-/// A file as lines; an index decoded.
+/// Returns a file as lines; an index is decoded.
 fn contents(case: &Case, path: &str, bytes: &[u8], sorted: bool) -> Vec<String> {
     let mut lines = if path.ends_with(".bin") {
         let entries = Index::parse(bytes.to_vec()).and_then(|index| index.entries());
@@ -68,14 +68,14 @@ fn contents(case: &Case, path: &str, bytes: &[u8], sorted: bool) -> Vec<String> 
             Ok(entries) => {
                 let line = |(key, value): (Vec<u8>, kmod::index::Value)| {
                     let priority = if case.unordered { String::new() } else { format!(" {}", value.priority) };
-                    format!("{}{priority} {}", normal::text(case, &key), normal::text(case, &value.bytes))
+                    format!("{}{priority} {}", normalise::text(case, &key), normalise::text(case, &value.bytes))
                 };
                 entries.into_iter().map(line).collect()
             }
             Err(error) => vec![format!("{} bytes: {error}", bytes.len())],
         }
     } else {
-        bytes.split_inclusive(|&byte| byte == b'\n').map(|line| normal::text(case, line)).collect()
+        bytes.split_inclusive(|&byte| byte == b'\n').map(|line| normalise::text(case, line)).collect()
     };
     if sorted {
         lines.sort();
@@ -83,7 +83,7 @@ fn contents(case: &Case, path: &str, bytes: &[u8], sorted: bool) -> Vec<String> 
     lines
 }
 
-/// `-` and `+` lines; empty when both are the same.
+/// Returns the differences as `-` and `+` lines; empty if there are none.
 fn difference(theirs: &[String], ours: &[String]) -> Vec<String> {
     let same = theirs.iter().zip(ours).take_while(|(a, b)| a == b).count();
     let (theirs, ours) = (&theirs[same..], &ours[same..]);
@@ -92,7 +92,7 @@ fn difference(theirs: &[String], ours: &[String]) -> Vec<String> {
     if theirs.len() * ours.len() <= ALIGNED { aligned(theirs, ours) } else { as_sets(theirs, ours) }
 }
 
-/// By the longest common subsequence.
+/// Compares by the longest common subsequence.
 fn aligned(theirs: &[String], ours: &[String]) -> Vec<String> {
     let width = ours.len() + 1;
     let mut longest = vec![0_u32; (theirs.len() + 1) * width];
@@ -131,7 +131,7 @@ fn as_sets(theirs: &[String], ours: &[String]) -> Vec<String> {
     lines
 }
 
-/// Bytes as one line of printable ASCII.
+/// Formats bytes as one line of printable ASCII.
 pub fn escaped(bytes: &[u8]) -> String {
     Escaped(bytes).to_string()
 }

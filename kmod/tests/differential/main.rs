@@ -1,20 +1,21 @@
-//! Our tools beside C kmod 34.2 and 30: the same commands in the same small root, and whatever they do differently is told.
-//! `ci/differential` fetches the C tools and runs this; without them it is skipped, and says so.
+//! Compares our tools with C kmod 34.2 and 30: runs the same commands in the same small root and reports every difference.
+//! `ci/differential` fetches the C tools and runs this test; without them it is skipped, with a message.
 //!
 //! ```text
-//!   case, cases/   what is run: files and commands, as data
-//!   real           whole trees of Debian's kernels
+//!   case, cases/   the cases: files and commands, as data
+//!   kernel_trees   cases with all modules of Debian's kernels
 //!   setup          the tools
-//!   jail           one case with one tool, in namespaces of its own: no rights, nothing of this machine in sight
-//!   wire           its results
-//!   normal         what may be said differently with the same meaning
-//!   compare        two results, as lines that only one of them has
-//!   accepted       accepted.txt: the differences that are meant, each with its reason in docs/reference/compatibility.md
+//!   sandbox        runs a case with one tool, in separate namespaces: without privileges, isolated from this machine
+//!   results        serialises the results
+//!   normalise      removes differences without meaning
+//!   compare        compares two results line by line
+//!   accepted       accepted.txt: the intended differences, each with its reason in docs/reference/compatibility.md
+//!   verdict        compares all results with accepted.txt
 //! ```
 //!
-//! `cargo test -p kmodlab-kmod --test differential NAME…` runs the cases with NAME in their names.
-//! With `-- --show` everything that every tool did is printed.
-//! `KMOD_DIFFERENTIAL_UPDATE=1` writes accepted.txt anew; new differences get the reason `?`, which fails.
+//! `cargo test -p kmodlab-kmod --test differential NAME…` runs the cases whose names contain NAME.
+//! `-- --show` prints everything that each tool did.
+//! `KMOD_DIFFERENTIAL_UPDATE=1` rewrites accepted.txt; new differences get the reason `?`, which fails.
 
 // A failed unwrap is a failed test.
 #![allow(clippy::unwrap_used, missing_docs)]
@@ -23,14 +24,14 @@ mod accepted;
 mod case;
 mod cases;
 mod compare;
-mod jail;
-mod normal;
-mod real;
+mod kernel_trees;
+mod normalise;
+mod results;
+mod sandbox;
 mod setup;
 mod verdict;
-mod wire;
 
-// The maker of tiny modules belongs to the library's own tests; not all that it can do is needed here.
+// The generator of small modules is part of the library's unit tests; parts of it are unused here.
 #[allow(dead_code)]
 #[path = "../../src/object/testing.rs"]
 mod testing;
@@ -44,10 +45,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use case::Case;
+use results::Row;
 use setup::Setup;
-use wire::Row;
 
-/// A case by its name.
+/// A case with its name.
 pub(crate) struct Named {
     pub(crate) name: String,
     pub(crate) make: Box<dyn Fn() -> Case + Send + Sync>,
@@ -56,8 +57,8 @@ pub(crate) struct Named {
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     if let [flag, name, tool, root] = &arguments[..] {
-        if flag == "--jail" {
-            return jailed(name, tool, Path::new(root));
+        if flag == "--sandbox" {
+            return sandboxed(name, tool, Path::new(root));
         }
     }
     if arguments.iter().any(|argument| argument == "--list") {
@@ -96,12 +97,12 @@ fn main() -> ExitCode {
 }
 
 fn all_cases(setup: &Setup) -> Vec<Named> {
-    let mut all = real::cases(setup);
+    let mut all = kernel_trees::cases(setup);
     all.extend(cases::all());
     all
 }
 
-/// Whether this machine lets us have a root of our own.
+/// Checks that this machine allows user namespaces.
 fn namespaces() -> Result<(), String> {
     let done = unshare().arg("true").stdin(Stdio::null()).output();
     match done {
@@ -117,7 +118,7 @@ fn unshare() -> Command {
     command
 }
 
-/// The results of a case, by the tool that wrote the files; or why there are none.
+/// The results of each case and tool, or why there are none.
 pub(crate) type Results = BTreeMap<(String, String), Result<Vec<Row>, String>>;
 
 fn run_all(chosen: &[&Named], setup: &Setup) -> Results {
@@ -143,18 +144,18 @@ fn run_all(chosen: &[&Named], setup: &Setup) -> Results {
 fn run_one(case: &Named, tool: &str, root: &Path) -> Result<Vec<Row>, String> {
     let this = env::current_exe().map_err(|error| error.to_string())?;
     let mut command = unshare();
-    command.arg(this).args(["--jail", &case.name, tool]).arg(root).stdin(Stdio::null());
+    command.arg(this).args(["--sandbox", &case.name, tool]).arg(root).stdin(Stdio::null());
     let output = command.output().map_err(|error| error.to_string())?;
     match output.status.success() {
-        true => wire::read(&mut &output.stdout[..]).map_err(|error| format!("its results cannot be read: {error}")),
+        true => results::read(&mut &output.stdout[..]).map_err(|error| format!("cannot read its results: {error}")),
         false => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
     }
 }
 
-fn jailed(name: &str, tool: &str, root: &Path) -> ExitCode {
+fn sandboxed(name: &str, tool: &str, root: &Path) -> ExitCode {
     let done = Setup::from_env().and_then(|setup| {
         let case = all_cases(&setup).into_iter().find(|case| case.name == name).ok_or("no such case")?;
-        jail::main(&(case.make)(), tool, &setup, root).map_err(|error| error.to_string())
+        sandbox::main(&(case.make)(), tool, &setup, root).map_err(|error| error.to_string())
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,26 +1,26 @@
-//! What a run has: the C tools that `ci/differential` names in the environment, our own, and the libraries of both.
+//! The tools of a run: the C tools that `ci/differential` names in the environment, ours, and their libraries.
 
 use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// How our own tools are called among the others.
+/// The name of our tools among the others.
 pub const OURS: &str = "ours";
 
-/// Where the tools are.
+/// The paths of the tools.
 #[derive(Debug, Clone)]
 pub struct Setup {
-    /// Name and unpacked root of each C kmod.
+    /// The name and unpacked root of each C kmod.
     pub oracles: Vec<(String, PathBuf)>,
-    /// A static program with a shell, for the jail's `/bin/sh`.
+    /// A static program with a shell, for `/bin/sh` in the sandbox.
     pub shell: PathBuf,
-    /// Name, release and directory of whole trees of modules.
+    /// The release and module directory of each kernel.
     pub trees: Vec<(String, PathBuf)>,
 }
 
 impl Setup {
-    /// From the environment; what is missing is the error.
+    /// Reads the environment; the error names what is missing.
     pub fn from_env() -> Result<Self, String> {
         let path = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let oracles: Vec<_> = [("34", "KMOD_DIFFERENTIAL_34"), ("30", "KMOD_DIFFERENTIAL_30")]
@@ -28,28 +28,26 @@ impl Setup {
             .filter_map(|(name, variable)| Some((name.to_owned(), path(variable)?)))
             .collect();
         if oracles.is_empty() {
-            return Err(
-                "KMOD_DIFFERENTIAL_34 and KMOD_DIFFERENTIAL_30 name no C kmod: ci/differential sets them".into()
-            );
+            return Err("neither KMOD_DIFFERENTIAL_34 nor KMOD_DIFFERENTIAL_30 is set; run ci/differential".into());
         }
-        let shell = path("KMOD_DIFFERENTIAL_SHELL").ok_or("KMOD_DIFFERENTIAL_SHELL names no static busybox")?;
+        let shell = path("KMOD_DIFFERENTIAL_SHELL").ok_or("KMOD_DIFFERENTIAL_SHELL is not set; run ci/differential")?;
         let trees = env::var_os("KMOD_DIFFERENTIAL_TREES").unwrap_or_default();
         let trees =
             env::split_paths(&trees).filter(|path| path.is_dir()).map(|path| (tree_name(&path), path)).collect();
         Ok(Self { oracles, shell, trees })
     }
 
-    /// All tools, ours last.
+    /// Returns all tools, ours last.
     pub fn tools(&self) -> impl Iterator<Item = &str> {
         self.oracles.iter().map(|(name, _)| name.as_str()).chain([OURS])
     }
 
-    /// Whether the one reads what the other wrote: ours and each of the C tools do.
+    /// Whether one tool is run with the files of the other: ours with those of each C tool, and vice versa.
     pub fn reads(&self, reader: &str, writer: &str) -> bool {
         reader != writer && (reader == OURS || writer == OURS)
     }
 
-    /// What of this machine is seen in a jail, and where.
+    /// Returns the paths of this machine to mount in a sandbox, and where.
     pub fn binds(&self) -> Vec<(PathBuf, PathBuf)> {
         let ours = Path::new("/t").join(OURS);
         let mut binds = vec![
@@ -66,12 +64,12 @@ impl Setup {
     }
 }
 
-/// The release, which the module directory has for a name.
+/// Returns the release, which is the name of the module directory.
 fn tree_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// The libraries that this program itself was linked with: our tools were built beside it and need no others.
+/// Returns the libraries of this program. Our tools are built together with it and need no others.
 fn libraries() -> Vec<PathBuf> {
     let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
     let mut paths: Vec<PathBuf> = maps

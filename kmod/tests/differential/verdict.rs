@@ -1,4 +1,4 @@
-//! Which differences are new, which are listed, which no longer occur; and the last lines that a run prints.
+//! Compares the differences of a run with accepted.txt and prints the result.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
@@ -10,30 +10,30 @@ use std::time::Instant;
 use crate::accepted::{self, Accepted, Entry, Place};
 use crate::case::Case;
 use crate::compare::compare;
-use crate::normal;
+use crate::normalise;
+use crate::results::{Done, Row};
 use crate::setup::{OURS, Setup};
-use crate::wire::{Done, Row};
 use crate::{Named, Results};
 
 const LIST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/differential/accepted.txt");
 const REASONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/compatibility.md");
 
-/// The reason where kmod 34.2 does as ours, and 30 did otherwise.
-const DEVELOPED: &str = "C kmod 30: differences between kmod 30 and 34.2";
+/// The reason if our tools behave like 34.2 and unlike 30.
+const CHANGED_SINCE_30: &str = "C kmod 30: differences between kmod 30 and 34.2";
 
-/// All that was found.
+/// The differences of a run.
 #[derive(Default)]
 struct Found {
-    /// How each place differs.
+    /// The lines of each difference.
     differences: BTreeMap<Place, Vec<String>>,
-    /// The pairs that were compared in each step: only they can be stale.
+    /// The pairs that were compared in each step: only their entries can be obsolete.
     compared: BTreeSet<(String, String)>,
-    /// What could not be judged.
+    /// Cases that could not be run.
     errors: Vec<String>,
     runs: usize,
 }
 
-/// Compares everything, prints what is wrong, and gives the exit code.
+/// Compares everything, prints the problems and returns the exit code.
 pub fn judge(chosen: &[&Named], results: &Results, setup: &Setup, whole: bool, began: Instant) -> ExitCode {
     let mut found = Found::default();
     for named in chosen {
@@ -52,14 +52,14 @@ pub fn judge(chosen: &[&Named], results: &Results, setup: &Setup, whole: bool, b
             text.lines().take_while(|line| line.starts_with('#')).map(|line| format!("{line}\n")).collect();
         let new = updated(&listed, &found, whole);
         fs::write(LIST, head + &accepted::print(&new)).unwrap();
-        println!("{LIST} was written anew: {} differences", new.len());
+        println!("rewrote {LIST}: {} differences", new.len());
     }
     let mut problems = found.errors.clone();
     let mut unlisted = Accepted::new();
     for (place, lines) in &found.differences {
         let reason = match listed.get(place) {
             Some(entry) if entry.lines == *lines => continue,
-            Some(entry) => format!("?, other than the listed one: {}", entry.reason),
+            Some(entry) => format!("?, other lines than listed for: {}", entry.reason),
             None => "?".to_owned(),
         };
         unlisted.insert(place.clone(), Entry { lines: lines.clone(), reason });
@@ -67,13 +67,13 @@ pub fn judge(chosen: &[&Named], results: &Results, setup: &Setup, whole: bool, b
     if !unlisted.is_empty() {
         problems.push(format!("{} differences are not listed:\n{}", unlisted.len(), accepted::print(&unlisted)));
     }
-    // A kernel that is not here, or not in this version, says nothing about its entries.
+    // Entries of a kernel that is not available, or has another version, cannot be checked.
     let is_absent = |step: &str| step.starts_with("tree.") && !chosen.iter().any(|named| is_of(step, &named.name));
     let mut absent = 0;
     for (place, entry) in &listed {
         let ran = found.compared.contains(&(place.step.clone(), place.pair.clone()));
         if ran && !found.differences.contains_key(place) {
-            problems.push(format!("listed, but it no longer occurs: take it out\n{}", shown(place, &entry.lines)));
+            problems.push(format!("listed, but no longer occurs; remove it:\n{}", shown(place, &entry.lines)));
         } else if is_absent(&place.step) {
             absent += 1;
         } else if !ran
@@ -83,14 +83,12 @@ pub fn judge(chosen: &[&Named], results: &Results, setup: &Setup, whole: bool, b
             problems.push(format!("listed, but there is no such case or command: {}", place.step));
         }
     }
-    let developed = |(place, entry): (&Place, &Entry)| {
+    let changed_since_30 = |(place, entry): (&Place, &Entry)| {
         let of_34 = Place { pair: "34".into(), ..place.clone() };
-        let wrong = entry.reason == DEVELOPED && found.differences.contains_key(&of_34);
-        wrong.then(|| {
-            format!("ours does not do here as 34.2, the reason is another one:\n{}", shown(place, &entry.lines))
-        })
+        let wrong = entry.reason == CHANGED_SINCE_30 && found.differences.contains_key(&of_34);
+        wrong.then(|| format!("ours differs from 34.2 here; correct the reason:\n{}", shown(place, &entry.lines)))
     };
-    problems.extend(listed.iter().filter_map(developed));
+    problems.extend(listed.iter().filter_map(changed_since_30));
     problems.extend(unexplained(&listed));
     for problem in &problems {
         println!("{problem}\n");
@@ -104,14 +102,14 @@ pub fn judge(chosen: &[&Named], results: &Results, setup: &Setup, whole: bool, b
         began.elapsed().as_secs_f64(),
     );
     if absent > 0 {
-        println!("differential: {absent} of the accepted differences are of kernels whose modules are not here");
+        println!("differential: {absent} accepted differences are of kernels whose modules are not available");
     }
     let word = if problems.is_empty() { "ok" } else { "FAILED" };
     println!("test result: {word}. {} passed; {} failed; 0 ignored;", chosen.len(), problems.len());
     if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Prints what every tool did.
+/// Prints the result of each command and tool.
 pub fn show(chosen: &[&Named], results: &Results, setup: &Setup) {
     for named in chosen {
         let case = (named.make)();
@@ -123,18 +121,18 @@ pub fn show(chosen: &[&Named], results: &Results, setup: &Setup) {
                 let parts = [("out", &done.out), ("err", &done.err), ("log", &done.syslog)];
                 for (name, bytes) in parts {
                     for line in bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-                        println!("  {name} {}", normal::text(&case, line));
+                        println!("  {name} {}", normalise::text(&case, line));
                     }
                 }
                 for (path, kind, bytes) in &done.files {
-                    println!("  {kind}, {} bytes: {}", bytes.len(), normal::text(&case, path));
+                    println!("  {kind}, {} bytes: {}", bytes.len(), normalise::text(&case, path));
                 }
             }
         }
     }
 }
 
-/// Whether a step, `CASE: COMMAND`, is of this case.
+/// Whether a step, `CASE: COMMAND`, belongs to a case.
 fn is_of(step: &str, case: &str) -> bool {
     step.strip_prefix(case).is_some_and(|rest| rest.starts_with(": "))
 }
@@ -143,7 +141,7 @@ fn shown(place: &Place, lines: &[String]) -> String {
     format!("[{}]\n{} {}\n{}", place.step, place.pair, place.part, lines.join("\n"))
 }
 
-/// All pairs of one case.
+/// Compares all pairs of a case.
 fn one(named: &Named, results: &Results, setup: &Setup, found: &mut Found) {
     let case = (named.make)();
     let labels = labels(named, &case);
@@ -154,7 +152,7 @@ fn one(named: &Named, results: &Results, setup: &Setup, found: &mut Found) {
             Ok(done) => {
                 rows.insert(tool, done);
             }
-            Err(error) => found.errors.push(format!("{} with {tool} could not be run: {error}", named.name)),
+            Err(error) => found.errors.push(format!("cannot run {} with {tool}: {error}", named.name)),
         }
     }
     let get = |writer: &str, step: usize, by: &str| -> Option<&Done> {
@@ -165,7 +163,7 @@ fn one(named: &Named, results: &Results, setup: &Setup, found: &mut Found) {
             let (Some(theirs), Some(ours)) = (theirs, ours) else { return };
             found.compared.insert((labels[number].clone(), name.clone()));
             let (theirs, ours) = match name.contains("30") {
-                true => (&normal::before_weakdep(theirs), &normal::before_weakdep(ours)),
+                true => (&normalise::before_weakdep(theirs), &normalise::before_weakdep(ours)),
                 false => (theirs, ours),
             };
             for (part, lines) in compare(&case, step, theirs, ours) {
@@ -175,7 +173,7 @@ fn one(named: &Named, results: &Results, setup: &Setup, found: &mut Found) {
         };
         for (oracle, _) in &setup.oracles {
             pair(oracle.clone(), get(oracle, number, oracle), get(OURS, number, OURS));
-            if step.asks {
+            if step.query {
                 pair(format!("{oracle} reads ours"), get(oracle, number, oracle), get(OURS, number, oracle));
                 pair(format!("ours reads {oracle}"), get(oracle, number, OURS), get(OURS, number, OURS));
             }
@@ -183,7 +181,7 @@ fn one(named: &Named, results: &Results, setup: &Setup, found: &mut Found) {
     }
 }
 
-/// `case: command line`; the same command for the second time has a number.
+/// Returns the labels of the steps, `CASE: COMMAND`; repeated commands are numbered.
 fn labels(named: &Named, case: &Case) -> Vec<String> {
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     let label = |step: &crate::case::Step| {
@@ -194,13 +192,13 @@ fn labels(named: &Named, case: &Case) -> Vec<String> {
     case.steps.iter().map(label).collect()
 }
 
-/// The list as it would be right, reasons kept.
+/// Returns the list with the current differences and the known reasons.
 fn updated(listed: &Accepted, found: &Found, whole: bool) -> Accepted {
     let kept = |place: &&Place| !whole && !found.compared.contains(&(place.step.clone(), place.pair.clone()));
     let mut new: Accepted =
         listed.iter().filter(|(place, _)| kept(place)).map(|(place, entry)| (place.clone(), entry.clone())).collect();
     for (place, lines) in &found.differences {
-        // A reason that holds for one C kmod most likely holds for the other.
+        // The reason is most likely the same for both versions of C kmod.
         let same = |entry: &&Entry| entry.lines == *lines;
         let near = || {
             let of_step = listed.iter().filter(|(other, _)| other.step == place.step && other.part == place.part);
@@ -208,7 +206,7 @@ fn updated(listed: &Accepted, found: &Found, whole: bool) -> Accepted {
         };
         let of_34 = |place: &Place| Place { pair: "34".into(), ..place.clone() };
         let new_reason = match place.pair == "30" && !found.differences.contains_key(&of_34(place)) {
-            true => DEVELOPED,
+            true => CHANGED_SINCE_30,
             false => "?",
         };
         let reason = listed.get(place).filter(same).or_else(near).map_or(new_reason, |entry| &entry.reason[..]);
@@ -217,9 +215,9 @@ fn updated(listed: &Accepted, found: &Found, whole: bool) -> Accepted {
     new
 }
 
-/// Reasons that are no row of docs/reference/compatibility.md: `SECTION: first column`.
+/// Returns the reasons that are not a row of docs/reference/compatibility.md (`SECTION: first column`).
 fn unexplained(listed: &Accepted) -> Vec<String> {
-    // A published crate has the list and not the page.
+    // The published crate does not contain the page.
     if !Path::new(REASONS).exists() {
         return Vec::new();
     }
@@ -236,8 +234,6 @@ fn unexplained(listed: &Accepted) -> Vec<String> {
     reasons
         .into_iter()
         .filter(|reason| !rows.contains(*reason))
-        .map(|reason| {
-            format!("accepted.txt gives the reason `{reason}`, which is no row of docs/reference/compatibility.md")
-        })
+        .map(|reason| format!("accepted.txt: the reason `{reason}` is not a row of docs/reference/compatibility.md"))
         .collect()
 }

@@ -3,7 +3,7 @@
 use super::laws::{Wishes, name_of};
 use super::recipe::Recipe;
 use kmod::execute::model::{Call, Loaded};
-use kmod::execute::{LoadError, LoadMode, Model, RemovalError, RemovalMode, Report, load, remove};
+use kmod::execute::{LoadError, LoadMode, ModelKernel, RemovalError, RemovalMode, Report, load, remove};
 use kmod::name::ModuleName;
 use kmod::object::Compression;
 use kmod::resolve::{Action, LoadPlan, RemovalPlan, RemovalStep};
@@ -23,7 +23,7 @@ impl Report for Silence {
 /// Loads, loads again, removes, removes again.
 pub(super) fn both(recipe: &Recipe, wishes: &Wishes<'_>, plan: &LoadPlan, removal: &RemovalPlan) {
     let files = recipe.files().map(|path| (path, Compression::None)).collect();
-    let mut kernel = Model { files, ..Model::default() };
+    let mut kernel = ModelKernel { files, ..ModelKernel::default() };
     for (module, used) in recipe.preloaded() {
         kernel.modules.insert(module, Loaded { users: i64::from(used), ..Loaded::default() });
     }
@@ -45,11 +45,11 @@ pub(super) fn both(recipe: &Recipe, wishes: &Wishes<'_>, plan: &LoadPlan, remova
     removes(wishes, removal, &mut kernel, all_gone);
 }
 
-fn names(kernel: &Model) -> Names {
+fn names(kernel: &ModelKernel) -> Names {
     kernel.modules.keys().cloned().collect()
 }
 
-fn loads(wishes: &Wishes<'_>, plan: &LoadPlan, kernel: &mut Model, before: &Names) {
+fn loads(wishes: &Wishes<'_>, plan: &LoadPlan, kernel: &mut ModelKernel, before: &Names) {
     let result = load(plan, LoadMode::default(), kernel, &mut Silence);
     let after = names(kernel);
     // Whether the plan may call a module built in was asked when it was made.
@@ -110,7 +110,7 @@ fn inserted(action: &Action) -> Option<&std::path::PathBuf> {
     }
 }
 
-fn removes(wishes: &Wishes<'_>, plan: &RemovalPlan, kernel: &mut Model, all_gone: bool) {
+fn removes(wishes: &Wishes<'_>, plan: &RemovalPlan, kernel: &mut ModelKernel, all_gone: bool) {
     let before = kernel.clone();
     kernel.calls.clear();
     let target = &wishes.hit.module;

@@ -44,7 +44,7 @@ mod tests {
     use super::*;
     use crate::commands::options::{Order, Parsed, parse};
     use crate::execute::model::Loaded;
-    use crate::execute::{Force, Model};
+    use crate::execute::{Force, ModelKernel};
     use crate::log::{Destination, Log, Priority};
 
     fn given(options: &str) -> Arguments {
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn holders_are_removed_when_that_is_asked_for_which_asks_for_removal() {
         let name = |text: &str| ModuleName::new(text.as_bytes()).unwrap();
-        let mut kernel = Model::default();
+        let mut kernel = ModelKernel::default();
         kernel.modules.insert(name("m"), Loaded { holders: vec![name("h")], ..Loaded::default() });
         let mut request = |options| removal_request(&given(options), &name("m"), &mut kernel);
         assert_eq!(request("-r m"), RemovalRequest { ignore_commands: false, holders: vec![] });

@@ -1,4 +1,4 @@
-//! The kernel's command line as configuration.
+//! Options on the kernel command line.
 
 use super::{cases, module};
 use crate::case::Case;
@@ -27,7 +27,7 @@ fn with(line: &str) -> Case {
         .ko("kernel/snd-x.ko", &module("snd_x").info("alias=al"))
         .cmdline(line)
         .run("depmod")
-        .asks(&["modprobe -c", "modprobe -D leaf", "modprobe -D snd-x"])
+        .queries(&["modprobe -c", "modprobe -D leaf", "modprobe -D snd-x"])
 }
 
 fn plain() -> Case {
@@ -55,12 +55,12 @@ fn blanks() -> Case {
 }
 
 fn blacklist() -> Case {
-    with("modprobe.blacklist=leaf,other modprobe.blacklist=third module_blacklist=x\n").asks(&["modprobe -bD leaf"])
+    with("modprobe.blacklist=leaf,other modprobe.blacklist=third module_blacklist=x\n").queries(&["modprobe -bD leaf"])
 }
 
 fn blacklist_odd_shapes() -> Case {
     with("modprobe.blacklist=snd-x,,other, modprobe.blacklist= \"modprobe.blacklist=a,b\" modprobe.blacklist modprobe.other=1\n")
-        .asks(&["modprobe -bD snd-x", "modprobe -D al"])
+        .queries(&["modprobe -bD snd-x", "modprobe -D al"])
 }
 
 fn brackets() -> Case {
@@ -76,7 +76,7 @@ fn dashes() -> Case {
 }
 
 fn after_files() -> Case {
-    with("leaf.a=cmdline\n").conf("z.conf", "options leaf a=file\n").asks(&["modprobe -D leaf a=argument"])
+    with("leaf.a=cmdline\n").conf("z.conf", "options leaf a=file\n").queries(&["modprobe -D leaf a=argument"])
 }
 
 fn missing() -> Case {

@@ -49,7 +49,7 @@ cases![
     alias_lines,
 ];
 
-/// `leaf`, `mid` needs it, `top` needs both; `other` has the alias `al`.
+/// `top` depends on `mid` and `leaf`, `mid` on `leaf`; `other` has the alias `al`.
 pub(super) fn tree() -> Case {
     Case::new()
         .ko("kernel/leaf.ko", &module("leaf").exports(&["l"]))
@@ -65,7 +65,7 @@ fn blanks() -> Case {
             "  options   leaf   a=1    b=2  \n\toptions\tmid\tc=3\td=4\t\n\n \n\t\noptions top e=\"x  y\"\n",
         )
         .run("depmod")
-        .asks(&["modprobe -D top", "modprobe -c"])
+        .queries(&["modprobe -D top", "modprobe -c"])
 }
 
 fn continuations() -> Case {
@@ -75,7 +75,7 @@ fn continuations() -> Case {
             "options leaf a=1 \\\n b=2\\\nc=3\nopt\\\nions mid d=4\noptions top e\\\n=5 \\\n\noptions other f=1 \\",
         )
         .run("depmod")
-        .asks(&["modprobe -D top", "modprobe -D other", "modprobe -c"])
+        .queries(&["modprobe -D top", "modprobe -D other", "modprobe -c"])
 }
 
 fn comments() -> Case {
@@ -85,7 +85,7 @@ fn comments() -> Case {
             "# options leaf a=1\n  # indented\n#\\\noptions leaf b=1\noptions mid c=1 # tail\n#options top d\n",
         )
         .run("depmod")
-        .asks(&["modprobe -D top", "modprobe -c", "modprobe -q -D leaf"])
+        .queries(&["modprobe -D top", "modprobe -c", "modprobe -q -D leaf"])
 }
 
 fn bad_lines() -> Case {
@@ -95,7 +95,7 @@ fn bad_lines() -> Case {
             "bogus\nbogus word\noptionsleaf a=1\nOPTIONS leaf a=1\n= =\noptions leaf fine=1\n'options' leaf x=1\n",
         )
         .run("depmod")
-        .asks(&["modprobe -D leaf", "modprobe -qD leaf", "modprobe -c", "modprobe -sD leaf"])
+        .queries(&["modprobe -D leaf", "modprobe -qD leaf", "modprobe -c", "modprobe -sD leaf"])
         .run("insmod /nosuch.ko")
         .run("lsmod")
 }
@@ -108,7 +108,7 @@ fn missing_fields() -> Case {
              softdep leaf\nweakdep\nweakdep leaf\noptions mid \n",
         )
         .run("depmod")
-        .asks(&["modprobe -D top", "modprobe -c"])
+        .queries(&["modprobe -D top", "modprobe -c"])
 }
 
 fn deprecated_words() -> Case {
@@ -116,11 +116,11 @@ fn deprecated_words() -> Case {
         .conf("a.conf", "include /etc/other.conf\nconfig x\ninclude\nconfig\noptions leaf a=1\n")
         .file("/etc/other.conf", "options leaf b=2\n")
         .run("depmod")
-        .asks(&["modprobe -D leaf", "modprobe -c", "modprobe -vD leaf"])
+        .queries(&["modprobe -D leaf", "modprobe -c", "modprobe -vD leaf"])
 }
 
 fn carriage_returns() -> Case {
-    tree().conf("a.conf", "options leaf a=1\r\nblacklist other\r\nalias x leaf\r\n\r\n").run("depmod").asks(&[
+    tree().conf("a.conf", "options leaf a=1\r\nblacklist other\r\nalias x leaf\r\n\r\n").run("depmod").queries(&[
         "modprobe -D leaf",
         "modprobe -bD other",
         "modprobe -R x",
@@ -132,7 +132,7 @@ fn backslashes() -> Case {
     tree()
         .conf("a.conf", "options leaf a=\\x b=\\\\ c=\\\"q\\\"\noptions \\mid d=1\ninstall other echo \\$x \\\\n\n")
         .run("depmod")
-        .asks(&["modprobe -D top", "modprobe -D other", "modprobe -c"])
+        .queries(&["modprobe -D top", "modprobe -D other", "modprobe -c"])
 }
 
 fn no_last_newline() -> Case {
@@ -141,21 +141,21 @@ fn no_last_newline() -> Case {
         .conf("b.conf", "")
         .conf("c.conf", "\n")
         .run("depmod")
-        .ask("modprobe -D leaf")
+        .query("modprobe -D leaf")
 }
 
 fn nul_bytes() -> Case {
     tree()
         .conf("a.conf", b"options leaf a=1\0b=2\noptions mid c=1\n")
         .run("depmod")
-        .asks(&["modprobe -D mid", "modprobe -c"])
+        .queries(&["modprobe -D mid", "modprobe -c"])
 }
 
 fn odd_bytes() -> Case {
     tree()
         .conf("a.conf", b"options leaf a=\xff\xfe\noptions mid b=\xc3\xa9\n\xff\xfe x\nalias \xc3\xa9 leaf\n")
         .run("depmod")
-        .asks(&["modprobe -D mid", "modprobe -c"])
+        .queries(&["modprobe -D mid", "modprobe -c"])
 }
 
 fn long_lines() -> Case {
@@ -163,7 +163,7 @@ fn long_lines() -> Case {
     tree()
         .conf("a.conf", format!("options leaf a={long}\nalias {} leaf\n", "y".repeat(5000)))
         .run("depmod")
-        .asks(&["modprobe -D leaf", "modprobe -c"])
+        .queries(&["modprobe -D leaf", "modprobe -c"])
 }
 
 fn options_join() -> Case {
@@ -171,7 +171,7 @@ fn options_join() -> Case {
         .conf("b.conf", "options leaf two=2\noptions leaf  three=3\tfour=4\n")
         .conf("a.conf", "options leaf one=1\n")
         .run("depmod")
-        .asks(&["modprobe -D leaf", "modprobe -D leaf five=5", "modprobe -D top six=6", "modprobe -c"])
+        .queries(&["modprobe -D leaf", "modprobe -D leaf five=5", "modprobe -D top six=6", "modprobe -c"])
 }
 
 fn options_by_alias() -> Case {
@@ -181,11 +181,11 @@ fn options_by_alias() -> Case {
             "options al byalias=1\noptions other byname=1\nalias my other\noptions my mine=1\noptions o* star=1\n",
         )
         .run("depmod")
-        .asks(&["modprobe -D al", "modprobe -D other", "modprobe -D my", "modprobe -D my x=1", "modprobe -c"])
+        .queries(&["modprobe -D al", "modprobe -D other", "modprobe -D my", "modprobe -D my x=1", "modprobe -c"])
 }
 
 fn options_on_the_command_line() -> Case {
-    tree().run("depmod").asks(&[
+    tree().run("depmod").queries(&[
         "modprobe -D leaf a=1 b=2",
         "modprobe -D leaf 'a=x y' b",
         "modprobe -D leaf 'a=\"x y\"'",
@@ -201,7 +201,7 @@ fn options_of_dependencies() -> Case {
     tree()
         .conf("a.conf", "options leaf a=1\noptions mid b=1\noptions top c=1\n")
         .run("depmod")
-        .ask("modprobe -D top d=1")
+        .query("modprobe -D top d=1")
 }
 
 fn install_with_options() -> Case {
@@ -211,7 +211,7 @@ fn install_with_options() -> Case {
             "options leaf a=1\ninstall leaf echo [$CMDLINE_OPTS] $CMDLINE_OPTS; true\ninstall mid echo none\n",
         )
         .run("depmod")
-        .asks(&["modprobe -D leaf b=2", "modprobe -D mid c=3", "modprobe -nv leaf b=2"])
+        .queries(&["modprobe -D leaf b=2", "modprobe -D mid c=3", "modprobe -nv leaf b=2"])
         .run("modprobe -v leaf b=2")
         .run("modprobe leaf 'b=x y'")
         .run("modprobe mid c=3")
@@ -221,7 +221,7 @@ fn install_patterns() -> Case {
     tree()
         .conf("a.conf", "install le* echo star\ninstall m?d echo mark\ninstall o[t]her echo bracket\n")
         .run("depmod")
-        .asks(&[
+        .queries(&[
             "modprobe -D leaf",
             "modprobe -D mid",
             "modprobe -D other",
@@ -236,7 +236,7 @@ fn install_first_wins() -> Case {
         .conf("a.conf", "install leaf echo first\ninstall leaf echo second\n")
         .conf("b.conf", "install leaf echo third\n")
         .run("depmod")
-        .asks(&["modprobe -D leaf", "modprobe -c"])
+        .queries(&["modprobe -D leaf", "modprobe -c"])
         .run("modprobe leaf")
 }
 
@@ -244,7 +244,7 @@ fn install_of_a_dependency() -> Case {
     tree()
         .conf("a.conf", "install leaf echo leaf\ninstall top echo top\n")
         .run("depmod")
-        .asks(&["modprobe -D top", "modprobe -iD top", "modprobe -iD leaf"])
+        .queries(&["modprobe -D top", "modprobe -iD top", "modprobe -iD leaf"])
         .run("modprobe -n top")
 }
 
@@ -286,7 +286,7 @@ fn install_of_no_module() -> Case {
     tree()
         .conf("a.conf", "install ghost echo ghost\nremove spirit echo spirit\ninstall gh-ost2 echo two\n")
         .run("depmod")
-        .asks(&[
+        .queries(&[
             "modprobe -R ghost",
             "modprobe -D ghost",
             "modprobe -R spirit",
@@ -303,17 +303,23 @@ fn install_with_softdep() -> Case {
     tree()
         .conf("a.conf", "install leaf echo blocked\nsoftdep leaf pre: other\n")
         .run("depmod")
-        .asks(&["modprobe -D leaf", "modprobe -D mid"])
+        .queries(&["modprobe -D leaf", "modprobe -D mid"])
 }
 
 fn install_ignored() -> Case {
-    tree().conf("a.conf", "install top echo top\ninstall leaf echo leaf\nsoftdep top pre: other\n").run("depmod").asks(
-        &["modprobe -iD top", "modprobe --ignore-install -D top", "modprobe --ignore-remove -D top", "modprobe -D top"],
-    )
+    tree()
+        .conf("a.conf", "install top echo top\ninstall leaf echo leaf\nsoftdep top pre: other\n")
+        .run("depmod")
+        .queries(&[
+            "modprobe -iD top",
+            "modprobe --ignore-install -D top",
+            "modprobe --ignore-remove -D top",
+            "modprobe -D top",
+        ])
 }
 
 fn install_of_an_alias() -> Case {
-    tree().conf("a.conf", "install al echo alias\nalias my other\ninstall my echo mine\n").run("depmod").asks(&[
+    tree().conf("a.conf", "install al echo alias\nalias my other\ninstall my echo mine\n").run("depmod").queries(&[
         "modprobe -R al",
         "modprobe -D al",
         "modprobe -D my",
@@ -341,7 +347,7 @@ fn blacklist() -> Case {
     tree()
         .conf("a.conf", "blacklist other\nblacklist leaf\n")
         .run("depmod")
-        .asks(&[
+        .queries(&[
             "modprobe -D al",
             "modprobe -D other",
             "modprobe -bD other",
@@ -361,14 +367,14 @@ fn blacklist_and_dependencies() -> Case {
     tree()
         .conf("a.conf", "blacklist leaf\nsoftdep other pre: leaf\nalias x top\nblacklist top\n")
         .run("depmod")
-        .asks(&["modprobe -bD mid", "modprobe -bD other", "modprobe -D x", "modprobe -bD al"])
+        .queries(&["modprobe -bD mid", "modprobe -bD other", "modprobe -D x", "modprobe -bD al"])
 }
 
 fn blacklist_odd_shapes() -> Case {
     tree()
         .conf("a.conf", "blacklist other more words\nblacklist le-af\nblacklist m*\nblacklist al\n")
         .run("depmod")
-        .asks(&["modprobe -bD other", "modprobe -bD leaf", "modprobe -bD mid", "modprobe -D al", "modprobe -c"])
+        .queries(&["modprobe -bD other", "modprobe -bD leaf", "modprobe -bD mid", "modprobe -D al", "modprobe -c"])
 }
 
 fn softdep_shapes() -> Case {
@@ -380,7 +386,7 @@ fn softdep_shapes() -> Case {
              softdep p4 post: a pre: b\n",
         )
         .run("depmod")
-        .asks(&["modprobe -D leaf", "modprobe -D mid", "modprobe -D top", "modprobe -D other", "modprobe -c"])
+        .queries(&["modprobe -D leaf", "modprobe -D mid", "modprobe -D top", "modprobe -D other", "modprobe -c"])
 }
 
 fn softdep_order() -> Case {
@@ -391,7 +397,7 @@ fn softdep_order() -> Case {
         .ko("kernel/q2.ko", &module("q2"))
         .conf("a.conf", "softdep top pre: p1 p2 post: q1 q2\nsoftdep leaf pre: q2\nsoftdep p2 post: other\n")
         .run("depmod")
-        .asks(&["modprobe -D top", "modprobe -D top o=1", "modprobe -D leaf"])
+        .queries(&["modprobe -D top", "modprobe -D top o=1", "modprobe -D leaf"])
 }
 
 fn softdep_twice() -> Case {
@@ -400,32 +406,32 @@ fn softdep_twice() -> Case {
         .conf("b.conf", "softdep top post: other\n")
         .ko("kernel/two.ko", &module("two").info("softdep=pre: leaf").info("softdep=post: other"))
         .run("depmod")
-        .asks(&["modprobe -D top", "modprobe -D two", "modprobe -c"])
+        .queries(&["modprobe -D top", "modprobe -D two", "modprobe -c"])
 }
 
 fn softdep_patterns() -> Case {
     tree()
         .conf("a.conf", "softdep t* pre: other\nsoftdep l?af post: other\n")
         .run("depmod")
-        .asks(&["modprobe -D top", "modprobe -D leaf"])
+        .queries(&["modprobe -D top", "modprobe -D leaf"])
 }
 
 fn softdep_circle() -> Case {
     tree()
         .conf("a.conf", "softdep leaf pre: other\nsoftdep other pre: leaf\nsoftdep mid post: top\n")
         .run("depmod")
-        .asks(&["modprobe -D leaf", "modprobe -D other", "modprobe -D mid", "modprobe -D top"])
+        .queries(&["modprobe -D leaf", "modprobe -D other", "modprobe -D mid", "modprobe -D top"])
 }
 
 fn softdep_of_itself() -> Case {
     tree()
         .conf("a.conf", "softdep leaf pre: leaf post: leaf\n")
         .run("depmod")
-        .asks(&["modprobe -D leaf", "modprobe -D top"])
+        .queries(&["modprobe -D leaf", "modprobe -D top"])
 }
 
 fn softdep_of_a_dependency() -> Case {
-    tree().conf("a.conf", "softdep leaf pre: other\n").run("depmod").asks(&[
+    tree().conf("a.conf", "softdep leaf pre: other\n").run("depmod").queries(&[
         "modprobe -D top",
         "modprobe -iD leaf",
         "modprobe -iD top",
@@ -433,7 +439,7 @@ fn softdep_of_a_dependency() -> Case {
 }
 
 fn softdep_of_nothing() -> Case {
-    tree().conf("a.conf", "softdep leaf pre: nosuch post: neither\nsoftdep ghost pre: leaf\n").run("depmod").asks(&[
+    tree().conf("a.conf", "softdep leaf pre: nosuch post: neither\nsoftdep ghost pre: leaf\n").run("depmod").queries(&[
         "modprobe -D leaf",
         "modprobe -D ghost",
         "modprobe -R ghost",
@@ -441,7 +447,7 @@ fn softdep_of_nothing() -> Case {
 }
 
 fn softdep_and_dependency_at_once() -> Case {
-    tree().conf("a.conf", "softdep top pre: leaf post: mid\n").run("depmod").ask("modprobe -D top")
+    tree().conf("a.conf", "softdep top pre: leaf post: mid\n").run("depmod").query("modprobe -D top")
 }
 
 fn weakdep() -> Case {
@@ -449,7 +455,7 @@ fn weakdep() -> Case {
         .conf("a.conf", "weakdep leaf other mid\nweakdep top nosuch\nweakdep t* other\n")
         .ko("kernel/w.ko", &module("w").info("weakdep=leaf").info("weakdep=mid top"))
         .run("depmod")
-        .asks(&["modprobe -D leaf", "modprobe -D w", "modprobe -c"])
+        .queries(&["modprobe -D leaf", "modprobe -D w", "modprobe -c"])
 }
 
 fn module_softdep_and_config() -> Case {
@@ -459,7 +465,7 @@ fn module_softdep_and_config() -> Case {
         .conf("a.conf", "softdep s pre: other\n")
         .conf("z.conf", "softdep t pre: other\n")
         .run("depmod")
-        .asks(&["modprobe -D s", "modprobe -D t", "modprobe -c"])
+        .queries(&["modprobe -D s", "modprobe -D t", "modprobe -c"])
 }
 
 fn alias_lines() -> Case {
@@ -469,5 +475,5 @@ fn alias_lines() -> Case {
             "alias x* leaf\nalias xy mid\nalias xy leaf extra\nalias [a-b]q other\nalias sl/ash leaf\nalias s*h mid\n",
         )
         .run("depmod")
-        .asks(&["modprobe -R xy", "modprobe -D xy", "modprobe -R aq", "modprobe -R sl/ash", "modprobe -c"])
+        .queries(&["modprobe -R xy", "modprobe -D xy", "modprobe -R aq", "modprobe -R sl/ash", "modprobe -c"])
 }

@@ -1,4 +1,4 @@
-//! modprobe.d: its files and their order, -C, MODPROBE_OPTIONS, and what -c shows of them.
+//! modprobe.d: files and their order, -C, MODPROBE_OPTIONS, and the output of -c.
 
 use super::cases;
 use super::config::tree;
@@ -32,7 +32,7 @@ fn directories() -> Case {
         .file("/lib/modprobe.d/four.conf", "options leaf lib=4\n")
         .file("/lib/modprobe.d/five.conf", "options leaf lib=5\n")
         .run("depmod")
-        .asks(&["modprobe -D leaf", "modprobe -c"])
+        .queries(&["modprobe -D leaf", "modprobe -c"])
 }
 
 fn order_of_files() -> Case {
@@ -44,7 +44,7 @@ fn order_of_files() -> Case {
         .file("/etc/modprobe.d/9-x.conf", "options leaf nine=1\n")
         .file("/etc/modprobe.d/_.conf", "options leaf score=1\n")
         .run("depmod")
-        .asks(&["modprobe -D leaf", "modprobe -c"])
+        .queries(&["modprobe -D leaf", "modprobe -c"])
 }
 
 fn names_of_files() -> Case {
@@ -58,7 +58,7 @@ fn names_of_files() -> Case {
         .conf("b.conf", "options leaf good=1\n")
         .conf("c d.conf", "options leaf blank=1\n")
         .run("depmod")
-        .ask("modprobe -D leaf")
+        .query("modprobe -D leaf")
 }
 
 fn links_and_directories() -> Case {
@@ -71,16 +71,18 @@ fn links_and_directories() -> Case {
         .file("/etc/elsewhere", "options leaf linked=1\n")
         .file("/run/modprobe.d/null.conf", "options leaf masked=1\n")
         .run("depmod")
-        .asks(&["modprobe -D leaf", "modprobe -qD leaf"])
+        .queries(&["modprobe -D leaf", "modprobe -qD leaf"])
 }
 
 fn given_file() -> Case {
-    tree().conf("a.conf", "options leaf default=1\n").file("/my", "options leaf mine=1\nbogus\n").run("depmod").asks(&[
-        "modprobe -C /my -D leaf",
-        "modprobe --config=/my -D leaf",
-        "modprobe -D leaf -C /my",
-        "modprobe -C my -D leaf",
-    ])
+    tree().conf("a.conf", "options leaf default=1\n").file("/my", "options leaf mine=1\nbogus\n").run("depmod").queries(
+        &[
+            "modprobe -C /my -D leaf",
+            "modprobe --config=/my -D leaf",
+            "modprobe -D leaf -C /my",
+            "modprobe -C my -D leaf",
+        ],
+    )
 }
 
 fn given_directory() -> Case {
@@ -90,7 +92,12 @@ fn given_directory() -> Case {
         .file("/my/a.conf", "options leaf a=1\n")
         .file("/my/skip", "options leaf skip=1\n")
         .run("depmod")
-        .asks(&["modprobe -C /my -D leaf", "modprobe -C /my/ -D leaf", "modprobe -C my -D leaf", "modprobe -c -C /my"])
+        .queries(&[
+            "modprobe -C /my -D leaf",
+            "modprobe -C /my/ -D leaf",
+            "modprobe -C my -D leaf",
+            "modprobe -c -C /my",
+        ])
 }
 
 fn given_several() -> Case {
@@ -101,7 +108,7 @@ fn given_several() -> Case {
         .file("/y.conf", "options leaf y=1\n")
         .file("/a", "options leaf a=1\n")
         .run("depmod")
-        .asks(&[
+        .queries(&[
             "modprobe -C /one -C /two -D leaf",
             "modprobe -C /two -C /one -D leaf",
             "modprobe -C /y.conf -C /one -C /a -D leaf",
@@ -110,7 +117,7 @@ fn given_several() -> Case {
 }
 
 fn given_missing() -> Case {
-    tree().conf("a.conf", "options leaf default=1\n").file("/empty", "").run("depmod").asks(&[
+    tree().conf("a.conf", "options leaf default=1\n").file("/empty", "").run("depmod").queries(&[
         "modprobe -C /nosuch -D leaf",
         "modprobe -C '' -D leaf",
         "modprobe -C /empty -D leaf",
@@ -171,7 +178,7 @@ fn show_config_order() -> Case {
             "blacklist b2\ninstall i2 y\nremove r2 y\nalias al2 y\noptions o2 b=1\nsoftdep s2 post: y\nweakdep w2 y\n",
         )
         .run("depmod")
-        .asks(&[
+        .queries(&[
             "modprobe -c",
             "modprobe --showconfig",
             "modprobe --show-config",
@@ -188,5 +195,5 @@ fn show_config_names() -> Case {
              weakdep y-z a-a\nalias bad[x y\nblacklist bad]\noptions b[a-c]d x\n",
         )
         .run("depmod")
-        .ask("modprobe -c")
+        .query("modprobe -c")
 }

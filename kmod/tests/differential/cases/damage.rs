@@ -1,4 +1,4 @@
-//! Index files that are not what depmod writes.
+//! Damaged and foreign index files.
 
 use super::{cases, module};
 use crate::case::Case;
@@ -27,7 +27,7 @@ cases![
     softdep_file_is_damaged,
 ];
 
-const ASKS: [&str; 5] = ["modprobe -R a", "modprobe -D b", "modprobe -R al", "modprobe -c", "modinfo -n a"];
+const QUERIES: [&str; 5] = ["modprobe -R a", "modprobe -D b", "modprobe -R al", "modprobe -c", "modinfo -n a"];
 
 fn tree() -> Case {
     Case::new()
@@ -36,18 +36,19 @@ fn tree() -> Case {
         .run("depmod")
 }
 
-/// `modules.dep.bin` and `modules.alias.bin` are these bytes.
+/// A case in which `modules.dep.bin` and `modules.alias.bin` are these bytes.
 fn with(bytes: &[u8]) -> Case {
-    ASKS.iter()
-        .fold(Case::new().file("modules.dep.bin", bytes).file("modules.alias.bin", bytes), |case, ask| case.run(ask))
+    QUERIES.iter().fold(Case::new().file("modules.dep.bin", bytes).file("modules.alias.bin", bytes), |case, query| {
+        case.run(query)
+    })
 }
 
-/// The same where C kmod does not end: a second for each question.
+/// The same for files with which C kmod loops: fewer commands, since each takes a second.
 fn endless(bytes: &[u8]) -> Case {
     Case::new().file("modules.dep.bin", bytes).file("modules.alias.bin", bytes).run("modprobe -D b").run("modprobe -c")
 }
 
-/// Magic, version, root and what follows.
+/// Returns an index: magic, version, root offset, and these bytes.
 fn index(root: u32, rest: &[u8]) -> Vec<u8> {
     [&[0xb0, 0x07, 0xf4, 0x57, 0, 2, 0, 1][..], &root.to_be_bytes(), rest].concat()
 }
@@ -85,7 +86,7 @@ fn garbage() -> Case {
 }
 
 fn cut_in_the_middle() -> Case {
-    // A node with values whose second half is missing.
+    // A node whose list of values is cut.
     endless(&index(0x4000_000c, &[0, 0, 0, 2, 0, 0, 0, 0, b'a']))
 }
 
@@ -101,7 +102,7 @@ fn first_over_last() -> Case {
     endless(&index(0x2000_000c, &[b'z', b'a', 0, 0, 0, 0]))
 }
 
-/// One value, at the root: for every name that is looked up exactly it is the empty key's.
+/// Returns an index with one node: this key and value.
 fn dep(key: &[u8], value: &[u8]) -> Vec<u8> {
     let node = [key, &[0, 0, 0, 0, 1, 0, 0, 0, 0], value, &[0]].concat();
     index(0xc000_000c, &node)
@@ -110,7 +111,7 @@ fn dep(key: &[u8], value: &[u8]) -> Vec<u8> {
 fn wrong_value_in_dep() -> Case {
     Case::new()
         .file("modules.dep.bin", dep(b"a", b"no colon here"))
-        .asks(&["modprobe -R a", "modprobe -D a"])
+        .queries(&["modprobe -R a", "modprobe -D a"])
         .run("modprobe a")
         .run("modinfo a")
 }
@@ -118,24 +119,24 @@ fn wrong_value_in_dep() -> Case {
 fn dep_with_odd_paths() -> Case {
     Case::new()
         .file("modules.dep.bin", dep(b"a", b"kernel/b.ko: /abs/c.ko ../d.ko   e.ko"))
-        .asks(&["modprobe -R a", "modprobe -D a"])
+        .queries(&["modprobe -R a", "modprobe -D a"])
 }
 
-/// C reads the `.bin` only.
+/// C kmod reads only the `.bin`.
 fn text_without_bin() -> Case {
     Case::new()
         .ko("kernel/a.ko", &module("a"))
         .file("modules.dep", "kernel/a.ko:\n")
         .file("modules.alias", "alias al a\n")
-        .asks(&ASKS)
+        .queries(&QUERIES)
 }
 
 fn bin_without_text() -> Case {
-    tree().run("depmod -n").asks(&ASKS)
+    tree().run("depmod -n").queries(&QUERIES)
 }
 
 fn alias_index_is_missing() -> Case {
-    Case::new().file("modules.dep.bin", dep(b"a", b"kernel/a.ko:")).asks(&[
+    Case::new().file("modules.dep.bin", dep(b"a", b"kernel/a.ko:")).queries(&[
         "modprobe -R a",
         "modprobe -R al",
         "modprobe -D a",
@@ -144,7 +145,7 @@ fn alias_index_is_missing() -> Case {
 }
 
 fn symbols_index_is_missing() -> Case {
-    Case::new().file("modules.dep.bin", dep(b"a", b"kernel/a.ko:")).asks(&["modprobe -R symbol:s"])
+    Case::new().file("modules.dep.bin", dep(b"a", b"kernel/a.ko:")).queries(&["modprobe -R symbol:s"])
 }
 
 fn builtin_index_is_damaged() -> Case {
@@ -152,16 +153,20 @@ fn builtin_index_is_damaged() -> Case {
         .file("modules.dep.bin", dep(b"a", b"kernel/a.ko:"))
         .file("modules.builtin.bin", "garbage of some length")
         .file("modules.builtin.alias.bin", "garbage of some length")
-        .asks(&["modprobe -R a", "modprobe -D a", "modprobe -R bi", "modprobe -D bi"])
+        .queries(&["modprobe -R a", "modprobe -D a", "modprobe -R bi", "modprobe -D bi"])
 }
 
 fn directories_in_place() -> Case {
-    Case::new().directory("modules.dep.bin").directory("modules.alias.bin").directory("modules.softdep").asks(&ASKS)
+    Case::new()
+        .directory("modules.dep.bin")
+        .directory("modules.alias.bin")
+        .directory("modules.softdep")
+        .queries(&QUERIES)
 }
 
 fn softdep_file_is_damaged() -> Case {
     Case::new()
         .file("modules.dep.bin", dep(b"a", b"kernel/a.ko:"))
         .file("modules.softdep", "bogus line\nsoftdep a pre: b\noptions a x=1\n\x00\x01\nsoftdep")
-        .asks(&["modprobe -D a", "modprobe -c"])
+        .queries(&["modprobe -D a", "modprobe -c"])
 }

@@ -1,4 +1,4 @@
-//! depmod: which modules, which dependencies, which options.
+//! depmod: modules, dependencies, options.
 
 use super::{cases, module};
 use crate::case::Case;
@@ -58,7 +58,7 @@ cases![
     output_that_cannot_be_written,
 ];
 
-/// `leaf`, `mid` needs it, `top` needs both.
+/// `top` depends on `mid` and `leaf`, `mid` on `leaf`.
 fn tree() -> Case {
     Case::new()
         .ko("kernel/leaf.ko", &module("leaf").exports(&["l"]))
@@ -69,7 +69,7 @@ fn tree() -> Case {
 fn dependencies() -> Case {
     tree()
         .run("depmod")
-        .asks(&["modprobe -D top", "modprobe -D mid", "modprobe -D leaf", "modprobe -c"])
+        .queries(&["modprobe -D top", "modprobe -D mid", "modprobe -D leaf", "modprobe -c"])
         .run("depmod -n")
 }
 
@@ -81,7 +81,7 @@ fn a_diamond() -> Case {
         .ko("kernel/top.ko", &module("top").imports(&["l", "r"]))
         .ko("kernel/pot.ko", &module("pot").imports(&["r", "l", "b"]))
         .run("depmod")
-        .asks(&["modprobe -D top", "modprobe -D pot"])
+        .queries(&["modprobe -D top", "modprobe -D pot"])
 }
 
 fn a_long_chain() -> Case {
@@ -89,7 +89,7 @@ fn a_long_chain() -> Case {
         let (own, next) = (format!("s{n}"), format!("s{}", n + 1));
         case.ko(format!("kernel/m{n:02}.ko"), &module("m").exports(&[&own]).imports(&[&next]))
     };
-    (0..40).fold(Case::new(), link).run("depmod").asks(&["modprobe -D m00", "modprobe -D m39"])
+    (0..40).fold(Case::new(), link).run("depmod").queries(&["modprobe -D m00", "modprobe -D m39"])
 }
 
 fn an_import_of_itself() -> Case {
@@ -97,7 +97,7 @@ fn an_import_of_itself() -> Case {
         .ko("kernel/a.ko", &module("a").exports(&["a"]).imports(&["a"]))
         .ko("kernel/b.ko", &module("b").imports(&["a", "a", "nosuch"]))
         .run("depmod")
-        .asks(&["modprobe -D a", "modprobe -D b"])
+        .queries(&["modprobe -D a", "modprobe -D b"])
 }
 
 fn two_exporters() -> Case {
@@ -106,7 +106,7 @@ fn two_exporters() -> Case {
         .ko("kernel/b.ko", &module("b").exports(&["s"]))
         .ko("kernel/c.ko", &module("c").imports(&["s"]))
         .run("depmod -w")
-        .asks(&["modprobe -D c", "modprobe -R symbol:s"])
+        .queries(&["modprobe -D c", "modprobe -R symbol:s"])
 }
 
 fn a_cycle_of_two() -> Case {
@@ -156,7 +156,11 @@ fn a_knot() -> Case {
 fn weak_imports() -> Case {
     let mut weak = module("w");
     weak.weak = vec!["l".into(), "nosuch".into()];
-    tree().ko("kernel/w.ko", &weak).file("/map", "ffffffff81000000 T x\n").run("depmod -e -F /map").ask("modprobe -D w")
+    tree()
+        .ko("kernel/w.ko", &weak)
+        .file("/map", "ffffffff81000000 T x\n")
+        .run("depmod -e -F /map")
+        .query("modprobe -D w")
 }
 
 fn updates_win() -> Case {
@@ -165,7 +169,7 @@ fn updates_win() -> Case {
         .ko("updates/dkms/mid.ko", &module("mid").exports(&["m"]))
         .ko("extra/top.ko", &module("top"))
         .run("depmod")
-        .asks(&["modprobe -D top", "modprobe -R new"])
+        .queries(&["modprobe -D top", "modprobe -R new"])
 }
 
 fn a_search_line() -> Case {
@@ -175,7 +179,7 @@ fn a_search_line() -> Case {
         .ko("weak-updates/mid.ko", &module("mid").exports(&["m"]))
         .file("/etc/depmod.d/a.conf", "search extra updates built-in weak-updates\n")
         .run("depmod")
-        .ask("modprobe -D top")
+        .query("modprobe -D top")
 }
 
 fn a_search_line_without_builtin() -> Case {
@@ -184,7 +188,7 @@ fn a_search_line_without_builtin() -> Case {
         .ko("other/mid.ko", &module("mid").exports(&["m"]))
         .file("/etc/depmod.d/a.conf", "search extra\n")
         .run("depmod")
-        .ask("modprobe -D top")
+        .query("modprobe -D top")
 }
 
 fn several_search_lines() -> Case {
@@ -194,7 +198,7 @@ fn several_search_lines() -> Case {
         .file("/etc/depmod.d/a.conf", "search extra built-in\n")
         .file("/etc/depmod.d/b.conf", "search more\n")
         .run("depmod")
-        .ask("modprobe -D leaf")
+        .query("modprobe -D leaf")
 }
 
 fn search_with_paths() -> Case {
@@ -204,7 +208,7 @@ fn search_with_paths() -> Case {
         .ko("extrasub/mid.ko", &module("mid").exports(&["m"]))
         .file("/etc/depmod.d/a.conf", "search extra/sub kernel/ /extra built-in extra\n")
         .run("depmod")
-        .ask("modprobe -D top")
+        .query("modprobe -D top")
 }
 
 fn an_override() -> Case {
@@ -215,7 +219,7 @@ fn an_override() -> Case {
         .ko("kernel/mid-x.ko", &module("mid_x"))
         .file("/etc/depmod.d/a.conf", "override leaf * extra\noverride mid_x * extra\noverride top * nosuch\n")
         .run("depmod")
-        .asks(&["modprobe -D leaf", "modprobe -D mid-x", "modprobe -D top"])
+        .queries(&["modprobe -D leaf", "modprobe -D mid-x", "modprobe -D top"])
 }
 
 fn an_override_by_release() -> Case {
@@ -228,7 +232,7 @@ fn an_override_by_release() -> Case {
             "override leaf [0-9]+\\.[0-9]+ extra\noverride mid ^9\\. extra\noverride top [ extra\noverride x\n",
         )
         .run("depmod")
-        .asks(&["modprobe -D leaf", "modprobe -D mid", "modprobe -D top"])
+        .queries(&["modprobe -D leaf", "modprobe -D mid", "modprobe -D top"])
 }
 
 fn an_external_tree() -> Case {
@@ -238,14 +242,14 @@ fn an_external_tree() -> Case {
         .file("/etc/depmod.d/a.conf", "external * /ext\nsearch external updates built-in\nexternal ^0\\. /ext2\n")
         .file("/ext2/no.ko", module("no").build())
         .step("depmod", |step| step.sorted = true)
-        .asks(&["modprobe -D leaf", "modprobe -D new", "modprobe -R ext", "modprobe -D top", "modprobe -D no"])
+        .queries(&["modprobe -D leaf", "modprobe -D new", "modprobe -R ext", "modprobe -D top", "modprobe -D no"])
 }
 
 fn an_external_tree_that_is_missing() -> Case {
     tree()
         .file("/etc/depmod.d/a.conf", "external * /nosuch\nexternal * relative\nexternal *\n")
         .run("depmod")
-        .ask("modprobe -D top")
+        .query("modprobe -D top")
 }
 
 fn excluded_names() -> Case {
@@ -254,7 +258,7 @@ fn excluded_names() -> Case {
         .ko("kernel/b.ko", &module("b"))
         .file("/etc/depmod.d/a.conf", "exclude skip b.ko\nexclude mid.ko\n")
         .run("depmod")
-        .ask("modprobe -D top")
+        .query("modprobe -D top")
 }
 
 fn build_and_source() -> Case {
@@ -276,7 +280,7 @@ fn odd_config() -> Case {
              include x\nmake_map_files yes\nsearch \\\n extra built-in\nmake_map_files\n\n   \n",
         )
         .run("depmod")
-        .ask("modprobe -D leaf")
+        .query("modprobe -D leaf")
 }
 
 fn config_directories() -> Case {
@@ -290,7 +294,7 @@ fn config_directories() -> Case {
         .file("/lib/depmod.d/y.conf", "search c built-in\n")
         .file("/usr/lib/depmod.d/0.conf.bak", "search b built-in\n")
         .run("depmod")
-        .ask("modprobe -D leaf")
+        .query("modprobe -D leaf")
 }
 
 fn config_given() -> Case {
@@ -323,7 +327,7 @@ fn names_that_fold() -> Case {
         .ko("kernel/z.ko.ko", &module("z"))
         .ko("kernel/x.y.ko", &module("x"))
         .run("depmod")
-        .asks(&["modprobe -D foo-bar", "modprobe -D x", "modprobe -D z"])
+        .queries(&["modprobe -D foo-bar", "modprobe -D x", "modprobe -D z"])
 }
 
 fn links_to_files() -> Case {
@@ -332,7 +336,7 @@ fn links_to_files() -> Case {
         .link("kernel/linked.ko", "/elsewhere/real.ko")
         .file("modules.order", "kernel/leaf.ko\nkernel/mid.ko\nkernel/top.ko\nkernel/linked.ko\n")
         .run("depmod")
-        .asks(&["modprobe -D linked", "modprobe -R r"])
+        .queries(&["modprobe -D linked", "modprobe -R r"])
 }
 
 fn links_to_directories() -> Case {
@@ -341,7 +345,7 @@ fn links_to_directories() -> Case {
         .link("kernel/linked", "/elsewhere")
         .file("modules.order", "kernel/leaf.ko\nkernel/mid.ko\nkernel/top.ko\nkernel/linked/real.ko\n")
         .run("depmod")
-        .ask("modprobe -D real")
+        .query("modprobe -D real")
 }
 
 fn links_that_dangle() -> Case {
@@ -381,19 +385,19 @@ fn suffixes() -> Case {
         .file("kernel/ko", module("ko").build())
         .unordered()
         .run("depmod")
-        .asks(&["modprobe -D c", "modprobe -D d"])
+        .queries(&["modprobe -D c", "modprobe -D d"])
 }
 
 fn deep_directories() -> Case {
     let deep = format!("kernel/{}m.ko", "d/".repeat(60));
     let wide = format!("kernel/{}/n.ko", "w".repeat(250));
-    Case::new().ko(deep, &module("m")).ko(wide, &module("n")).run("depmod").asks(&["modprobe -D m", "modprobe -D n"])
+    Case::new().ko(deep, &module("m")).ko(wide, &module("n")).run("depmod").queries(&["modprobe -D m", "modprobe -D n"])
 }
 
 fn files_given() -> Case {
     tree()
         .run("depmod REL /lib/modules/REL/kernel/leaf.ko /lib/modules/REL/kernel/mid.ko")
-        .asks(&["modprobe -D mid", "modprobe -D top"])
+        .queries(&["modprobe -D mid", "modprobe -D top"])
         .run("depmod -a REL /lib/modules/REL/kernel/leaf.ko")
         .run("depmod -n REL /lib/modules/REL/kernel/leaf.ko")
 }
@@ -558,7 +562,7 @@ fn old_files_are_replaced() -> Case {
 }
 
 fn an_empty_tree() -> Case {
-    Case::new().run("depmod").asks(&["modprobe -R a", "modprobe -c", "modprobe a"])
+    Case::new().run("depmod").queries(&["modprobe -R a", "modprobe -c", "modprobe a"])
 }
 
 fn output_that_cannot_be_written() -> Case {

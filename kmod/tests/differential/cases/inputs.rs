@@ -1,4 +1,4 @@
-//! What depmod reads: module files of every form, and the lists of the kernel build.
+//! Inputs of depmod: module files, and the lists of the kernel build.
 
 use super::{cases, module, patched};
 use crate::case::Case;
@@ -62,7 +62,7 @@ fn classes_and_byte_orders() -> Case {
         .ko("kernel/be64.ko", &of(false, true, "be64"))
         .ko("kernel/le64.ko", &of(false, false, "le64"))
         .run("depmod")
-        .asks(&["modprobe -D be32", "modprobe -R al-be64", "modprobe -R symbol:le32", "modprobe -c"])
+        .queries(&["modprobe -D be32", "modprobe -R al-be64", "modprobe -R symbol:le32", "modprobe -c"])
 }
 
 fn symbols_without_checksum() -> Case {
@@ -73,7 +73,7 @@ fn symbols_without_checksum() -> Case {
         .ko("kernel/both.ko", &both)
         .ko("kernel/user.ko", &module("user").imports(&["p", "r", "s"]))
         .run("depmod")
-        .asks(&["modprobe -D user", "modprobe -c"])
+        .queries(&["modprobe -D user", "modprobe -c"])
 }
 
 fn relative_checksums() -> Case {
@@ -81,13 +81,13 @@ fn relative_checksums() -> Case {
     Case::new()
         .ko("kernel/a.ko", &made)
         .run("depmod")
-        .ask("modprobe -c")
+        .query("modprobe -c")
         .run("modprobe --show-exports /lib/modules/REL/kernel/a.ko")
 }
 
 fn many_sections() -> Case {
     let made = TinyModule { many_sections: true, ..module("a") }.info("alias=al").exports(&["x"]);
-    Case::new().ko("kernel/a.ko", &made).ko("kernel/b.ko", &module("b")).run("depmod").ask("modprobe -R al")
+    Case::new().ko("kernel/a.ko", &made).ko("kernel/b.ko", &module("b")).run("depmod").query("modprobe -R al")
 }
 
 fn no_modinfo() -> Case {
@@ -95,7 +95,7 @@ fn no_modinfo() -> Case {
         .ko("kernel/a.ko", &TinyModule::default())
         .ko("kernel/b.ko", &TinyModule::default().exports(&["s"]))
         .run("depmod")
-        .ask("modprobe -D a")
+        .query("modprobe -D a")
 }
 
 fn odd_modinfo() -> Case {
@@ -113,7 +113,7 @@ fn odd_modinfo() -> Case {
         )
         .ko("kernel/b.ko", &module("b").info("ALIAS=q").info("softdep").info("softdep=").info("weakdep="))
         .run("depmod")
-        .ask("modprobe -c")
+        .query("modprobe -c")
 }
 
 fn dotted_symbols() -> Case {
@@ -123,7 +123,7 @@ fn dotted_symbols() -> Case {
         .ko("kernel/c.ko", &module("c").imports(&["g", "TOC.", "__this_module"]))
         .file("/map", "")
         .run("depmod -e -F /map")
-        .asks(&["modprobe -D b", "modprobe -D c"])
+        .queries(&["modprobe -D b", "modprobe -D c"])
 }
 
 fn long_symbols() -> Case {
@@ -132,7 +132,7 @@ fn long_symbols() -> Case {
         .ko("kernel/a.ko", &module("a").exports(&[&long]))
         .ko("kernel/b.ko", &module("b").imports(&[&long]))
         .run("depmod")
-        .ask("modprobe -D b")
+        .query("modprobe -D b")
 }
 
 fn xz(bytes: &[u8]) -> Vec<u8> {
@@ -141,7 +141,7 @@ fn xz(bytes: &[u8]) -> Vec<u8> {
     writer.finish().unwrap()
 }
 
-/// A frame that tells its size, of raw blocks: C kmod reads no others.
+/// Returns a zstd frame of raw blocks that contains its size: C kmod reads only those.
 fn zstd(bytes: &[u8]) -> Vec<u8> {
     let size = u32::try_from(bytes.len()).unwrap();
     let mut frame = [&[0x28, 0xb5, 0x2f, 0xfd, 0xa0][..], &size.to_le_bytes()].concat();
@@ -171,7 +171,7 @@ fn compressed() -> Case {
         .raw("kernel/b.ko.xz", xz(&module("b").exports(&["b"]).imports(&["a"]).info("alias=al-b").build()))
         .raw("kernel/c.ko.zst", zstd(&module("c").imports(&["b"]).info("alias=al-c").build()))
         .run("depmod")
-        .asks(&["modprobe -D c", "modprobe -R al-b", "modprobe -R al-c", "modprobe -c", "modinfo b", "modinfo c"])
+        .queries(&["modprobe -D c", "modprobe -R al-b", "modprobe -R al-c", "modprobe -c", "modinfo b", "modinfo c"])
         .run("modprobe --show-exports /lib/modules/REL/kernel/b.ko.xz")
 }
 
@@ -179,7 +179,7 @@ fn zstd_that_tells_no_size() -> Case {
     Case::new()
         .raw("kernel/a.ko.zst", zstd_without_size(&module("a").info("alias=al").build()))
         .run("depmod")
-        .ask("modprobe -R al")
+        .query("modprobe -R al")
 }
 
 fn wrong_suffix() -> Case {
@@ -189,10 +189,10 @@ fn wrong_suffix() -> Case {
         .ko("kernel/c.ko.zst", &module("c").info("alias=al-c"))
         .raw("kernel/d.ko.zst", xz(&module("d").info("alias=al-d").build()))
         .run("depmod")
-        .ask("modprobe -c")
+        .query("modprobe -c")
 }
 
-/// No C kmod of a package reads it.
+/// Not supported by packaged versions of C kmod.
 fn gzip() -> Case {
     Case::new()
         .ko("kernel/a.ko", &module("a").exports(&["a"]))
@@ -214,7 +214,7 @@ fn cut_compressed() -> Case {
         .raw("kernel/d.ko.zst", b"\x28\xb5\x2f\xfdgarbage".as_slice())
         .ko("kernel/e.ko", &module("e"))
         .run("depmod")
-        .ask("modprobe -D a")
+        .query("modprobe -D a")
 }
 
 fn empty_and_garbage() -> Case {
@@ -226,7 +226,7 @@ fn empty_and_garbage() -> Case {
         .raw("kernel/e.ko.xz", "")
         .ko("kernel/f.ko", &module("f"))
         .run("depmod")
-        .asks(&["modprobe -D a", "modprobe -D f"])
+        .queries(&["modprobe -D a", "modprobe -D f"])
         .run("modinfo a b c d e f")
 }
 
@@ -241,7 +241,7 @@ fn cut_elf() -> Case {
         .run("depmod")
 }
 
-/// A 64-bit module with 8 bytes of its header or of a section's header replaced.
+/// Returns a 64-bit module with 8 bytes of a header replaced.
 fn with_word(made: &TinyModule, at: usize, word: u64) -> Vec<u8> {
     let mut bytes = made.build();
     bytes[at..at + 8].copy_from_slice(&word.to_le_bytes());
@@ -265,7 +265,7 @@ fn sections_out_of_the_file() -> Case {
         .raw("kernel/e.ko", with_word(&made, table + 3 * 64 + 32, 1 << 33))
         .ko("kernel/f.ko", &made)
         .run("depmod")
-        .asks(&["modprobe -D a", "modprobe -R al"])
+        .queries(&["modprobe -D a", "modprobe -R al"])
 }
 
 fn names_of_sections_are_missing() -> Case {
@@ -274,7 +274,7 @@ fn names_of_sections_are_missing() -> Case {
         bytes[at..at + 2].copy_from_slice(&value.to_le_bytes());
         bytes
     };
-    // e_shstrndx, e_shnum, e_shentsize; and files that are no relocatable ones.
+    // e_shstrndx, e_shnum, e_shentsize; and files that are not relocatable.
     Case::new()
         .raw("kernel/entry.ko", half(58, 63))
         .raw("kernel/kind.ko", half(16, 3))
@@ -294,7 +294,7 @@ fn strings_without_end() -> Case {
         let size = u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
         with_word(&made, at, size - 1)
     };
-    Case::new().raw("kernel/modinfo.ko", shorter(1)).raw("kernel/strings.ko", shorter(3)).run("depmod").asks(&[
+    Case::new().raw("kernel/modinfo.ko", shorter(1)).raw("kernel/strings.ko", shorter(3)).run("depmod").queries(&[
         "modprobe -R tail",
         "modprobe -R tai",
         "modprobe -c",
@@ -306,7 +306,7 @@ fn aliases_with_odd_bytes() -> Case {
         .raw("kernel/a.ko", patched(&module("a").info("alias=e\x01f").info("alias=good"), 1, 0xfe))
         .ko("kernel/b.ko", &module("b").info("alias=e\x01f").info("alias=q\x7fr").info("alias=tab\there"))
         .run("depmod")
-        .asks(&["modprobe -R good", "modprobe -R e\x01f", "modprobe -c"])
+        .queries(&["modprobe -R good", "modprobe -R e\x01f", "modprobe -c"])
 }
 
 fn aliases_with_blanks() -> Case {
@@ -316,7 +316,7 @@ fn aliases_with_blanks() -> Case {
             &module("a").info("alias=two words").info("alias= lead").info("alias=trail ").info("alias=#hash"),
         )
         .run("depmod")
-        .asks(&["modprobe -R 'two words'", "modprobe -R ' lead'", "modprobe -R #hash", "modprobe -c"])
+        .queries(&["modprobe -R 'two words'", "modprobe -R ' lead'", "modprobe -R #hash", "modprobe -c"])
 }
 
 fn long_aliases() -> Case {
@@ -327,7 +327,7 @@ fn long_aliases() -> Case {
         )
         .ko("kernel/b.ko", &module("b").info(&format!("alias={}", "z".repeat(5000))).info("alias=good"))
         .run("depmod")
-        .ask("modprobe -R good")
+        .query("modprobe -R good")
 }
 
 fn softdeps() -> Case {
@@ -337,7 +337,7 @@ fn softdeps() -> Case {
         .ko("kernel/c-c.ko", &module("c_c").info("softdep=pre: x-y").info("softdep=bare"))
         .ko("kernel/d.ko", &module("d").info("softdep=  pre:   b  "))
         .run("depmod")
-        .asks(&["modprobe -c", "modprobe -D a", "modprobe -D c-c", "modprobe -D d"])
+        .queries(&["modprobe -c", "modprobe -D a", "modprobe -D c-c", "modprobe -D d"])
 }
 
 fn weakdeps() -> Case {
@@ -345,7 +345,7 @@ fn weakdeps() -> Case {
         .ko("kernel/a.ko", &module("a").info("weakdep=b"))
         .ko("kernel/b.ko", &module("b").info("weakdep=a c-d").info("weakdep=e"))
         .run("depmod")
-        .asks(&["modprobe -c", "modprobe -D a"])
+        .queries(&["modprobe -c", "modprobe -D a"])
 }
 
 fn few() -> Case {
@@ -358,18 +358,18 @@ fn few() -> Case {
 fn order_is_missing() -> Case {
     let mut case = few().unordered();
     case = case.file("modules.order", "");
-    case.run("depmod").asks(&["modprobe -R same"]).run("depmod -n")
+    case.run("depmod").queries(&["modprobe -R same"]).run("depmod -n")
 }
 
 fn order_names_some() -> Case {
-    few().unordered().file("modules.order", "kernel/c.ko\nkernel/a.ko\n").run("depmod").ask("modprobe -R same")
+    few().unordered().file("modules.order", "kernel/c.ko\nkernel/a.ko\n").run("depmod").query("modprobe -R same")
 }
 
 fn order_with_duplicates() -> Case {
     few()
         .file("modules.order", "kernel/c.ko\nkernel/a.ko\nkernel/c.ko\nkernel/b.ko\nkernel/a.ko\n")
         .run("depmod")
-        .ask("modprobe -R same")
+        .query("modprobe -R same")
 }
 
 fn order_of_compressed_modules() -> Case {
@@ -379,7 +379,7 @@ fn order_of_compressed_modules() -> Case {
         .ko("kernel/c.ko", &module("c").info("alias=same"))
         .file("modules.order", "kernel/c.ko\nkernel/b.ko\nkernel/a.ko\n")
         .run("depmod")
-        .ask("modprobe -R same")
+        .query("modprobe -R same")
 }
 
 fn order_with_odd_lines() -> Case {
@@ -389,7 +389,7 @@ fn order_with_odd_lines() -> Case {
             "\n\n  kernel/c.ko\nkernel/b.ko\n/kernel/a.ko\n./kernel/a.ko\nnosuch.ko\nkernel/a.ko\nkernel/c.ko",
         )
         .run("depmod")
-        .ask("modprobe -R same")
+        .query("modprobe -R same")
 }
 
 fn order_with_other_suffixes() -> Case {
@@ -397,7 +397,7 @@ fn order_with_other_suffixes() -> Case {
         .unordered()
         .file("modules.order", "kernel/c.o\nkernel/b.ko.xz\nkernel/a\n")
         .run("depmod")
-        .ask("modprobe -R same")
+        .query("modprobe -R same")
 }
 
 fn builtin_is_missing() -> Case {
@@ -406,25 +406,29 @@ fn builtin_is_missing() -> Case {
         .without("modules.builtin")
         .without("modules.builtin.modinfo")
         .run("depmod")
-        .asks(&["modprobe -R same", "modprobe -R nosuch"])
+        .queries(&["modprobe -R same", "modprobe -R nosuch"])
 }
 
 fn builtin_with_odd_lines() -> Case {
     few()
         .file("modules.builtin", "kernel/x.ko\n\n1bad.ko\n/abs/y.ko\nbare.ko\nkernel/z\nkernel/no-suffix.o\n kernel/w.ko\nkernel/q.r.ko\nkernel/last.ko")
         .run("depmod")
-        .asks(&["modprobe -R x", "modprobe -R y", "modprobe -R bare", "modprobe -R z", "modprobe -R w", "modprobe -R q", "modprobe -R last"])
+        .queries(&["modprobe -R x", "modprobe -R y", "modprobe -R bare", "modprobe -R z", "modprobe -R w", "modprobe -R q", "modprobe -R last"])
 }
 
 fn builtin_with_duplicates() -> Case {
     few()
         .file("modules.builtin", "kernel/x.ko\nkernel/x.ko\nother/x.ko\nkernel/y-z.ko\nkernel/y_z.ko\n")
         .run("depmod -w")
-        .ask("modprobe -D y-z")
+        .query("modprobe -D y-z")
 }
 
 fn builtin_modinfo_is_missing() -> Case {
-    few().file("modules.builtin", "kernel/x.ko\n").without("modules.builtin.modinfo").run("depmod").ask("modprobe -R x")
+    few()
+        .file("modules.builtin", "kernel/x.ko\n")
+        .without("modules.builtin.modinfo")
+        .run("depmod")
+        .query("modprobe -R x")
 }
 
 fn builtin_modinfo_odd() -> Case {
@@ -435,7 +439,7 @@ fn builtin_modinfo_odd() -> Case {
             "x.alias=one\0y.alias=two\0x.alias=three\0nodot\0.alias=four\0x.=five\0z.alias=six\0x.alias=sev[en\0y-y.alias=eight\0\0x.file=a.b\0",
         )
         .run("depmod")
-        .asks(&["modprobe -R one", "modprobe -R two", "modprobe -R three", "modprobe -R six", "modprobe -R eight", "modprobe -R four"])
+        .queries(&["modprobe -R one", "modprobe -R two", "modprobe -R three", "modprobe -R six", "modprobe -R eight", "modprobe -R four"])
         .run("modinfo x")
 }
 
@@ -444,11 +448,11 @@ fn builtin_modinfo_cut() -> Case {
         .file("modules.builtin", "kernel/x.ko\n")
         .file("modules.builtin.modinfo", "x.alias=one\0x.alias=two")
         .run("depmod")
-        .asks(&["modprobe -R one", "modprobe -R two"])
+        .queries(&["modprobe -R one", "modprobe -R two"])
 }
 
 fn builtin_modinfo_without_builtin() -> Case {
-    few().file("modules.builtin.modinfo", "x.alias=one\0").run("depmod").asks(&[
+    few().file("modules.builtin.modinfo", "x.alias=one\0").run("depmod").queries(&[
         "modprobe -R one",
         "modprobe -D one",
         "modprobe -R x",
@@ -506,5 +510,5 @@ fn spaces_in_names() -> Case {
         .ko("kernel/a b.ko", &module("a_b").exports(&["s"]).info("alias=al"))
         .ko("kernel/c.ko", &module("c").imports(&["s"]))
         .run("depmod")
-        .asks(&["modprobe -R al", "modprobe -D c", "modprobe -D 'a b'"])
+        .queries(&["modprobe -R al", "modprobe -D c", "modprobe -D 'a b'"])
 }

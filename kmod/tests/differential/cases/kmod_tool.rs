@@ -1,4 +1,4 @@
-//! `kmod` by its own name.
+//! The `kmod` command.
 
 use super::cases;
 use crate::case::Case;

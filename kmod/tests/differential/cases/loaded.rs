@@ -1,4 +1,4 @@
-//! What is loaded, as /proc/modules and /sys/module tell it: lsmod, rmmod, modprobe -r, and loads of what is there.
+//! Loaded modules, according to /proc/modules and /sys/module: lsmod, rmmod, modprobe -r, and loads of loaded modules.
 
 use super::{cases, module};
 use crate::case::Case;
@@ -42,7 +42,7 @@ fn tree() -> Case {
         .run("depmod")
 }
 
-/// `top` uses `mid` uses `leaf`; `other_x` stands alone.
+/// `top` depends on `mid`, `mid` on `leaf`; `other_x` has no dependencies.
 fn loaded() -> Case {
     tree()
         .loaded("top", 16384, &[], 0)
@@ -251,7 +251,7 @@ fn first_time() -> Case {
 
 fn forced() -> Case {
     tree()
-        // What a real load with these flags comes to is the kernel's matter.
+        // Only dry runs: the result of a real load with these flags depends on the kernel.
         .run("modprobe -fD top")
         .run("modprobe --force-vermagic -nv leaf")
         .run("modprobe --force-modversion -D top")

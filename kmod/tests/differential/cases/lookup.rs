@@ -1,4 +1,4 @@
-//! What a name stands for, and in which order the sources are asked.
+//! Lookup of names, and the order of the sources.
 
 use super::{cases, module, patched};
 use crate::case::Case;
@@ -42,7 +42,7 @@ fn alias_shapes() -> Case {
         .ko("kernel/a.ko", &module("a").info("alias=pci:v00008086d*sv*").info("alias=a-b-c").info("alias=x[0-9]y"))
         .ko("kernel/b.ko", &module("b").info("alias=fs-*").info("alias=q?r").info("alias=br[ab-]c"))
         .run("depmod")
-        .asks(&[
+        .queries(&[
             "modprobe -R pci:v00008086d0001sv2",
             "modprobe -R a_b-c",
             "modprobe -R x5y",
@@ -65,7 +65,7 @@ fn chain() -> Case {
         .file("modules.builtin", "kernel/bi.ko\nkernel/bo.ko\n")
         .conf("x.conf", "alias a b\ninstall d true\nremove e true\n")
         .run("depmod")
-        .asks(&[
+        .queries(&[
             "modprobe -R a",
             "modprobe -R symbol:sym",
             "modprobe -R c",
@@ -88,7 +88,7 @@ fn brackets() -> Case {
         )
         .ko("kernel/b.ko", &module("b").info("alias=h[a-c]i").info("alias=j[]]k").info("alias=good"))
         .run("depmod")
-        .asks(&[
+        .queries(&[
             "modprobe -R one[ab",
             "modprobe -R onea",
             "modprobe -R two]",
@@ -107,7 +107,7 @@ fn brackets() -> Case {
 }
 
 fn negated_brackets() -> Case {
-    Case::new().ko("kernel/a.ko", &module("a").info("alias=x[!0-9]y").info("alias=z[^0-9]y")).run("depmod").asks(&[
+    Case::new().ko("kernel/a.ko", &module("a").info("alias=x[!0-9]y").info("alias=z[^0-9]y")).run("depmod").queries(&[
         "modprobe -R xay",
         "modprobe -R x1y",
         "modprobe -R zay",
@@ -122,7 +122,7 @@ fn backslashes() -> Case {
         .ko("kernel/a.ko", &module("a").info("alias=x\\*y").info("alias=p\\q").info("alias=end\\"))
         .conf("a.conf", "alias co\\nf a\nalias g\\*h a\n")
         .run("depmod")
-        .asks(&[
+        .queries(&[
             "modprobe -R x*y",
             "modprobe -R xzy",
             "modprobe -R x\\*y",
@@ -141,7 +141,7 @@ fn stars() -> Case {
         .ko("kernel/a.ko", &module("a").info("alias=*").info("alias=a*b*c"))
         .ko("kernel/b.ko", &module("b").info("alias=**x").info("alias=a?*"))
         .run("depmod")
-        .asks(&[
+        .queries(&[
             "modprobe -R anything",
             "modprobe -R abc",
             "modprobe -R axxbxxc",
@@ -156,7 +156,7 @@ fn dots() -> Case {
         .ko("kernel/d.ko", &module("d").info("alias=e.f").info("alias=g.*"))
         .ko("kernel/a.b.c.ko", &module("a"))
         .run("depmod")
-        .asks(&[
+        .queries(&[
             "modprobe -R a",
             "modprobe -R a.b.c",
             "modprobe -R e.f",
@@ -170,7 +170,7 @@ fn dots() -> Case {
 }
 
 fn case_of_letters() -> Case {
-    Case::new().ko("kernel/Abc.ko", &module("Abc").info("alias=OF:NfooT*")).run("depmod").asks(&[
+    Case::new().ko("kernel/Abc.ko", &module("Abc").info("alias=OF:NfooT*")).run("depmod").queries(&[
         "modprobe -R abc",
         "modprobe -R Abc",
         "modprobe -R of:nfoot",
@@ -184,14 +184,14 @@ fn one_alias_of_several_modules() -> Case {
         .ko("kernel/b.ko", &module("b").info("alias=same").info("alias=pat?"))
         .ko("kernel/c.ko", &module("c").info("alias=same").info("alias=patx"))
         .run("depmod")
-        .asks(&["modprobe -R same", "modprobe -D same", "modprobe -R patx", "modprobe -D patx", "modprobe -c"])
+        .queries(&["modprobe -R same", "modprobe -D same", "modprobe -R patx", "modprobe -D patx", "modprobe -c"])
 }
 
 fn several_aliases_of_one_module() -> Case {
     Case::new()
         .ko("kernel/a.ko", &module("a").info("alias=x*").info("alias=xy").info("alias=xy").info("alias=*y"))
         .run("depmod")
-        .asks(&["modprobe -R xy", "modprobe -D xy", "modprobe -c"])
+        .queries(&["modprobe -R xy", "modprobe -D xy", "modprobe -c"])
         .run("depmod -w")
 }
 
@@ -200,7 +200,7 @@ fn an_alias_to_nothing() -> Case {
         .ko("kernel/a.ko", &module("a"))
         .conf("a.conf", "alias gone nosuch\nalias off off\n")
         .run("depmod")
-        .asks(&["modprobe -R gone", "modprobe -D gone", "modprobe -n gone", "modprobe -D off", "modprobe -nv gone"])
+        .queries(&["modprobe -R gone", "modprobe -D gone", "modprobe -n gone", "modprobe -D off", "modprobe -nv gone"])
         .run("modprobe gone")
         .run("modprobe off")
         .run("modprobe -r gone")
@@ -212,7 +212,7 @@ fn an_alias_of_an_alias() -> Case {
         .ko("kernel/a.ko", &module("a").info("alias=inner"))
         .conf("a.conf", "alias outer inner\nalias twice outer\n")
         .run("depmod")
-        .asks(&["modprobe -R outer", "modprobe -R twice", "modprobe -D outer", "modprobe -D twice"])
+        .queries(&["modprobe -R outer", "modprobe -R twice", "modprobe -D outer", "modprobe -D twice"])
         .run("modprobe outer")
 }
 
@@ -222,7 +222,7 @@ fn an_alias_hides_a_module() -> Case {
         .ko("kernel/b.ko", &module("b"))
         .conf("a.conf", "alias a b\nalias b b\n")
         .run("depmod")
-        .asks(&["modprobe -R a", "modprobe -D a", "modprobe -R b", "modprobe -D b", "modprobe -aR a b"])
+        .queries(&["modprobe -R a", "modprobe -D a", "modprobe -R b", "modprobe -D b", "modprobe -aR a b"])
 }
 
 fn an_alias_in_a_circle() -> Case {
@@ -230,7 +230,7 @@ fn an_alias_in_a_circle() -> Case {
         .ko("kernel/a.ko", &module("a"))
         .conf("a.conf", "alias x y\nalias y x\nalias z z\n")
         .run("depmod")
-        .asks(&["modprobe -R x", "modprobe -D x", "modprobe -D z"])
+        .queries(&["modprobe -R x", "modprobe -D x", "modprobe -D z"])
 }
 
 fn an_alias_with_a_path_for_target() -> Case {
@@ -238,7 +238,7 @@ fn an_alias_with_a_path_for_target() -> Case {
         .ko("kernel/a.ko", &module("a"))
         .conf("a.conf", "alias x kernel/a.ko\nalias y a.ko\nalias z A-B\n")
         .run("depmod")
-        .asks(&["modprobe -R x", "modprobe -R y", "modprobe -R z", "modprobe -D y", "modprobe -c"])
+        .queries(&["modprobe -R x", "modprobe -R y", "modprobe -R z", "modprobe -D y", "modprobe -c"])
 }
 
 fn colons() -> Case {
@@ -246,7 +246,7 @@ fn colons() -> Case {
         .ko("kernel/a.ko", &module("a").info("alias=usb:v1*"))
         .ko("kernel/b:c.ko", &module("b"))
         .run("depmod")
-        .asks(&["modprobe -R usb:v123", "modprobe -R b:c", "modprobe -D b:c", "modprobe -R :", "modprobe -R a:"])
+        .queries(&["modprobe -R usb:v123", "modprobe -R b:c", "modprobe -D b:c", "modprobe -R :", "modprobe -R a:"])
 }
 
 fn symbols() -> Case {
@@ -254,7 +254,7 @@ fn symbols() -> Case {
         .ko("kernel/a.ko", &module("a").exports(&["one", "two_three"]))
         .ko("kernel/b.ko", &module("b").exports(&["one"]).imports(&["two_three"]))
         .run("depmod")
-        .asks(&[
+        .queries(&[
             "modprobe -R symbol:one",
             "modprobe -R symbol:two-three",
             "modprobe -D symbol:one",
@@ -267,7 +267,7 @@ fn symbols() -> Case {
 }
 
 fn names_of_files() -> Case {
-    Case::new().ko("kernel/a.ko", &module("a")).run("depmod").asks(&[
+    Case::new().ko("kernel/a.ko", &module("a")).run("depmod").queries(&[
         "modprobe -R a.ko",
         "modprobe -R kernel/a.ko",
         "modprobe -R kernel/a",
@@ -281,7 +281,7 @@ fn dashes_and_underscores() -> Case {
         .ko("kernel/x-y_z.ko", &module("x_y_z").info("alias=k-l_m[n-o]"))
         .conf("a.conf", "options x-y_z a-b=1\nalias q-r x_y-z\nblacklist x-y-z\n")
         .run("depmod")
-        .asks(&[
+        .queries(&[
             "modprobe -D x-y-z",
             "modprobe -D x_y_z",
             "modprobe -R k_l-mn",
@@ -299,7 +299,7 @@ fn an_empty_name() -> Case {
         .ko("kernel/a.ko", &module("a"))
         .ko("kernel/.ko", &module("nameless"))
         .run("depmod")
-        .asks(&["modprobe -R ''", "modprobe -D ''", "modprobe -aD '' a", "modprobe -n '' a"])
+        .queries(&["modprobe -R ''", "modprobe -D ''", "modprobe -aD '' a", "modprobe -n '' a"])
         .run("modprobe -r ''")
         .run("rmmod ''")
         .run("insmod ''")
@@ -313,7 +313,7 @@ fn odd_bytes() -> Case {
         .raw("kernel/d.ko", patched(&module("d").info("alias=e\x01f"), 1, 0xfe))
         .unordered()
         .run("depmod")
-        .asks(&["modprobe -R b", "modprobe -R 'c c'", "modprobe -D 'c c'", "modprobe -R 'a b'"])
+        .queries(&["modprobe -R b", "modprobe -R 'c c'", "modprobe -D 'c c'", "modprobe -R 'a b'"])
 }
 
 fn long_names() -> Case {
@@ -322,11 +322,11 @@ fn long_names() -> Case {
     Case::new()
         .ko(format!("kernel/{name}.ko"), &module(&name).info(&format!("alias={alias}")))
         .run("depmod")
-        .ask(&format!("modprobe -R {name}"))
-        .ask(&format!("modprobe -R {alias}"))
-        .ask(&format!("modprobe -R {}", "b".repeat(4090)))
-        .ask(&format!("modprobe -R {}", "b".repeat(4096)))
-        .ask(&format!("modprobe -R {}", "b".repeat(5000)))
+        .query(&format!("modprobe -R {name}"))
+        .query(&format!("modprobe -R {alias}"))
+        .query(&format!("modprobe -R {}", "b".repeat(4090)))
+        .query(&format!("modprobe -R {}", "b".repeat(4096)))
+        .query(&format!("modprobe -R {}", "b".repeat(5000)))
         .run(&format!("rmmod {}", "b".repeat(5000)))
         .run(&format!("modprobe -r {}", "b".repeat(5000)))
 }
@@ -339,7 +339,7 @@ fn a_builtin_alias() -> Case {
             "ext4.alias=fs-ext4\0ext4.alias=fs-ext3\0ext4.license=GPL\0crc_32.alias=crypto-*\0",
         )
         .run("depmod")
-        .asks(&[
+        .queries(&[
             "modprobe -R fs-ext4",
             "modprobe -D fs-ext4",
             "modprobe -R crypto-x",
@@ -361,14 +361,14 @@ fn a_builtin_that_is_a_module_too() -> Case {
         .file("modules.builtin", "kernel/bi.ko\nkernel/both.ko\n")
         .file("modules.builtin.modinfo", "bi.alias=ali\0")
         .run("depmod")
-        .asks(&["modprobe -R bi", "modprobe -D bi", "modprobe -D both", "modprobe -D ali", "modprobe -R ali"])
+        .queries(&["modprobe -R bi", "modprobe -D bi", "modprobe -D both", "modprobe -D ali", "modprobe -R ali"])
         .run("modprobe both")
 }
 
 fn no_directory() -> Case {
     Case::bare()
         .conf("a.conf", "alias x y\ninstall z true\nsoftdep s pre: a post: b\n")
-        .asks(&["modprobe a", "modprobe -R x", "modprobe -D x", "modprobe -D z", "modprobe -c", "modprobe -aD a b"])
+        .queries(&["modprobe a", "modprobe -R x", "modprobe -D x", "modprobe -D z", "modprobe -c", "modprobe -aD a b"])
         .run("modprobe -r a")
         .run("depmod")
         .run("depmod -n")
@@ -377,7 +377,7 @@ fn no_directory() -> Case {
 }
 
 fn no_index() -> Case {
-    Case::new().ko("kernel/a.ko", &module("a")).asks(&[
+    Case::new().ko("kernel/a.ko", &module("a")).queries(&[
         "modprobe a",
         "modprobe -R a",
         "modprobe -D a",
@@ -395,7 +395,7 @@ fn paths() -> Case {
         .file("/kernel-b/b.ko", module("b").build())
         .conf("a.conf", "options x k=1\noptions b k=2\n")
         .run("depmod")
-        .asks(&[
+        .queries(&[
             "modprobe -D /x.ko",
             "modprobe -D ./x.ko",
             "modprobe -D x.ko",
@@ -414,7 +414,7 @@ fn paths() -> Case {
 }
 
 fn several_names() -> Case {
-    Case::new().ko("kernel/a.ko", &module("a")).ko("kernel/b.ko", &module("b")).run("depmod").asks(&[
+    Case::new().ko("kernel/a.ko", &module("a")).ko("kernel/b.ko", &module("b")).run("depmod").queries(&[
         "modprobe -R a b",
         "modprobe -aR a b",
         "modprobe -aR nosuch a",
@@ -427,7 +427,7 @@ fn several_names() -> Case {
 }
 
 fn names_like_options() -> Case {
-    Case::new().ko("kernel/-x.ko", &module("_x")).run("depmod").asks(&[
+    Case::new().ko("kernel/-x.ko", &module("_x")).run("depmod").queries(&[
         "modprobe -R -- -x",
         "modprobe -R _x",
         "modprobe -D -- -x",
@@ -444,7 +444,7 @@ fn softdeps_by_alias() -> Case {
         .ko("kernel/c.ko", &module("c").info("alias=al").exports(&["sym"]))
         .file("modules.builtin", "kernel/bi.ko\n")
         .run("depmod")
-        .asks(&["modprobe -D a", "modprobe -c", "modprobe -bD a", "modprobe -iD a"])
+        .queries(&["modprobe -D a", "modprobe -c", "modprobe -bD a", "modprobe -iD a"])
 }
 
 fn wildcards_in_the_name() -> Case {
@@ -452,7 +452,7 @@ fn wildcards_in_the_name() -> Case {
         .ko("kernel/abc.ko", &module("abc").info("alias=al1").info("alias=al2"))
         .conf("a.conf", "alias c?nf abc\n")
         .run("depmod")
-        .asks(&[
+        .queries(&[
             "modprobe -R a*",
             "modprobe -R al?",
             "modprobe -R al[12]",

@@ -1,4 +1,4 @@
-//! The made trees, by what they are about.
+//! The generated trees, by subject.
 
 mod cmdline;
 mod config;
@@ -18,17 +18,17 @@ use crate::Named;
 use crate::case::{Case, replace};
 use crate::testing::TinyModule;
 
-type Made = (&'static str, fn() -> Case);
+type NamedCase = (&'static str, fn() -> Case);
 
-/// Names of functions as named cases.
+/// Lists functions as named cases.
 macro_rules! cases {
     ($($name:ident),* $(,)?) => {
-        pub const CASES: &[super::Made] = &[$((stringify!($name), $name as fn() -> crate::case::Case)),*];
+        pub const CASES: &[super::NamedCase] = &[$((stringify!($name), $name as fn() -> crate::case::Case)),*];
     };
 }
 use cases;
 
-const GROUPS: [(&str, &[Made]); 12] = [
+const GROUPS: [(&str, &[NamedCase]); 12] = [
     ("lookup", lookup::CASES),
     ("config", config::CASES),
     ("config", config_files::CASES),
@@ -43,9 +43,9 @@ const GROUPS: [(&str, &[Made]); 12] = [
     ("kmod", kmod_tool::CASES),
 ];
 
-/// All of them: `group.name`.
+/// Returns all cases, named `group.name`.
 pub(crate) fn all() -> Vec<Named> {
-    let named = |(group, cases): (&str, &'static [Made])| {
+    let named = |(group, cases): (&str, &'static [NamedCase])| {
         let group = group.to_owned();
         cases.iter().map(move |&(name, make)| Named {
             name: format!("{group}.{}", name.replace('_', "-")),
@@ -55,13 +55,13 @@ pub(crate) fn all() -> Vec<Named> {
     GROUPS.into_iter().flat_map(named).chain(random::cases()).collect()
 }
 
-/// A module of this name.
+/// Returns a module with this name.
 fn module(name: &str) -> TinyModule {
     TinyModule::named(name)
 }
 
-/// The file of a module with one byte in place of another: for bytes that no text has.
+/// Returns a module file with a byte replaced by one that is not possible in text.
 fn patched(module: &TinyModule, from: u8, to: u8) -> Vec<u8> {
-    // Only between `e` and `f`, as the cases write it: the numbers of the file have that byte, too.
+    // Only between `e` and `f`, where the cases have it: binary fields of the file may contain the byte, too.
     replace(&module.build(), &[b'e', from, b'f'], &[b'e', to, b'f'])
 }

@@ -1,4 +1,4 @@
-//! modinfo.
+//! The `modinfo` command.
 
 use super::{cases, module};
 use crate::case::Case;
@@ -54,11 +54,11 @@ fn tree() -> Case {
 }
 
 fn all_fields() -> Case {
-    tree().asks(&["modinfo a", "modinfo b", "modinfo a b"])
+    tree().queries(&["modinfo a", "modinfo b", "modinfo a b"])
 }
 
 fn one_field() -> Case {
-    tree().asks(&[
+    tree().queries(&[
         "modinfo -F license a",
         "modinfo -F author a",
         "modinfo -F nosuch a",
@@ -76,7 +76,7 @@ fn one_field() -> Case {
 }
 
 fn short_forms() -> Case {
-    tree().asks(&[
+    tree().queries(&[
         "modinfo -a a",
         "modinfo -d a",
         "modinfo -l a",
@@ -110,11 +110,11 @@ fn parameters() -> Case {
                 .info("parm=seven:"),
         )
         .run("depmod")
-        .asks(&["modinfo a", "modinfo -p a", "modinfo -F parm a", "modinfo -F parmtype a", "modinfo -p0 a"])
+        .queries(&["modinfo a", "modinfo -p a", "modinfo -F parm a", "modinfo -F parmtype a", "modinfo -p0 a"])
 }
 
 fn nul_separator() -> Case {
-    tree().asks(&[
+    tree().queries(&[
         "modinfo -0 a",
         "modinfo --null a",
         "modinfo -0 -F author a",
@@ -125,7 +125,7 @@ fn nul_separator() -> Case {
 }
 
 fn names_only() -> Case {
-    tree().asks(&[
+    tree().queries(&[
         "modinfo -m a",
         "modinfo --modname a",
         "modinfo -m al",
@@ -154,11 +154,11 @@ fn of_files() -> Case {
 }
 
 fn of_aliases() -> Case {
-    tree().asks(&["modinfo al", "modinfo -n al", "modinfo -F license al", "modinfo pci:vx", "modinfo symbol:x"])
+    tree().queries(&["modinfo al", "modinfo -n al", "modinfo -F license al", "modinfo pci:vx", "modinfo symbol:x"])
 }
 
 fn of_builtins() -> Case {
-    tree().asks(&[
+    tree().queries(&[
         "modinfo bi",
         "modinfo bo",
         "modinfo -F license bi",
@@ -171,11 +171,11 @@ fn of_builtins() -> Case {
 }
 
 fn several() -> Case {
-    tree().asks(&["modinfo -n a nosuch b", "modinfo -F license a b bi", "modinfo -n a a"])
+    tree().queries(&["modinfo -n a nosuch b", "modinfo -F license a b bi", "modinfo -n a a"])
 }
 
 fn errors() -> Case {
-    tree().asks(&[
+    tree().queries(&[
         "modinfo nosuch",
         "modinfo a[b",
         "modinfo ''",
@@ -218,7 +218,7 @@ fn odd_entries() -> Case {
                 .info(" sp = x "),
         )
         .run("depmod")
-        .asks(&["modinfo a", "modinfo -F eq a", "modinfo -F novalue a", "modinfo -F empty a", "modinfo -0 a"])
+        .queries(&["modinfo a", "modinfo -F eq a", "modinfo -F novalue a", "modinfo -F empty a", "modinfo -0 a"])
 }
 
 fn other_places() -> Case {
@@ -237,7 +237,7 @@ fn other_places() -> Case {
 }
 
 fn config_is_not_read() -> Case {
-    tree().conf("a.conf", "alias my a\nbogus\nblacklist a\ninstall ghost true\n").asks(&[
+    tree().conf("a.conf", "alias my a\nbogus\nblacklist a\ninstall ghost true\n").queries(&[
         "modinfo -n my",
         "modinfo -n a",
         "modinfo ghost",
@@ -255,5 +255,5 @@ fn long_keys() -> Case {
                 .info("a_key_longer_than_the_column=x"),
         )
         .run("depmod")
-        .ask("modinfo a")
+        .query("modinfo a")
 }

@@ -1,4 +1,4 @@
-//! Options as getopt takes them, and wrong ones.
+//! Parsing of options, and wrong use.
 
 use super::{cases, module};
 use crate::case::Case;
@@ -57,9 +57,9 @@ fn modprobe_wrong() -> Case {
 
 fn modprobe_abbreviations() -> Case {
     tree()
-        .ask("modprobe --show-d leaf")
-        .ask("modprobe --show-dep leaf")
-        .ask("modprobe --res leaf")
+        .query("modprobe --show-d leaf")
+        .query("modprobe --show-dep leaf")
+        .query("modprobe --res leaf")
         .run("modprobe --show leaf")
         .run("modprobe --s leaf")
         .run("modprobe --re leaf")
@@ -73,7 +73,7 @@ fn modprobe_abbreviations() -> Case {
 }
 
 fn modprobe_places() -> Case {
-    tree().asks(&[
+    tree().queries(&[
         "modprobe leaf -D",
         "modprobe -aD leaf -q top",
         "modprobe -S REL leaf -D",

@@ -1,6 +1,6 @@
-//! The inside of a case: this program again, in a user and mount namespace of its own (`unshare` starts it so). It makes a
-//! root in memory, sees nothing of the machine but the tools, and runs the case's commands there. So every tool has the same
-//! `/etc/modprobe.d`, `/proc/cmdline` and `/lib/modules`, and nobody has the right to change the kernel.
+//! Runs a case. `unshare` starts this program again in a separate user and mount namespace; it creates a root in memory that
+//! contains only the tools and the files of the case, and runs the commands there. So each tool has the same
+//! `/etc/modprobe.d`, `/proc/cmdline` and `/lib/modules`, and none has the privileges to change the kernel.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -18,16 +18,16 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::case::{Case, Node, Step};
+use crate::results::{self, Done};
 use crate::setup::Setup;
-use crate::wire::{self, Done};
 
-/// A command that takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// A command that takes longer than this is killed.
+const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// What of the root is no result: the tools, what is mounted, and where output is caught.
-const FIXED: [&str; 5] = ["/t", "/dev", "/bin", "/caught", "/proc/net"];
+/// The directories that snapshots ignore: the tools, mounts, and the output of commands.
+const IGNORED: [&str; 5] = ["/t", "/dev", "/bin", "/output", "/proc/net"];
 
-/// Runs a case with one of the tools and prints the results.
+/// Runs a case with a tool and writes the results to standard output.
 pub fn main(case: &Case, tool: &str, setup: &Setup, root: &Path) -> io::Result<()> {
     make_root(case, setup, root)?;
     limit(case)?;
@@ -38,7 +38,7 @@ pub fn main(case: &Case, tool: &str, setup: &Setup, root: &Path) -> io::Result<(
     let mut before = snapshot(case)?;
     let mut rows = Vec::new();
     for (number, step) in case.steps.iter().enumerate() {
-        let readers = setup.tools().filter(|reader| step.asks && setup.reads(reader, tool));
+        let readers = setup.tools().filter(|reader| step.query && setup.reads(reader, tool));
         for by in std::iter::once(tool).chain(readers) {
             let mut done = run(step, by)?;
             let mut buffer = [0; 4096];
@@ -54,14 +54,14 @@ pub fn main(case: &Case, tool: &str, setup: &Setup, root: &Path) -> io::Result<(
             rows.push((number, by.to_owned(), done));
         }
     }
-    wire::write(&rows, &mut io::stdout().lock())
+    results::write(&rows, &mut io::stdout().lock())
 }
 
-/// What a tool may use up: C kmod loops over some broken files, and fills memory meanwhile.
+/// Limits the resources of the tools: some damaged files make C kmod loop and allocate memory without end.
 fn limit(case: &Case) -> io::Result<()> {
     use rustix::process::{Resource, Rlimit, setrlimit};
     let at_most = |amount| Rlimit { current: Some(amount), maximum: Some(amount) };
-    // Whole trees of modules take their time.
+    // The modules of a whole kernel need more.
     let (seconds, size) = if case.binds.is_empty() { (1, 1 << 22) } else { (100, 1 << 28) };
     setrlimit(Resource::Cpu, at_most(seconds))?;
     setrlimit(Resource::Fsize, at_most(size))?;
@@ -83,11 +83,11 @@ fn make_root(case: &Case, setup: &Setup, root: &Path) -> io::Result<()> {
         }
         mount_bind(from, &to)?;
         if from != Path::new("/dev/null") {
-            // Where the file system itself is mounted nosuid or the like, those flags must stay.
+            // Flags that the file system itself was mounted with, such as nosuid, must be kept.
             let keep = [MountFlags::empty(), MountFlags::NOSUID | MountFlags::NODEV, MountFlags::NOATIME];
             let remount = |flags| mount_remount(&to, MountFlags::BIND | MountFlags::RDONLY | flags, "");
             if !keep.into_iter().any(|flags| remount(flags).is_ok()) {
-                return Err(io::Error::other(format!("{} cannot be made read-only", to.display())));
+                return Err(io::Error::other(format!("cannot mount {} read-only", to.display())));
             }
         }
         Ok(())
@@ -96,7 +96,7 @@ fn make_root(case: &Case, setup: &Setup, root: &Path) -> io::Result<()> {
         bind(&from, &to)?;
     }
     bind(Path::new("/dev/null"), Path::new("/dev/null"))?;
-    for directory in ["/proc", "/sys/module", "/etc", "/caught", "/tmp"] {
+    for directory in ["/proc", "/sys/module", "/etc", "/output", "/tmp"] {
         fs::create_dir_all(inside(Path::new(directory)))?;
     }
     for (path, node) in case.tree() {
@@ -108,12 +108,12 @@ fn make_root(case: &Case, setup: &Setup, root: &Path) -> io::Result<()> {
             Node::Link(target) => symlink(target, path)?,
         }
     }
-    // Without it our tools believe that the kernel has no Unix sockets, and leave /dev/log alone.
+    // Without this file our tools assume a kernel without Unix sockets and do not use /dev/log.
     bind(Path::new("/proc/self/net/unix"), Path::new("/proc/net/unix"))?;
     case.binds.iter().try_for_each(|(from, to)| bind(from, to))
 }
 
-/// A tool by its name, of one of the packages or ours, started through its own loader.
+/// Returns the command for a tool of a package or ours, run by the dynamic loader of its package.
 fn command(by: &str, words: &[Vec<u8>]) -> io::Result<Command> {
     let home = Path::new("/t").join(by);
     let (tool, arguments) = words.split_first().ok_or(io::ErrorKind::InvalidInput)?;
@@ -128,7 +128,7 @@ fn command(by: &str, words: &[Vec<u8>]) -> io::Result<Command> {
             command.arg(std::env::join_paths(places).map_err(io::Error::other)?).arg(program);
             command
         }
-        // A static program.
+        // A static executable.
         None => {
             use std::os::unix::process::CommandExt as _;
             let mut command = Command::new(program);
@@ -141,14 +141,14 @@ fn command(by: &str, words: &[Vec<u8>]) -> io::Result<Command> {
 }
 
 fn run(step: &Step, by: &str) -> io::Result<Done> {
-    let (out, err) = (Path::new("/caught/out"), Path::new("/caught/err"));
+    let (out, err) = (Path::new("/output/out"), Path::new("/output/err"));
     let mut command = command(by, &step.words)?;
     command.env_clear().env("PATH", "/bin").envs(step.env.iter().cloned());
     command.stdin(Stdio::null()).stdout(File::create(out)?).stderr(File::create(err)?);
     let mut child = command.spawn()?;
     let pid = Pid::from_child(&child);
     let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
-    let limit = Timespec { tv_sec: PATIENCE.as_secs() as i64, tv_nsec: 0 };
+    let limit = Timespec { tv_sec: TIMEOUT.as_secs() as i64, tv_nsec: 0 };
     let ended = poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&limit))? > 0;
     if !ended {
         child.kill()?;
@@ -169,15 +169,15 @@ fn ending(status: ExitStatus) -> String {
 
 type Snapshot = BTreeMap<PathBuf, (String, Vec<u8>)>;
 
-/// Everything in the root that a command could have changed.
+/// Reads everything in the root that a command can change.
 fn snapshot(case: &Case) -> io::Result<Snapshot> {
     let mut found = Snapshot::new();
     let mut todo = vec![PathBuf::from("/")];
     while let Some(directory) = todo.pop() {
         for entry in fs::read_dir(&directory)? {
             let path = entry?.path();
-            let is = |fixed: &Path| fixed == path;
-            if FIXED.iter().any(|fixed| is(Path::new(fixed))) || case.binds.iter().any(|(_, to)| is(to)) {
+            let is = |ignored: &Path| ignored == path;
+            if IGNORED.iter().any(|ignored| is(Path::new(ignored))) || case.binds.iter().any(|(_, to)| is(to)) {
                 continue;
             }
             let meta = fs::symlink_metadata(&path)?;

@@ -1,14 +1,14 @@
-//! What two tools may say differently with the same meaning: where the C library stands in its own source, addresses, a
-//! version. Nothing else is touched.
+//! Removes differences without meaning from output: positions in the source of the C library, addresses, versions. Everything
+//! else is compared literally.
 
 use crate::case::{Case, Step, replace};
 use crate::compare::escaped;
-use crate::wire::Done;
+use crate::results::Done;
 
-/// Standard output or error as lines.
+/// Returns the normalised lines of standard output or standard error.
 pub fn lines(case: &Case, step: &Step, bytes: &[u8]) -> Vec<String> {
     let asks_help = step.words.iter().skip(1).any(|word| matches!(&word[..], b"-h" | b"--help" | b"help"));
-    // After wrong use, too: it tells the same options in other words.
+    // Also printed after wrong use: the same options in other words.
     let is_help = bytes.windows(10).any(|window| window == b"-h, --help");
     if (asks_help && !bytes.is_empty()) || is_help {
         return vec!["(help)".to_owned()];
@@ -17,7 +17,7 @@ pub fn lines(case: &Case, step: &Step, bytes: &[u8]) -> Vec<String> {
     bytes.split_inclusive(|&byte| byte == b'\n').filter_map(|line| self::line(case, &tool, line)).collect()
 }
 
-/// A path as text. C's temporary files have a number, a time and another time in their names.
+/// Normalises a path. Names of C kmod's temporary files contain a number and two times.
 pub fn path(case: &Case, bytes: &[u8]) -> String {
     let path = text(case, bytes);
     match path
@@ -32,7 +32,7 @@ pub fn path(case: &Case, bytes: &[u8]) -> String {
     }
 }
 
-/// One line of text.
+/// Normalises a line.
 pub fn text(case: &Case, bytes: &[u8]) -> String {
     let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     escaped(&replace(bytes, case.release.as_bytes(), b"REL"))
@@ -40,7 +40,7 @@ pub fn text(case: &Case, bytes: &[u8]) -> String {
 
 fn line(case: &Case, tool: &str, bytes: &[u8]) -> Option<String> {
     let mut line = text(case, bytes);
-    // Before a tool has set up its log the library prints by itself, and names its function.
+    // Until a tool has set up its log, the library prints messages itself, with the name of the function.
     if let Some(rest) = line
         .strip_prefix("libkmod: ")
         .and_then(|line| line.strip_prefix("ERROR").map(|rest| rest.trim_start_matches(':')))
@@ -55,7 +55,7 @@ fn line(case: &Case, tool: &str, bytes: &[u8]) -> Option<String> {
     if line.starts_with("kmod version ") {
         return Some("kmod version …".to_owned());
     }
-    // The second line of `-V`: what was compiled in.
+    // The second line of `-V` lists the compiled-in features.
     if line.starts_with(['+', '-']) && line.contains("ZSTD") {
         return None;
     }
@@ -75,17 +75,17 @@ fn line(case: &Case, tool: &str, bytes: &[u8]) -> Option<String> {
     {
         line = format!("<{}>{}", rest.0, rest.1.get(16..).unwrap_or_default());
     }
-    // C's temporary files have times in their names.
+    // Names of C kmod's temporary files contain times.
     if let Some((before, after)) = line.split_once("renameat(") {
         let reason = after.rsplit_once("): ").map_or("", |(_, reason)| reason);
         line = format!("{before}renameat(…): {reason}");
     }
-    // What a kernel answers whom it gives no right to load modules, or one without modules.
+    // The errors of a kernel without modules, and of one that denies loading modules.
     let line = line.replace("Function not implemented", "(refused)").replace("Operation not permitted", "(refused)");
     Some(addresses(&line))
 }
 
-/// `0x55d0c0ffee` in a message, as `ctx=…`.
+/// Replaces `ctx=0x55d0c0ffee` by `ctx=…`.
 fn addresses(line: &str) -> String {
     match line.split_once("ctx=0x") {
         Some((before, rest)) => {
@@ -96,24 +96,24 @@ fn addresses(line: &str) -> String {
     }
 }
 
-/// Our messages may say more than C's, behind its text: ` (…)` or `: …`. Such a line counts as C's.
+/// Our messages may append details to those of C kmod: ` (…)` or `: …`. Such a line is replaced by C kmod's.
 pub fn without_detail(theirs: &[String], ours: Vec<String>) -> Vec<String> {
-    // A backslash in a name is doubled in ours, since other bytes are told by one.
+    // Our messages escape a backslash in a name as two.
     let theirs: Vec<String> = theirs.to_vec();
     let plain = |line: String| {
         let single = line.replace("\\\\", "\\");
         if let Some(c) = theirs.iter().find(|c| c.replace("\\\\", "\\") == single) {
             return c.clone();
         }
-        let tells_more = |c: &&String| {
+        let has_detail = |c: &&String| {
             line.strip_prefix(c.as_str()).is_some_and(|rest| rest.starts_with(" (") || rest.starts_with(": "))
         };
-        theirs.iter().find(tells_more).cloned().unwrap_or(line)
+        theirs.iter().find(has_detail).cloned().unwrap_or(line)
     };
     ours.into_iter().map(plain).collect()
 }
 
-/// A result without modules.weakdep, which kmod 33 brought: for comparisons with an older one.
+/// Removes modules.weakdep, which is new in kmod 33, from a result: for comparisons with older versions.
 pub fn before_weakdep(done: &Done) -> Done {
     let mut done = done.clone();
     done.files.retain(|(path, ..)| !path.ends_with(b"/modules.weakdep"));

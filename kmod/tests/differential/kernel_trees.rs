@@ -1,4 +1,5 @@
-//! Whole trees of Debian's kernels: every file that depmod writes, every module, every built-in, a sample of aliases.
+//! Cases with all modules of Debian's kernels: every file that depmod writes, every module, every built-in module, a sample of
+//! aliases.
 
 use std::fs;
 use std::path::Path;
@@ -9,12 +10,12 @@ use crate::Named;
 use crate::case::Case;
 use crate::setup::Setup;
 
-/// So many names in one command.
+/// The number of names in one command.
 const BATCH: usize = 200;
-/// Of every so manieth module an alias is looked up.
+/// One module of this number has an alias looked up.
 const SAMPLE: usize = 15;
 
-/// The kernel build's own lists.
+/// The lists of the kernel build.
 const LISTS: [&str; 3] = ["modules.order", "modules.builtin", "modules.builtin.modinfo"];
 
 pub(crate) fn cases(setup: &Setup) -> Vec<Named> {
@@ -39,9 +40,9 @@ fn tree(release: &str, path: &Path) -> Case {
     };
     let modules: Vec<String> = order.lines().map(stem).collect();
     let builtin: Vec<String> = String::from_utf8_lossy(&read("modules.builtin")).lines().map(stem).collect();
-    case = case.run("depmod REL").ask("modprobe -S REL -c");
+    case = case.run("depmod REL").query("modprobe -S REL -c");
     let batch = |case: Case, command: &str, names: &[String]| {
-        names.chunks(BATCH).fold(case, |case, names| case.ask(&format!("{command} {}", names.join(" "))))
+        names.chunks(BATCH).fold(case, |case, names| case.query(&format!("{command} {}", names.join(" "))))
     };
     case = batch(case, "modprobe -S REL -aD", &modules);
     case = batch(case, "modprobe -S REL -aR", &builtin);
@@ -51,7 +52,7 @@ fn tree(release: &str, path: &Path) -> Case {
     batch(case, "modprobe -S REL -aR", &sample)
 }
 
-/// A name that a device could ask for: the module's first alias, each star filled in.
+/// Returns a name that a device could request: the module's first alias, with `0` for each star.
 fn an_alias(uncompressed: &Path) -> Option<String> {
     let compressed = |suffix: &str| Path::new(&format!("{}{suffix}", uncompressed.display())).to_owned();
     let file = ["", ".xz", ".zst"].map(compressed).into_iter().find(|path| path.is_file())?;

@@ -1,21 +1,21 @@
-//! How a jail tells its results: lengths and bytes, on its standard output.
+//! The results of a sandbox, and their form on its standard output: lengths and bytes.
 
 use std::io::{self, Read, Write};
 
-/// What one command did.
+/// The result of a command.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Done {
     /// `exit 0`, `signal 11`, `signal: endless`.
     pub end: String,
     pub out: Vec<u8>,
     pub err: Vec<u8>,
-    /// What came to /dev/log.
+    /// The messages to /dev/log.
     pub syslog: Vec<u8>,
-    /// What is new or other than before: path, kind and permissions, contents. Nothing is `gone`.
+    /// The changed files: path, kind with permissions, contents. The kind of a removed file is `gone`.
     pub files: Vec<(Vec<u8>, String, Vec<u8>)>,
 }
 
-/// A command's result: which step, and who ran it.
+/// The number of a step, the tool that ran it, and the result.
 pub type Row = (usize, String, Done);
 
 pub fn write(rows: &[Row], to: &mut impl Write) -> io::Result<()> {
