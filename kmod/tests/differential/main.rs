@@ -112,9 +112,12 @@ fn namespaces() -> Result<(), String> {
     }
 }
 
+/// C kmod prints descriptor numbers in some messages: close those that this program inherited from its caller.
+const CLOSE_INHERITED: &str = r#"exec "$@" 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-"#;
+
 fn unshare() -> Command {
-    let mut command = Command::new("unshare");
-    command.args(["--user", "--map-root-user", "--mount", "--"]);
+    let mut command = Command::new("sh");
+    command.args(["-c", CLOSE_INHERITED, "sh", "unshare", "--user", "--map-root-user", "--mount", "--"]);
     command
 }
 
