@@ -1,17 +1,17 @@
-//! Reading a whole file that others wrote: regular files only (no FIFO can make us wait, no device be touched), up to a
-//! limit, into memory (a file that is mapped and truncated by another would kill us).
+//! Reads whole files from untrusted sources: regular files only (a FIFO could block, and opening a device has side effects), up to a
+//! limit, into memory (a mapped file that another process truncates would kill this one).
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Seek as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-/// Opens a regular file, and gives its size.
+/// Opens a regular file and returns its size.
 pub(crate) fn open_regular(path: &Path) -> io::Result<(File, u64)> {
-    // Looked at before it is opened: the open of a device may rewind a tape, or make the kernel ask for a driver.
+    // Checked before it is opened: opening a device can rewind a tape, or make the kernel request a driver.
     must_be_regular(&std::fs::metadata(path)?)?;
-    // It may have been replaced in between. Without O_NONBLOCK the open of a FIFO would wait for a writer; regular files do
-    // not know the flag.
+    // The file may be replaced in between. Without O_NONBLOCK, opening a FIFO would wait for a writer; regular files ignore the
+    // flag.
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
     let data = file.metadata()?;
     must_be_regular(&data)?;
@@ -32,7 +32,7 @@ pub(crate) fn read_regular(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     if size > limit {
         return Err(too_large());
     }
-    // One byte more than it should have: then one read finds the end, and growth is seen.
+    // One byte more than the size: one read reaches the end, and a growing file is noticed.
     let mut bytes = vec![0; size as usize + 1];
     let mut filled = 0;
     while filled < bytes.len() {
@@ -40,7 +40,7 @@ pub(crate) fn read_regular(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
             0 => break,
             length => filled += length,
         }
-        // A file that has the size that it was said to have is complete.
+        // The expected size is reached.
         if filled as u64 == size {
             break;
         }
@@ -54,7 +54,7 @@ pub(crate) fn read_regular(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     if bytes.len() as u64 > limit { Err(too_large()) } else { Ok(bytes) }
 }
 
-/// What one read(2) gives, signals aside.
+/// Calls read(2) once; repeats it after a signal.
 fn read_once(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     use std::os::unix::fs::FileExt as _;
     loop {
@@ -65,7 +65,7 @@ fn read_once(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     }
 }
 
-/// Fills a buffer from an offset on as far as the file goes; gives how far.
+/// Fills a buffer from an offset on, up to the end of the file. Returns the number of bytes.
 pub(crate) fn read_at_most(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
@@ -77,7 +77,7 @@ pub(crate) fn read_at_most(file: &File, buffer: &mut [u8], offset: u64) -> io::R
     Ok(filled)
 }
 
-/// An error once more, with its number or its text.
+/// Copies an error with its number or its text.
 pub(crate) fn copy_error(error: &io::Error) -> io::Error {
     match error.raw_os_error() {
         Some(errno) => io::Error::from_raw_os_error(errno),
@@ -85,7 +85,7 @@ pub(crate) fn copy_error(error: &io::Error) -> io::Error {
     }
 }
 
-/// `None` when there is no such file.
+/// Returns `None` if the file does not exist.
 pub(crate) fn if_present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_up_to_the_limit_is_read_and_a_larger_one_refused() {
+    fn a_file_beyond_the_limit_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
         std::fs::write(&path, b"12345").unwrap();
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_regular_file_is_refused_at_once() {
+    fn only_regular_files_are_read() {
         let dir = tempfile::tempdir().unwrap();
         let fifo = dir.path().join("fifo");
         rustix::fs::mknodat(
@@ -125,11 +125,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_regular_file_is_not_even_opened() {
+    fn other_files_are_not_even_opened() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("socket");
         let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
-        // open(2) of a socket fails with an error of its own, so this text can only come from a look before it.
+        // open(2) of a socket fails with a different error, so this text proves a check before it.
         assert_eq!(read_regular(&path, 9).unwrap_err().to_string(), "not a regular file");
     }
 }

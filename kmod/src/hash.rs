@@ -1,4 +1,4 @@
-//! A fast hash for tables whose keys come from files. It is seeded afresh for each table, so that nobody can choose keys
+//! A fast hash for tables whose keys come from files. Each table has a random seed, so that an attacker cannot choose keys
 //! that collide.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -6,13 +6,13 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 /// Two odd constants with well-mixed bits: the fractional parts of the golden ratio and of the square root of 3.
 const MIX: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xbb67_ae85_84ca_a73b];
 
-/// Makes hashers with a seed of their own.
+/// Builds hashers with a random seed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SeededState(u64);
 
 impl Default for SeededState {
     fn default() -> Self {
-        // The standard library's own seeds, without its slower hash.
+        // The seed comes from the standard library, whose hash is slower.
         Self(RandomState::new().hash_one(0_u8))
     }
 }
@@ -25,12 +25,12 @@ impl BuildHasher for SeededState {
     }
 }
 
-/// Takes eight bytes a step: multiplies to 128 bits and folds the halves together.
+/// Hashes eight bytes per step: multiplies to 128 bits and folds the halves together.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Folded(u64);
 
 impl Folded {
-    /// One whose result is the same in every run.
+    /// Returns a hasher whose result is the same in every run.
     pub(crate) fn with_seed(seed: u64) -> Self {
         Self(seed)
     }
@@ -78,19 +78,19 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn like_names_spread_and_every_table_has_a_seed_of_its_own() {
+    fn similar_names_spread_and_every_table_has_another_seed() {
         let state = SeededState::default();
         let names: Vec<String> = (0..20_000).map(|n| format!("snd_soc_symbol_{n}")).collect();
         let hash = |name: &String| state.hash_one(name.as_bytes());
         assert_eq!(names.iter().map(hash).collect::<HashSet<_>>().len(), names.len());
         let low: HashSet<u64> = names.iter().map(|name| hash(name) & 0xffff).collect();
-        // Of 65,536 places a random function meets about 17,200.
+        // A random function hits about 17,200 of 65,536 places.
         assert!((16_500..18_000).contains(&low.len()), "{}", low.len());
         assert_ne!(hash(&names[0]), SeededState::default().hash_one(names[0].as_bytes()));
     }
 
     #[test]
-    fn a_tail_is_told_from_zeros() {
+    fn zeros_of_different_length_hash_differently() {
         let state = SeededState::default();
         let hashes: HashSet<u64> = (0..=16).map(|length| state.hash_one(&[0_u8; 16][..length])).collect();
         assert_eq!(hashes.len(), 17);

@@ -1,9 +1,9 @@
-//! `depmod` as a process: messages, exit codes, and files as the next tool finds them.
+//! `depmod` as a process: messages, exit status, and the files that it writes.
 
-// A failed unwrap is a failed test, in helpers too.
+// A failed unwrap is a failed test, also in helper functions.
 #![allow(clippy::unwrap_used)]
 
-// The maker of tiny modules belongs to the library's own tests; not all that it can do is needed here.
+// The builder of small modules belongs to the unit tests of the library; only a part of it is used here.
 #[allow(dead_code)]
 #[path = "../src/object/testing.rs"]
 mod testing;
@@ -17,7 +17,7 @@ use testing::TinyModule;
 
 const RELEASE: &str = "1.2.3-test";
 
-/// A root with a module directory.
+/// A root directory with a module directory.
 struct Root(tempfile::TempDir);
 
 impl Root {
@@ -49,7 +49,7 @@ impl Root {
         format!("{:?}\n{}--\n{}", output.status.code(), text(&output.stdout), text(&output.stderr))
     }
 
-    /// depmod on this root, with no configuration of this machine.
+    /// Runs depmod on this root, without the configuration of the host.
     fn depmod(&self, arguments: &[&str]) -> String {
         let root = self.0.path().to_str().unwrap();
         self.run("depmod", &[&["-C", "/nonexistent", "-b", root], arguments].concat())
@@ -68,7 +68,7 @@ fn names(dir: &Path) -> Vec<String> {
 }
 
 #[test]
-fn what_depmod_writes_modprobe_reads() {
+fn modprobe_reads_the_files_of_depmod() {
     let root = Root::new(&[("k/a-a.ko", &["a"], &["b"]), ("k/b.ko.xz", &["b"], &[])]);
     root.put("k/c.ko", &TinyModule::named("c").info("alias=fs-c*").imports(&["a"]).build());
     assert_eq!(root.depmod(&["-a", RELEASE]), "Some(0)\n--\n");
@@ -89,7 +89,7 @@ fn what_depmod_writes_modprobe_reads() {
 }
 
 #[test]
-fn wrong_use_and_a_missing_directory_are_told_and_exit_1() {
+fn wrong_use_and_a_missing_directory_are_reported_with_exit_status_1() {
     let root = Root::new(&[]);
     insta::assert_snapshot!(root.depmod(&["x.ko"]), @r"
     Some(1)
@@ -115,7 +115,7 @@ fn wrong_use_and_a_missing_directory_are_told_and_exit_1() {
 }
 
 #[test]
-fn a_cycle_is_told_and_no_file_is_written() {
+fn a_cycle_is_reported_and_no_file_is_written() {
     let root = Root::new(&[("a.ko", &["a"], &["b"]), ("b.ko", &["b"], &["a"])]);
     insta::assert_snapshot!(root.depmod(&[RELEASE]), @r"
     Some(1)
@@ -127,7 +127,7 @@ fn a_cycle_is_told_and_no_file_is_written() {
 }
 
 #[test]
-fn garbage_is_told_and_exit_0() {
+fn a_garbage_module_is_reported_with_exit_status_0() {
     let root = Root::new(&[]);
     root.put("a.ko", b"garbage");
     insta::assert_snapshot!(root.depmod(&["-ae", RELEASE]), @r"
@@ -139,7 +139,7 @@ fn garbage_is_told_and_exit_0() {
 }
 
 #[test]
-fn unknown_symbols_are_told_with_a_map_before_the_first_boot() {
+fn unknown_symbols_are_reported_with_a_system_map() {
     let root = Root::new(&[("a.ko", &[], &["kmalloc", "nosuch"])]);
     root.put("System.map", b"ffffffff82000000 r __ksymtab_kmalloc\n");
     let map = root.dir().join("System.map");
@@ -152,7 +152,7 @@ fn unknown_symbols_are_told_with_a_map_before_the_first_boot() {
 }
 
 #[test]
-fn show_prints_the_lists_and_verbose_who_needs_whom() {
+fn show_prints_the_lists_and_verbose_the_dependencies() {
     let root = Root::new(&[("a.ko", &[], &["b"]), ("b.ko", &["b"], &[])]);
     insta::assert_snapshot!(root.depmod(&["-nv", RELEASE]), @r#"
     Some(0)
@@ -170,7 +170,7 @@ fn show_prints_the_lists_and_verbose_who_needs_whom() {
 }
 
 #[test]
-fn another_output_directory_is_made_and_another_module_directory_taken() {
+fn the_output_directory_is_created_and_the_module_directory_can_be_set() {
     let root = Root::new(&[("a.ko", &[], &[])]);
     let out = root.0.path().join("out/side");
     assert_eq!(root.depmod(&["-o", out.to_str().unwrap(), "-m", "/lib/modules", RELEASE]), "Some(0)\n--\n");
@@ -179,7 +179,7 @@ fn another_output_directory_is_made_and_another_module_directory_taken() {
 }
 
 #[test]
-fn an_incremental_run_leaves_its_cache_beside_the_lists_and_the_same_lists() {
+fn an_incremental_run_writes_the_same_lists_and_a_cache() {
     let root = Root::new(&[("a.ko", &["a"], &["b"]), ("b.ko", &["b"], &[])]);
     assert_eq!(root.depmod(&[RELEASE]), "Some(0)\n--\n");
     let lists = |dir: &Path| {
@@ -192,7 +192,7 @@ fn an_incremental_run_leaves_its_cache_beside_the_lists_and_the_same_lists() {
         assert_eq!(lists(&root.dir()), full);
         assert!(root.dir().join("modules.kmodlab-cache").is_file());
     }
-    // Garbage in the cache's place is no reason for a word.
+    // A damaged cache is replaced silently.
     root.put("modules.kmodlab-cache", b"garbage");
     assert_eq!(root.depmod(&["--incremental", RELEASE]), "Some(0)\n--\n");
     assert_eq!(lists(&root.dir()), full);

@@ -1,9 +1,9 @@
-//! `depmod` where it cannot write, is killed, or is not alone: the old files stay, and nothing else does.
+//! `depmod` when it cannot write, is killed, or runs concurrently: the old files stay, and no temporary files remain.
 
-// A failed unwrap is a failed test, in helpers too.
+// A failed unwrap is a failed test, also in helper functions.
 #![allow(clippy::unwrap_used)]
 
-// The maker of tiny modules belongs to the library's own tests; not all that it can do is needed here.
+// The builder of small modules belongs to the unit tests of the library; only a part of it is used here.
 #[path = "common/program.rs"]
 mod program;
 #[allow(dead_code)]
@@ -21,27 +21,27 @@ use testing::TinyModule;
 
 const RELEASE: &str = "1.2.3-test";
 
-/// A root with a module directory whose lists are of an earlier run, and the program as `bin/depmod`.
-struct Lab(tempfile::TempDir);
+/// A root directory with an indexed module directory, and the program as `bin/depmod`.
+struct Fixture(tempfile::TempDir);
 
-impl Lab {
+impl Fixture {
     fn new() -> Self {
-        let lab = Self(tempfile::tempdir().unwrap());
+        let fixture = Self(tempfile::tempdir().unwrap());
         let everyone = || Permissions::from_mode(0o755);
-        fs::set_permissions(lab.0.path(), everyone()).unwrap();
-        fs::create_dir_all(lab.dir().join("kernel")).unwrap();
-        fs::create_dir(lab.0.path().join("bin")).unwrap();
-        // A copy, since who may not write may not look into the target directory either.
-        copy_program(env!("CARGO_BIN_EXE_kmod"), lab.0.path().join("bin/kmod"));
-        fs::set_permissions(lab.0.path().join("bin/kmod"), everyone()).unwrap();
-        symlink("kmod", lab.depmod()).unwrap();
+        fs::set_permissions(fixture.0.path(), everyone()).unwrap();
+        fs::create_dir_all(fixture.dir().join("kernel")).unwrap();
+        fs::create_dir(fixture.0.path().join("bin")).unwrap();
+        // A copy, because an unprivileged user may not be able to search the target directory.
+        copy_program(env!("CARGO_BIN_EXE_kmod"), fixture.0.path().join("bin/kmod"));
+        fs::set_permissions(fixture.0.path().join("bin/kmod"), everyone()).unwrap();
+        symlink("kmod", fixture.depmod()).unwrap();
         for list in ["modules.order", "modules.builtin", "modules.builtin.modinfo"] {
-            fs::write(lab.dir().join(list), b"").unwrap();
+            fs::write(fixture.dir().join(list), b"").unwrap();
         }
-        // So many that modules.dep has more than a block of any shell's `ulimit -f`.
-        (0..40).for_each(|number| lab.module(&format!("a-module-with-a-long-name-{number}.ko")));
-        assert!(lab.command().output().unwrap().status.success());
-        lab
+        // Enough that modules.dep is larger than a block of any shell's `ulimit -f`.
+        (0..40).for_each(|number| fixture.module(&format!("a-module-with-a-long-name-{number}.ko")));
+        assert!(fixture.command().output().unwrap().status.success());
+        fixture
     }
 
     fn dir(&self) -> PathBuf {
@@ -67,19 +67,19 @@ impl Lab {
         command
     }
 
-    /// A shell command that ends in `exec "$@"`, with depmod as what it executes.
+    /// Returns a command that runs a shell script with the depmod command as its arguments.
     fn shell(&self, script: &str) -> Command {
         let mut command = Command::new("sh");
         command.args(["-c", script, "sh"]).arg(self.depmod()).args(self.arguments());
         command
     }
 
-    /// Standard error, with the root taken out.
-    fn told(&self, output: &Output) -> String {
+    /// Returns standard error, with the root as `ROOT`.
+    fn stderr(&self, output: &Output) -> String {
         String::from_utf8(output.stderr.clone()).unwrap().replace(self.0.path().to_str().unwrap(), "ROOT")
     }
 
-    /// Every file of the directory itself, with its bytes.
+    /// Returns every file directly in the module directory, with its content.
     fn files(&self) -> Vec<(String, Vec<u8>)> {
         let entries = fs::read_dir(self.dir()).unwrap().map(Result::unwrap);
         let files = entries.filter(|entry| entry.path().is_file());
@@ -95,61 +95,61 @@ fn is_root() -> bool {
 }
 
 #[test]
-fn a_directory_that_may_not_be_written_is_told_and_left_alone() {
-    let lab = Lab::new();
-    let before = lab.files();
-    lab.module("new.ko");
-    fs::set_permissions(lab.dir(), Permissions::from_mode(0o555)).unwrap();
+fn a_directory_without_write_permission_is_an_error_and_stays_unchanged() {
+    let fixture = Fixture::new();
+    let before = fixture.files();
+    fixture.module("new.ko");
+    fs::set_permissions(fixture.dir(), Permissions::from_mode(0o555)).unwrap();
     for arguments in [&[][..], &["--incremental"]] {
-        let mut command = lab.command();
+        let mut command = fixture.command();
         if is_root() {
-            // Root may write anywhere.
+            // Root can write anywhere.
             command.uid(65534).gid(65534);
         }
         let output = command.args(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(1));
         let expected =
             format!("depmod: FATAL: could not write ROOT/lib/modules/{RELEASE}/modules.dep: Permission denied\n");
-        assert_eq!(lab.told(&output), expected);
-        assert_eq!(lab.files(), before);
+        assert_eq!(fixture.stderr(&output), expected);
+        assert_eq!(fixture.files(), before);
     }
-    fs::set_permissions(lab.dir(), Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(fixture.dir(), Permissions::from_mode(0o755)).unwrap();
 }
 
 #[test]
-fn a_file_that_cannot_grow_is_told_and_the_old_ones_stay() {
-    let lab = Lab::new();
-    let before = lab.files();
-    lab.module("new.ko");
-    let output = lab.shell("trap '' XFSZ; ulimit -f 1; exec \"$@\"").output().unwrap();
+fn a_file_size_limit_is_an_error_and_the_old_files_stay() {
+    let fixture = Fixture::new();
+    let before = fixture.files();
+    fixture.module("new.ko");
+    let output = fixture.shell("trap '' XFSZ; ulimit -f 1; exec \"$@\"").output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let expected = format!("depmod: FATAL: could not write ROOT/lib/modules/{RELEASE}/modules.dep: File too large\n");
-    assert_eq!(lab.told(&output), expected);
-    assert_eq!(lab.files(), before);
+    assert_eq!(fixture.stderr(&output), expected);
+    assert_eq!(fixture.files(), before);
 }
 
 #[test]
-fn a_run_that_is_killed_while_it_writes_leaves_the_old_files_and_the_next_one_cleans_up() {
-    let lab = Lab::new();
-    let before = lab.files();
-    lab.module("new.ko");
-    // Without the trap the signal of the limit kills, in the middle of a write.
-    let output = lab.shell("ulimit -f 1; exec \"$@\"").output().unwrap();
+fn a_run_killed_while_writing_leaves_the_old_files_and_the_next_run_cleans_up() {
+    let fixture = Fixture::new();
+    let before = fixture.files();
+    fixture.module("new.ko");
+    // Without the trap, the signal of the limit kills depmod in the middle of a write.
+    let output = fixture.shell("ulimit -f 1; exec \"$@\"").output().unwrap();
     assert_eq!(output.status.signal(), Some(libc::SIGXFSZ));
-    let (left, kept): (Vec<_>, Vec<_>) = lab.files().into_iter().partition(|(name, _)| name.ends_with(".0"));
+    let (left, kept): (Vec<_>, Vec<_>) = fixture.files().into_iter().partition(|(name, _)| name.ends_with(".0"));
     assert_eq!(kept, before);
     assert!(!left.is_empty() && left.iter().all(|(name, _)| name.starts_with("modules.dep.")), "{left:?}");
-    assert!(lab.command().output().unwrap().status.success());
+    assert!(fixture.command().output().unwrap().status.success());
     let names = |files: &[(String, Vec<u8>)]| files.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
-    assert_eq!(names(&lab.files()), names(&before));
-    assert!(fs::read_to_string(lab.dir().join("modules.dep")).unwrap().contains("kernel/new.ko:"));
+    assert_eq!(names(&fixture.files()), names(&before));
+    assert!(fs::read_to_string(fixture.dir().join("modules.dep")).unwrap().contains("kernel/new.ko:"));
 }
 
 #[test]
-fn a_full_disk_is_told_and_the_old_files_stay() {
-    let lab = Lab::new();
-    // A small file system over the module directory, in a mount namespace of this command's own: it holds a copy of the
-    // directory, and is then filled to the last byte.
+fn a_full_disk_is_an_error_and_the_old_files_stay() {
+    let fixture = Fixture::new();
+    // A small file system is mounted over the module directory in a separate mount namespace. It contains a copy of the
+    // directory and is filled to the last byte.
     let script = r#"
         dir=$1; shift
         mkdir "$dir.copy" && cp -a "$dir/." "$dir.copy/" && mount -t tmpfs -o size=1m none "$dir" && cp -a "$dir.copy/." "$dir/" || exit 77
@@ -160,64 +160,68 @@ fn a_full_disk_is_told_and_the_old_files_stay() {
     "#;
     let run = || {
         let mut command = Command::new("unshare");
-        command.args(["-m", "sh", "-c", script, "sh"]).arg(lab.dir()).arg(lab.depmod()).args(lab.arguments());
+        command
+            .args(["-m", "sh", "-c", script, "sh"])
+            .arg(fixture.dir())
+            .arg(fixture.depmod())
+            .args(fixture.arguments());
         command.output()
     };
     let output = run();
     let Some(output) = output.ok().filter(|output| is_root() && !matches!(output.status.code(), Some(77))) else {
-        eprintln!("skipped: a file system of its own needs root");
+        eprintln!("skipped: mounting a file system needs root");
         return;
     };
-    let told = lab.told(&output);
-    assert_eq!(output.status.code(), Some(1), "{told}");
+    let stderr = fixture.stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
     let expected = format!("could not write ROOT/lib/modules/{RELEASE}/modules.dep: No space left on device\n");
-    assert_eq!(told, format!("depmod: FATAL: {expected}"));
+    assert_eq!(stderr, format!("depmod: FATAL: {expected}"));
 }
 
 #[test]
-fn many_at_once_leave_what_one_alone_leaves() {
-    let lab = Lab::new();
-    let alone = lab.files();
+fn concurrent_runs_leave_the_same_files_as_one_run() {
+    let fixture = Fixture::new();
+    let alone = fixture.files();
     for _ in 0..5 {
-        let mut runs: Vec<_> = (0..4).map(|_| lab.command().spawn().unwrap()).collect();
+        let mut runs: Vec<_> = (0..4).map(|_| fixture.command().spawn().unwrap()).collect();
         runs.iter_mut().for_each(|run| assert!(run.wait().unwrap().success()));
-        assert_eq!(lab.files(), alone);
+        assert_eq!(fixture.files(), alone);
     }
 }
 
 #[test]
-fn a_link_to_above_and_a_path_beyond_the_limit_end() {
-    let lab = Lab::new();
-    symlink("..", lab.dir().join("kernel/loop")).unwrap();
-    symlink("loop", lab.dir().join("kernel/loop2")).unwrap();
-    // Deeper than a path can tell: made step by step.
-    let mut deep = fs::File::open(lab.dir().join("kernel")).unwrap();
-    let step = "d".repeat(250);
+fn a_link_loop_and_a_path_beyond_the_limit_end() {
+    let fixture = Fixture::new();
+    symlink("..", fixture.dir().join("kernel/loop")).unwrap();
+    symlink("loop", fixture.dir().join("kernel/loop2")).unwrap();
+    // Deeper than PATH_MAX: created level by level.
+    let mut deep = fs::File::open(fixture.dir().join("kernel")).unwrap();
+    let level = "d".repeat(250);
     for _ in 0..20 {
         let (mode, flags) = (rustix::fs::Mode::RWXU, rustix::fs::OFlags::DIRECTORY);
-        rustix::fs::mkdirat(&deep, &step, mode).unwrap();
-        deep = rustix::fs::openat(&deep, &step, flags, mode).unwrap().into();
+        rustix::fs::mkdirat(&deep, &level, mode).unwrap();
+        deep = rustix::fs::openat(&deep, &level, flags, mode).unwrap().into();
     }
-    let output = lab.command().output().unwrap();
+    let output = fixture.command().output().unwrap();
     assert_eq!(output.status.code(), Some(0));
-    let told = lab.told(&output);
-    assert!(told.lines().count() == 1 && told.trim_end().ends_with(": File name too long"), "{told}");
-    assert_eq!(lines(&lab.dir().join("modules.dep")), 40);
-    remove_deep(&lab.dir().join("kernel"), &step);
+    let stderr = fixture.stderr(&output);
+    assert!(stderr.lines().count() == 1 && stderr.trim_end().ends_with(": File name too long"), "{stderr}");
+    assert_eq!(lines(&fixture.dir().join("modules.dep")), 40);
+    remove_deep(&fixture.dir().join("kernel"), &level);
 }
 
 fn lines(path: &Path) -> usize {
     fs::read_to_string(path).unwrap().lines().count()
 }
 
-/// From the inside out, as the temporary directory's own removal may not come so deep.
-fn remove_deep(top: &Path, step: &str) {
-    let mut way = vec![fs::File::open(top).unwrap()];
+/// Removes nested directories from the inside out, since removing the temporary directory by path may fail.
+fn remove_deep(top: &Path, level: &str) {
+    let mut open = vec![fs::File::open(top).unwrap()];
     let flags = rustix::fs::OFlags::DIRECTORY;
-    while let Ok(next) = rustix::fs::openat(way.last().unwrap(), step, flags, rustix::fs::Mode::empty()) {
-        way.push(next.into());
+    while let Ok(next) = rustix::fs::openat(open.last().unwrap(), level, flags, rustix::fs::Mode::empty()) {
+        open.push(next.into());
     }
-    while way.pop().is_some() && !way.is_empty() {
-        rustix::fs::unlinkat(way.last().unwrap(), step, rustix::fs::AtFlags::REMOVEDIR).unwrap();
+    while open.pop().is_some() && !open.is_empty() {
+        rustix::fs::unlinkat(open.last().unwrap(), level, rustix::fs::AtFlags::REMOVEDIR).unwrap();
     }
 }

@@ -226,7 +226,7 @@ fn options(arguments: &Arguments, release: &OsStr, files: &[OsString], log: &mut
     };
     match symbols {
         Some((_, Ok(symbols))) => {
-            options.kernel_symbols = Some(KernelSymbols { tell_unknown: arguments.unknown_symbols, ..symbols });
+            options.kernel_symbols = Some(KernelSymbols { report_unknown: arguments.unknown_symbols, ..symbols });
         }
         Some((file, Err(error))) => {
             let file = Escaped(file.as_os_str().as_bytes());

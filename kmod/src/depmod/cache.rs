@@ -1,19 +1,19 @@
-//! What an earlier run read out of the modules, so that unchanged ones need not be read again (`--incremental`).
+//! The cache of an incremental run: the parts of each module that the lists need, so that unchanged modules are not read again.
 //!
-//! A module counts as unchanged when its device, inode, size, and times of its last change (of content and of inode, in
-//! nanoseconds) are those that it had before it was read. A change within the same tick of the file system's clock as an earlier
-//! one would not show in them: only a module whose times lie before the run's start, by that same clock, is put into the cache
-//! at all. A file system without parts of a second is given two.
+//! A module counts as unchanged when its device, inode, size, mtime and ctime (in nanoseconds) are the same as before it was
+//! read. Two changes within one tick of the file system's clock leave the same times. A module is therefore cached only if its
+//! times are older than the start of the run, by that same clock. On a file system that stores whole seconds, they must be two
+//! seconds older.
 //!
-//! The cache is believed only as a whole: its format, our version, what was read (checksums of symbols, limits) and a checksum
-//! over all bytes must fit, else it is as if there were none. Like everything read from a file it may hold anything.
+//! The cache is used as a whole or not at all: the format, our version, the settings that decide what is read (symbol
+//! checksums, limits) and a checksum over all bytes must match. Like any input file, its content is untrusted.
 //!
 //! ```text
 //! magic, format | our version | with checksums? limits | number of entries | entries | checksum
 //! entry: length, path, identity, values of .modinfo, exports, imports
 //! ```
 //!
-//! Numbers are little-endian base 128, the checksum 8 bytes.
+//! Numbers are unsigned LEB128; the checksum is 8 bytes, little-endian.
 
 pub mod view;
 
@@ -26,21 +26,22 @@ use std::path::Path;
 
 use super::Options;
 use super::load::versions_matter;
-use super::loaded::{Key, Loaded, Needed};
+use super::loaded::{Key, Loaded};
 use crate::hash::Folded;
+use crate::object::symbols::Import;
 
-/// The file's name, in the directory with the lists.
+/// The name of the cache file, in the directory with the lists.
 pub const FILE: &str = "modules.kmodlab-cache";
 
-/// What stands at the start. The number changes with the format, and with what is read out of a module.
+/// The first bytes of a cache. The number changes with the format and with what is read from a module.
 const MAGIC: &[u8] = b"kmodlab depmod cache 1\n";
-/// More than any real tree needs.
+/// The largest cache that is read, in bytes; more than any real tree needs.
 const LIMIT: u64 = 512 << 20;
 
-/// A moment of a file system's clock.
+/// A timestamp of the file system: seconds and nanoseconds.
 type Time = (i64, i64);
 
-/// What tells that a file is the one that it was.
+/// The metadata that shows whether a file has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Identity {
     device: u64,
@@ -51,7 +52,7 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// That of a regular file, also behind a link.
+    /// Returns the identity of a regular file; symbolic links are followed.
     pub(super) fn of(path: &Path) -> Option<Self> {
         fs::metadata(path).ok().filter(Metadata::is_file).map(|data| Self {
             device: data.dev(),
@@ -62,7 +63,7 @@ impl Identity {
         })
     }
 
-    /// Whether every change from `now` on will show in the times.
+    /// Returns whether every change from `now` on is visible in the times.
     fn is_settled(&self, now: Time) -> bool {
         let is_before = |time: Time| match time {
             (seconds, 0) => seconds.saturating_add(2) < now.0,
@@ -72,14 +73,14 @@ impl Identity {
     }
 }
 
-/// What a cache file holds, and what the next one will.
+/// The entries of the old cache file, and those of the next one.
 #[derive(Debug)]
 pub(super) struct Cache {
     header: Vec<u8>,
     bytes: Vec<u8>,
-    /// Where the entry of each path stands, behind its path.
+    /// The entry of each path.
     places: HashMap<Vec<u8>, Place>,
-    /// By the file system's clock, before any module was read.
+    /// The time before any module was read, by the file system's clock.
     start: Option<Time>,
     next: Vec<Entry>,
 }
@@ -91,12 +92,12 @@ struct Place {
     content: Range<usize>,
 }
 
-/// An entry of the next cache.
+/// An entry for the next cache.
 #[derive(Debug)]
 pub(super) enum Entry {
-    /// As it stands in the old one.
+    /// An unchanged entry: its bytes in the old cache.
     Old(Range<usize>),
-    /// Of a module that was read now.
+    /// An entry for a module that this run read.
     New(Identity, Vec<u8>),
 }
 
@@ -127,9 +128,9 @@ impl Entry {
 }
 
 impl Cache {
-    /// Reads the cache of a directory. One that does not fit is an empty one.
+    /// Reads the cache of a directory. A cache that does not match counts as empty.
     ///
-    /// `start` is a moment of the file system's clock before any module is read; without it nothing new is put in.
+    /// `start` is a time before any module is read, by the file system's clock; without it no new entry is kept.
     pub(super) fn read(dir: &Path, options: &Options, start: Option<Time>) -> Self {
         let bytes = crate::file::read_regular(&dir.join(FILE), LIMIT).unwrap_or_default();
         Self::parse(bytes, options, start)
@@ -141,14 +142,14 @@ impl Cache {
         Self { header, bytes, places, start, next: Vec::new() }
     }
 
-    /// The module of a path, if it is still the same file.
+    /// Returns the cached module at a path, if the file has not changed.
     pub(super) fn get(&self, listed: &[u8], identity: &Identity) -> Option<(Loaded, Entry)> {
         let place = self.places.get(listed).filter(|place| place.identity == *identity)?;
         let module = module(&mut Reader { rest: self.bytes.get(place.content.clone())? })?;
         Some((module, Entry::Old(place.whole.clone())))
     }
 
-    /// Puts an entry into the next cache, if it can be believed there.
+    /// Adds an entry to the next cache, unless a later change to its module could go unnoticed.
     pub(super) fn keep(&mut self, entry: Entry) {
         let is_settled = match &entry {
             Entry::Old(_) => true,
@@ -159,12 +160,12 @@ impl Cache {
         }
     }
 
-    /// How many modules were taken from the old cache.
+    /// Returns the number of modules that came from the old cache.
     pub(super) fn unchanged(&self) -> usize {
         self.next.iter().filter(|entry| matches!(entry, Entry::Old(_))).count()
     }
 
-    /// The next cache; none when it would be the one that is there.
+    /// Returns the bytes of the next cache; `None` when the old one is still right.
     pub(super) fn to_bytes(&self) -> Option<Vec<u8>> {
         if self.unchanged() == self.next.len() && self.next.len() == self.places.len() && !self.bytes.is_empty() {
             return None;
@@ -181,7 +182,7 @@ impl Cache {
     }
 }
 
-/// What must be the same for any entry to be believed.
+/// The header that a usable cache starts with.
 fn header(options: &Options) -> Vec<u8> {
     let mut header = MAGIC.to_vec();
     put_bytes(&mut header, env!("CARGO_PKG_VERSION").as_bytes());
@@ -192,20 +193,20 @@ fn header(options: &Options) -> Vec<u8> {
 }
 
 fn checksum(bytes: &[u8]) -> u64 {
-    // Not against who writes a cache on purpose: whoever can do that can write modules.dep.
+    // Guards against damage, not against forgery: whoever can write the cache can write modules.dep.
     let mut hash = Folded::with_seed(0x6b6d_6f64);
     hash.write(bytes);
     hash.finish()
 }
 
-/// With the checksum that makes it believed.
+/// Appends the checksum.
 fn sealed(mut file: Vec<u8>) -> Vec<u8> {
     let sum = checksum(&file);
     file.extend_from_slice(&sum.to_le_bytes());
     file
 }
 
-/// Where each entry stands; none for a cache that cannot be believed.
+/// Returns the place of each entry; `None` for a cache that must not be used.
 fn entries(bytes: &[u8], header: &[u8]) -> Option<HashMap<Vec<u8>, Place>> {
     let (body, sum) = bytes.split_last_chunk()?;
     let rest = body.strip_prefix(header)?;
@@ -230,7 +231,7 @@ fn entries(bytes: &[u8], header: &[u8]) -> Option<HashMap<Vec<u8>, Place>> {
     reader.rest.is_empty().then_some(places)
 }
 
-/// The content of an entry.
+/// Decodes the content of an entry.
 fn module(reader: &mut Reader<'_>) -> Option<Loaded> {
     let mut module = Loaded::default();
     for _ in 0..reader.number()? {
@@ -243,7 +244,7 @@ fn module(reader: &mut Reader<'_>) -> Option<Loaded> {
     }
     for _ in 0..reader.number()? {
         let (name, weak, crc) = reader.symbol()?;
-        module.add_import(&Needed { name, weak, crc }).ok()?;
+        module.add_import(&Import { name, weak, crc }).ok()?;
     }
     module.shrink();
     reader.rest.is_empty().then_some(module)
@@ -279,7 +280,7 @@ fn put(out: &mut Vec<u8>, mut number: u64) {
     out.push(number as u8);
 }
 
-/// Takes what [`put`] and its brothers wrote; none when it is something else.
+/// Decodes the output of [`put`] and the other `put_` functions; each method returns `None` for anything else.
 struct Reader<'a> {
     rest: &'a [u8],
 }

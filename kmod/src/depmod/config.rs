@@ -1,5 +1,5 @@
-//! depmod.d: which of several files for one module is listed, what is searched, what is left out. Files and directories are
-//! found as for modprobe.d.
+//! depmod.d: which directories are searched, which file of a module is preferred, and which names are excluded. Files and
+//! directories are found as for modprobe.d.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -8,27 +8,27 @@ use std::path::{Path, PathBuf};
 use crate::config::{ConfigSource, ConfigWarning, files, logical_lines};
 use crate::name::ModuleName;
 
-/// Where configuration lies, the strongest directory first.
+/// The directories that configuration is read from, highest priority first.
 pub const DEFAULT_DIRECTORIES: [&str; 5] =
     ["/etc/depmod.d", "/run/depmod.d", "/usr/local/lib/depmod.d", "/usr/lib/depmod.d", "/lib/depmod.d"];
 
-/// What depmod.d says.
+/// The settings of depmod.d.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DepmodConfig {
-    /// `search`: the strongest first; `updates built-in` when empty.
+    /// `search`: highest priority first; `updates built-in` when empty.
     pub searches: Vec<Search>,
-    /// `override`: the directory whose file of a module wins.
+    /// `override`: the directory from which a module is preferred.
     pub overrides: Vec<Override>,
-    /// `external`: directories outside the module directory.
+    /// `external`: directories outside the module directory that are searched too.
     pub externals: Vec<PathBuf>,
-    /// `exclude`: base names that are passed over.
+    /// `exclude`: base names that are skipped.
     pub excludes: Vec<Vec<u8>>,
 }
 
-/// One word of a `search` line.
+/// An argument of a `search` line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Search {
-    /// `built-in`: what no other word names.
+    /// `built-in`: every directory that no other argument names.
     BuiltIn,
     /// `external`: the directories of `external` lines.
     External,
@@ -36,7 +36,7 @@ pub enum Search {
     Below(Vec<u8>),
 }
 
-/// An `override` line for this kernel.
+/// An `override` line that applies to this kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Override {
     /// The module.
@@ -45,12 +45,12 @@ pub struct Override {
     pub dir: Vec<u8>,
 }
 
-/// Why a line is not used.
+/// A line that is not valid, with its first word.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct BadLine(Vec<u8>);
 
 impl DepmodConfig {
-    /// Reads directories and files, the strongest first; what is not there is left out silently.
+    /// Reads directories and files, highest priority first. Missing ones are skipped silently.
     #[must_use]
     pub fn load(paths: Vec<PathBuf>, release: &[u8]) -> (Self, Vec<ConfigWarning>) {
         let (mut config, mut warnings) = (Self::default(), Vec::new());
@@ -63,7 +63,7 @@ impl DepmodConfig {
         (config, warnings)
     }
 
-    /// Adds the lines of one file for a kernel release; `file` is for the warnings only.
+    /// Adds the lines of one file for a kernel release. `file` is used only in warnings.
     pub fn add_file(&mut self, file: &Path, text: &[u8], release: &[u8], warnings: &mut Vec<ConfigWarning>) {
         for (line, text) in logical_lines(text) {
             if let Err(BadLine(word)) = self.add(&text, release) {
@@ -72,7 +72,7 @@ impl DepmodConfig {
         }
     }
 
-    /// The same without the warnings.
+    /// Adds lines like [`DepmodConfig::add_file`], without warnings.
     pub fn parse(&mut self, text: &[u8], release: &[u8]) {
         self.add_file(Path::new(""), text, release, &mut Vec::new());
     }
@@ -111,22 +111,22 @@ impl DepmodConfig {
                 _ => return Err(bad()),
             },
             b"exclude" => self.excludes.extend(words.map(<[u8]>::to_vec)),
-            // They meant something once.
+            // Obsolete.
             b"include" | b"make_map_files" => {}
             _ => return Err(bad()),
         }
         Ok(())
     }
 
-    /// Whether a directory entry is passed over.
+    /// Returns whether a directory entry is skipped.
     #[must_use]
     pub fn is_excluded(&self, name: &[u8]) -> bool {
-        // Links to the kernel's source, which has modules of its own.
+        // Links to the kernel's source tree, which may contain modules.
         matches!(name, b"build" | b"source") || self.excludes.iter().any(|excluded| excluded == name)
     }
 
-    /// How good a file for a module is: lower is better. `listed` is its path below the module directory, or the whole one of
-    /// an `external` file.
+    /// Returns the rank of a module file; a lower rank is preferred. `listed` is the path relative to the module directory, or
+    /// the absolute path of a file below an `external` directory.
     #[must_use]
     pub fn rank(&self, name: &ModuleName, listed: &[u8], external: bool) -> usize {
         let dir = listed.iter().rposition(|&b| b == b'/').map_or(&[][..], |slash| &listed[..slash]);
@@ -145,8 +145,8 @@ impl DepmodConfig {
     }
 }
 
-/// Whether a line is for this kernel: `*`, or a regular expression that matches somewhere in the release. None when it is no
-/// such expression.
+/// Returns whether a line applies to this kernel: `*`, or a regular expression that matches anywhere in the release. Returns
+/// `None` for an invalid expression.
 fn is_for(kernel: &[u8], release: &[u8]) -> Option<bool> {
     if kernel == b"*" {
         return Some(true);
@@ -173,7 +173,7 @@ mod tests {
         config
     }
 
-    /// The better one of two files.
+    /// Returns the preferred file.
     fn better(config: &DepmodConfig, a: &'static str, b: &'static str) -> &'static str {
         let rank = |path: &str| {
             config.rank(&ModuleName::from_path(path.as_bytes()).unwrap(), path.as_bytes(), path.starts_with('/'))
@@ -186,14 +186,14 @@ mod tests {
     }
 
     #[test]
-    fn updates_come_before_the_rest_when_nothing_is_said() {
+    fn updates_is_preferred_by_default() {
         let none = config("");
         assert_eq!(better(&none, "kernel/a.ko", "updates/x/a.ko"), "updates/x/a.ko");
         assert_eq!(better(&none, "kernel/a.ko", "updatesx/a.ko"), "equal");
     }
 
     #[test]
-    fn search_orders_whole_directories() {
+    fn search_compares_whole_path_components() {
         let ordered = config("search extra/x built-in external updates");
         assert_eq!(better(&ordered, "kernel/a.ko", "extra/x/a.ko"), "extra/x/a.ko");
         assert_eq!(better(&ordered, "kernel/a.ko", "extra/a.ko"), "equal");
@@ -213,30 +213,31 @@ mod tests {
     }
 
     #[test]
-    fn externals_and_excludes_are_taken() {
-        let taken = config("external * /opt/m\nexternal ^5 /opt/n\nexternal * relative\nexclude .debug old\n");
-        assert_eq!(taken.externals, [PathBuf::from("/opt/m")]);
+    fn external_and_exclude_lines_are_read() {
+        let config = config("external * /opt/m\nexternal ^5 /opt/n\nexternal * relative\nexclude .debug old\n");
+        assert_eq!(config.externals, [PathBuf::from("/opt/m")]);
         for name in [&b".debug"[..], b"old", b"build", b"source"] {
-            assert!(taken.is_excluded(name));
+            assert!(config.is_excluded(name));
         }
-        assert!(!taken.is_excluded(b"kernel"));
+        assert!(!config.is_excluded(b"kernel"));
     }
 
     #[test]
-    fn bad_lines_are_told_with_their_place() {
+    fn bad_lines_are_reported_with_file_and_line() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("a.conf");
         std::fs::write(&file, "# c\n\nfoo x\noverride a b\noverride a ( b\ninclude x\nsearch \\\n x\nexternal * r\n")
             .unwrap();
         let (config, warnings) = DepmodConfig::load(vec![dir.path().to_owned()], b"6.1");
         assert_eq!(config.searches, [Search::Below(b"x".to_vec())]);
-        let told: Vec<String> = warnings.iter().map(|w| w.to_string().replace(file.to_str().unwrap(), "F")).collect();
+        let messages: Vec<String> =
+            warnings.iter().map(|w| w.to_string().replace(file.to_str().unwrap(), "F")).collect();
         let line = |number, word| format!("F line {number}: ignoring bad line starting with '{word}'");
-        assert_eq!(told, [line(3, "foo"), line(4, "override"), line(5, "override"), line(9, "external")]);
+        assert_eq!(messages, [line(3, "foo"), line(4, "override"), line(5, "override"), line(9, "external")]);
     }
 
     #[test]
-    fn any_text_is_a_configuration() {
+    fn arbitrary_text_is_parsed_without_panicking() {
         arbtest::arbtest(|u| {
             let mut text: Vec<u8> = u.arbitrary()?;
             if u.arbitrary()? {

@@ -1,4 +1,4 @@
-//! Who needs whom, and in which order. Pure, and without recursion.
+//! The dependency graph: which modules need which, and in which order. Pure, and without recursion.
 
 use std::collections::HashMap;
 
@@ -9,23 +9,23 @@ use super::{DepmodError, Notice, Options};
 use crate::hash::SeededState;
 use crate::name::ModuleName;
 
-/// Names that linkers make up: no module gives them, and none is missed.
-const MADE_UP: [&[u8]; 3] = [b"__this_module", b"_GLOBAL_OFFSET_TABLE_", b"TOC."];
+/// Symbols that the linker or the module loader provides: no module exports them.
+const PROVIDED: [&[u8]; 3] = [b"__this_module", b"_GLOBAL_OFFSET_TABLE_", b"TOC."];
 
-/// The dependencies of all modules. Modules are their places in the list.
+/// The dependencies of all modules. A module is identified by its position in the list.
 #[derive(Debug)]
 pub(super) struct Graph<'m> {
-    /// What each module needs directly.
+    /// The direct dependencies of each module.
     direct: Vec<Vec<u32>>,
-    /// The place of each module in an order in which a module stands before all that it needs.
+    /// The topological position of each module: every module precedes its dependencies.
     rank: Vec<u32>,
-    /// Exported symbols and the module that has each, by name.
+    /// Exported symbols, sorted by name, each with the module that exports it.
     pub(super) symbols: Vec<(&'m [u8], u32)>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Symbol {
-    /// The module; none for the kernel itself.
+    /// The module that exports the symbol; `None` for the kernel itself.
     owner: Option<u32>,
     crc: Option<u64>,
 }
@@ -42,9 +42,9 @@ impl<'m> Graph<'m> {
         let symbols = symbols(modules, options);
         let needs = parallel(modules.len(), options, |place| needs(place, found, &modules[place], &symbols, options));
         let (mut direct, mut notices) = (Vec::with_capacity(needs.len()), Vec::new());
-        for (owners, told) in needs {
+        for (owners, reported) in needs {
             direct.push(owners);
-            notices.extend(told);
+            notices.extend(reported);
         }
         notices.into_iter().for_each(notify);
         let rank = rank(&direct);
@@ -57,19 +57,19 @@ impl<'m> Graph<'m> {
         Ok(Self { direct, rank, symbols })
     }
 
-    /// For each module all that it needs, also indirectly, ordered so that loading from the end on works.
+    /// Returns for each module its transitive dependencies, in an order that can be loaded from the last to the first.
     pub(super) fn all_dependencies(&self) -> impl Iterator<Item = Vec<u32>> {
-        // Which module last met each module: a set that need not be emptied.
-        let mut met = vec![u32::MAX; self.direct.len()];
+        // The module whose traversal last reached each module: a visited set that is never cleared.
+        let mut seen_by = vec![u32::MAX; self.direct.len()];
         (0..self.direct.len() as u32).map(move |module| {
             let mut all = self.direct[module as usize].clone();
-            all.iter().for_each(|&dep| met[dep as usize] = module);
+            all.iter().for_each(|&dep| seen_by[dep as usize] = module);
             let mut next = 0;
             while let Some(&dep) = all.get(next) {
                 next += 1;
                 for &further in &self.direct[dep as usize] {
-                    if met[further as usize] != module {
-                        met[further as usize] = module;
+                    if seen_by[further as usize] != module {
+                        seen_by[further as usize] = module;
                         all.push(further);
                     }
                 }
@@ -80,13 +80,13 @@ impl<'m> Graph<'m> {
     }
 }
 
-/// Who exports what. Of two modules with one symbol the later one counts, and any module rather than the kernel.
+/// Collects all exported symbols. If two modules export a symbol, the later one counts; a module takes precedence over the kernel.
 fn symbols<'m>(modules: &'m [Loaded], options: &'m Options) -> Symbols<'m> {
     let count = modules.iter().map(|module| module.exports().count()).sum();
     let mut symbols = Symbols::with_capacity_and_hasher(count, SeededState::default());
     if let Some(kernel) = &options.kernel_symbols {
         symbols.extend(kernel.symbols.iter().map(|(name, crc)| (trim(name, None), Symbol { owner: None, crc: *crc })));
-        symbols.extend(MADE_UP.map(|name| (trim(name, None), Symbol { owner: None, crc: None })));
+        symbols.extend(PROVIDED.map(|name| (trim(name, None), Symbol { owner: None, crc: None })));
     }
     for (owner, module) in (0_u32..).zip(modules) {
         for (name, crc) in module.exports() {
@@ -96,7 +96,7 @@ fn symbols<'m>(modules: &'m [Loaded], options: &'m Options) -> Symbols<'m> {
     symbols
 }
 
-/// On 64-bit PowerPC `.f` is the code of the function `f`.
+/// Removes the leading dot of 64-bit PowerPC, where `.f` is the code of the function `f`, and the given prefix.
 fn trim(name: &[u8], prefix: Option<u8>) -> &[u8] {
     let name = name.strip_prefix(b".").unwrap_or(name);
     match prefix {
@@ -105,7 +105,7 @@ fn trim(name: &[u8], prefix: Option<u8>) -> &[u8] {
     }
 }
 
-/// The modules that one module needs, each once, in the order of its symbols; and what is to be told.
+/// Returns the modules that one module needs, each once, in the order of its imports, and what to report.
 fn needs(
     place: usize,
     found: &[Found],
@@ -118,20 +118,20 @@ fn needs(
     let strict = options.kernel_symbols.as_ref();
     for import in module.imports() {
         let symbol = import.name.to_vec();
-        let Some(given) = symbols.get(trim(import.name, None)) else {
-            if strict.is_some_and(|kernel| kernel.tell_unknown) && !import.weak {
+        let Some(export) = symbols.get(trim(import.name, None)) else {
+            if strict.is_some_and(|kernel| kernel.report_unknown) && !import.weak {
                 notices.push(Notice::UnknownSymbol { path: path.clone(), symbol });
             }
             continue;
         };
         if strict.is_some_and(|kernel| kernel.has_versions) {
-            if let (Some(wanted), Some(crc)) = (import.crc, given.crc) {
-                if wanted != crc {
+            if let (Some(expected), Some(crc)) = (import.crc, export.crc) {
+                if expected != crc {
                     notices.push(Notice::SymbolVersion { path: path.clone(), symbol: symbol.clone() });
                 }
             }
         }
-        let Some(owner) = given.owner.filter(|owner| *owner as usize != place) else { continue };
+        let Some(owner) = export.owner.filter(|owner| *owner as usize != place) else { continue };
         // Linear, but few modules need more than a dozen others.
         if owners.contains(&owner) {
             continue;
@@ -147,9 +147,11 @@ fn needs(
 
 const UNRANKED: u32 = u32::MAX;
 
-/// An order in which a module stands before all that it needs; what is in a cycle or only needed by one stays unranked.
+/// Sorts modules topologically: every module precedes its dependencies. Modules in a cycle, and those that only such modules need,
+/// stay unranked.
 ///
-/// The order is the one that C kmod's depmod has, so that the lists can be compared: a stack of modules that nobody needs any more.
+/// Modules whose users all have a rank are on a stack, as in C kmod's depmod: this gives the same order, so that the lists
+/// can be compared.
 fn rank(direct: &[Vec<u32>]) -> Vec<u32> {
     let mut users = vec![0_u32; direct.len()];
     direct.iter().flatten().for_each(|&dep| users[dep as usize] += 1);
@@ -169,87 +171,86 @@ fn rank(direct: &[Vec<u32>]) -> Vec<u32> {
     rank
 }
 
-/// One cycle of each knot of modules that need each other.
+/// Builds the error: one cycle of each strongly connected component.
 fn cycles(direct: &[Vec<u32>], rank: &[u32], found: &[Found]) -> DepmodError {
-    let knots = knots(direct, rank);
+    let components = cyclic_components(direct, rank);
     let name = |module: &u32| -> ModuleName { found[*module as usize].name.clone() };
-    let cycles = knots.iter().map(|knot| shortest_cycle(direct, knot).iter().map(name).collect()).collect();
-    DepmodError::Cycles { cycles, modules: knots.iter().map(Vec::len).sum() }
+    let cycles = components.iter().map(|c| shortest_cycle(direct, c).iter().map(name).collect()).collect();
+    DepmodError::Cycles { cycles, modules: components.iter().map(Vec::len).sum() }
 }
 
-/// The sets of two and more unranked modules that all need each other (Tarjan's strongly connected components, with a stack
-/// of its own).
-fn knots(direct: &[Vec<u32>], rank: &[u32]) -> Vec<Vec<u32>> {
+/// Returns the strongly connected components of two and more unranked modules (Tarjan's algorithm with an explicit stack).
+fn cyclic_components(direct: &[Vec<u32>], rank: &[u32]) -> Vec<Vec<u32>> {
     const NEW: u32 = u32::MAX;
     let count = direct.len();
     let (mut number, mut low, mut on_stack) = (vec![NEW; count], vec![0_u32; count], vec![false; count]);
-    let (mut stack, mut knots, mut next) = (Vec::new(), Vec::new(), 0);
+    let (mut stack, mut components, mut next) = (Vec::new(), Vec::new(), 0);
     for start in (0..count as u32).filter(|&module| rank[module as usize] == UNRANKED) {
         if number[start as usize] != NEW {
             continue;
         }
-        // The way to the current module: each with the number of its dependencies already looked at.
-        let mut way: Vec<(u32, usize)> = vec![(start, 0)];
-        while let Some((module, looked)) = way.last_mut() {
+        // The path to the current module: each module with the number of its dependencies already visited.
+        let mut path: Vec<(u32, usize)> = vec![(start, 0)];
+        while let Some((module, visited)) = path.last_mut() {
             let at = *module as usize;
-            if *looked == 0 && number[at] == NEW {
+            if *visited == 0 && number[at] == NEW {
                 (number[at], low[at]) = (next, next);
                 next += 1;
                 stack.push(*module);
                 on_stack[at] = true;
             }
-            if let Some(&dep) = direct[at].get(*looked) {
-                *looked += 1;
+            if let Some(&dep) = direct[at].get(*visited) {
+                *visited += 1;
                 if number[dep as usize] == NEW {
-                    way.push((dep, 0));
+                    path.push((dep, 0));
                 } else if on_stack[dep as usize] {
                     low[at] = low[at].min(number[dep as usize]);
                 }
                 continue;
             }
             let module = *module;
-            way.pop();
-            if let Some((above, _)) = way.last() {
-                low[*above as usize] = low[*above as usize].min(low[at]);
+            path.pop();
+            if let Some((parent, _)) = path.last() {
+                low[*parent as usize] = low[*parent as usize].min(low[at]);
             }
             if low[at] == number[at] {
                 let from = stack.iter().rposition(|&m| m == module).unwrap_or(0);
-                let mut knot = stack.split_off(from);
-                knot.iter().for_each(|&m| on_stack[m as usize] = false);
-                if knot.len() > 1 {
-                    knot.sort_unstable();
-                    knots.push(knot);
+                let mut component = stack.split_off(from);
+                component.iter().for_each(|&m| on_stack[m as usize] = false);
+                if component.len() > 1 {
+                    component.sort_unstable();
+                    components.push(component);
                 }
             }
         }
     }
-    knots.sort_unstable();
-    knots
+    components.sort_unstable();
+    components
 }
 
-/// The shortest way from the first module of a knot back to itself.
-fn shortest_cycle(direct: &[Vec<u32>], knot: &[u32]) -> Vec<u32> {
-    let Some(&start) = knot.first() else { return Vec::new() };
-    // From which module each was first met.
-    let mut before: HashMap<u32, u32> = HashMap::new();
+/// Returns the shortest cycle through the first module of a component.
+fn shortest_cycle(direct: &[Vec<u32>], component: &[u32]) -> Vec<u32> {
+    let Some(&start) = component.first() else { return Vec::new() };
+    // The module from which each was first reached.
+    let mut reached_from: HashMap<u32, u32> = HashMap::new();
     let mut queue = std::collections::VecDeque::from([start]);
     while let Some(module) = queue.pop_front() {
         for &dep in &direct[module as usize] {
             if dep == start {
                 let mut cycle = vec![module];
-                while let Some(&earlier) = cycle.last().filter(|m| **m != start).and_then(|m| before.get(m)) {
+                while let Some(&earlier) = cycle.last().filter(|m| **m != start).and_then(|m| reached_from.get(m)) {
                     cycle.push(earlier);
                 }
                 cycle.reverse();
                 return cycle;
             }
-            if knot.binary_search(&dep).is_ok() && !before.contains_key(&dep) {
-                before.insert(dep, module);
+            if component.binary_search(&dep).is_ok() && !reached_from.contains_key(&dep) {
+                reached_from.insert(dep, module);
                 queue.push_back(dep);
             }
         }
     }
-    knot.to_vec()
+    component.to_vec()
 }
 
 #[cfg(test)]
@@ -267,7 +268,7 @@ mod tests {
             .collect()
     }
 
-    /// Whether a way of at least one step leads from one module to another.
+    /// Returns whether a path of at least one edge leads from one module to another.
     fn reaches(direct: &[Vec<u32>], from: u32, to: u32) -> bool {
         let mut seen = vec![false; direct.len()];
         let mut waiting = direct[from as usize].clone();
@@ -280,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn dependencies_are_complete_and_loadable_from_the_end() {
+    fn dependencies_are_complete_and_in_load_order() {
         arbtest::arbtest(|u| {
             let direct = some_graph(u)?;
             let rank = rank(&direct);
@@ -303,20 +304,20 @@ mod tests {
     }
 
     #[test]
-    fn every_knot_is_found_and_shown_as_a_real_cycle() {
+    fn every_cyclic_component_is_found_with_a_real_cycle() {
         arbtest::arbtest(|u| {
             let direct = some_graph(u)?;
-            let knots = knots(&direct, &rank(&direct));
+            let components = cyclic_components(&direct, &rank(&direct));
             for module in 0..direct.len() as u32 {
-                let knot = knots.iter().find(|knot| knot.contains(&module));
-                assert_eq!(knot.is_some(), reaches(&direct, module, module));
+                let component = components.iter().find(|component| component.contains(&module));
+                assert_eq!(component.is_some(), reaches(&direct, module, module));
                 for other in 0..direct.len() as u32 {
                     let together = reaches(&direct, module, other) && reaches(&direct, other, module);
-                    assert_eq!(together, knot.is_some_and(|knot| knot.contains(&other)), "{module} and {other}");
+                    assert_eq!(together, component.is_some_and(|c| c.contains(&other)), "{module} and {other}");
                 }
             }
-            for knot in &knots {
-                let cycle = shortest_cycle(&direct, knot);
+            for component in &components {
+                let cycle = shortest_cycle(&direct, component);
                 let next = cycle.iter().cycle().skip(1);
                 assert!(
                     cycle.iter().zip(next).all(|(a, b)| direct[*a as usize].contains(b)),
@@ -332,8 +333,8 @@ mod tests {
         let count = 60_000_u32;
         let mut direct: Vec<Vec<u32>> = (1..count).map(|next| vec![next]).collect();
         direct.push(vec![0]);
-        let knots = knots(&direct, &rank(&direct));
-        assert_eq!(knots.iter().map(Vec::len).collect::<Vec<_>>(), [60_000]);
-        assert_eq!(shortest_cycle(&direct, &knots[0]).len(), 60_000);
+        let components = cyclic_components(&direct, &rank(&direct));
+        assert_eq!(components.iter().map(Vec::len).collect::<Vec<_>>(), [60_000]);
+        assert_eq!(shortest_cycle(&direct, &components[0]).len(), 60_000);
     }
 }

@@ -1,4 +1,4 @@
-//! Reading the module files, by several threads.
+//! Reads the module files on several threads.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,17 +6,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use super::cache::{Cache, Entry, Identity};
-use super::loaded::{Key, Loaded, Needed};
+use super::loaded::{Key, Loaded};
 use super::search::Found;
 use super::{Notice, Options};
+use crate::object::symbols::Import;
 use crate::object::{Limits, Module, ObjectError, ObjectErrorKind, Scratch};
 
-/// Reads one module; what is had before an error stays.
+/// Reads one module. After an error, `loaded` keeps what was read before it.
 fn read(loaded: &mut Loaded, path: &Path, options: &Options, memory: &mut Memory<'_>) -> Result<(), ObjectError> {
-    // The turn is given back last.
-    let (_turn, file) = memory.open(path, &options.limits)?;
+    // The lock is released last.
+    let (_lock, file) = memory.open(path, &options.limits)?;
     let elf = file.elf()?;
-    let mut look = || {
+    let mut read = || {
         for (key, value) in elf.modinfo()?.iter() {
             let key = match key {
                 b"alias" => Key::Alias,
@@ -32,59 +33,59 @@ fn read(loaded: &mut Loaded, path: &Path, options: &Options, memory: &mut Memory
         }
         for import in elf.imports()? {
             let crc = import.crc.filter(|_| versions_matter);
-            loaded.add_import(&Needed { name: import.name, weak: import.weak, crc })?;
+            loaded.add_import(&Import { crc, ..import })?;
         }
         Ok(())
     };
-    let looked = look().map_err(|kind| ObjectError { path: path.to_owned(), kind });
+    let result = read().map_err(|kind| ObjectError { path: path.to_owned(), kind });
     drop(elf);
     memory.scratch.recycle(file);
-    looked
+    result
 }
 
-/// Whether the checksums of symbols are asked for.
+/// Returns whether the checksums of symbols are needed.
 pub(super) fn versions_matter(options: &Options) -> bool {
     options.kernel_symbols.as_ref().is_some_and(|symbols| symbols.has_versions)
 }
 
-/// The memory of one thread for decompressed modules. Large modules are had one at a time by all threads together, so that a
-/// tree of them costs no more than one.
+/// The memory of one thread for decompressed modules. Only one thread at a time reads a large module, so that a tree of large
+/// modules needs no more memory than one of them.
 struct Memory<'t> {
     scratch: Scratch,
-    turn: &'t Mutex<()>,
+    large: &'t Mutex<()>,
 }
 
 impl<'t> Memory<'t> {
-    /// The most that each thread may hold of a module, in bytes.
+    /// The largest module that every thread may read at any time, in bytes.
     const SMALL: u64 = 64 << 20;
 
     fn open(&mut self, path: &Path, limits: &Limits) -> Result<(Option<MutexGuard<'t, ()>>, Module), ObjectError> {
         let small = Limits { size: limits.size.min(Self::SMALL), ..*limits };
         match Module::open_with(path, &small, &mut self.scratch) {
             Err(ObjectError { kind: ObjectErrorKind::TooLarge(_), .. }) if small != *limits => {
-                let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-                Ok((Some(turn), Module::open_with(path, limits, &mut self.scratch)?))
+                let lock = self.large.lock().unwrap_or_else(PoisonError::into_inner);
+                Ok((Some(lock), Module::open_with(path, limits, &mut self.scratch)?))
             }
             opened => Ok((None, opened?)),
         }
     }
 }
 
-/// Reads all modules, or takes from the cache what it knows of them. One that cannot be read is kept with what is known of it.
+/// Reads all modules; unchanged ones come from the cache. A module that cannot be read is kept with the parts that could be read.
 pub(super) fn load(
     found: &[Found],
     options: &Options,
     mut cache: Option<&mut Cache>,
     notify: &mut dyn FnMut(Notice),
 ) -> Vec<Loaded> {
-    let turn = Mutex::new(());
-    let memory = || Memory { scratch: Scratch::default(), turn: &turn };
-    let known = cache.as_deref();
+    let large = Mutex::new(());
+    let memory = || Memory { scratch: Scratch::default(), large: &large };
+    let old = cache.as_deref();
     let loaded = parallel_with(found.len(), options, memory, |place, memory| {
         let module = &found[place];
-        // Before it is read: what changes it afterwards gives it another identity.
-        let identity = known.and_then(|_| Identity::of(&module.path));
-        if let Some((loaded, entry)) = known.zip(identity).and_then(|(known, i)| known.get(&module.listed, &i)) {
+        // Taken before the module is read, so that a later change gives another identity.
+        let identity = old.and_then(|_| Identity::of(&module.path));
+        if let Some((loaded, entry)) = old.zip(identity).and_then(|(old, i)| old.get(&module.listed, &i)) {
             return (loaded, None, Some(entry));
         }
         let mut loaded = Loaded::default();
@@ -95,7 +96,7 @@ pub(super) fn load(
     });
     let mut modules = Vec::with_capacity(loaded.len());
     for (module, error, entry) in loaded {
-        // The notices come in the order of the modules, whichever thread was first.
+        // Notices are in the order of the modules, not of the threads.
         error.into_iter().for_each(|error| notify(Notice::Unreadable(error)));
         if let (Some(cache), Some(entry)) = (cache.as_deref_mut(), entry) {
             cache.keep(entry);
@@ -105,19 +106,19 @@ pub(super) fn load(
     modules
 }
 
-/// What `job` gives for each number below `count`, in their order; done by several threads.
+/// Runs `job` for each number below `count` on several threads and returns the results in order.
 pub(super) fn parallel<T: Send>(count: usize, options: &Options, job: impl Fn(usize) -> T + Sync) -> Vec<T> {
     parallel_with(count, options, || (), |place, ()| job(place))
 }
 
-/// As [`parallel`], with something of its own for each thread.
+/// Like [`parallel`], with a value per thread.
 fn parallel_with<T: Send, M>(
     count: usize,
     options: &Options,
     memory: impl Fn() -> M + Sync,
     job: impl Fn(usize, &mut M) -> T + Sync,
 ) -> Vec<T> {
-    /// Small enough for the threads to end together, large enough for them not to meet often.
+    /// Small enough for an even load, large enough to keep contention low.
     const BATCH: usize = 16;
     let processors = || thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let threads = options.threads.unwrap_or_else(processors).clamp(1, count.div_ceil(BATCH).max(1));
@@ -133,7 +134,7 @@ fn parallel_with<T: Send, M>(
         }
     };
     let mut results: Vec<(usize, T)> = thread::scope(|scope| {
-        // A machine that gives no more threads gets by with this one.
+        // If no thread can be started, this one does all the work.
         let spawn = |_| thread::Builder::new().spawn_scoped(scope, work).ok();
         let others: Vec<_> = (1..threads).map_while(spawn).collect();
         let mut results = work();

@@ -1,8 +1,9 @@
-//! What is kept of a module: one run of bytes and spans into it.
+//! The parts of a module that the lists need: one byte buffer and spans into it.
 
 use crate::object::ObjectErrorKind;
+use crate::object::symbols::Import;
 
-/// What the lists need to know of a module.
+/// The parts of a module that the lists need.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub(super) struct Loaded {
     text: Vec<u8>,
@@ -35,20 +36,13 @@ struct Span {
     end: u32,
 }
 
-/// A symbol that a module needs.
-pub(super) struct Needed<'m> {
-    pub(super) name: &'m [u8],
-    pub(super) weak: bool,
-    pub(super) crc: Option<u64>,
-}
-
 impl Loaded {
-    /// All values, in the order of the module.
+    /// Returns all values, in the order of the module.
     pub(super) fn all_info(&self) -> impl ExactSizeIterator<Item = (Key, &[u8])> {
         self.info.iter().map(|(key, span)| (*key, self.bytes(*span)))
     }
 
-    /// The values of one key, in the order of the module.
+    /// Returns the values of one key, in the order of the module.
     pub(super) fn info(&self, key: Key) -> impl Iterator<Item = &[u8]> {
         self.info.iter().filter(move |(found, _)| *found == key).map(|(_, span)| self.bytes(*span))
     }
@@ -57,8 +51,8 @@ impl Loaded {
         self.exports.iter().map(|(span, crc)| (self.bytes(*span), *crc))
     }
 
-    pub(super) fn imports(&self) -> impl ExactSizeIterator<Item = Needed<'_>> {
-        self.imports.iter().map(|&(span, weak, crc)| Needed { name: self.bytes(span), weak, crc })
+    pub(super) fn imports(&self) -> impl ExactSizeIterator<Item = Import<'_>> {
+        self.imports.iter().map(|&(span, weak, crc)| Import { name: self.bytes(span), weak, crc })
     }
 
     fn bytes(&self, span: Span) -> &[u8] {
@@ -78,13 +72,13 @@ impl Loaded {
         Ok(())
     }
 
-    pub(super) fn add_import(&mut self, import: &Needed<'_>) -> Result<(), ObjectErrorKind> {
+    pub(super) fn add_import(&mut self, import: &Import<'_>) -> Result<(), ObjectErrorKind> {
         let span = self.keep(import.name)?;
         self.imports.push((span, import.weak, import.crc));
         Ok(())
     }
 
-    /// Gives back what was taken too much while it grew.
+    /// Releases spare capacity.
     pub(super) fn shrink(&mut self) {
         self.text.shrink_to_fit();
         self.exports.shrink_to_fit();
@@ -92,11 +86,11 @@ impl Loaded {
     }
 
     fn keep(&mut self, bytes: &[u8]) -> Result<Span, ObjectErrorKind> {
-        /// Symbols may share the bytes of their names in the file, but not here.
+        /// Symbols can share bytes of the string table in the file, but not here: the copies need a limit.
         const LIMIT: usize = 64 << 20;
         let (start, end) = (self.text.len(), self.text.len() + bytes.len());
         if end > LIMIT {
-            return Err(ObjectErrorKind::Elf("its names have more than 64 MiB"));
+            return Err(ObjectErrorKind::Elf("the names of its symbols exceed 64 MiB"));
         }
         self.text.extend_from_slice(bytes);
         Ok(Span { start: start as u32, end: end as u32 })

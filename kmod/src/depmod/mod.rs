@@ -1,24 +1,27 @@
-//! Indexing a module directory: search for module files, read them in parallel, find who needs whom, and write the lists and
-//! indexes that modprobe reads.
+//! Indexes a module directory: finds the module files, reads them in parallel, computes the dependencies, and writes the lists
+//! and indexes that modprobe reads.
 //!
 //! ```text
-//!   search  the directory tree -> one file for each module name, in their order
+//!   search  directory tree -> one file per module name, in order
 //!   load    module files -> aliases, exports, imports                    parallel
-//!   cache   what an earlier run read, for modules that are unchanged
-//!   graph   exports and imports -> who needs whom, sorted; cycles        pure
+//!   cache   the results of an earlier run, for unchanged modules
+//!   graph   exports and imports -> sorted dependencies, or cycles        pure
 //!   output  modules and graph -> the lists and indexes as bytes          pure
 //!   write   temporary files, then renames: all of them or none
 //! ```
 //!
-//! Nothing is printed here: what is worth telling comes as [`Notice`]s. The order of everything written depends on the
-//! modules' names and `modules.order` alone, not on the file system or on timing.
+//! Nothing is printed here; messages are returned as [`Notice`]s. The order of the output depends only on module names and
+//! `modules.order`, not on the file system or on timing.
 //!
-//! Where it differs from C kmod's depmod, on purpose: what modules.order does not name comes by path, and modules.symbols by
-//! symbol (there both are in the order of a hash table); of several files for one module with the same right the first by
-//! path is listed (there the first that the file system gives); each directory is visited once, so that links cannot loop; a path
-//! with white space and an alias or softdep with a newline are told of and left out (there they break the lists); the old files
-//! stay until all new ones are complete; an index without entries is a valid one (there a file without a byte, when
-//! the kernel's list is missing); modes are 0644 whatever the umask.
+//! Intended differences from C kmod's depmod:
+//!
+//! - Modules that modules.order does not name are sorted by path, and modules.symbols by symbol. In C both are in hash order.
+//! - Of several files of equal rank for one module, the first by path is listed. In C it is the first that readdir returns.
+//! - Each directory is visited once, so that a loop of links ends.
+//! - A path with white space, and an alias or softdep with a newline, are reported and left out. In C they break the lists.
+//! - The old files stay until all new ones are complete.
+//! - If the kernel's list is missing, the index is a valid one without entries. In C it is an empty file.
+//! - The mode of the files is 0644, whatever the umask.
 
 pub mod cache;
 pub mod config;
@@ -43,39 +46,39 @@ use crate::name::{Escaped, ModuleName};
 use crate::object::Limits;
 use crate::sys::strerror_io;
 
-/// What to index, and how.
+/// The settings of a run.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The module directory (`/lib/modules/RELEASE`). Absolute, so that what is outside it can be named.
+    /// The module directory (`/lib/modules/RELEASE`). It must be absolute, so that the lists can name modules outside it.
     pub dir: PathBuf,
-    /// Where the files go; the module directory itself when not given. Made when it does not exist.
+    /// The output directory; the module directory by default. It is created if it does not exist.
     pub out: Option<PathBuf>,
-    /// Only these module files, instead of all in the directory.
+    /// Index only these module files instead of all in the directory.
     pub files: Vec<PathBuf>,
-    /// Do nothing when no module is newer than modules.dep.
+    /// Do nothing if no module is newer than modules.dep.
     pub quick: bool,
-    /// Take what is known of unchanged modules from the [cache](cache::FILE) beside the lists, and write the next one.
+    /// Read unchanged modules from the [cache](cache::FILE) in the output directory, and update the cache.
     pub incremental: bool,
-    /// Write nothing; the lists are in [`Summary::text`].
+    /// Write no files; return the lists in [`Summary::text`].
     pub dry_run: bool,
-    /// Tell of keys that an index holds twice with the same value.
+    /// Report keys that an index contains more than once with the same value.
     pub warn_duplicates: bool,
-    /// Tell which module needs which other one, and the first symbol for which it does.
+    /// Report each direct dependency with the first symbol that causes it.
     pub show_needs: bool,
-    /// What the kernel itself exports: symbols that nobody has are told of.
+    /// The symbols that the kernel exports, to report unknown symbols and versions that do not match.
     pub kernel_symbols: Option<KernelSymbols>,
-    /// A character that exported names have and importing modules leave out.
+    /// A character that precedes exported names, but not the same names where they are imported.
     pub symbol_prefix: Option<u8>,
-    /// depmod.d.
+    /// The settings of depmod.d.
     pub config: DepmodConfig,
-    /// How much a module file may cost.
+    /// The limits for reading a module file.
     pub limits: Limits,
-    /// Threads that read module files; as many as there are processors when not given.
+    /// The number of threads that read module files; the number of processors by default.
     pub threads: Option<usize>,
 }
 
 impl Options {
-    /// All modules of a directory, with no configuration.
+    /// Returns options that index all modules of a directory, without configuration.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
@@ -96,24 +99,24 @@ impl Options {
     }
 }
 
-/// What was done.
+/// The result of a run.
 #[derive(Debug, Default)]
 pub struct Summary {
-    /// How many modules are listed.
+    /// The number of listed modules.
     pub modules: usize,
-    /// How many of them are known from the cache, and were not read.
+    /// How many of them came from the cache and were not read.
     pub unchanged: usize,
-    /// Nothing was done, since no module is newer than modules.dep.
+    /// Whether nothing was done because no module is newer than modules.dep.
     pub up_to_date: bool,
-    /// The files that were written, in their order.
+    /// The files that were written, in order.
     pub written: Vec<PathBuf>,
-    /// With a dry run: the text lists, one behind the other.
+    /// In a dry run, the text lists one after the other.
     pub text: Vec<u8>,
-    /// What is worth telling, in its order ([`run`] only).
+    /// Messages for the user, in order ([`run`] only).
     pub notices: Vec<Notice>,
 }
 
-/// Why a module directory was not indexed. No file of it has changed then, save where the message says so.
+/// Why a module directory could not be indexed. No file has changed, except after [`DepmodError::Rename`].
 #[derive(Debug, thiserror::Error)]
 pub enum DepmodError {
     /// The directory cannot be read.
@@ -121,29 +124,29 @@ pub enum DepmodError {
     Directory {
         /// The directory.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// A file that the options name cannot be had.
+    /// A file in [`Options::files`] cannot be read.
     #[error("could not create module {path}: {}", strerror_io(source), path = crate::config::show_path(path))]
     File {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// A file that the options name is no module.
+    /// A file in [`Options::files`] does not have the name of a module file.
     #[error("{path} is not a module file; its name must end in .ko, .ko.xz, .ko.gz or .ko.zst", path = crate::config::show_path(path))]
     NotAModule {
         /// The file.
         path: PathBuf,
     },
-    /// Modules need each other.
+    /// Modules depend on each other.
     #[error("found {modules} modules in dependency cycles: {}", show_cycles(cycles))]
     Cycles {
-        /// The modules of each cycle, from one that needs the next on to the one that needs the first.
+        /// The modules of each cycle; each needs the next one, and the last needs the first.
         cycles: Vec<Vec<ModuleName>>,
-        /// How many modules are in cycles.
+        /// The number of modules in cycles.
         modules: usize,
     },
     /// The modules do not fit into an index.
@@ -151,7 +154,7 @@ pub enum DepmodError {
     Index {
         /// The index.
         file: &'static str,
-        /// Why.
+        /// The cause.
         source: InsertError,
     },
     /// A file of the module directory cannot be read.
@@ -159,7 +162,7 @@ pub enum DepmodError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// A file cannot be written.
@@ -167,15 +170,15 @@ pub enum DepmodError {
     Write {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// A finished file could not be put in its place; those before it, in the order of writing, already have been.
+    /// A complete file could not be renamed. The files before it, in the order of writing, have been replaced.
     #[error("could not rename to {path}: {}; run depmod again", strerror_io(source), path = crate::config::show_path(path))]
     Rename {
         /// The file's name.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 }
@@ -186,7 +189,7 @@ fn show_cycles(cycles: &[Vec<ModuleName>]) -> String {
     shown.collect::<Vec<_>>().join("; ") + more
 }
 
-/// `a -> b -> a`
+/// Formats a cycle as `a -> b -> a`.
 #[must_use]
 pub fn show_cycle(cycle: &[ModuleName]) -> String {
     let closed = cycle.iter().chain(cycle.first());
@@ -203,7 +206,7 @@ pub fn run(options: &Options) -> Result<Summary, DepmodError> {
     Ok(Summary { notices, ..summary })
 }
 
-/// Indexes a module directory, and tells of things as they come up.
+/// Indexes a module directory and reports messages as they occur.
 ///
 /// # Errors
 /// [`DepmodError`].
@@ -212,7 +215,7 @@ pub fn run_with(options: &Options, notify: &mut dyn FnMut(Notice)) -> Result<Sum
     if options.quick && (options.dry_run || search::is_up_to_date(options, &out.join("modules.dep"))) {
         return Ok(Summary { up_to_date: true, ..Summary::default() });
     }
-    // Only a run that sees the whole directory and may write has a next cache.
+    // Only a run over the whole directory that may write updates the cache.
     let next = options.incremental && !options.dry_run && options.files.is_empty();
     let mut file = if next { pending_cache(options, out).ok() } else { None };
     let start = file.as_ref().and_then(write::Pending::time);
@@ -230,7 +233,7 @@ pub fn run_with(options: &Options, notify: &mut dyn FnMut(Notice)) -> Result<Sum
         summary.written = write::write(out, &outputs)?;
     }
     if let (Some(mut file), Some(bytes)) = (file.take(), known.and_then(|known| known.to_bytes())) {
-        // The lists are there: without a cache the next run takes longer, and no more.
+        // The lists are complete. Without a cache the next run is slower, nothing else.
         let path = out.join(cache::FILE);
         match file.fill(&bytes).and_then(|()| file.rename(&path)) {
             Ok(()) => summary.written.push(path),
@@ -240,7 +243,7 @@ pub fn run_with(options: &Options, notify: &mut dyn FnMut(Notice)) -> Result<Sum
     Ok(summary)
 }
 
-/// The file that becomes the next cache. It is made first of all: its time tells from when on a change is a later one.
+/// Creates the file of the next cache. This comes first, because its mtime is the start of the run by the file system's clock.
 fn pending_cache(options: &Options, out: &Path) -> io::Result<write::Pending> {
     if options.out.is_some() {
         write::make_directory(out)?;
@@ -248,9 +251,9 @@ fn pending_cache(options: &Options, out: &Path) -> io::Result<write::Pending> {
     write::Pending::new(out, cache::FILE)
 }
 
-/// A file that the kernel's build leaves in the module directory; empty, with a notice, when it cannot be read.
+/// Reads a list that the kernel's build puts into the module directory. If it cannot be read, it is reported and counts as empty.
 fn build_list(dir: &Path, name: &'static str, notify: &mut dyn FnMut(Notice)) -> Vec<u8> {
-    /// The lists of the largest kernels have some hundred KiB.
+    /// The lists of the largest kernels have a few hundred KiB.
     const LIMIT: u64 = 64 << 20;
     crate::file::read_regular(&dir.join(name), LIMIT).unwrap_or_else(|source| {
         notify(Notice::MissingList { name, dir: dir.to_owned(), source });

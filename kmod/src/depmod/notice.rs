@@ -1,4 +1,4 @@
-//! What depmod tells its user while it goes on.
+//! Messages for the user that do not end a run.
 
 use std::io;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use crate::name::{Escaped, NameError};
 use crate::object::ObjectError;
 use crate::sys::{strerror, strerror_io};
 
-/// Something worth telling; its `Display` is the message, without the tool's name and the priority.
+/// A message for the user. Its `Display` is the text, without the tool's name and the priority.
 #[derive(Debug, thiserror::Error)]
 pub enum Notice {
     /// A directory below the module directory cannot be read; its modules are not listed.
@@ -19,53 +19,53 @@ pub enum Notice {
     Directory {
         /// The directory.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// A module file whose path cannot stand in the lists; it is not listed.
+    /// A module file whose path cannot be written to the lists; it is left out.
     #[error("{}: {why}; the module is left out", crate::config::show_path(path))]
     Unlistable {
         /// The file.
         path: PathBuf,
-        /// What is in the way.
+        /// Why the path cannot be written.
         why: &'static str,
     },
-    /// A module file that cannot be read, or not in part; it is listed with what is known.
+    /// A module file that cannot be read completely; it is listed with the parts that could be read.
     #[error("failed to load symbols from {}: {} ({})", crate::config::show_path(&.0.path), strerror(Errno::from_raw_os_error(.0.kind.errno())), .0.kind)]
     Unreadable(ObjectError),
-    /// A list of the kernel's build is not there.
+    /// A list of the kernel's build cannot be read.
     #[error("could not open {name} at {}: {}", crate::config::show_path(dir), strerror_io(source))]
     MissingList {
         /// Its name.
         name: &'static str,
         /// The module directory.
         dir: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// The next run will have to read all modules.
+    /// The cache cannot be written: the next run has to read all modules.
     #[error("could not write the cache {}: {}", crate::config::show_path(path), strerror_io(source))]
     Cache {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// A line of modules.builtin that names no module.
+    /// A line of modules.builtin that does not name a module.
     #[error("Invalid modules.builtin line: {}", Escaped(.0))]
     BuiltinLine(Vec<u8>),
-    /// An alias that is in the text and not in the index.
+    /// An alias that is in the text list only, because the index cannot contain it.
     #[error("{} (the alias of {} is left out of the index)", capital(error), Escaped(.module))]
     Alias {
         /// The module.
         module: Vec<u8>,
-        /// What is wrong with it.
+        /// What is wrong with the alias.
         error: NameError,
     },
-    /// A key that is in the text and not in the index.
+    /// A key that is in the text list only, because the index cannot contain it.
     #[error("Module index: {0}")]
     Key(InsertError),
-    /// A value of a module's own information that cannot stand in a line.
+    /// A value of `.modinfo` that cannot be written as a line.
     #[error("{}: its {key} cannot stand in a list: {}; left out", crate::config::show_path(path), Escaped(.value))]
     Value {
         /// The module file.
@@ -75,7 +75,7 @@ pub enum Notice {
         /// The value.
         value: Vec<u8>,
     },
-    /// A module announces a device node without its numbers.
+    /// A module with the alias of a device node but without its numbers.
     #[error(
         "Module '{}' has devname ({}) but lacks major and minor information. Ignoring.",
         Escaped(.module), Escaped(.devname)
@@ -86,17 +86,17 @@ pub enum Notice {
         /// The node.
         devname: Vec<u8>,
     },
-    /// What an index holds more than once.
+    /// An entry that an index contains more than once.
     #[error("duplicate {what}: {} {}", Escaped(.key), Escaped(.value))]
     Duplicate {
-        /// Of which kind.
+        /// The kind of entry.
         what: &'static str,
         /// The key.
         key: Vec<u8>,
         /// Its value.
         value: Vec<u8>,
     },
-    /// A module needs what nobody exports.
+    /// A module needs a symbol that neither the kernel nor a module exports.
     #[error("{} needs unknown symbol {}", crate::config::show_path(path), Escaped(.symbol))]
     UnknownSymbol {
         /// The module file.
@@ -104,7 +104,7 @@ pub enum Notice {
         /// The symbol.
         symbol: Vec<u8>,
     },
-    /// A module was built for another version of a symbol.
+    /// A module was built against another version of a symbol.
     #[error("{} disagrees about version of symbol {}", crate::config::show_path(path), Escaped(.symbol))]
     SymbolVersion {
         /// The module file.
@@ -112,7 +112,7 @@ pub enum Notice {
         /// The symbol.
         symbol: Vec<u8>,
     },
-    /// A module needs another one; told with the first symbol that it needs of it.
+    /// A module needs another one; the symbol is the first that it imports from it.
     #[error("{} needs \"{}\": {}", crate::config::show_path(path), Escaped(.symbol), crate::config::show_path(owner))]
     Needs {
         /// The module file.
@@ -124,7 +124,7 @@ pub enum Notice {
     },
 }
 
-/// C kmod's own message begins so.
+/// Capitalises the message about brackets, as in C kmod.
 fn capital(error: &NameError) -> String {
     let text = error.to_string();
     match error {
@@ -134,7 +134,7 @@ fn capital(error: &NameError) -> String {
 }
 
 impl Notice {
-    /// How grave it is.
+    /// Returns the priority with which the message is logged.
     #[must_use]
     pub fn priority(&self) -> Priority {
         match self {

@@ -1,5 +1,5 @@
-//! The lists and indexes, as bytes, in the order in which they are written. Pure, save for the two lists of the kernel's build that
-//! it reads.
+//! Builds the lists and indexes as bytes, in the order in which they are written. Pure, except that it reads two lists of the
+//! kernel's build.
 
 use super::graph::Graph;
 use super::loaded::{Key, Loaded};
@@ -15,7 +15,7 @@ pub(super) struct Output {
     pub(super) bytes: Vec<u8>,
 }
 
-/// Everything that depmod makes of the modules.
+/// Builds all output files.
 pub(super) fn outputs(
     found: &[Found],
     modules: &[Loaded],
@@ -23,14 +23,14 @@ pub(super) fn outputs(
     options: &Options,
     notify: &mut dyn FnMut(Notice),
 ) -> Result<Vec<Output>, DepmodError> {
-    let infos = readable_infos(found, modules, notify);
+    let infos = listable_infos(found, modules, notify);
     let mut out = Outputs { files: Vec::with_capacity(11), options, notify };
     out.dependencies(found, graph)?;
     out.aliases(&infos)?;
     out.infos("modules.softdep", "# Soft dependencies extracted from modules themselves.\n", Key::Softdep, &infos);
     out.infos("modules.weakdep", "# Weak dependencies extracted from modules themselves.\n", Key::Weakdep, &infos);
     out.symbols(found, graph)?;
-    // These two are indexes alone: there is nothing to show of them.
+    // These two exist only as indexes: a dry run does not show them.
     if !options.dry_run {
         out.builtin()?;
         out.builtin_aliases()?;
@@ -39,7 +39,7 @@ pub(super) fn outputs(
     Ok(out.files)
 }
 
-/// What the modules say of themselves: name, key, value, and the module's place.
+/// A value of a module's `.modinfo` with the module's name and position.
 struct Info<'m> {
     name: &'m [u8],
     key: Key,
@@ -47,18 +47,18 @@ struct Info<'m> {
     place: u32,
 }
 
-/// A value with a newline would become a line of its own in a list that modprobe obeys: it is left out. So is a soft or weak
-/// dependency with a backslash: at the end of the line it would swallow the next module's.
-fn readable_infos<'m>(found: &'m [Found], modules: &'m [Loaded], notify: &mut dyn FnMut(Notice)) -> Vec<Info<'m>> {
+/// Collects the values that can be written as lines. A value with a newline is left out: modprobe would read its rest as a
+/// separate line. So is a soft or weak dependency with a backslash: at the end of a line it would join the next line.
+fn listable_infos<'m>(found: &'m [Found], modules: &'m [Loaded], notify: &mut dyn FnMut(Notice)) -> Vec<Info<'m>> {
     let mut infos = Vec::new();
     for (place, (module, loaded)) in (0_u32..).zip(found.iter().zip(modules)) {
         for key in [Key::Alias, Key::Softdep, Key::Weakdep] {
             for value in loaded.info(key) {
-                let unwanted = |b: &u8| match key {
+                let is_forbidden = |b: &u8| match key {
                     Key::Alias => b.is_ascii_control() || *b == b' ',
                     Key::Softdep | Key::Weakdep => (b.is_ascii_control() && *b != b'\t') || *b == b'\\',
                 };
-                if value.iter().any(unwanted) {
+                if value.iter().any(is_forbidden) {
                     let (path, key, value) = (module.path.clone(), key.as_str(), value.to_vec());
                     notify(Notice::Value { path, key, value });
                 } else {
@@ -174,13 +174,13 @@ impl Outputs<'_> {
         self.push_index("modules.builtin.alias.bin", "builtin module alias", &index)
     }
 
-    /// Device nodes that can be made before their module is loaded: a module that has an alias for a node's name and one for
-    /// its numbers.
+    /// Lists the device nodes that can be created before their module is loaded: modules with an alias for the name of a node
+    /// and one for its numbers.
     fn devnames(&mut self, infos: &[Info<'_>]) {
         let mut text = Vec::new();
         let aliases: Vec<&Info<'_>> = infos.iter().filter(|info| info.key == Key::Alias).collect();
         for aliases in aliases.chunk_by(|a, b| a.place == b.place) {
-            // The last of each before both are there.
+            // As in C kmod: the last of each kind until both have been seen.
             let (mut devname, mut number) = (None, None);
             for alias in aliases.iter().map(|info| info.value) {
                 devname = alias.strip_prefix(b"devname:").or(devname);
@@ -207,7 +207,7 @@ impl Outputs<'_> {
         self.push("modules.devname", text);
     }
 
-    /// A key that an index cannot hold is told of and left out.
+    /// Inserts a key into an index. A key that the index cannot contain is reported and left out.
     fn insert(
         &mut self,
         file: &'static str,
@@ -242,7 +242,7 @@ impl Outputs<'_> {
     }
 }
 
-/// The numbers of `char-major-10-229`; a pattern in their place is no number.
+/// Parses an alias such as `char-major-10-229`; returns `None` if it contains a pattern instead of a number.
 fn device_number(alias: &[u8]) -> Option<(char, u32, u32)> {
     let alias = std::str::from_utf8(alias).ok()?;
     let (kind, numbers) = match alias.strip_prefix("char-major-") {
@@ -258,7 +258,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_two_whole_numbers_are_device_numbers() {
+    fn device_numbers_are_two_decimal_numbers() {
         assert_eq!(device_number(b"char-major-10-229"), Some(('c', 10, 229)));
         assert_eq!(device_number(b"block-major-7-0"), Some(('b', 7, 0)));
         for alias in ["char-major-10-*", "char-major-10", "fs-char-major-1-2", "char-major-1-99999999999"] {

@@ -1,8 +1,8 @@
-//! The search for module files: the whole directory tree and external ones, and of several files for one module the one that
-//! depmod.d prefers.
+//! The search for module files in the module directory and in external directories. Of several files for one module, depmod.d
+//! decides which is listed.
 //!
-//! Each directory is visited once, by its device and inode, real ones before those behind symbolic links: a loop of links ends, and
-//! a module is named by its real path where it has one in the tree.
+//! Each directory, identified by device and inode, is visited once: a loop of links ends. Real directories come before links to
+//! directories, so that a module is listed under its real path if that is in the tree.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs;
@@ -14,21 +14,21 @@ use super::{DepmodError, Notice, Options, build_list};
 use crate::name::ModuleName;
 use crate::object::compress::uncompressed_name;
 
-/// A module file that is to be listed.
+/// A module file to be listed.
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) name: ModuleName,
-    /// To open it.
+    /// The path to open.
     pub(super) path: PathBuf,
-    /// How the lists name it: relative to the module directory, or absolute outside it.
+    /// The path in the lists: relative to the module directory, or absolute outside it.
     pub(super) listed: Vec<u8>,
 }
 
-/// All modules, in the order of modules.order, then by path.
+/// Returns all modules, in the order of modules.order, then by path.
 pub(super) fn search(options: &Options, notify: &mut dyn FnMut(Notice)) -> Result<Vec<Found>, DepmodError> {
     let mut choice = Choice { options, by_name: HashMap::new() };
     if options.files.is_empty() {
-        // The one directory that must be there.
+        // The only directory that must exist.
         let open = fs::read_dir(&options.dir);
         open.map_err(|source| DepmodError::Directory { path: options.dir.clone(), source })?;
         for path in walk(&options.dir, options, notify) {
@@ -53,7 +53,7 @@ pub(super) fn search(options: &Options, notify: &mut dyn FnMut(Notice)) -> Resul
     Ok(found)
 }
 
-/// Whether no module file is newer than modules.dep. Whatever cannot be read says no.
+/// Returns whether no module file is newer than modules.dep; `false` if anything cannot be read.
 pub(super) fn is_up_to_date(options: &Options, dep: &Path) -> bool {
     let changed = |path: &Path| fs::metadata(path).map(|data| (data.mtime(), data.mtime_nsec()));
     let Ok(written) = changed(dep) else { return false };
@@ -63,7 +63,7 @@ pub(super) fn is_up_to_date(options: &Options, dep: &Path) -> bool {
     readable && files.iter().all(|path| changed(path).is_ok_and(|time| time <= written))
 }
 
-/// For each module name the file that is listed, and its rank.
+/// The preferred file of each module, with its rank.
 struct Choice<'o> {
     options: &'o Options,
     by_name: HashMap<ModuleName, (Found, usize)>,
@@ -72,8 +72,8 @@ struct Choice<'o> {
 impl Choice<'_> {
     fn add(&mut self, path: PathBuf, external: bool, notify: &mut dyn FnMut(Notice)) {
         let listed = path.strip_prefix(&self.options.dir).unwrap_or(&path).as_os_str().as_bytes().to_vec();
-        let blank = |b: &u8| b.is_ascii_whitespace() || *b == 0;
-        if listed.iter().any(blank) {
+        let is_white_space = |b: &u8| b.is_ascii_whitespace() || *b == 0;
+        if listed.iter().any(is_white_space) {
             let why = "its path holds white space, which modules.dep cannot hold";
             return notify(Notice::Unlistable { path, why });
         }
@@ -88,14 +88,14 @@ impl Choice<'_> {
     }
 }
 
-/// Every module file below a directory, by directory and then by name.
+/// Returns every module file below a directory, by directory and then by name.
 fn walk(top: &Path, options: &Options, notify: &mut dyn FnMut(Notice)) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut visited = HashSet::new();
     let mut real = VecDeque::from([top.to_owned()]);
     let mut linked = VecDeque::new();
     while let Some(dir) = real.pop_front().or_else(|| linked.pop_front()) {
-        let mut look = || -> std::io::Result<()> {
+        let mut visit = || -> std::io::Result<()> {
             let data = fs::metadata(&dir)?;
             if !visited.insert((data.dev(), data.ino())) {
                 return Ok(());
@@ -111,7 +111,7 @@ fn walk(top: &Path, options: &Options, notify: &mut dyn FnMut(Notice)) -> Vec<Pa
                 let is_link = kind.is_symlink();
                 let is_module = uncompressed_name(name.as_bytes()).is_some();
                 if is_link {
-                    // A link to nothing is nothing.
+                    // A dangling link is skipped.
                     let Ok(data) = fs::metadata(entry.path()) else { continue };
                     kind = data.file_type();
                 }
@@ -124,18 +124,18 @@ fn walk(top: &Path, options: &Options, notify: &mut dyn FnMut(Notice)) -> Vec<Pa
             }
             Ok(())
         };
-        if let Err(source) = look() {
+        if let Err(source) = visit() {
             notify(Notice::Directory { path: dir, source });
         }
     }
     files
 }
 
-/// First what modules.order names, in its order, whatever the file's compression; the rest behind, by path.
+/// Sorts modules in the order of modules.order, regardless of compression. Modules that it does not name follow, by path.
 fn sort(found: &mut [Found], order: &[u8]) {
     let mut places: HashMap<&[u8], usize> = HashMap::new();
     for (place, line) in order.split(|&b| b == b'\n').enumerate() {
-        // Of a line that stands twice the first counts.
+        // The first of two equal lines counts.
         places.entry(uncompressed_name(line).unwrap_or(line)).or_insert(place);
     }
     found.sort_by_cached_key(|module| {

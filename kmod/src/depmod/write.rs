@@ -1,9 +1,9 @@
-//! Putting the files in their places: all of them are written under temporary names first, so that whatever goes wrong before the
-//! first rename leaves the directory as it was, and a reader sees an old file or a new one, never a part.
+//! Writes the output files. All of them are written under temporary names and then renamed, so that an error before the first
+//! rename leaves the directory unchanged, and a reader sees the old file or the new one, never a part.
 //!
-//! Several depmods at once: each has temporary files of its own, and only one renames at a time, so that the files that are there
-//! in the end are of one run. A temporary file is locked (flock) by whoever writes it; one that nobody locks was left by a
-//! run that was killed, and the next run removes it.
+//! Several runs at once use separate temporary files, and only one run renames at a time, so that the resulting files come from
+//! one run. The writer locks its temporary files (flock). An unlocked one was left by a run that was killed; the next run removes
+//! it.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
@@ -19,14 +19,14 @@ use rustix::io::Errno;
 use super::output::Output;
 use super::{DepmodError, cache};
 
-/// What everyone may read, whatever the umask of who runs depmod.
+/// The mode of the output files, whatever the umask.
 const MODE: u32 = 0o644;
 
-/// How often another depmod is asked whether it is done, and how long between: three seconds in all.
-const TURN_ATTEMPTS: u32 = 300;
-const TURN_PAUSE: Duration = Duration::from_millis(10);
+/// How often, and in which interval, the lock of the directory is tried: three seconds in all.
+const LOCK_ATTEMPTS: u32 = 300;
+const LOCK_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Writes all files into a directory, which is made when it does not exist. Gives their paths.
+/// Writes all files into a directory, which is created if it does not exist. Returns their paths.
 pub(super) fn write(dir: &Path, outputs: &[Output]) -> Result<Vec<PathBuf>, DepmodError> {
     make_directory(dir).map_err(|source| DepmodError::Write { path: dir.to_owned(), source })?;
     remove_leftovers(dir, outputs);
@@ -34,15 +34,15 @@ pub(super) fn write(dir: &Path, outputs: &[Output]) -> Result<Vec<PathBuf>, Depm
         let path = dir.join(output.name);
         |source| DepmodError::Write { path, source }
     };
-    // Dropping one removes its file.
-    let mut waiting = Vec::with_capacity(outputs.len());
+    // Dropping a pending file removes it.
+    let mut pending_files = Vec::with_capacity(outputs.len());
     for output in outputs {
         let mut pending = Pending::new(dir, output.name).map_err(failed(output))?;
         pending.fill(&output.bytes).map_err(failed(output))?;
-        waiting.push(pending);
+        pending_files.push(pending);
     }
-    let _released_when_closed = take_turn(dir);
-    // What can be known of a rename that will fail is told before the first one.
+    let _released_when_closed = lock_directory(dir);
+    // A rename onto a directory would fail: report it before the first rename.
     for output in outputs {
         let path = dir.join(output.name);
         if fs::symlink_metadata(&path).is_ok_and(|data| data.is_dir()) {
@@ -50,7 +50,7 @@ pub(super) fn write(dir: &Path, outputs: &[Output]) -> Result<Vec<PathBuf>, Depm
         }
     }
     let mut written = Vec::with_capacity(outputs.len());
-    for (output, pending) in outputs.iter().zip(&mut waiting) {
+    for (output, pending) in outputs.iter().zip(&mut pending_files) {
         let path = dir.join(output.name);
         pending.rename(&path).map_err(|source| DepmodError::Rename { path: path.clone(), source })?;
         written.push(path);
@@ -58,24 +58,24 @@ pub(super) fn write(dir: &Path, outputs: &[Output]) -> Result<Vec<PathBuf>, Depm
     Ok(written)
 }
 
-/// Waits until no other depmod renames. Not for ever: everyone who may read a directory may lock it, and renames take
-/// milliseconds. Whoever gets no lock, as on a file system that has none, is on its own.
-fn take_turn(dir: &Path) -> Option<File> {
-    let turn = File::open(dir).ok()?;
-    for _ in 0..TURN_ATTEMPTS {
-        match flock(&turn, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK) => std::thread::sleep(TURN_PAUSE),
+/// Waits until no other depmod renames. The wait is bounded, since everyone who can read a directory can lock it, and renames
+/// take milliseconds. Without a lock, as on a file system without locks, depmod goes on.
+fn lock_directory(dir: &Path) -> Option<File> {
+    let directory = File::open(dir).ok()?;
+    for _ in 0..LOCK_ATTEMPTS {
+        match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => std::thread::sleep(LOCK_INTERVAL),
             _ => break,
         }
     }
-    Some(turn)
+    Some(directory)
 }
 
 pub(super) fn make_directory(dir: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o755).create(dir)
 }
 
-/// Removes temporary files of runs that were killed: those that nobody locks.
+/// Removes the temporary files of runs that were killed, which are unlocked.
 fn remove_leftovers(dir: &Path, outputs: &[Output]) {
     let Ok(entries) = fs::read_dir(dir) else { return };
     let ours = |name: &OsStr| {
@@ -87,28 +87,28 @@ fn remove_leftovers(dir: &Path, outputs: &[Output]) {
         let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
         let Ok(file) = OpenOptions::new().read(true).custom_flags(flags).open(entry.path()) else { continue };
         let is_file = file.metadata().is_ok_and(|data| data.is_file());
-        let is_left = is_file && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
-        // Meanwhile another file may have got its name.
-        if is_left && is_at(&file, &entry.path()) {
+        let is_abandoned = is_file && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
+        // Another file may have taken the name in the meantime.
+        if is_abandoned && is_at(&file, &entry.path()) {
             let _the_next_run_tries_again = fs::remove_file(entry.path());
         }
     }
 }
 
-/// Whether a path still leads to an open file.
+/// Returns whether a path still refers to an open file.
 fn is_at(file: &File, path: &Path) -> bool {
     let inode = |data: io::Result<Metadata>| data.map(|data| (data.dev(), data.ino())).ok();
     inode(fs::symlink_metadata(path)) == inode(file.metadata())
 }
 
-/// `.PID.ATTEMPT`
+/// Returns whether a suffix is `.PID.ATTEMPT`.
 fn is_temporary_suffix(suffix: &[u8]) -> bool {
     let mut parts = suffix.split(|&byte| byte == b'.');
     let is_number = |part: Option<&[u8]>| part.is_some_and(|p| !p.is_empty() && p.iter().all(u8::is_ascii_digit));
     parts.next() == Some(b"") && is_number(parts.next()) && is_number(parts.next()) && parts.next().is_none()
 }
 
-/// A file under a name of its own, removed unless it was renamed.
+/// A file under a temporary name, removed unless it was renamed.
 #[derive(Debug)]
 pub(super) struct Pending {
     file: File,
@@ -116,17 +116,17 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    /// An empty one in a directory.
+    /// Creates an empty file in a directory.
     pub(super) fn new(dir: &Path, name: &str) -> io::Result<Self> {
-        // Two depmods at once must not write into each other's files: each takes the first name that is free.
+        // Several runs at once must not write to each other's files: each uses the first free name.
         for attempt in 0..1000 {
             let path = dir.join(format!("{name}.{}.{attempt}", std::process::id()));
             match OpenOptions::new().write(true).create_new(true).mode(MODE).open(&path) {
                 Ok(file) => {
-                    // Another depmod may have taken it for a leftover before it was locked, and is about to remove it or has
-                    // done so. (Any other failure: the file system has no locks.)
-                    let taken = flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK);
-                    if !taken && is_at(&file, &path) {
+                    // Another run may find the file before it is locked, consider it abandoned, and remove it. (Any
+                    // other error of flock means that the file system has no locks.)
+                    let is_lost = flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK);
+                    if !is_lost && is_at(&file, &path) {
                         return Ok(Self { file, path: Some(path) });
                     }
                 }
@@ -137,7 +137,7 @@ impl Pending {
         Err(io::Error::new(io::ErrorKind::AlreadyExists, "no free name for a temporary file"))
     }
 
-    /// When it was last changed, by the file system's clock.
+    /// Returns the mtime, by the file system's clock.
     pub(super) fn time(&self) -> Option<(i64, i64)> {
         self.file.metadata().ok().map(|data| (data.mtime(), data.mtime_nsec()))
     }
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_that_is_never_released_does_not_keep_depmod_for_ever() {
+    fn the_wait_for_a_lock_is_bounded() {
         let top = tempfile::tempdir().unwrap();
         let other = File::open(top.path()).unwrap();
         flock(&other, FlockOperation::LockExclusive).unwrap();
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_readable_by_all_and_nothing_else_is_left() {
+    fn files_have_mode_0644_and_no_temporary_file_remains() {
         let top = tempfile::tempdir().unwrap();
         let dir = top.path().join("made/below");
         let outputs = [Output { name: "b", bytes: b"2".to_vec() }, Output { name: "a", bytes: b"1".to_vec() }];
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_written_leaves_all_as_it_was() {
+    fn a_write_error_leaves_the_directory_unchanged() {
         let top = tempfile::tempdir().unwrap();
         let dir = top.path().join("a-file");
         fs::write(&dir, b"").unwrap();
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_in_the_place_of_a_list_is_told_before_anything_is_renamed() {
+    fn a_directory_with_the_name_of_a_list_is_an_error_before_any_rename() {
         let top = tempfile::tempdir().unwrap();
         fs::write(top.path().join("a"), b"old").unwrap();
         fs::create_dir(top.path().join("b")).unwrap();
@@ -223,25 +223,25 @@ mod tests {
     }
 
     #[test]
-    fn leftovers_that_nobody_writes_are_removed_and_nothing_else() {
+    fn only_unlocked_temporary_files_are_removed() {
         let top = tempfile::tempdir().unwrap();
-        let leave = ["a.x.0", "a.1", "a.1.2.3", "b.1.0", "aa.1.0", "a.1."];
-        for name in leave.iter().chain(&["a.7.0", "modules.kmodlab-cache.7.3"]) {
+        let unrelated = ["a.x.0", "a.1", "a.1.2.3", "b.1.0", "aa.1.0", "a.1."];
+        for name in unrelated.iter().chain(&["a.7.0", "modules.kmodlab-cache.7.3"]) {
             fs::write(top.path().join(name), b"").unwrap();
         }
-        // A live one, and one that is none.
+        // A locked one, and a link with the name of one.
         let live = Pending::new(top.path(), "a").unwrap();
         std::os::unix::fs::symlink("a.x.0", top.path().join("a.9.9")).unwrap();
         write(top.path(), &[Output { name: "a", bytes: b"1".to_vec() }]).unwrap();
         let live = live.path.as_ref().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
-        let mut expected: Vec<String> = leave.map(str::to_owned).to_vec();
+        let mut expected: Vec<String> = unrelated.map(str::to_owned).to_vec();
         expected.extend([live, "a.9.9".to_owned(), "a".to_owned()]);
         expected.sort();
         assert_eq!(names(top.path()), expected);
     }
 
     #[test]
-    fn files_written_by_many_at_once_are_of_one_run() {
+    fn concurrent_runs_leave_the_files_of_one_run() {
         let top = tempfile::tempdir().unwrap();
         let run = |text: &str| {
             let outputs = ["a", "b", "c"].map(|name| Output { name, bytes: text.as_bytes().to_vec() });
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn leftovers_of_a_killed_depmod_are_no_hindrance() {
+    fn a_temporary_file_of_a_killed_run_does_not_block_the_next_run() {
         let top = tempfile::tempdir().unwrap();
         fs::write(top.path().join(format!("a.{}.0", std::process::id())), b"").unwrap();
         write(top.path(), &[Output { name: "a", bytes: b"1".to_vec() }]).unwrap();

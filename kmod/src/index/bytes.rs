@@ -1,8 +1,8 @@
-//! Where the bytes of an index come from: memory, or a file of which only the blocks are read that a question needs. A lookup
-//! needs some ten of the hundreds of nodes' neighbourhoods in a real index.
+//! The bytes of an index: in memory, or in a file that is read in blocks on demand. A lookup needs about ten of the hundreds
+//! of blocks of a real index.
 //!
-//! The file is read, not mapped: what is truncated by others while it is mapped would kill us. It stays open, so that a depmod
-//! that puts a new file in its place changes nothing for whoever has begun to read the old one.
+//! The file is read, not mapped: a mapped file that another process truncates would kill this one. It stays open, so that a depmod
+//! that replaces it does not affect a reader of the old file.
 
 use std::fs::File;
 use std::io;
@@ -10,10 +10,10 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// What one read brings: a block and what follows it, so that a node at its end is whole too.
+/// A read fetches a block and the bytes that follow it, so that a node at the end of the block is complete.
 const BLOCK: usize = 4096;
 const OVERLAP: usize = 4096;
-/// A file up to this size is read at once.
+/// A file up to this size is read as a whole.
 const SMALL: usize = 32 << 10;
 
 #[derive(Debug, Clone)]
@@ -27,13 +27,13 @@ pub(super) struct Blocks {
     file: File,
     length: usize,
     blocks: Vec<OnceLock<Box<[u8]>>>,
-    /// How many of them were read.
+    /// The number of blocks that were read.
     count: AtomicUsize,
     whole: OnceLock<Box<[u8]>>,
 }
 
 impl Bytes {
-    /// An open file of a known length.
+    /// Uses an open file of a known length.
     pub(super) fn from_file(file: File, length: usize) -> io::Result<Self> {
         if length <= SMALL {
             return Ok(Self::Memory(read(&file, 0, length)?.into_vec()));
@@ -50,7 +50,7 @@ impl Bytes {
         }
     }
 
-    /// Bytes from an offset on: at least `length` of them if there are so many, else as many as there are.
+    /// Returns the bytes from an offset on: at least `length`, or all up to the end of the file.
     pub(super) fn from(&self, at: usize, length: usize) -> io::Result<&[u8]> {
         match self {
             Self::Memory(bytes) => Ok(bytes.get(at..).unwrap_or_default()),
@@ -58,7 +58,7 @@ impl Bytes {
         }
     }
 
-    /// Makes all bytes be at hand: for who will read most of them.
+    /// Reads the whole file, for callers that need most of it.
     pub(super) fn read_whole(&self) -> io::Result<()> {
         match self {
             Self::Memory(_) => Ok(()),
@@ -84,7 +84,7 @@ impl Blocks {
         let block = match slot.get() {
             Some(block) => block,
             None => {
-                // So many that all at once cost less.
+                // Reading the whole file is cheaper than more blocks.
                 if self.count.fetch_add(1, Ordering::Relaxed) > self.blocks.len() / 4 {
                     return Ok(&self.whole()?[at..]);
                 }
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_gives_the_bytes_of_its_memory_however_it_is_asked() {
+    fn any_sequence_of_reads_returns_the_bytes_of_the_file() {
         arbtest::arbtest(|u| {
             let all = sample(u.int_in_range(0..=200_000)?);
             let (_dir, bytes) = file(&all);
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_reads_little_and_many_read_the_whole() {
+    fn few_lookups_read_few_blocks_and_many_read_the_whole_file() {
         let all = sample(1 << 20);
         let (_dir, bytes) = file(&all);
         let Bytes::File(blocks) = &bytes else { panic!("a large file in memory") };
@@ -154,11 +154,11 @@ mod tests {
     }
 
     #[test]
-    fn a_small_file_is_read_at_once_and_of_a_large_one_no_more_than_a_block_and_its_overlap() {
+    fn a_small_file_is_read_whole_and_a_large_one_by_block_and_overlap() {
         assert!(matches!(file(&sample(30_000)).1, Bytes::Memory(_)));
         let (_dir, bytes) = file(&sample(1 << 20));
         let Bytes::File(blocks) = &bytes else { panic!("a large file in memory") };
-        // All that a block brings is had without the whole.
+        // One block and its overlap are enough.
         for (at, length) in [(0, BLOCK + OVERLAP), (500_000, 8)] {
             assert!((length..=BLOCK + OVERLAP).contains(&bytes.from(at, length).unwrap().len()));
         }
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_is_read_once_more_than_a_quarter_of_it_was() {
+    fn the_whole_file_is_read_after_a_quarter_of_its_blocks() {
         let (_dir, bytes) = file(&sample(1 << 20));
         let Bytes::File(blocks) = &bytes else { panic!("a large file in memory") };
         for block in 0..=65 {
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_shrinks_under_the_reader_is_an_error() {
+    fn a_file_that_shrinks_while_it_is_read_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
         std::fs::write(&path, sample(100_000)).unwrap();

@@ -1,6 +1,6 @@
-//! The reader. It visits only the nodes that a question needs, and reads no more of the file than these. Every access is checked against
-//! the end of the file, no walk recurses, and no walk reads more bytes than the file has: in an honest file no two nodes
-//! share a byte, so more can only mean a cycle or shared nodes.
+//! The reader of an index. It reads only the nodes that a lookup needs. Every access is checked against the end of the file, no walk
+//! recurses, and no walk reads more bytes than the file has: in a valid file no two nodes share a byte, so that a longer
+//! walk means a cycle or shared nodes.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use super::{CHILDREN, IndexError, IndexErrorKind, KEY_LIMIT, MAGIC, OFFSET_MASK,
 use crate::file;
 use crate::name::fnmatch;
 
-/// The largest index: what 28-bit offsets can reach.
+/// The largest index, in bytes: the reach of 28-bit offsets.
 const SIZE_LIMIT: u64 = 1 << 28;
 const HEADER: usize = 12;
 const SHARED: &str = "nodes share their bytes or form a cycle";
@@ -24,7 +24,7 @@ pub struct Index {
 }
 
 impl Index {
-    /// Takes the bytes of an index, and looks at its header only.
+    /// Uses the bytes of an index; checks only its header.
     ///
     /// # Errors
     /// [`IndexErrorKind::Short`], [`IndexErrorKind::Magic`], [`IndexErrorKind::Version`].
@@ -32,10 +32,10 @@ impl Index {
         Self::from_parts(PathBuf::new(), Bytes::Memory(bytes))
     }
 
-    /// Opens an index file, and reads its header. The rest is read when it is asked for.
+    /// Opens an index file and reads its header. The rest is read on demand.
     ///
     /// # Errors
-    /// As [`Index::parse`]; [`IndexErrorKind::Io`] when the file cannot be read, is no regular file, or is larger than
+    /// As [`Index::parse`]; [`IndexErrorKind::Io`] when the file cannot be read, is not a regular file, or is larger than
     /// an index can be.
     pub fn read(path: &Path) -> Result<Self, IndexError> {
         let open = || {
@@ -67,42 +67,42 @@ impl Index {
         Err(IndexError { path, kind })
     }
 
-    /// The first value of exactly this key. Wildcards in the index mean nothing here.
+    /// Returns the first value of exactly this key. Wildcards in the index have no meaning here.
     ///
     /// # Errors
-    /// [`IndexErrorKind::Corrupt`] for a node on the way that is broken.
+    /// [`IndexErrorKind::Corrupt`] for a malformed node on the path to the key.
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
         let Some(mut node) = self.node(self.root)? else { return Ok(None) };
         let mut rest = key;
         loop {
-            let Some(behind) = rest.strip_prefix(node.prefix) else { return Ok(None) };
-            let Some((&byte, behind)) = behind.split_first() else {
+            let Some(after) = rest.strip_prefix(node.prefix) else { return Ok(None) };
+            let Some((&byte, after)) = after.split_first() else {
                 return Ok(self.values(&node)?.next().transpose()?.map(|value| value.bytes.to_vec()));
             };
-            // Ends: each step takes a byte of the key.
+            // Terminates: each step consumes a byte of the key.
             match self.child(&node, byte)? {
                 Some(child) => node = child,
                 None => return Ok(None),
             }
-            rest = behind;
+            rest = after;
         }
     }
 
-    /// The values of every key that matches `name` as a pattern, by ascending priority; at the same priority the one
-    /// found last comes first, as in the values of one key.
+    /// Returns the values of every key that, as a pattern, matches `name`, by ascending priority; at equal priority the one
+    /// found last comes first, as for the values of one key.
     ///
     /// # Errors
-    /// [`IndexErrorKind::Corrupt`] for a node on the way that is broken, or that is met twice.
+    /// [`IndexErrorKind::Corrupt`] for a malformed node, or one that is reached twice.
     pub fn matches(&self, name: &[u8]) -> Result<Vec<Value>, IndexError> {
         let mut found: Vec<RawValue<'_>> = Vec::new();
         let mut budget = Budget::new(self);
         let Some(mut node) = self.node(self.root)? else { return Ok(Vec::new()) };
-        // What stands before `node`'s prefix in its key.
+        // The key up to the prefix of `node`.
         let mut key = Vec::new();
         let mut rest = name;
         loop {
             if node.prefix.iter().any(|b| is_wildcard(*b)) {
-                // A wildcard inside the prefix: everything below is a pattern, unless the bytes before it already differ.
+                // A wildcard in the prefix: all keys below are patterns. They can match only if the bytes before it do.
                 let literal = node.prefix.iter().take_while(|b| !is_wildcard(**b)).count();
                 if rest.starts_with(&node.prefix[..literal]) {
                     self.walk(node, key, &mut budget, &mut |key, value| {
@@ -113,7 +113,7 @@ impl Index {
                 }
                 break;
             }
-            let Some(behind) = rest.strip_prefix(node.prefix) else { break };
+            let Some(after) = rest.strip_prefix(node.prefix) else { break };
             key.extend_from_slice(node.prefix);
             for wildcard in *b"*?[" {
                 if let Some(child) = self.child(&node, wildcard)? {
@@ -125,14 +125,14 @@ impl Index {
                     })?;
                 }
             }
-            let Some((&byte, behind)) = behind.split_first() else {
+            let Some((&byte, after)) = after.split_first() else {
                 for value in self.values(&node)? {
                     found.push(value?);
                 }
                 break;
             };
             if is_wildcard(byte) {
-                // The sub-trie of this byte holds patterns, and was searched as such above.
+                // The sub-trie of this byte contains patterns and has been searched above.
                 break;
             }
             match self.child(&node, byte)? {
@@ -140,17 +140,17 @@ impl Index {
                 None => break,
             }
             key.push(byte);
-            rest = behind;
+            rest = after;
         }
         found.reverse();
         found.sort_by_key(|value| value.priority);
         Ok(found.into_iter().map(RawValue::into_value).collect())
     }
 
-    /// Calls `each` with every key and value: keys in the order of their bytes, the values of a key as they stand.
+    /// Calls `each` with every key and value: keys in byte order, the values of a key in stored order.
     ///
     /// # Errors
-    /// [`IndexErrorKind::Corrupt`] for a broken node; what was passed before it stays passed.
+    /// [`IndexErrorKind::Corrupt`] for a malformed node, after `each` was called for the entries before it.
     pub fn for_each(&self, mut each: impl FnMut(&[u8], u32, &[u8])) -> Result<(), IndexError> {
         self.bytes.read_whole().map_err(|error| self.unread(error))?;
         match self.node(self.root)? {
@@ -161,7 +161,7 @@ impl Index {
         }
     }
 
-    /// Every key and value, in the order of [`Index::for_each`].
+    /// Returns every key and value, in the order of [`Index::for_each`].
     ///
     /// # Errors
     /// As [`Index::for_each`].
@@ -171,7 +171,7 @@ impl Index {
         Ok(entries)
     }
 
-    /// Visits a node and all below it. `key` is what stands before the node's prefix.
+    /// Visits a node and all nodes below it. `key` is the key up to the prefix of the node.
     fn walk<'a>(
         &'a self,
         top: Node<'a>,
@@ -179,8 +179,8 @@ impl Index {
         budget: &mut Budget,
         each: &mut dyn FnMut(&[u8], RawValue<'a>),
     ) -> Result<(), IndexError> {
-        // The way from `top` to the node that is read: the length of each one's key, and its next child.
-        let mut way: Vec<(Node<'a>, usize, usize)> = Vec::new();
+        // The path from `top` to the current node: each node with the length of its key and its next child.
+        let mut path: Vec<(Node<'a>, usize, usize)> = Vec::new();
         let mut node = top;
         loop {
             key.extend_from_slice(node.prefix);
@@ -192,16 +192,16 @@ impl Index {
             }
             for value in self.values(&node)? {
                 let value = value?;
-                if !budget.read(value.bytes.len() + 5) || !budget.give_out(key.len()) {
+                if !budget.read(value.bytes.len() + 5) || !budget.emit(key.len()) {
                     return Err(self.corrupt(node.offset, SHARED));
                 }
                 each(&key, value);
             }
-            way.push((node, key.len(), 0));
+            path.push((node, key.len(), 0));
             node = loop {
-                let Some((parent, length, place)) = way.last_mut() else { return Ok(()) };
+                let Some((parent, length, place)) = path.last_mut() else { return Ok(()) };
                 let Some(offset) = parent.children.get(*place * 4..).and_then(|table| be32(table, 0)) else {
-                    way.pop();
+                    path.pop();
                     continue;
                 };
                 let byte = parent.first.wrapping_add(*place as u8);
@@ -215,7 +215,7 @@ impl Index {
         }
     }
 
-    /// The node that an offset with flags points to.
+    /// Reads the node at an offset with flags.
     fn node(&self, offset: u32) -> Result<Option<Node<'_>>, IndexError> {
         let start = (offset & OFFSET_MASK) as usize;
         if start == 0 {
@@ -267,7 +267,7 @@ impl Index {
         }
     }
 
-    /// The bytes up to the next NUL.
+    /// Returns the bytes up to the next NUL.
     fn string(&self, at: usize) -> Result<&[u8], IndexError> {
         let mut tail = self.from(at, 1)?;
         loop {
@@ -295,16 +295,16 @@ impl Index {
     }
 }
 
-/// A node, its parts found but its children and values not yet looked at.
+/// A node whose parts are located, but whose children and values have not been read.
 #[derive(Clone, Copy)]
 struct Node<'a> {
     offset: usize,
     prefix: &'a [u8],
     /// The byte of the first child.
     first: u8,
-    /// Their offsets, four bytes each.
+    /// The offsets of the children, four bytes each.
     children: &'a [u8],
-    /// Where the values' count stands.
+    /// The position of the number of values.
     values: Option<usize>,
 }
 
@@ -320,7 +320,7 @@ impl RawValue<'_> {
     }
 }
 
-/// The values of a node, read one by one: a count is believed only as far as the file goes.
+/// The values of a node, read one by one: the file may end before the stored count is reached.
 struct Values<'a> {
     index: &'a Index,
     left: u32,
@@ -345,7 +345,7 @@ impl<'a> Iterator for Values<'a> {
     }
 }
 
-/// What a walk may still read of the file, and how many bytes of keys it may still give out.
+/// The bytes that a walk may still read from the file, and the bytes of keys that it may still emit.
 struct Budget {
     bytes: usize,
     keys: usize,
@@ -353,24 +353,24 @@ struct Budget {
 
 impl Budget {
     fn new(index: &Index) -> Self {
-        // Keys share prefixes, so together they may be longer than the file; real indexes stay below twice its size.
+        // Keys share prefixes, so that together they can be longer than the file; in real indexes, up to twice its size.
         Self { bytes: index.bytes.len(), keys: (16 << 20) + 16 * index.bytes.len() }
     }
 
-    /// A node costs at least one byte, or a cycle of empty nodes would cost nothing.
+    /// A node costs at least one byte: a cycle of empty nodes must end.
     fn read(&mut self, bytes: usize) -> bool {
-        take(&mut self.bytes, bytes.max(1))
+        spend(&mut self.bytes, bytes.max(1))
     }
 
-    fn give_out(&mut self, bytes: usize) -> bool {
-        take(&mut self.keys, bytes)
+    fn emit(&mut self, bytes: usize) -> bool {
+        spend(&mut self.keys, bytes)
     }
 }
 
-fn take(purse: &mut usize, amount: usize) -> bool {
-    match purse.checked_sub(amount) {
+fn spend(budget: &mut usize, amount: usize) -> bool {
+    match budget.checked_sub(amount) {
         Some(left) => {
-            *purse = left;
+            *budget = left;
             true
         }
         None => false,

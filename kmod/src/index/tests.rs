@@ -1,9 +1,9 @@
-//! The reader and the writer against a naive model, and the reader against broken files.
+//! Tests the reader and the writer against a naive model, and the reader on malformed files.
 
 use super::*;
 use crate::name::fnmatch;
 
-/// A key, its value and its priority, as they are inserted.
+/// A key, a value and a priority to insert.
 type Insertion = (Vec<u8>, Vec<u8>, u32);
 
 fn build(insertions: &[Insertion]) -> Index {
@@ -14,7 +14,7 @@ fn build(insertions: &[Insertion]) -> Index {
     Index::parse(writer.to_bytes().unwrap()).unwrap()
 }
 
-/// What `entries` must give: keys in the order of their bytes, values by priority, the later one first.
+/// The expected result of `entries`: keys in byte order, values by priority, the later one first.
 fn model(insertions: &[Insertion]) -> Vec<(Vec<u8>, Value)> {
     let mut entries: Vec<_> = insertions.iter().rev().cloned().collect();
     entries.sort_by(|a, b| a.0.cmp(&b.0).then(a.2.cmp(&b.2)));
@@ -36,7 +36,7 @@ fn some_key(u: &mut arbitrary::Unstructured<'_>, alphabet: &[u8]) -> arbitrary::
 }
 
 #[test]
-fn what_is_written_is_read_back() {
+fn a_written_index_reads_back() {
     arbtest::arbtest(|u| {
         let insertions = some_insertions(u, b"ab_\x01\x7f")?;
         let index = build(&insertions);
@@ -54,7 +54,7 @@ fn what_is_written_is_read_back() {
 }
 
 #[test]
-fn a_wildcard_search_finds_what_every_pattern_by_itself_matches() {
+fn a_wildcard_search_finds_the_same_as_fnmatch_on_every_key() {
     arbtest::arbtest(|u| {
         let insertions = some_insertions(u, b"ab*?[]")?;
         let index = build(&insertions);
@@ -71,11 +71,11 @@ fn a_wildcard_search_finds_what_every_pattern_by_itself_matches() {
 }
 
 #[test]
-fn no_bytes_make_the_reader_panic_or_run_away() {
+fn arbitrary_bytes_do_not_make_the_reader_panic_or_loop() {
     arbtest::arbtest(|u| {
         let mut bytes = [MAGIC, VERSION].map(u32::to_be_bytes).concat();
         if u.arbitrary()? {
-            // A real index with some bytes changed: this is what gets deep.
+            // A real index with a few changed bytes reaches deeper code.
             let insertions = some_insertions(u, b"ab*")?;
             let mut writer = IndexWriter::new();
             for (key, value, priority) in &insertions {
@@ -102,7 +102,7 @@ fn raw(words: &[&[u8]]) -> Index {
     Index::parse([&MAGIC.to_be_bytes(), &VERSION.to_be_bytes(), words.concat().as_slice()].concat()).unwrap()
 }
 
-fn complaint<T: std::fmt::Debug>(result: Result<T, IndexError>) -> String {
+fn error_text<T: std::fmt::Debug>(result: Result<T, IndexError>) -> String {
     result.unwrap_err().to_string()
 }
 
@@ -110,52 +110,52 @@ fn complaint<T: std::fmt::Debug>(result: Result<T, IndexError>) -> String {
 fn a_node_that_is_its_own_child_is_an_error() {
     let root = (12 | CHILDREN).to_be_bytes();
     let index = raw(&[&root, b"**", &root]);
-    assert!(complaint(index.entries()).contains("form a cycle"), "{}", complaint(index.entries()));
-    assert!(complaint(index.matches(b"a")).contains("form a cycle"));
+    assert!(error_text(index.entries()).contains("form a cycle"), "{}", error_text(index.entries()));
+    assert!(error_text(index.matches(b"a")).contains("form a cycle"));
     assert_eq!(index.get(b"**").unwrap(), None);
 }
 
 #[test]
 fn children_shared_by_two_nodes_are_an_error() {
-    // Each level points twice at the next: 2^20 keys in a file of some hundred bytes.
+    // Each level points to the next one twice: 2^20 keys in a file of a few hundred bytes.
     let mut bytes = Vec::new();
     for level in 0..20_u32 {
         let next = ((12 + 10 * (level + 1)) | CHILDREN).to_be_bytes();
         bytes.extend([&b"ab"[..], &next, &next].concat());
     }
     bytes.extend(b"ab\0\0\0\0\0\0\0\0");
-    assert!(complaint(raw(&[&(12 | CHILDREN).to_be_bytes(), &bytes]).entries()).contains("share"));
+    assert!(error_text(raw(&[&(12 | CHILDREN).to_be_bytes(), &bytes]).entries()).contains("share"));
 }
 
-/// A root whose 26 children are one node, which has a prefix or a value of 4000 bytes.
+/// Returns an index whose root has the same node as all of its 26 children; the node has a prefix or a value of 4000 bytes.
 fn shared_leaf(flags: u32, leaf: &[u8]) -> Index {
     let children = (b'a'..=b'z').flat_map(|_| ((16 + 2 + 4 * 26) | flags).to_be_bytes()).collect::<Vec<_>>();
     raw(&[&(16 | CHILDREN).to_be_bytes(), &[0; 4], b"az", &children, leaf])
 }
 
 #[test]
-fn a_long_prefix_or_value_is_not_read_again_and_again() {
+fn a_shared_node_with_a_long_prefix_or_value_is_an_error() {
     let long = [&[b'x'; 4000][..], b"\0"].concat();
     let value = [&1_u32.to_be_bytes()[..], &[0; 4], &long].concat();
     for index in [shared_leaf(PREFIX, &long), shared_leaf(VALUES, &value)] {
-        assert!(complaint(index.entries()).contains("share"));
+        assert!(error_text(index.entries()).contains("share"));
     }
-    // One way to it is no mistake.
+    // Reached once, it is valid.
     let once = raw(&[&(16 | VALUES).to_be_bytes(), &[0; 4], &value]);
     assert_eq!(once.entries().unwrap()[0].1.bytes.len(), 4000);
 }
 
 #[test]
-fn a_long_key_is_not_given_out_without_end() {
-    // 6000 values of one key cost 30 KB of the file and 24 MB of keys.
+fn the_bytes_of_emitted_keys_are_bounded() {
+    // 6000 values of one key take 30 KB in the file and 24 MB as keys.
     let prefix = [&[b'k'; 4000][..], b"\0"].concat();
     let values = [&6000_u32.to_be_bytes()[..], &[0; 6000 * 5]].concat();
     let index = raw(&[&(16 | PREFIX | VALUES).to_be_bytes(), &[0; 4], &prefix, &values]);
-    assert!(complaint(index.entries()).contains("share"));
+    assert!(error_text(index.entries()).contains("share"));
 }
 
 #[test]
-fn a_value_that_is_longer_than_a_block_of_the_file_is_read_whole() {
+fn a_value_longer_than_a_block_is_read_completely() {
     let mut writer = IndexWriter::new();
     for key in [b"a", b"b", b"c"] {
         writer.insert(key, &[key[0]; 20_000], 0).unwrap();
@@ -170,19 +170,19 @@ fn a_value_that_is_longer_than_a_block_of_the_file_is_read_whole() {
 }
 
 #[test]
-fn a_key_has_its_limit() {
+fn a_key_beyond_the_limit_is_an_error() {
     let index = |length: usize| {
         let prefix = [&vec![b'k'; length][..], b"\0"].concat();
         raw(&[&(16 | PREFIX | VALUES).to_be_bytes(), &[0; 4], &prefix, &1_u32.to_be_bytes(), &[0; 4], b"v\0"])
     };
     assert_eq!(index(KEY_LIMIT).entries().unwrap().len(), 1);
     for length in [KEY_LIMIT + 1, KEY_LIMIT + 2] {
-        assert!(complaint(index(length).entries()).contains("a key is too long"));
+        assert!(error_text(index(length).entries()).contains("a key is too long"));
     }
 }
 
 #[test]
-fn a_file_has_the_limit_that_offsets_have() {
+fn a_file_beyond_the_reach_of_offsets_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("sparse.bin");
     let error = |size: u64| {
@@ -196,7 +196,7 @@ fn a_file_has_the_limit_that_offsets_have() {
 }
 
 #[test]
-fn broken_nodes_are_errors_that_name_the_place() {
+fn malformed_nodes_are_errors_with_their_offset() {
     let children = (12 | CHILDREN).to_be_bytes();
     let values = (12 | VALUES).to_be_bytes();
     let prefix = (12 | PREFIX).to_be_bytes();
@@ -210,7 +210,7 @@ fn broken_nodes_are_errors_that_name_the_place() {
         (raw(&[&(0x0fff_0000 | CHILDREN).to_be_bytes()]), "corrupt at offset 0xfff0000: the children end behind"),
         (raw(&[&(4 | PREFIX).to_be_bytes()]), "corrupt at offset 0x4: a node inside the header"),
     ] {
-        let got = complaint(index.entries());
+        let got = error_text(index.entries());
         assert!(got.contains(expected), "{got} is not {expected}");
     }
 }
@@ -226,12 +226,12 @@ fn headers_are_checked() {
 
 #[test]
 fn an_index_written_children_first_is_read_too() {
-    // "a" -> "1", "ab" -> "2": the child at 12, its parent behind it, as depmod wrote up to version 33.
+    // "a" -> "1", "ab" -> "2": the child at 12 and its parent after it, as written by depmod up to version 33.
     let child = [&1_u32.to_be_bytes()[..], &7_u32.to_be_bytes(), b"2\0"].concat();
     let parent = [&b"bb"[..], &(16 | VALUES).to_be_bytes(), &1_u32.to_be_bytes(), &[0; 4], b"1\0"].concat();
     let root = [&b"aa"[..], &((16 + child.len()) as u32 | VALUES | CHILDREN).to_be_bytes()].concat();
     let root_at = (16 + child.len() + parent.len()) as u32 | CHILDREN;
-    // Four bytes of padding keep the offsets readable.
+    // Four bytes of padding make the offsets easier to read.
     let index = raw(&[&root_at.to_be_bytes(), &[0; 4], &child, &parent, &root]);
     assert_eq!(
         index.entries().unwrap(),
@@ -243,7 +243,7 @@ fn an_index_written_children_first_is_read_too() {
 }
 
 #[test]
-fn keys_that_are_not_7_bit_are_refused() {
+fn keys_that_are_not_7_bit_are_rejected() {
     let mut writer = IndexWriter::new();
     let error = writer.insert(b"caf\xc3\xa9", b"x", 0).unwrap_err();
     assert_eq!(error.to_string(), "bad character 0xc3 in caf\\xc3\\xa9: only 7-bit ASCII is supported in an index");
@@ -254,7 +254,7 @@ fn keys_that_are_not_7_bit_are_refused() {
 }
 
 #[test]
-fn what_is_inserted_twice_is_named_once() {
+fn each_duplicate_is_returned_once() {
     let mut writer = IndexWriter::new();
     for (key, value) in ["b1", "a1", "b2", "b1", "c1", "a1", "b1", "a0"].map(|pair| pair.split_at(1)) {
         writer.insert(key.as_bytes(), value.as_bytes(), 0).unwrap();

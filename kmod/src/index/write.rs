@@ -1,37 +1,37 @@
-//! The writer: keys are collected, sorted, and laid out parent first, as depmod does since version 34.
+//! The writer of an index: sorts the keys and lays out parents before children, as depmod does since version 34.
 
 use super::{CHILDREN, KEY_LIMIT, MAGIC, OFFSET_MASK, PREFIX, VALUES, VERSION};
 use crate::name::Escaped;
 
-/// Why a key or a value has no place in an index.
+/// Why a key or a value cannot be added to an index.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InsertError {
-    /// The format has 7 bits for each byte of a key.
+    /// A byte of the key is not 7-bit ASCII.
     #[error("bad character {byte:#04x} in {key}: only 7-bit ASCII is supported in an index")]
     BadCharacter {
         /// The key.
         key: Escaped<Vec<u8>>,
-        /// The first byte that is no key's.
+        /// The first invalid byte.
         byte: u8,
     },
-    /// A NUL byte ends a value.
-    #[error("the value of {0} holds a NUL byte")]
+    /// The value contains a NUL byte, which would end it.
+    #[error("the value of {0} contains a NUL byte")]
     NulInValue(Escaped<Vec<u8>>),
-    /// Longer than [`KEY_LIMIT`].
-    #[error("a key of {0} bytes, more than the {KEY_LIMIT} that readers follow")]
+    /// The key is longer than [`KEY_LIMIT`].
+    #[error("a key has {0} bytes, more than the limit of {KEY_LIMIT}")]
     TooLong(usize),
-    /// More than 28-bit offsets can reach.
-    #[error("the index has more than 256 MiB")]
+    /// The index exceeds the reach of 28-bit offsets.
+    #[error("the index is larger than 256 MiB")]
     TooLarge,
 }
 
-/// Collects keys and values, and makes an index of them.
+/// Collects keys and values and writes them as an index.
 #[derive(Debug)]
 pub struct IndexWriter {
     /// The bytes of all keys and values.
     arena: Vec<u8>,
     entries: Vec<Entry>,
-    /// The highest offset.
+    /// The highest valid offset.
     limit: usize,
 }
 
@@ -50,16 +50,16 @@ struct Entry {
 }
 
 impl IndexWriter {
-    /// An empty index.
+    /// Returns an empty index.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a value to a key. Values come out by ascending priority; at the same priority the later one first.
+    /// Adds a value to a key. Values are sorted by ascending priority; at equal priority the later one comes first.
     ///
     /// # Errors
-    /// [`InsertError`]; the index is then as it was.
+    /// [`InsertError`]; the index is then unchanged.
     pub fn insert(&mut self, key: &[u8], value: &[u8], priority: u32) -> Result<(), InsertError> {
         if let Some(&byte) = key.iter().find(|&&byte| byte == 0 || byte > 0x7f) {
             return Err(InsertError::BadCharacter { key: Escaped(key.to_vec()), byte });
@@ -81,7 +81,7 @@ impl IndexWriter {
         Ok(())
     }
 
-    /// The pairs of a key and a value that were inserted more than once, each once, in the order of their bytes.
+    /// Returns each pair of key and value that was inserted more than once, in byte order.
     #[must_use]
     pub fn duplicates(&self) -> Vec<(&[u8], &[u8])> {
         let mut pairs: Vec<_> = self.entries.iter().map(|entry| (self.key(entry), self.value(entry))).collect();
@@ -89,7 +89,7 @@ impl IndexWriter {
         pairs.chunk_by(|a, b| a == b).filter(|run| run.len() > 1).map(|run| run[0]).collect()
     }
 
-    /// The index as a file's bytes.
+    /// Returns the bytes of the index file.
     ///
     /// # Errors
     /// [`InsertError::TooLarge`].
@@ -105,7 +105,7 @@ impl IndexWriter {
         for word in [MAGIC, VERSION, 0] {
             out.extend_from_slice(&word.to_be_bytes());
         }
-        // Nodes still to write: their entries, how much of the keys stands above them, where their offset is wanted.
+        // Nodes still to write: their entries, the length of the key above them, and the place for their offset.
         let mut waiting: Vec<(&[u32], usize, usize)> = vec![(&order, 0, 8)];
         while let Some((entries, depth, slot)) = waiting.pop() {
             let start = out.len();
@@ -113,7 +113,7 @@ impl IndexWriter {
                 return Err(InsertError::TooLarge);
             }
             let mut flags = 0;
-            // What all keys share: the sorted ends tell. The root has no prefix, as in every index that depmod wrote.
+            // The common prefix of all keys is that of the first and the last. The root has no prefix, as in C kmod's depmod.
             let (first, last) = match (entries.first(), entries.last()) {
                 (Some(&first), Some(&last)) if slot != 8 => (self.key(entry(first)), self.key(entry(last))),
                 _ => (&[][..], &[][..]),
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_and_values_have_their_limit_together() {
+    fn keys_and_values_together_have_a_limit() {
         let mut writer = limited(10);
         writer.insert(b"abc", b"de", 0).unwrap();
         assert_eq!(writer.insert(b"fgh", b"ijk", 0), Err(InsertError::TooLarge));
@@ -182,11 +182,11 @@ mod tests {
     }
 
     #[test]
-    fn the_bytes_are_those_of_the_format() {
+    fn the_bytes_follow_the_format() {
         let mut writer = IndexWriter::new();
         writer.insert(b"x", b"2", 3).unwrap();
         writer.insert(b"abc", b"1", 0).unwrap();
-        // The root never has a prefix; a node has one only if there are bytes of it.
+        // The root never has a prefix; another node has one only if it is not empty.
         let mut expected: Vec<u8> =
             [MAGIC, VERSION, 12 | CHILDREN].iter().flat_map(|word| word.to_be_bytes()).collect();
         expected.extend(b"ax");
@@ -199,13 +199,13 @@ mod tests {
     }
 
     #[test]
-    fn a_node_may_lie_at_the_last_offset_and_not_behind_it() {
+    fn a_node_at_the_last_offset_is_valid_and_after_it_an_error() {
         let bytes = |limit| {
             let mut writer = limited(limit);
             writer.insert(b"a", b"1", 0).and_then(|()| writer.insert(b"b", b"2", 0)).unwrap();
             writer.to_bytes()
         };
-        // The root and its two children's offsets, then the value of "a": there the node of "b" begins.
+        // The root with the offsets of its two children, then the value of "a": the node of "b" starts here.
         let last = 12 + 2 + 8 + (4 + 4 + 2);
         assert_eq!(bytes(last), bytes(OFFSET_MASK as usize));
         assert_eq!(bytes(last - 1), Err(InsertError::TooLarge));

@@ -1,4 +1,4 @@
-//! Compression of module files: told by magic, undone into memory under a cap.
+//! Compression of module files: detection by magic, and decompression into memory up to a limit.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -8,7 +8,7 @@ use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
 use super::{Limits, ObjectErrorKind, xz};
 
-/// How many first bytes [`Compression::sniff`] wants.
+/// The number of leading bytes that [`Compression::sniff`] needs.
 pub const MAGIC_LENGTH: usize = 6;
 
 const XZ: &[u8] = b"\xfd7zXZ\0";
@@ -18,7 +18,7 @@ const GZIP: &[u8] = b"\x1f\x8b";
 /// How a module file is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Compression {
-    /// Not at all, or in a way that nobody here knows.
+    /// Not compressed, or in an unknown format.
     None,
     /// `.ko.xz`
     Xz,
@@ -29,7 +29,7 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// Tells the format by a file's first bytes.
+    /// Detects the format by the first bytes of a file.
     #[must_use]
     pub fn sniff(start: &[u8]) -> Self {
         match start {
@@ -40,7 +40,7 @@ impl Compression {
         }
     }
 
-    /// The kernel's word for it, as in /sys/module/compression; empty for none.
+    /// Returns the kernel's name for the format, as in /sys/module/compression; empty for none.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -58,17 +58,17 @@ impl fmt::Display for Compression {
     }
 }
 
-/// The suffixes of a module file's name.
+/// The suffixes of module file names.
 const SUFFIXES: [&[u8]; 4] = [b".ko", b".ko.xz", b".ko.gz", b".ko.zst"];
 
-/// The name without the suffix of its compression, when it is the name of a module file: `x.ko` for `x.ko.xz`.
+/// Returns the name of a module file without the suffix of its compression: `x.ko` for `x.ko.xz`.
 #[must_use]
 pub fn uncompressed_name(name: &[u8]) -> Option<&[u8]> {
     let stem = SUFFIXES.iter().find_map(|suffix| name.strip_suffix(*suffix))?;
     Some(&name[..stem.len() + b".ko".len()])
 }
 
-/// Decompresses a whole file; one that is not compressed comes back as it is.
+/// Decompresses a whole file. An uncompressed file is returned unchanged.
 ///
 /// # Errors
 /// [`ObjectErrorKind::Decompress`], [`ObjectErrorKind::TooLarge`], [`ObjectErrorKind::Window`].
@@ -78,10 +78,10 @@ pub fn decompress(bytes: &[u8], limits: &Limits) -> Result<Vec<u8>, ObjectErrorK
     Ok(out)
 }
 
-/// As [`decompress`], in place of what `out` holds: its memory is used again.
+/// Like [`decompress`], but replaces the content of `out` and reuses its memory.
 ///
 /// # Errors
-/// As [`decompress`]; `out` then holds what was had so far.
+/// As [`decompress`]; `out` then contains the data before the error.
 pub fn decompress_into(bytes: &[u8], out: &mut Vec<u8>, limits: &Limits) -> Result<(), ObjectErrorKind> {
     let format = Compression::sniff(bytes);
     out.clear();
@@ -99,14 +99,14 @@ pub fn decompress_into(bytes: &[u8], out: &mut Vec<u8>, limits: &Limits) -> Resu
     Ok(())
 }
 
-/// Appends all that a decoder gives, up to the limit.
+/// Appends the output of a decoder, up to the limit.
 pub(super) fn fill(
     mut decoder: impl Read,
     out: &mut Vec<u8>,
     format: Compression,
     limits: &Limits,
 ) -> Result<(), ObjectErrorKind> {
-    /// What is asked for at once: a decoder may hold as much a second time before it gives it.
+    /// The size of a read, in bytes. A decoder may buffer as much again.
     const STEP: u64 = 1 << 20;
     loop {
         let room = limits.size.saturating_sub(out.len() as u64).saturating_add(1).min(STEP);
@@ -122,31 +122,31 @@ pub(super) fn fill(
     }
 }
 
-/// A file may hold several frames, some of them to be skipped.
+/// Decompresses a file of several frames, some of which may be skippable.
 fn zstd(bytes: &[u8], out: &mut Vec<u8>, limits: &Limits) -> Result<(), ObjectErrorKind> {
     let format = Compression::Zstd;
-    let broken = |source: io::Error| ObjectErrorKind::Decompress { format, source };
+    let damaged = |source: io::Error| ObjectErrorKind::Decompress { format, source };
     let mut decoder = FrameDecoder::new();
     let mut rest = bytes;
     while !rest.is_empty() {
         if let Some(length) = skippable(rest) {
-            rest = rest.get(length..).ok_or_else(|| broken(io::ErrorKind::UnexpectedEof.into()))?;
+            rest = rest.get(length..).ok_or_else(|| damaged(io::ErrorKind::UnexpectedEof.into()))?;
             continue;
         }
         if zstd_window(rest).is_some_and(|window| window > limits.window) {
             return Err(ObjectErrorKind::Window { format, limit: limits.window });
         }
         let mut stream =
-            StreamingDecoder::new_with_decoder(&mut rest, &mut decoder).map_err(|e| broken(io::Error::other(e)))?;
+            StreamingDecoder::new_with_decoder(&mut rest, &mut decoder).map_err(|e| damaged(io::Error::other(e)))?;
         fill(&mut stream, out, format, limits)?;
         if decoder.get_checksum_from_data().is_some_and(|sum| Some(sum) != decoder.get_calculated_checksum()) {
-            return Err(broken(io::Error::new(io::ErrorKind::InvalidData, "the checksum does not fit")));
+            return Err(damaged(io::Error::new(io::ErrorKind::InvalidData, "the checksum does not match")));
         }
     }
     Ok(())
 }
 
-/// The whole length of a skippable frame, when there is one.
+/// Returns the whole length of a skippable frame, if there is one.
 fn skippable(bytes: &[u8]) -> Option<usize> {
     let (magic, rest) = bytes.split_first_chunk()?;
     let (length, _) = rest.split_first_chunk()?;
@@ -154,7 +154,7 @@ fn skippable(bytes: &[u8]) -> Option<usize> {
     is_one.then(|| (u32::from_le_bytes(*length) as usize).saturating_add(8))
 }
 
-/// The window that a frame's header asks for (RFC 8878, 3.1.1.1); none when the whole content is the window.
+/// Returns the window size in a frame header (RFC 8878, 3.1.1.1); `None` when the whole content is the window.
 fn zstd_window(frame: &[u8]) -> Option<u64> {
     let &[descriptor, window] = frame.get(4..6)?.first_chunk()?;
     if descriptor & 0x20 != 0 {

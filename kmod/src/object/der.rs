@@ -1,25 +1,25 @@
-//! The encoding of PKCS#7 (X.690), as far as one walks through it: elements with their tags and contents, one behind the
-//! other. Contents are slices of the input; nothing is decoded that is not asked for, nothing recurses.
+//! A reader for the encoding of PKCS#7 (X.690): a sequence of elements with tag and content. Contents are slices of the input;
+//! elements are decoded on demand and without recursion.
 //!
-//! Signing tools write DER, but readers take BER: an element of indefinite length is taken too.
+//! Signing tools write DER, but BER with its indefinite lengths is accepted too.
 
-/// The tags that a signature is made of.
+/// The tags in a signature.
 pub(super) mod tag {
     pub(in super::super) const INTEGER: u8 = 0x02;
     pub(in super::super) const OCTET_STRING: u8 = 0x04;
     pub(in super::super) const OBJECT: u8 = 0x06;
     pub(in super::super) const SEQUENCE: u8 = 0x30;
     pub(in super::super) const SET: u8 = 0x31;
-    /// `[0]` of a primitive, and of what holds elements.
+    /// `[0]`, primitive and constructed.
     pub(in super::super) const CONTEXT_0: u8 = 0x80;
-    pub(in super::super) const CONTEXT_0_HOLDER: u8 = 0xa0;
-    pub(in super::super) const CONTEXT_1_HOLDER: u8 = 0xa1;
+    pub(in super::super) const CONTEXT_0_CONSTRUCTED: u8 = 0xa0;
+    pub(in super::super) const CONTEXT_1_CONSTRUCTED: u8 = 0xa1;
 }
 
-/// Set in the tag of what holds elements.
-const HOLDER: u8 = 0x20;
+/// The bit of constructed elements, which contain other elements.
+const CONSTRUCTED: u8 = 0x20;
 
-/// One element after the other.
+/// Reads one element after the other.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reader<'a>(&'a [u8]);
 
@@ -28,20 +28,20 @@ impl<'a> Reader<'a> {
         Self(bytes)
     }
 
-    /// The next element, whatever it is: its tag and content. None at the end, and when it is cut off.
+    /// Reads the next element: its tag and content. Returns `None` at the end and for a truncated element.
     pub(super) fn any(&mut self) -> Option<(u8, &'a [u8])> {
         let header = Header::read(self.0)?;
-        let (_, behind) = self.0.split_at_checked(header.size)?;
+        let (_, rest) = self.0.split_at_checked(header.size)?;
         let (length, end) = match header.length {
             Some(length) => (length, 0),
-            None => (up_to_end(behind)?, 2),
+            None => (indefinite_length(rest)?, 2),
         };
-        let (content, behind) = behind.split_at_checked(length)?;
-        self.0 = behind.get(end..)?;
+        let (content, rest) = rest.split_at_checked(length)?;
+        self.0 = rest.get(end..)?;
         Some((header.tag, content))
     }
 
-    /// The content of the next element, when that has this tag; else it stays where it is.
+    /// Reads the content of the next element if it has this tag; otherwise the position does not change.
     pub(super) fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
         let mut ahead = *self;
         let (found, content) = ahead.any()?;
@@ -52,7 +52,7 @@ impl<'a> Reader<'a> {
         Some(content)
     }
 
-    /// The elements in the next one, when that has this tag.
+    /// Returns a reader of the next element's content if it has this tag.
     pub(super) fn enter(&mut self, tag: u8) -> Option<Self> {
         self.take(tag).map(Self)
     }
@@ -60,9 +60,9 @@ impl<'a> Reader<'a> {
 
 struct Header {
     tag: u8,
-    /// None: up to an end mark.
+    /// `None`: indefinite, up to an end marker.
     length: Option<usize>,
-    /// Of the header itself.
+    /// The size of the header itself.
     size: usize,
 }
 
@@ -70,12 +70,12 @@ impl Header {
     fn read(bytes: &[u8]) -> Option<Self> {
         let (&tag, rest) = bytes.split_first()?;
         let (&first, rest) = rest.split_first()?;
-        // Tags of several bytes do not occur here.
+        // Tags of several bytes do not occur in signatures.
         if tag & 0x1f == 0x1f {
             return None;
         }
         match first {
-            0x80 if tag & HOLDER != 0 => Some(Self { tag, length: None, size: 2 }),
+            0x80 if tag & CONSTRUCTED != 0 => Some(Self { tag, length: None, size: 2 }),
             0x80 | 0xff => None,
             _ if first & 0x80 == 0 => Some(Self { tag, length: Some(usize::from(first)), size: 2 }),
             _ => {
@@ -90,37 +90,37 @@ impl Header {
     }
 }
 
-/// How far the content of an element of indefinite length goes: to the end mark (two zeros) that is its own.
-fn up_to_end(bytes: &[u8]) -> Option<usize> {
+/// Returns the length of an element of indefinite length: up to its own end marker (two zeros).
+fn indefinite_length(bytes: &[u8]) -> Option<usize> {
     let (mut at, mut open) = (0_usize, 1_usize);
     loop {
         let header = Header::read(bytes.get(at..)?)?;
-        let behind = at.checked_add(header.size)?;
+        let after = at.checked_add(header.size)?;
         match header.length {
             Some(0) if header.tag == 0 => {
                 open -= 1;
                 if open == 0 {
                     return Some(at);
                 }
-                at = behind;
+                at = after;
             }
-            Some(length) => at = behind.checked_add(length)?,
+            Some(length) => at = after.checked_add(length)?,
             None => {
                 open += 1;
-                at = behind;
+                at = after;
             }
         }
     }
 }
 
-/// An object identifier as numbers with dots; none when it is malformed.
+/// Returns an object identifier in dotted decimal; `None` when it is malformed.
 pub(super) fn object_identifier(content: &[u8]) -> Option<String> {
     use std::fmt::Write as _;
     let mut text = String::new();
     let mut number = 0_u128;
     let mut begins = true;
     for &byte in content {
-        // No number begins with a zero digit.
+        // A number must not start with a zero digit.
         if begins && byte == 0x80 {
             return None;
         }
@@ -128,7 +128,7 @@ pub(super) fn object_identifier(content: &[u8]) -> Option<String> {
         begins = byte & 0x80 == 0;
         if begins {
             let written = match number {
-                // The first two numbers share a place.
+                // The first two numbers are encoded as one.
                 _ if !text.is_empty() => write!(text, ".{number}"),
                 0..80 => write!(text, "{}.{}", number / 40, number % 40),
                 _ => write!(text, "2.{}", number - 80),
@@ -137,7 +137,7 @@ pub(super) fn object_identifier(content: &[u8]) -> Option<String> {
             number = 0;
         }
     }
-    // It ends where a number ends, and there was one.
+    // The last number must be complete.
     (begins && !text.is_empty()).then_some(text)
 }
 
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn an_element_that_is_cut_off_is_none() {
+    fn a_truncated_element_is_rejected() {
         for cut in [&b"\x02"[..], b"\x02\x01", b"\x04\x82\x01", b"\x04\x81", b"\x1f\x01\x00", b"\x04\x80\x00\x00"] {
             assert_eq!(all(cut), [], "{cut:02x?}");
         }
@@ -168,21 +168,21 @@ mod tests {
     }
 
     #[test]
-    fn an_indefinite_length_goes_to_its_own_end_mark() {
+    fn an_indefinite_length_ends_at_its_own_marker() {
         let nested = b"\x30\x80\x02\x01\x05\x30\x80\x00\x00\x04\x02\x00\x00\x00\x00\x02\x01\x06";
         assert_eq!(all(nested), [(0x30, nested[2..13].to_vec()), (2, vec![6])]);
         assert_eq!(all(&nested[..14]), []);
     }
 
     #[test]
-    fn an_element_of_another_tag_stays() {
+    fn an_element_with_another_tag_is_not_consumed() {
         let mut reader = Reader::new(b"\x02\x01\x05");
         assert_eq!(reader.take(4), None);
         assert_eq!(reader.take(2), Some(&[5][..]));
     }
 
     #[test]
-    fn object_identifiers_are_numbers_with_dots() {
+    fn object_identifiers_are_printed_in_dotted_decimal() {
         let text = |hex: &[u8]| object_identifier(hex).unwrap_or_default();
         assert_eq!(text(b"\x60\x86\x48\x01\x65\x03\x04\x02\x01"), "2.16.840.1.101.3.4.2.1");
         assert_eq!(text(b"\x27\x03"), "0.39.3");

@@ -1,7 +1,7 @@
-//! The outside of an ELF file: header, section table, sections. Both classes, both byte orders, and files with so many sections
-//! that their number stands in the first one (more than 65,279: profile-guided kernels have them).
+//! The structure of an ELF file: header, section table, sections. Both classes and both byte orders are read, and files with more
+//! than 65,279 sections, whose number is stored in the first section (profile-guided kernels have such modules).
 //!
-//! Own code rather than a crate's, since sections are read one by one from a file, and only those that are asked for.
+//! No crate is used, because sections are read one by one from a file, and only on demand.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -14,8 +14,7 @@ use super::ObjectErrorKind::Elf;
 use super::symbols::SymbolTable;
 use crate::file;
 
-/// The most that one section of interest, or the section table, may have: far beyond any real one, and small enough to
-/// be read whole.
+/// The size limit of a section and of the section table, in bytes: far beyond any real one, and small enough to be read whole.
 const SECTION_LIMIT: u64 = 64 << 20;
 
 pub(super) const SHT_SYMTAB: u32 = 2;
@@ -23,7 +22,7 @@ pub(super) const SHT_NOBITS: u32 = 8;
 pub(super) const SHT_SYMTAB_SHNDX: u32 = 18;
 const SHN_XINDEX: u64 = 0xffff;
 
-/// Where the bytes of an ELF file come from.
+/// The source of an ELF file's bytes.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Source<'a> {
     Memory(&'a [u8]),
@@ -31,22 +30,22 @@ pub(super) enum Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    /// Some bytes; they must be within the file, and no more than [`SECTION_LIMIT`].
+    /// Reads bytes, which must be within the file and at most [`SECTION_LIMIT`].
     fn read(self, offset: u64, size: u64, what: &'static str) -> Result<Cow<'a, [u8]>, ObjectErrorKind> {
         let end =
             offset.checked_add(size).filter(|end| *end <= self.length() && size <= SECTION_LIMIT).ok_or(Elf(what))?;
-        let at_hand = match self {
+        let in_memory = match self {
             Self::Memory(bytes) => bytes,
             Self::File(file) => &file.start,
         };
-        match (at_hand.get(offset as usize..end as usize), self) {
+        match (in_memory.get(offset as usize..end as usize), self) {
             (Some(bytes), _) => Ok(Cow::Borrowed(bytes)),
             (None, Self::File(file)) => Ok(Cow::Owned(file.read_range(offset..end)?)),
             (None, Self::Memory(_)) => Err(Elf(what)),
         }
     }
 
-    /// The last bytes of the file; `None` when it has fewer.
+    /// Reads the last bytes of the file; `None` when it is shorter.
     pub(super) fn end(self, size: u64) -> Result<Option<Cow<'a, [u8]>>, ObjectErrorKind> {
         let start = self.length().checked_sub(size);
         start.map(|start| self.read(start, size, "its end is not within the file")).transpose()
@@ -60,7 +59,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// An open file, its first bytes read.
+/// An open file with its first bytes in memory.
 #[derive(Debug)]
 pub(super) struct FileSource {
     file: File,
@@ -80,7 +79,7 @@ impl FileSource {
         &self.start
     }
 
-    /// The whole file, in place of what `bytes` holds.
+    /// Reads the whole file; replaces the content of `bytes`.
     pub(super) fn read_all(&self, bytes: &mut Vec<u8>) -> io::Result<()> {
         use std::os::unix::fs::FileExt as _;
         bytes.resize(self.length as usize, 0);
@@ -95,7 +94,7 @@ impl FileSource {
     }
 }
 
-/// How the file writes its numbers.
+/// The encoding of numbers in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Encoding {
     pub(super) is_64: bool,
@@ -113,7 +112,7 @@ impl Encoding {
         Some(if self.is_big { u32::from_be_bytes(chunk) } else { u32::from_le_bytes(chunk) })
     }
 
-    /// An address, offset or size: 8 bytes in a 64-bit file, 4 in a 32-bit one.
+    /// Reads an address, offset or size: 8 bytes in a 64-bit file, 4 bytes in a 32-bit one.
     pub(super) fn word(self, bytes: &[u8], at: usize) -> Option<u64> {
         if !self.is_64 {
             return self.u32(bytes, at).map(u64::from);
@@ -122,13 +121,13 @@ impl Encoding {
         Some(if self.is_big { u64::from_be_bytes(chunk) } else { u64::from_le_bytes(chunk) })
     }
 
-    /// The size of a section's header.
+    /// Returns the size of a section header.
     fn section_size(self) -> usize {
         if self.is_64 { 64 } else { 40 }
     }
 }
 
-/// A section's header, as far as it matters here.
+/// The fields of a section header that are needed here.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Section {
     pub(super) name: u32,
@@ -138,15 +137,15 @@ pub(super) struct Section {
     size: u64,
 }
 
-/// A module's ELF file: the header and the section table are read, each section when it is asked for.
+/// The ELF file of a module. The header and the section table are in memory; sections are read on demand.
 #[derive(Debug)]
 pub struct ElfModule<'a> {
     source: Source<'a>,
     pub(super) encoding: Encoding,
     pub(super) machine: u16,
-    /// The section table's bytes: decoded section by section, since most are not looked at.
+    /// The bytes of the section table, decoded on demand, since most sections are not needed.
     table: Cow<'a, [u8]>,
-    /// The string table with the sections' names.
+    /// The string table with the names of the sections.
     names: Cow<'a, [u8]>,
     pub(super) symbols: OnceCell<SymbolTable<'a>>,
 }
@@ -184,7 +183,7 @@ impl<'a> ElfModule<'a> {
             return Err(Elf("entries of the section table of a wrong size"));
         }
         let outside = "the section table is not within the file";
-        // The first section holds what the header has no room for.
+        // The first section contains the numbers that do not fit into the header.
         let (mut count, mut names_in) = (u64::from(header.count), u64::from(header.names_in));
         if count == 0 || names_in == SHN_XINDEX {
             let first = source.read(header.sections_at, entry as u64, outside)?;
@@ -212,15 +211,15 @@ impl<'a> ElfModule<'a> {
         Ok(elf)
     }
 
-    /// The bytes of the first section of a name; `None` when there is none.
+    /// Reads the first section with a name; `None` when there is none.
     ///
     /// # Errors
-    /// [`ObjectErrorKind`] when it is not within the file.
+    /// [`ObjectErrorKind`] when the section extends beyond the file.
     pub fn section(&self, name: &[u8]) -> Result<Option<Cow<'a, [u8]>>, ObjectErrorKind> {
         self.sections().find(|section| self.is_named(section, name)).map(|section| self.read(&section)).transpose()
     }
 
-    /// All sections but the first, which is none.
+    /// Iterates over all sections except the first, which is null.
     pub(super) fn sections(&self) -> impl Iterator<Item = Section> {
         let entries = self.table.chunks_exact(self.encoding.section_size()).skip(1);
         entries.filter_map(|entry| Section::decode(self.encoding, entry))
@@ -233,12 +232,12 @@ impl<'a> ElfModule<'a> {
 
     pub(super) fn read(&self, section: &Section) -> Result<Cow<'a, [u8]>, ObjectErrorKind> {
         if section.kind == SHT_NOBITS {
-            return Err(Elf("a section that must have bytes has none"));
+            return Err(Elf("a required section has no content"));
         }
         self.source.read(section.offset, section.size, "a section is not within the file")
     }
 
-    /// Some bytes of a section.
+    /// Reads a part of a section.
     pub(super) fn read_part(&self, section: &Section, at: u64, size: u64) -> Result<Cow<'a, [u8]>, ObjectErrorKind> {
         let outside = "a value is not within its section";
         let end = at.checked_add(size).filter(|end| *end <= section.size).and(section.offset.checked_add(at));
@@ -248,11 +247,11 @@ impl<'a> ElfModule<'a> {
 
     fn is_named(&self, section: &Section, name: &[u8]) -> bool {
         let found = self.names.get(section.name as usize..).and_then(|names| names.strip_prefix(name));
-        found.is_some_and(|behind| behind.first() == Some(&0))
+        found.is_some_and(|rest| rest.first() == Some(&0))
     }
 }
 
-/// The fields of the ELF header that matter.
+/// The fields of the ELF header that are needed here.
 struct Header {
     machine: u16,
     sections_at: u64,

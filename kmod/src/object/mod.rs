@@ -1,11 +1,10 @@
-//! A module file: how it is compressed, and what its ELF sections say (`.modinfo`, exports, imports, versions), and
-//! its signature.
+//! Module files: compression, ELF sections (`.modinfo`, exports, imports, versions) and signature.
 //!
-//! [`read_module`] gives the whole file, decompressed: what a loader needs. [`Module::open`] reads no more than its header and section
-//! table when the file is not compressed, and then each section that is asked for: what depmod and modinfo need.
+//! [`read_module`] returns the whole file, decompressed, for a loader. [`Module::open`] reads only the header and the section
+//! table of an uncompressed file, and then each section on demand, for depmod and modinfo.
 //!
-//! Every count, offset and size in the file is checked against the file before it is used; what is decompressed is capped, and
-//! checked as it grows.
+//! Every count, offset and size in the file is checked against the file before it is used. Decompressed data has a limit, which
+//! is checked as the data grows.
 
 pub mod compress;
 mod der;
@@ -27,12 +26,12 @@ pub use signature::Signature;
 use crate::file;
 use elf::FileSource;
 
-/// How much a module file may cost.
+/// The limits for reading a module file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of the module, decompressed. A module with all its debug information has some hundred MiB.
+    /// The size of the decompressed module, in bytes. A module with full debug information has a few hundred MiB.
     pub size: u64,
-    /// Bytes that a decompressor may take for its window.
+    /// The window of a decompressor, in bytes.
     pub window: u64,
 }
 
@@ -46,7 +45,7 @@ impl Default for Limits {
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {kind}", path = crate::config::show_path(path))]
 pub struct ObjectError {
-    /// The file; empty for bytes that did not come from one.
+    /// The file; empty for bytes in memory.
     pub path: PathBuf,
     /// What is wrong.
     #[source]
@@ -56,24 +55,24 @@ pub struct ObjectError {
 /// What is wrong with a module file.
 #[derive(Debug, thiserror::Error)]
 pub enum ObjectErrorKind {
-    /// It could not be read.
+    /// The file could not be read.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// It has no byte.
+    /// The file is empty.
     #[error("the file is empty")]
     Empty,
-    /// It could not be decompressed.
+    /// The file could not be decompressed.
     #[error("could not decompress as {format}: {source}")]
     Decompress {
-        /// The format that its first bytes announce.
+        /// The format, by the first bytes of the file.
         format: Compression,
-        /// What the decompressor said.
+        /// The error of the decompressor.
         source: io::Error,
     },
-    /// More bytes than [`Limits::size`].
+    /// The module is larger than [`Limits::size`].
     #[error("has more than {0} bytes when decompressed")]
     TooLarge(u64),
-    /// A window beyond [`Limits::window`].
+    /// The window is larger than [`Limits::window`].
     #[error("needs more than {limit} bytes of memory to decompress as {format}")]
     Window {
         /// The format.
@@ -81,16 +80,16 @@ pub enum ObjectErrorKind {
         /// The limit.
         limit: u64,
     },
-    /// No ELF file.
+    /// The file is not an ELF file.
     #[error("not an ELF file: it starts with neither ELF's magic nor that of a known compression")]
     NotElf,
-    /// An ELF file with a part that is not as it must be.
+    /// The ELF file is malformed.
     #[error("malformed ELF file: {0}")]
     Elf(&'static str),
 }
 
 impl ObjectErrorKind {
-    /// The errno that the C tools would name for it, where there is one.
+    /// Returns the errno that the C tools report for this error.
     #[must_use]
     pub fn errno(&self) -> i32 {
         match self {
@@ -110,16 +109,16 @@ impl ObjectErrorKind {
 /// A whole module, decompressed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModuleImage {
-    /// The ELF file's bytes; nobody has looked yet whether they are one.
+    /// The bytes of the ELF file, not yet checked.
     pub bytes: Vec<u8>,
     /// How the file was compressed.
     pub compression: Compression,
 }
 
-/// Reads a module file whole, and decompresses it by its first bytes, whatever its name says.
+/// Reads a whole module file and decompresses it. The format is detected by the first bytes, not by the name.
 ///
 /// # Errors
-/// [`ObjectError`] when it cannot be read or decompressed within the limits.
+/// [`ObjectError`] when the file cannot be read or decompressed within the limits.
 pub fn read_module(path: &Path, limits: &Limits) -> Result<ModuleImage, ObjectError> {
     let read = || {
         let bytes = file::read_regular(path, limits.size)?;
@@ -133,10 +132,10 @@ pub fn read_module(path: &Path, limits: &Limits) -> Result<ModuleImage, ObjectEr
     read().map_err(|kind: ObjectErrorKind| kind.at(path))
 }
 
-/// Reads how a module file is compressed, from its first bytes.
+/// Detects the compression of a module file by its first bytes.
 ///
 /// # Errors
-/// [`ObjectError`] when it cannot be read.
+/// [`ObjectError`] when the file cannot be read.
 pub fn read_compression(path: &Path) -> Result<Compression, ObjectError> {
     let read = || {
         let (file, _) = file::open_regular(path)?;
@@ -147,7 +146,7 @@ pub fn read_compression(path: &Path) -> Result<Compression, ObjectError> {
     read().map_err(|kind: ObjectErrorKind| kind.at(path))
 }
 
-/// A module file that is open for questions.
+/// An open module file.
 #[derive(Debug)]
 pub struct Module {
     path: PathBuf,
@@ -161,7 +160,7 @@ enum Content {
     Memory(Vec<u8>),
 }
 
-/// Memory for one module after the other, where many are read.
+/// Buffers that are reused when many modules are read.
 #[derive(Debug, Default)]
 pub struct Scratch {
     packed: Vec<u8>,
@@ -169,10 +168,10 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// The most that is kept for the next module, in bytes: few modules have more.
+    /// The largest buffer that is kept for the next module, in bytes; few modules are larger.
     const LIMIT: usize = 64 << 20;
 
-    /// Takes back what a module does not need any more.
+    /// Reclaims the buffer of a module.
     pub fn recycle(&mut self, module: Module) {
         if let Content::Memory(plain) = module.content {
             if plain.capacity() <= Self::LIMIT {
@@ -186,7 +185,7 @@ impl Scratch {
 }
 
 impl Module {
-    /// Opens a module file. One that is compressed is decompressed here.
+    /// Opens a module file. A compressed file is decompressed.
     ///
     /// # Errors
     /// As [`read_module`].
@@ -194,7 +193,7 @@ impl Module {
         Self::open_with(path, limits, &mut Scratch::default())
     }
 
-    /// As [`Module::open`], with memory that was used before.
+    /// Like [`Module::open`], with buffers to reuse.
     ///
     /// # Errors
     /// As [`read_module`].
@@ -220,8 +219,8 @@ impl Module {
         open().map_err(|kind: ObjectErrorKind| kind.at(path))
     }
 
-    /// What is appended to the module as its signature, for [`Signature::parse`]; `None` when it is not signed. No more than
-    /// these bytes is read, so that who does not ask does not pay.
+    /// Returns the appended signature, for [`Signature::parse`]; `None` when the module is not signed. Only these bytes are
+    /// read.
     ///
     /// # Errors
     /// [`ObjectError`] when the file cannot be read.
@@ -245,7 +244,7 @@ impl Module {
         }
     }
 
-    /// How the file is compressed.
+    /// Returns how the file is compressed.
     #[must_use]
     pub fn compression(&self) -> Compression {
         self.compression
@@ -254,7 +253,7 @@ impl Module {
     /// Reads the ELF header and the section table.
     ///
     /// # Errors
-    /// [`ObjectError`] when it is no ELF file, or a malformed one.
+    /// [`ObjectError`] when the file is not an ELF file, or a malformed one.
     pub fn elf(&self) -> Result<ElfModule<'_>, ObjectError> {
         ElfModule::from_source(self.source()).map_err(|kind| kind.at(&self.path))
     }

@@ -1,29 +1,29 @@
-//! The signature that may be appended to a module file: who signed it, with which key, and the signature's bytes. Nothing is
-//! verified here; that is the kernel's part.
+//! The signature that is appended to a module file: signer, key and signature bytes. Signatures are not verified; the kernel
+//! does that.
 //!
-//! Behind the module stand, in this order: the signer's name and the key's identifier (in the old forms, PGP and X509), the
-//! signature (in the form of today a PKCS#7 message, which holds the other two), twelve bytes that say how long these
-//! are, and a marker (the kernel's include/linux/module_signature.h).
+//! The module is followed by the name of the signer and the identifier of the key (only in the old formats, PGP and X509), the
+//! signature (today a PKCS#7 message, which contains the other two), twelve bytes with the lengths of these, and a marker
+//! (include/linux/module_signature.h in the kernel).
 //!
-//! Every length is checked against what is there. A signature that cannot be read is none, as C kmod has it.
+//! Every length is checked against the file. A module whose signature cannot be read counts as unsigned, as in C kmod.
 
 use std::borrow::Cow;
 
 use super::der::{self, Reader, tag};
 
-/// What a signed file ends with.
+/// The end of a signed file.
 const MARKER: &[u8; 28] = b"~Module signature appended~\n";
 
-/// So many bytes from the end of the file say whether there is a signature, and how long it is.
+/// The number of bytes at the end of a file that show whether there is a signature, and its length.
 pub const TRAILER_LENGTH: usize = 12 + MARKER.len();
 
-/// More is no signature: the kernel's own are below 2 KiB.
+/// The size limit of a signature, in bytes; those of the kernel's build are below 2 KiB.
 const LENGTH_LIMIT: u64 = 64 << 20;
 
-/// How signer and key are named.
+/// How signer and key are identified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IdType {
-    /// By name and key identifier, in a way that was never used.
+    /// By name and key identifier; never used.
     Pgp,
     /// By name and key identifier (Linux 3.7 to 4.2).
     X509,
@@ -32,7 +32,7 @@ pub enum IdType {
 }
 
 impl IdType {
-    /// As `sig_id` shows it.
+    /// Returns the name, as shown in `sig_id`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -43,10 +43,10 @@ impl IdType {
     }
 }
 
-/// The hashes as the old forms count them.
+/// The hash functions by their number in the old formats.
 const HASHES: [&str; 9] = ["md4", "md5", "sha1", "rmd160", "sha256", "sha384", "sha512", "sha224", "sm3"];
 
-/// The hashes as PKCS#7 names them.
+/// The hash functions by their object identifier in PKCS#7.
 const HASH_OBJECTS: [(&str, &str); 21] = [
     ("1.2.840.113549.2.2", "md2"),
     ("1.2.840.113549.2.4", "md4"),
@@ -71,34 +71,34 @@ const HASH_OBJECTS: [(&str, &str); 21] = [
     ("1.2.643.7.1.1.2.3", "GOST R 34.11-2012 with 512 bit hash"),
 ];
 
-/// 1.2.840.113549.1.7.2, the type of a PKCS#7 message with signatures.
+/// 1.2.840.113549.1.7.2, signedData: the type of a PKCS#7 message with signatures.
 const SIGNED_DATA: &[u8] = b"\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02";
-/// 2.5.4.3, the part of a name that people read.
+/// 2.5.4.3, commonName.
 const COMMON_NAME: &[u8] = b"\x55\x04\x03";
 
 /// The signature of a module file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signature<'a> {
-    /// How signer and key are named.
+    /// How signer and key are identified.
     pub id_type: IdType,
-    /// Who signed: the common name of the certificate's issuer, or else the last part of its name; up to the first NUL.
+    /// The signer: the common name of the certificate's issuer, or else the last part of its name; up to the first NUL.
     pub signer: &'a [u8],
     /// The key: the serial number of its certificate, or its identifier.
     pub key: Cow<'a, [u8]>,
-    /// The hash function: its name, or the numbers of its object identifier.
+    /// The hash function: its name, or its object identifier in dotted decimal.
     pub hash: Cow<'static, str>,
-    /// The signature itself.
+    /// The bytes of the signature.
     pub bytes: &'a [u8],
 }
 
-/// How many bytes from the end of a file belong to its signature, trailer included: read from the last [`TRAILER_LENGTH`]
-/// bytes, which is what must be given at least. `None` when the file is not signed.
+/// Returns the length of the appended signature including the trailer; `None` when the file is not signed. `end` is the end of the
+/// file, at least [`TRAILER_LENGTH`] bytes.
 #[must_use]
 pub fn appended_length(end: &[u8]) -> Option<u64> {
     Some(Trailer::read(end)?.appended_length()).filter(|length| *length <= LENGTH_LIMIT)
 }
 
-/// The twelve bytes before the marker.
+/// The twelve bytes that precede the marker.
 struct Trailer {
     hash: &'static str,
     id_type: IdType,
@@ -112,7 +112,7 @@ impl Trailer {
         let (_, trailer) = end.strip_suffix(MARKER)?.split_last_chunk::<12>()?;
         let [algorithm, hash, id_type, signer, key, _, _, _, length @ ..] = *trailer;
         let signature = u32::from_be_bytes(length);
-        // DSA or RSA: it says so and nobody asks.
+        // 0 is DSA and 1 is RSA; the kernel ignores the field.
         if algorithm > 1 || signature == 0 {
             return None;
         }
@@ -131,7 +131,7 @@ impl Trailer {
 }
 
 impl<'a> Signature<'a> {
-    /// Reads the signature at the end of a file: of the whole file, or of as much of it as [`appended_length`] says.
+    /// Reads the signature at the end of a file. `file` is the whole file, or at least its last [`appended_length`] bytes.
     #[must_use]
     pub fn parse(file: &'a [u8]) -> Option<Self> {
         let trailer = Trailer::read(file)?;
@@ -152,17 +152,17 @@ impl<'a> Signature<'a> {
         }
     }
 
-    /// The first signer of a PKCS#7 message (RFC 5652: ContentInfo, SignedData, SignerInfo).
+    /// Reads the first signer of a PKCS#7 message (RFC 5652: ContentInfo, SignedData, SignerInfo).
     fn from_pkcs7(message: &'a [u8]) -> Option<Self> {
         let mut content_info = Reader::new(message).enter(tag::SEQUENCE)?;
         content_info.take(tag::OBJECT).filter(|kind| *kind == SIGNED_DATA)?;
-        let mut signed = content_info.enter(tag::CONTEXT_0_HOLDER)?.enter(tag::SEQUENCE)?;
+        let mut signed = content_info.enter(tag::CONTEXT_0_CONSTRUCTED)?.enter(tag::SEQUENCE)?;
         signed.take(tag::INTEGER)?;
         signed.take(tag::SET)?;
         signed.take(tag::SEQUENCE)?;
         // Certificates and revocation lists.
-        signed.take(tag::CONTEXT_0_HOLDER);
-        signed.take(tag::CONTEXT_1_HOLDER);
+        signed.take(tag::CONTEXT_0_CONSTRUCTED);
+        signed.take(tag::CONTEXT_1_CONSTRUCTED);
         let mut info = signed.enter(tag::SET)?.enter(tag::SEQUENCE)?;
         info.take(tag::INTEGER)?;
         let (signer, key) = match info.any()? {
@@ -171,13 +171,13 @@ impl<'a> Signature<'a> {
                 let signer = readable_name(by.enter(tag::SEQUENCE)?)?;
                 (signer, magnitude(by.take(tag::INTEGER)?))
             }
-            // The key's identifier alone: nothing says who.
+            // Only the identifier of the key: the signer is unknown.
             (tag::CONTEXT_0, key) => (&[][..], Cow::Borrowed(key)),
             _ => return None,
         };
         let hash = der::object_identifier(info.enter(tag::SEQUENCE)?.take(tag::OBJECT)?)?;
-        // The attributes that are signed along.
-        info.take(tag::CONTEXT_0_HOLDER);
+        // The signed attributes.
+        info.take(tag::CONTEXT_0_CONSTRUCTED);
         info.take(tag::SEQUENCE)?;
         let bytes = info.take(tag::OCTET_STRING)?;
         let hash = match HASH_OBJECTS.iter().find(|(object, _)| *object == hash) {
@@ -188,7 +188,7 @@ impl<'a> Signature<'a> {
     }
 }
 
-/// Of a name's parts the first common name, or else the last part; empty for an empty name.
+/// Returns the first common name in a name, or else its last part; empty for an empty name.
 fn readable_name(mut name: Reader<'_>) -> Option<&[u8]> {
     let mut last = &[][..];
     while let Some(mut set) = name.enter(tag::SET) {
@@ -207,7 +207,7 @@ fn up_to_nul(bytes: &[u8]) -> &[u8] {
     bytes.split(|&byte| byte == 0).next().unwrap_or_default()
 }
 
-/// An integer's bytes without its sign and without leading zeros.
+/// Returns the absolute value of an integer, without leading zeros.
 fn magnitude(integer: &[u8]) -> Cow<'_, [u8]> {
     fn stripped(bytes: &[u8]) -> &[u8] {
         let zeros = bytes.iter().take_while(|&&byte| byte == 0).count();
@@ -216,7 +216,7 @@ fn magnitude(integer: &[u8]) -> Cow<'_, [u8]> {
     if integer.first().is_none_or(|first| first & 0x80 == 0) {
         return Cow::Borrowed(stripped(integer));
     }
-    // Two's complement: all bits turned, plus one.
+    // Two's complement: invert all bits and add one.
     let mut positive: Vec<u8> = integer.iter().map(|byte| !byte).collect();
     for byte in positive.iter_mut().rev() {
         let carry;

@@ -1,4 +1,4 @@
-//! What a module exports and what it needs from others.
+//! The exported and imported symbols of a module.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -14,19 +14,19 @@ const SHN_LORESERVE: u16 = 0xff00;
 const SHN_ABS: u16 = 0xfff1;
 const SHN_XINDEX: u16 = 0xffff;
 const STB_WEAK: u8 = 2;
-/// A global register, which SPARC compilers list as undefined; it is no symbol that anyone could give.
+/// A global register, which SPARC compilers list as undefined; not a symbol to resolve.
 const STT_REGISTER: u8 = 13;
 const SPARC: [u16; 3] = [2, 18, 43];
 
 /// The length of one entry of `__versions`, in either class.
 const VERSION_SIZE: usize = 64;
 
-/// A symbol that a module gives to others.
+/// An exported symbol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Export<'s> {
     /// Its name.
     pub name: &'s [u8],
-    /// Where its checksum is, when the symbol has one.
+    /// The place of its checksum, if it has one.
     crc: Option<CrcPlace>,
 }
 
@@ -36,34 +36,34 @@ enum CrcPlace {
     In { section: usize, offset: u64 },
 }
 
-/// A symbol that a module needs.
+/// An imported symbol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Import<'s> {
     /// Its name.
     pub name: &'s [u8],
-    /// Whether the module can do without it.
+    /// Whether the module works without it.
     pub weak: bool,
-    /// The checksum that the module was built for.
+    /// The checksum that the module was built against.
     pub crc: Option<u64>,
 }
 
 /// An entry of `__versions`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Version<'s> {
-    /// A symbol's name.
+    /// The name of the symbol.
     pub name: &'s [u8],
     /// Its checksum.
     pub crc: u64,
 }
 
-/// The sections with symbols, read once.
+/// The sections with symbols.
 #[derive(Debug)]
 pub(super) struct SymbolTable<'a> {
     encoding: Encoding,
     symbols: Cow<'a, [u8]>,
     /// The names; ends in NUL unless empty.
     strings: Cow<'a, [u8]>,
-    /// Section numbers that have no room in a symbol.
+    /// Section numbers that do not fit into a symbol.
     wide: Cow<'a, [u8]>,
     exported: Cow<'a, [u8]>,
     versions: Cow<'a, [u8]>,
@@ -103,7 +103,7 @@ impl<'a> SymbolTable<'a> {
         })
     }
 
-    /// All entries but the first, which is none. A name outside the string table is an error.
+    /// Iterates over all entries except the first, which is null. A name outside the string table is an error.
     fn symbols(&self) -> impl Iterator<Item = Result<Symbol<'_>, ObjectErrorKind>> {
         let (size, value, info, section) = if self.encoding.is_64 { (24, 8, 4, 6) } else { (16, 4, 12, 14) };
         let entries = self.symbols.chunks_exact(size).enumerate().skip(1);
@@ -127,7 +127,7 @@ impl<'a> SymbolTable<'a> {
 
     fn exports(&self) -> Result<Vec<Export<'_>>, ObjectErrorKind> {
         let mut exports = Vec::new();
-        // Only a module that exports something has symbols named so, but a stripped section table proves nothing: all are looked at.
+        // All symbols are searched: the section names may be stripped.
         for symbol in self.symbols() {
             let symbol = symbol?;
             let Some(name) = symbol.name.strip_prefix(b"__crc_") else { continue };
@@ -180,7 +180,7 @@ impl<'a> SymbolTable<'a> {
             });
             imports.push(Import { name, weak: symbol.info >> 4 == STB_WEAK, crc });
         }
-        // What has a version and no symbol, such as module_layout, in the order of the file.
+        // Names with a version but without a symbol, such as module_layout, in file order.
         for Version { name, .. } in self.versions() {
             if let Some((crc, seen @ false)) = versions.get_mut(name) {
                 *seen = true;
@@ -194,8 +194,8 @@ impl<'a> SymbolTable<'a> {
 }
 
 impl<'a> ElfModule<'a> {
-    /// What the module gives to others: the names behind `__crc_` in its symbol table, or, where there is none, the strings
-    /// of `__ksymtab_strings`.
+    /// Returns the exported symbols: the names that follow `__crc_` in the symbol table or, if there are none, the strings of
+    /// `__ksymtab_strings`.
     ///
     /// # Errors
     /// [`ObjectErrorKind`] when the tables are malformed.
@@ -203,7 +203,7 @@ impl<'a> ElfModule<'a> {
         self.table()?.exports()
     }
 
-    /// The checksum of an export; `None` when it has none, or one that does not lie within its section.
+    /// Returns the checksum of an export; `None` when it has none, or it is outside its section.
     #[must_use]
     pub fn crc(&self, export: &Export<'_>) -> Option<u64> {
         match export.crc? {
@@ -216,7 +216,7 @@ impl<'a> ElfModule<'a> {
         }
     }
 
-    /// What the module needs: the undefined names of its symbol table, then those that only `__versions` has.
+    /// Returns the imported symbols: the undefined names of the symbol table, then those that are only in `__versions`.
     ///
     /// # Errors
     /// [`ObjectErrorKind`] when the tables are malformed.
@@ -224,7 +224,7 @@ impl<'a> ElfModule<'a> {
         self.table()?.imports(SPARC.contains(&self.machine))
     }
 
-    /// The entries of `__versions`.
+    /// Returns the entries of `__versions`.
     ///
     /// # Errors
     /// [`ObjectErrorKind`] when the tables are malformed.
@@ -241,7 +241,7 @@ impl<'a> ElfModule<'a> {
     }
 }
 
-/// The bytes before the first NUL. A name has a limit, since many symbols may point into one long string.
+/// Returns the bytes before the first NUL. Names have a limit, since many symbols can share one long string.
 fn until_nul(bytes: &[u8]) -> Result<&[u8], ObjectErrorKind> {
     let bytes = bytes.get(..=NAME_LIMIT).unwrap_or(bytes);
     let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());

@@ -1,22 +1,22 @@
-//! Tiny modules, made in memory: the tests need no kernel package.
+//! Builds small modules in memory, so that tests need no kernel package.
 
-/// What a module is to hold.
+/// The content of a module to build.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TinyModule {
     pub(crate) is_32: bool,
     pub(crate) is_big: bool,
     /// `key=value` strings.
     pub(crate) modinfo: Vec<String>,
-    /// Exported names with their checksums, kept as absolute symbols.
+    /// Exported names with their checksums, which are stored as absolute symbols.
     pub(crate) exports: Vec<(String, u32)>,
     /// Exported names without a checksum.
     pub(crate) plain_exports: Vec<String>,
     pub(crate) imports: Vec<String>,
     pub(crate) weak: Vec<String>,
     pub(crate) versions: Vec<(String, u32)>,
-    /// Checksums lie in a section of their own, as relative checksums do.
+    /// Store checksums in a separate section, like relative checksums.
     pub(crate) crcs_in_section: bool,
-    /// Count of sections and index of the names stand in the first section.
+    /// Store the number of sections and the index of the names in the first section.
     pub(crate) many_sections: bool,
 }
 
@@ -40,7 +40,7 @@ impl TinyModule {
         self
     }
 
-    /// The ELF file.
+    /// Returns the ELF file.
     pub(crate) fn build(&self) -> Vec<u8> {
         let mut sections: Vec<(&str, u32, u32, Vec<u8>)> = vec![("", 0, 0, Vec::new())];
         let strings =

@@ -1,4 +1,4 @@
-//! Module files: every form is read alike, and no bytes do harm.
+//! Tests of module files in every form, valid and damaged.
 
 use std::io::Write as _;
 
@@ -43,7 +43,7 @@ fn check_sample(elf: &ElfModule<'_>) {
 }
 
 #[test]
-fn both_classes_both_byte_orders_and_many_sections_are_read_alike() {
+fn both_classes_both_byte_orders_and_many_sections_are_read() {
     for module in shapes() {
         check_sample(&ElfModule::parse(&module.build()).unwrap());
     }
@@ -51,7 +51,7 @@ fn both_classes_both_byte_orders_and_many_sections_are_read_alike() {
 
 #[test]
 fn more_than_65280_sections_are_counted() {
-    // The sections of no content are put behind the real ones: the table stands at the end of the file.
+    // Empty sections are appended to the table, which is at the end of the file.
     let mut bytes = TinyModule { many_sections: true, ..sample() }.build();
     let table = u64::from_le_bytes(bytes[40..48].try_into().unwrap()) as usize;
     bytes.resize(bytes.len() + 64 * 70_000, 0);
@@ -89,7 +89,7 @@ pub(super) fn compressed(format: Compression, bytes: &[u8]) -> Vec<u8> {
 const FORMATS: [Compression; 4] = [Compression::None, Compression::Xz, Compression::Gzip, Compression::Zstd];
 
 #[test]
-fn the_format_is_told_by_the_first_bytes_whatever_the_name_says() {
+fn the_format_is_detected_by_the_first_bytes_not_by_the_name() {
     let dir = tempfile::tempdir().unwrap();
     let plain = sample().build();
     for format in FORMATS {
@@ -113,27 +113,27 @@ fn concatenated_streams_are_one_module() {
         assert_eq!(compress::decompress(&both, &Limits::default()).unwrap(), plain, "{format}");
     }
     let skippable = [&b"\x50\x2a\x4d\x18\x03\0\0\0abc"[..], &compressed(Compression::Zstd, &plain)].concat();
-    // A skippable frame first is not told from other data by its magic, one behind a frame is passed over.
+    // A file that starts with a skippable frame is not detected as zstd; a skippable frame after another is skipped.
     assert_eq!(Compression::sniff(&skippable), Compression::None);
-    let behind = [&compressed(Compression::Zstd, &plain)[..], b"\x50\x2a\x4d\x18\x03\0\0\0abc"].concat();
-    assert_eq!(compress::decompress(&behind, &Limits::default()).unwrap(), plain);
+    let appended = [&compressed(Compression::Zstd, &plain)[..], b"\x50\x2a\x4d\x18\x03\0\0\0abc"].concat();
+    assert_eq!(compress::decompress(&appended, &Limits::default()).unwrap(), plain);
 }
 
 #[test]
-fn a_bomb_stops_at_the_limit() {
+fn decompression_stops_at_the_limit() {
     let zeros = vec![0; 8 << 20];
     for format in FORMATS {
-        let bomb = compressed(format, &zeros);
+        let packed = compressed(format, &zeros);
         let limits = Limits { size: 1 << 20, ..Limits::default() };
-        let error = compress::decompress(&bomb, &limits).unwrap_err();
+        let error = compress::decompress(&packed, &limits).unwrap_err();
         assert!(matches!(error, ObjectErrorKind::TooLarge(1_048_576)), "{format}: {error}");
         let exact = Limits { size: 8 << 20, ..Limits::default() };
-        assert_eq!(compress::decompress(&bomb, &exact).unwrap().len(), zeros.len());
+        assert_eq!(compress::decompress(&packed, &exact).unwrap().len(), zeros.len());
     }
 }
 
 #[test]
-fn a_window_beyond_the_limit_is_refused_before_it_is_taken() {
+fn a_window_beyond_the_limit_is_rejected_before_allocation() {
     // 2 TiB, the largest window that a frame can ask for.
     let zstd = b"\x28\xb5\x2f\xfd\x00\xf8\x01\0\0";
     let error = compress::decompress(zstd, &Limits::default()).unwrap_err();
@@ -144,7 +144,7 @@ fn a_window_beyond_the_limit_is_refused_before_it_is_taken() {
 }
 
 #[test]
-fn a_cut_or_changed_stream_is_an_error() {
+fn a_truncated_stream_is_an_error() {
     let plain = sample().build();
     for format in &FORMATS[1..] {
         let whole = compressed(*format, &plain);
@@ -154,14 +154,14 @@ fn a_cut_or_changed_stream_is_an_error() {
     }
 }
 
-fn complaint(bytes: &[u8]) -> String {
-    let look = || {
+fn error_text(bytes: &[u8]) -> String {
+    let read = || {
         let elf = ElfModule::parse(bytes)?;
         elf.modinfo()?;
         elf.exports()?;
         elf.imports().map(drop)
     };
-    match look() {
+    match read() {
         Ok(()) => "none".into(),
         Err(error) => error.to_string(),
     }
@@ -174,11 +174,11 @@ fn patched(at: usize, bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn malformed_elf_files_are_told_apart() {
-    assert_eq!(complaint(b""), "the file is empty");
-    assert!(complaint(b"#!/bin/sh").starts_with("not an ELF file"));
-    assert_eq!(complaint(b"\x7fELF\x03\x01"), "malformed ELF file: unknown class or byte order");
-    assert_eq!(complaint(b"\x7fELF\x02\x01\x01"), "malformed ELF file: the header is cut off");
+fn every_malformed_part_has_its_own_message() {
+    assert_eq!(error_text(b""), "the file is empty");
+    assert!(error_text(b"#!/bin/sh").starts_with("not an ELF file"));
+    assert_eq!(error_text(b"\x7fELF\x03\x01"), "malformed ELF file: unknown class or byte order");
+    assert_eq!(error_text(b"\x7fELF\x02\x01\x01"), "malformed ELF file: the header is cut off");
     let names = "malformed ELF file: the index of the section names is out of range";
     let table = "malformed ELF file: the section table is not within the file";
     for (at, bytes, expected) in [
@@ -190,7 +190,7 @@ fn malformed_elf_files_are_told_apart() {
         (40, &0_u64.to_le_bytes(), "malformed ELF file: it has no section table"),
         (58, &63_u16.to_le_bytes(), "malformed ELF file: entries of the section table of a wrong size"),
     ] {
-        assert_eq!(complaint(&patched(at, bytes)), expected, "{bytes:?} at {at}");
+        assert_eq!(error_text(&patched(at, bytes)), expected, "{bytes:?} at {at}");
     }
 }
 
@@ -199,20 +199,20 @@ fn a_string_table_without_its_nul_is_an_error() {
     let mut module = sample().build();
     let at = module.windows(8).position(|w| w == b"perhaps\0").unwrap();
     module[at + 7] = b'x';
-    assert_eq!(complaint(&module), "malformed ELF file: the string table does not end in NUL");
+    assert_eq!(error_text(&module), "malformed ELF file: the string table does not end in NUL");
 }
 
 #[test]
-fn names_that_share_one_long_string_are_refused() {
+fn a_name_beyond_the_limit_is_an_error() {
     let long = "x".repeat(4096);
     let module = TinyModule::named("a").imports(&[&long]).build();
-    assert_eq!(complaint(&module), "malformed ELF file: a symbol's name is too long");
-    assert_eq!(complaint(&TinyModule::named("a").imports(&[&long[1..]]).build()), "none");
+    assert_eq!(error_text(&module), "malformed ELF file: a symbol's name is too long");
+    assert_eq!(error_text(&TinyModule::named("a").imports(&[&long[1..]]).build()), "none");
 }
 
 #[test]
-fn a_checksum_outside_its_section_is_none() {
-    // As the first export's symbol: in section 200, or at an offset behind its section.
+fn a_checksum_outside_its_section_is_ignored() {
+    // Changes the section and the value of an export's checksum symbol.
     let symbol = |value: u64, section: u16| {
         let mut module = TinyModule { crcs_in_section: true, ..sample() }.build();
         let entry = [&[0, 0][..], &2_u16.to_le_bytes(), &4_u64.to_le_bytes()].concat();
@@ -227,7 +227,7 @@ fn a_checksum_outside_its_section_is_none() {
 }
 
 #[test]
-fn no_bytes_make_the_readers_panic() {
+fn arbitrary_bytes_do_not_make_the_reader_panic() {
     let shapes: Vec<Vec<u8>> = shapes().iter().map(TinyModule::build).collect();
     arbtest::arbtest(|u| {
         let mut bytes = if u.arbitrary()? { u.choose(&shapes)?.clone() } else { u.arbitrary()? };
@@ -250,7 +250,7 @@ fn no_bytes_make_the_readers_panic() {
 }
 
 #[test]
-fn no_bytes_make_the_decompressors_panic() {
+fn damaged_bytes_do_not_make_the_decoders_panic() {
     let plain = sample().build();
     let whole: Vec<Vec<u8>> = FORMATS[1..].iter().map(|format| compressed(*format, &plain)).collect();
     let limits = Limits { size: 1 << 20, window: 8 << 20 };
@@ -266,7 +266,7 @@ fn no_bytes_make_the_decompressors_panic() {
 }
 
 #[test]
-fn a_signature_is_read_alike_from_a_file_and_from_memory() {
+fn a_signature_is_read_from_a_file_and_from_memory() {
     let dir = tempfile::tempdir().unwrap();
     let mut signed = sample().build();
     signed.extend(b"NameKSig\0\x04\x01\x04\x01\0\0\0\0\0\0\x03~Module signature appended~\n");

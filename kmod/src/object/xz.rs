@@ -1,5 +1,5 @@
-//! The xz decoder: the one in Rust, or, with the feature `liblzma`, the one in C, which needs about two thirds of its time. Both
-//! take several streams behind each other, check the checksums, and stop at the same limits.
+//! The xz decoder: in Rust, or in C with the feature `liblzma`, which takes about two thirds of the time. Both accept
+//! concatenated streams, verify checksums, and have the same limits.
 
 use super::{Compression, Limits, ObjectErrorKind};
 
@@ -15,7 +15,7 @@ pub(super) mod in_rust {
     use super::*;
     use lzma_rust2::XzReader;
 
-    /// Appends what the streams hold.
+    /// Appends the content of the streams.
     pub(in crate::object) fn decompress(
         bytes: &[u8],
         out: &mut Vec<u8>,
@@ -32,10 +32,10 @@ pub(super) mod in_c {
     use liblzma::stream::{Action, CONCATENATED, Error, Status, Stream};
     use std::io;
 
-    /// The room for a start: most modules need no more.
+    /// The initial capacity; most modules need no more.
     const LEAST: usize = 1 << 18;
 
-    /// Appends what the streams hold.
+    /// Appends the content of the streams.
     pub(in crate::object) fn decompress(
         bytes: &[u8],
         out: &mut Vec<u8>,
@@ -48,7 +48,7 @@ pub(super) mod in_c {
         };
         let mut stream = Stream::new_stream_decoder(limits.window, CONCATENATED).map_err(failed)?;
         loop {
-            // The decoder fills all the room that there is: never more than to the byte beyond the limit, which tells that there is one.
+            // The decoder fills the whole capacity, which is at most one byte beyond the limit: that byte shows an excess.
             if out.len() == out.capacity() {
                 let most = usize::try_from(limits.size.saturating_add(1)).unwrap_or(usize::MAX);
                 let wanted = (out.len() * 2).max(LEAST).min(most);
@@ -62,7 +62,7 @@ pub(super) mod in_c {
             match status {
                 Status::StreamEnd => return Ok(()),
                 Status::Ok | Status::GetCheck => {}
-                // There was room for output: it is input that is missing.
+                // There was room for output, so the input ends early.
                 Status::MemNeeded => {
                     return Err(ObjectErrorKind::Decompress { format, source: io::ErrorKind::UnexpectedEof.into() });
                 }
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_decoders_give_the_same_bytes_or_both_refuse() {
+    fn both_decoders_return_the_same_bytes_or_both_fail() {
         let plain: Vec<u8> = (0..20_000_u32).flat_map(|n| (n / 7).to_le_bytes()).collect();
         let whole = super::super::tests::compressed(Compression::Xz, &plain);
         let limits = Limits { size: 1 << 20, window: 64 << 20 };

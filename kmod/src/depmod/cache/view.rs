@@ -1,27 +1,27 @@
-//! A cache file from outside: what stands in one, and the making of one. The fuzz target `depmod_cache` holds the format to
-//! its promises through these.
+//! Reads and writes cache files from outside depmod. The fuzz target `depmod_cache` checks the format with these functions.
 
 use super::super::Options;
-use super::super::loaded::{Key, Loaded, Needed};
+use super::super::loaded::{Key, Loaded};
 use super::{Entry, Identity, Reader, entries, header, module, put};
+use crate::object::symbols::Import;
 
-/// A module as a cache tells of it.
+/// A module as stored in a cache.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CachedModule {
-    /// Its path as modules.dep has it.
+    /// Its path, as in modules.dep.
     pub path: Vec<u8>,
-    /// Device, inode, size, and the seconds and nanoseconds of its last changes.
+    /// Device, inode, size, and the seconds and nanoseconds of its mtime and ctime.
     pub identity: [u64; 7],
-    /// Values of `.modinfo` that become lines of a list: `alias`, `softdep` or `weakdep`, and the value.
+    /// The values of `.modinfo` that become lines of a list, each with its key: `alias`, `softdep` or `weakdep`.
     pub info: Vec<(&'static str, Vec<u8>)>,
-    /// Symbols, with their checksums.
+    /// Exported symbols and their checksums.
     pub exports: Vec<(Vec<u8>, Option<u64>)>,
-    /// Symbols that it needs, whether it can do without, and their checksums.
+    /// Imported symbols: name, whether weak, checksum.
     pub imports: Vec<(Vec<u8>, bool, Option<u64>)>,
 }
 
-/// The modules of a cache file as a run with these options would take them, by path; an entry that holds no module is left
-/// out. None for a file that is not believed.
+/// Returns the modules that a run with these options would use from a cache file, sorted by path. Entries that cannot be decoded
+/// are left out. Returns `None` for a file that must not be used.
 #[must_use]
 pub fn modules(file: &[u8], options: &Options) -> Option<Vec<CachedModule>> {
     let places = entries(file, &header(options))?;
@@ -42,7 +42,7 @@ pub fn modules(file: &[u8], options: &Options) -> Option<Vec<CachedModule>> {
     Some(modules)
 }
 
-/// The cache file of these modules for runs with these options.
+/// Returns the bytes of a cache file with these modules, for runs with these options.
 #[must_use]
 pub fn write(modules: &[CachedModule], options: &Options) -> Vec<u8> {
     let mut body = Vec::new();
@@ -51,12 +51,12 @@ pub fn write(modules: &[CachedModule], options: &Options) -> Vec<u8> {
         let mut loaded = Loaded::default();
         for (key, value) in &cached.info {
             let key = [Key::Alias, Key::Softdep, Key::Weakdep].into_iter().find(|known| known.as_str() == *key);
-            // Names of more than 64 MiB together have no place in a cache.
+            // Fails only when the names exceed the limit of one module.
             key.map(|key| loaded.add_info(key, value));
         }
         cached.exports.iter().for_each(|(name, crc)| drop(loaded.add_export(name, *crc)));
         cached.imports.iter().for_each(|(name, weak, crc)| {
-            drop(loaded.add_import(&Needed { name, weak: *weak, crc: *crc }));
+            drop(loaded.add_import(&Import { name, weak: *weak, crc: *crc }));
         });
         let [device, inode, size, times @ ..] = cached.identity;
         let [a, b, c, d] = times.map(|number| number as i64);
@@ -68,7 +68,7 @@ pub fn write(modules: &[CachedModule], options: &Options) -> Vec<u8> {
     sealed(&body, options)
 }
 
-/// A cache file with anything in the entries' place, and the checksum that makes it believed.
+/// Returns a cache file with an arbitrary body and a valid header and checksum.
 #[must_use]
 pub fn sealed(body: &[u8], options: &Options) -> Vec<u8> {
     super::sealed([header(options).as_slice(), body].concat())

@@ -1,15 +1,15 @@
-//! Signatures of every form are read, and no bytes do harm. `openssl.p7s` was made by OpenSSL 3.0:
+//! Tests of signatures in every format. `openssl.p7s` was made by OpenSSL 3.0:
 //! `openssl cms -sign -outform DER -binary -nocerts -noattr -nosmimecap -md sha512`, with a key on the curve P-256.
 
 use super::super::der::tag::{
-    CONTEXT_0, CONTEXT_0_HOLDER, CONTEXT_1_HOLDER, INTEGER, OBJECT, OCTET_STRING, SEQUENCE, SET,
+    CONTEXT_0, CONTEXT_0_CONSTRUCTED, CONTEXT_1_CONSTRUCTED, INTEGER, OBJECT, OCTET_STRING, SEQUENCE, SET,
 };
 use super::*;
 
 const OPENSSL: &[u8] = include_bytes!("openssl.p7s");
 const SHA256: &[u8] = b"\x60\x86\x48\x01\x65\x03\x04\x02\x01";
 
-/// A file with these things appended; the trailer's fields are algorithm, hash and the type of the identifier.
+/// Returns a file with an appended signature. The trailer's fields are algorithm, hash and type of identifier.
 fn appended([algorithm, hash, id_type]: [u8; 3], signer: &[u8], key: &[u8], signature: &[u8]) -> Vec<u8> {
     let mut file = [b"a module", signer, key, signature].concat();
     file.extend([algorithm, hash, id_type, signer.len() as u8, key.len() as u8, 0, 0, 0]);
@@ -27,7 +27,7 @@ fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     [&[tag][..], &length, &content].concat()
 }
 
-/// What a PKCS#7 message holds, each part as it is encoded.
+/// A PKCS#7 message to build; each part is encoded.
 #[derive(Clone)]
 struct Message {
     kind: Vec<u8>,
@@ -70,7 +70,7 @@ impl Message {
         );
         let hashes = element(SET, &[&algorithm(b"\x2a\x04")]);
         let signed = element(SEQUENCE, &[&one, &hashes, &algorithm(b"\x2a\x05"), &self.lists, &element(SET, &[&info])]);
-        element(SEQUENCE, &[&element(OBJECT, &[&self.kind]), &element(CONTEXT_0_HOLDER, &[&signed])])
+        element(SEQUENCE, &[&element(OBJECT, &[&self.kind]), &element(CONTEXT_0_CONSTRUCTED, &[&signed])])
     }
 
     fn file(&self) -> Vec<u8> {
@@ -87,7 +87,7 @@ fn shown(file: &[u8]) -> String {
 }
 
 #[test]
-fn what_openssl_signed_is_read() {
+fn a_signature_of_openssl_is_read() {
     let file = appended([0, 0, 2], b"", b"", OPENSSL);
     assert_eq!(shown(&file), "PKCS#7 Build key [ff, 01, 02] sha512 70");
     assert_eq!(Signature::parse(&file).unwrap().bytes[..5], [0x30, 0x44, 0x02, 0x20, 0x30]);
@@ -95,7 +95,7 @@ fn what_openssl_signed_is_read() {
 }
 
 #[test]
-fn signer_and_key_stand_before_an_old_signature() {
+fn an_old_signature_follows_signer_and_key() {
     let file = |hash, id| appended([1, hash, id], b"Some One\0x", b"\x01\xff", &[7; 5]);
     assert_eq!(shown(&file(4, 1)), "X509 Some One [01, ff] sha256 5");
     assert_eq!(shown(&file(3, 0)), "PGP Some One [01, ff] rmd160 5");
@@ -103,7 +103,7 @@ fn signer_and_key_stand_before_an_old_signature() {
 }
 
 #[test]
-fn what_the_trailer_cannot_mean_is_no_signature() {
+fn an_invalid_trailer_means_no_signature() {
     for kind in [[2, 0, 1], [0, 9, 1], [0, 0, 3]] {
         assert_eq!(shown(&appended(kind, b"n", b"k", b"s")), "none", "{kind:?}");
     }
@@ -115,7 +115,7 @@ fn what_the_trailer_cannot_mean_is_no_signature() {
         shown(&file)
     };
     assert_eq!(patched(1, b'\n'), "X509 n [6b] md4 1");
-    // The marker; no signature; one that is longer than the file, by little and by much; the signer, too.
+    // A wrong marker; length 0; a signature longer than the file, by a little and by much; a signer longer than the file.
     assert_eq!([(1, b' '), (29, 0), (29, 10), (32, 0xff), (37, 10)].map(|(at, byte)| patched(at, byte)), ["none"; 5]);
     assert_eq!([(29, 9), (37, 9)].map(|(at, byte)| patched(at, byte).len() > 4), [true; 2]);
     for length in 0..TRAILER_LENGTH {
@@ -124,7 +124,7 @@ fn what_the_trailer_cannot_mean_is_no_signature() {
 }
 
 #[test]
-fn a_message_names_its_signer_by_the_first_common_name_or_else_the_last_part() {
+fn the_signer_is_the_first_common_name_or_else_the_last_part() {
     let signer = |names: &[(&[u8], &[u8])]| {
         let file = Message::of(names, b"\x01").file();
         String::from_utf8_lossy(Signature::parse(&file).unwrap().signer).into_owned()
@@ -136,7 +136,7 @@ fn a_message_names_its_signer_by_the_first_common_name_or_else_the_last_part() {
 }
 
 #[test]
-fn a_key_is_the_serial_number_as_a_positive_one() {
+fn the_key_is_the_absolute_value_of_the_serial_number() {
     let key = |serial: &[u8]| Signature::parse(&Message::of(&[], serial).file()).unwrap().key.into_owned();
     assert_eq!(key(b"\x00\xff\x01\x02"), b"\xff\x01\x02");
     assert_eq!(key(b"\x00"), b"");
@@ -146,26 +146,27 @@ fn a_key_is_the_serial_number_as_a_positive_one() {
 }
 
 #[test]
-fn parts_that_may_be_there_are_passed_over() {
+fn optional_parts_are_skipped() {
     let mut message = Message::of(&[(COMMON_NAME, b"x")], b"\x05");
     let plain = shown(&message.file());
     assert_eq!(plain, "PKCS#7 x [05] sha256 21");
-    message.lists = [element(CONTEXT_0_HOLDER, &[&[0; 300]]), element(CONTEXT_1_HOLDER, &[b"\x30\x00"])].concat();
-    message.attributes = element(CONTEXT_0_HOLDER, &[b"\x30\x00"]);
+    message.lists =
+        [element(CONTEXT_0_CONSTRUCTED, &[&[0; 300]]), element(CONTEXT_1_CONSTRUCTED, &[b"\x30\x00"])].concat();
+    message.attributes = element(CONTEXT_0_CONSTRUCTED, &[b"\x30\x00"]);
     assert_eq!(shown(&message.file()), plain);
-    // What follows the message, too.
+    // So are bytes after the message.
     assert_eq!(shown(&appended([0, 0, 2], b"n", b"k", &[&message.build()[..], b"more"].concat())), plain);
 }
 
 #[test]
-fn a_key_may_be_named_by_its_identifier_alone() {
+fn a_key_can_be_given_by_its_identifier_alone() {
     let mut message = Message::of(&[], b"");
     message.signer = element(CONTEXT_0, &[b"\x00\xab"]);
     assert_eq!(shown(&message.file()), "PKCS#7  [00, ab] sha256 21");
 }
 
 #[test]
-fn a_hash_without_a_name_is_shown_by_its_numbers() {
+fn an_unknown_hash_is_shown_by_its_object_identifier() {
     let mut message = Message::of(&[], b"\x05");
     message.hash = b"\x60\x86\x48\x01\x65\x03\x04\x02\x7f".to_vec();
     assert_eq!(shown(&message.file()), "PKCS#7  [05] 2.16.840.1.101.3.4.2.127 21");
@@ -174,7 +175,7 @@ fn a_hash_without_a_name_is_shown_by_its_numbers() {
 }
 
 #[test]
-fn a_message_that_is_cut_off_or_none_of_signatures_is_no_signature() {
+fn a_truncated_message_or_another_type_is_no_signature() {
     let message = Message::of(&[(COMMON_NAME, b"x")], b"\x05");
     let whole = message.build();
     for length in 0..whole.len() {
@@ -185,7 +186,7 @@ fn a_message_that_is_cut_off_or_none_of_signatures_is_no_signature() {
 }
 
 #[test]
-fn no_bytes_make_the_reader_panic() {
+fn arbitrary_bytes_do_not_make_the_reader_panic() {
     let old = appended([0, 4, 1], b"Some One", b"\x01\xff", &[7; 5]);
     let files = [old, appended([0, 0, 2], b"", b"", OPENSSL), Message::of(&[(OU, b"a")], b"\xff\x01").file()];
     arbtest::arbtest(|u| {
@@ -200,7 +201,7 @@ fn no_bytes_make_the_reader_panic() {
         if let Some(signature) = Signature::parse(&file) {
             let within = |part: &[u8]| file.as_ptr_range().contains(&part.as_ptr()) || part.is_empty();
             assert!(within(signature.signer) && within(signature.bytes));
-            // What appended_length says is enough.
+            // The last appended_length bytes are enough.
             let end = &file[file.len() - usize::try_from(length.unwrap()).unwrap()..];
             assert_eq!(Signature::parse(end), Some(signature));
         }
