@@ -1,28 +1,45 @@
-# Sourced by the scripts of ci/: where the checkout and cargo's target directory are, and how scripts speak.
+# Sourced by the scripts in ci/: --help, messages, and the paths of the checkout and of cargo's target directory.
 # shellcheck shell=bash
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
+# --help prints the comment at the top of the script.
+case ${1-} in
+-h | --help)
+    sed -n '2,/^[^#]/{/^#/s/^# \{0,1\}//p;}' "$0"
+    exit 0
+    ;;
+esac
+
 say() { printf 'ci/%s: %s\n' "${0##*/}" "$*" >&2; }
 
-# Nothing could be judged because this machine or the call is not fit for it: the exit code of wrong use.
+# die MESSAGE: exit code 2, for invalid arguments and a machine on which the script cannot run.
 die() {
     say "$*"
     exit 2
 }
 
+# bad_usage MESSAGE: invalid arguments.
+bad_usage() { die "$*; see ci/${0##*/} --help"; }
+
+# skip REASON: the check cannot run here, which is not a failure.
+skip() {
+    say "skipped: $*"
+    exit 0
+}
+
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# Where cargo builds, as its configuration and CARGO_TARGET_DIR say.
+# Cargo's target directory, from its configuration and CARGO_TARGET_DIR.
 target_dir() {
     cargo metadata --format-version 1 --no-deps --manifest-path "$root/Cargo.toml" |
         sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'
 }
 
-# Where downloads are kept; the same place as kmodlab's own.
+# The directory for downloads: kmodlab's own cache.
 cache_dir() { printf '%s\n' "${KMODLAB_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kmodlab}"; }
 
-# ensure PACKAGE PROGRAM: installs what a measurement needs and a build does not.
+# ensure PACKAGE PROGRAM: installs a program that only a measurement needs.
 ensure() {
     have "$2" && return
     have apt-get || die "$2 is missing, and there is no apt-get to install $1"
