@@ -1,4 +1,4 @@
-//! See `conformance::replay::arguments`, where the body is.
+//! The fuzz target for [`conformance::replay::arguments`].
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| conformance::replay::arguments(data));

@@ -1,4 +1,4 @@
-//! See `conformance::replay::decompress`, where the body is.
+//! The fuzz target for [`conformance::replay::decompress`].
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| conformance::replay::decompress(data));

@@ -1,4 +1,4 @@
-//! See `conformance::replay::depmod_d`, where the body is.
+//! The fuzz target for [`conformance::replay::depmod_d`].
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| conformance::replay::depmod_d(data));

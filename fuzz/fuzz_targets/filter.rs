@@ -1,4 +1,4 @@
-//! See `conformance::replay::filter`, where the body is.
+//! The fuzz target for [`conformance::replay::filter`].
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| conformance::replay::filter(data));

@@ -1,4 +1,4 @@
-//! See `conformance::replay::kernel_reason`, where the body is.
+//! The fuzz target for [`conformance::replay::kernel_reason`].
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| conformance::replay::kernel_reason(data));

@@ -1,4 +1,4 @@
-//! See `conformance::replay::modinfo`, where the body is.
+//! The fuzz target for [`conformance::replay::modinfo`].
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| conformance::replay::modinfo(data));

@@ -1,4 +1,4 @@
-//! See `conformance::replay::modprobe_options`, where the body is.
+//! The fuzz target for [`conformance::replay::modprobe_options`].
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| conformance::replay::modprobe_options(data));

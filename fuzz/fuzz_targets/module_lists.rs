@@ -1,4 +1,4 @@
-//! See `conformance::replay::module_lists`, where the body is.
+//! The fuzz target for [`conformance::replay::module_lists`].
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| conformance::replay::module_lists(data));

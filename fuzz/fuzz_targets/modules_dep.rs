@@ -1,4 +1,4 @@
-//! See `conformance::replay::modules_dep`, where the body is.
+//! The fuzz target for [`conformance::replay::modules_dep`].
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| conformance::replay::modules_dep(data));

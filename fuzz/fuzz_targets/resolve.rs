@@ -1,4 +1,4 @@
-//! See `conformance::replay::resolve`, where the body is.
+//! The fuzz target for [`conformance::replay::resolve`].
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| conformance::replay::resolve(data));

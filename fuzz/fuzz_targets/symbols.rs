@@ -1,4 +1,4 @@
-//! See `conformance::replay::symbols`, where the body is.
+//! The fuzz target for [`conformance::replay::symbols`].
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| conformance::replay::symbols(data));
