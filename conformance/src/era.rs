@@ -1,5 +1,5 @@
-//! Eras: where a statement holds in which form. Each is decided by a probe of the kernel image where
-//! one exists, since patched and bisected trees lie about versions; else by version.
+//! Eras: which form of a statement holds on a kernel. A probe of the kernel image decides if there is one, because the
+//! version of a patched or bisected tree is not reliable; otherwise the version decides.
 
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
@@ -15,10 +15,10 @@ pub enum CutOff {
 }
 
 impl CutOff {
-    /// All of them.
+    /// All eras.
     pub const ALL: [CutOff; 2] = [CutOff::WaitQueue, CutOff::Semaphore];
 
-    /// The word that reports and `--era` use.
+    /// Returns the name in reports and in an override.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -32,48 +32,47 @@ impl CutOff {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DecidedBy {
-    /// A string in the kernel's image.
+    /// A string in the kernel image.
     Image,
     /// The release number.
     Version,
-    /// `--era`.
+    /// An override by the user.
     User,
 }
 
-/// The eras of one kernel.
+/// The eras of a kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Eras {
-    /// The limit's.
+    /// The era of the limit.
     pub cutoff: CutOff,
     /// What decided it.
     pub cutoff_by: DecidedBy,
 }
 
-/// `--era NAME=WORD`.
+/// Eras that the user sets instead of probing the kernel; parsed from `NAME=ERA`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EraOverride {
-    /// The limit's era.
+    /// The era of the limit.
     pub cutoff: CutOff,
 }
 
-/// `--era` was not understood.
+/// The text is not an override of an era.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("'{0}' is no era; write cutoff=wait-queue or cutoff=semaphore")]
+#[error("unknown era '{0}' (expected cutoff=wait-queue or cutoff=semaphore)")]
 pub struct EraOverrideError(String);
 
 impl FromStr for EraOverride {
     type Err = EraOverrideError;
 
     fn from_str(text: &str) -> Result<Self, EraOverrideError> {
-        let wrong = || EraOverrideError(text.to_owned());
-        let word = text.strip_prefix("cutoff=").ok_or_else(wrong)?;
-        let cutoff = CutOff::ALL.into_iter().find(|cutoff| cutoff.as_str() == word).ok_or_else(wrong)?;
-        Ok(EraOverride { cutoff })
+        let era = text.strip_prefix("cutoff=");
+        let cutoff = era.and_then(|era| CutOff::ALL.into_iter().find(|cutoff| cutoff.as_str() == era));
+        cutoff.map(|cutoff| EraOverride { cutoff }).ok_or_else(|| EraOverrideError(text.to_owned()))
     }
 }
 
-/// What the image's message says of the limit: the throttling line went away with the wait queue
-/// (kernel commit 25a1b5b518f4, 6.4). `None` for an image in which neither line was found.
+/// Returns the era of the limit from the messages found in the image: the throttling message was removed together with
+/// the wait queue (kernel commit 25a1b5b518f4, 6.4). `None` if the image contains neither message.
 #[must_use]
 pub fn cutoff_of_strings(throttling: bool, cannot_be_processed: bool) -> Option<CutOff> {
     match (throttling, cannot_be_processed) {
@@ -83,16 +82,16 @@ pub fn cutoff_of_strings(throttling: bool, cannot_be_processed: bool) -> Option<
     }
 }
 
-/// The strings that [`cutoff_of_strings`] wants to know of, without their line's beginning.
+/// The messages whose presence [`cutoff_of_strings`] expects, without the beginning of their lines.
 pub const CUTOFF_STRINGS: [&str; 2] = ["for module %s, throttling...", "cannot be processed, kmod busy with"];
 
-/// The limit's era by release number.
+/// Returns the era of the limit by release number.
 #[must_use]
 pub fn cutoff_of_release(release: &str) -> CutOff {
     if version(release) < (6, 4) { CutOff::WaitQueue } else { CutOff::Semaphore }
 }
 
-/// Major and minor number of a release such as `6.1.0-50-cloud-amd64`; zeros where it has none.
+/// Returns the major and minor number of a release such as `6.1.0-50-cloud-amd64`; 0 for a missing number.
 #[must_use]
 pub fn version(release: &str) -> (u32, u32) {
     let mut numbers =
@@ -105,14 +104,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_image_decides_before_the_version() {
+    fn the_messages_in_the_image_decide_the_era() {
         assert_eq!(cutoff_of_strings(true, true), Some(CutOff::WaitQueue));
         assert_eq!(cutoff_of_strings(false, true), Some(CutOff::Semaphore));
         assert_eq!(cutoff_of_strings(false, false), None);
     }
 
     #[test]
-    fn versions_are_read_from_releases_of_every_shape() {
+    fn a_version_is_read_from_a_release_of_any_form() {
         assert_eq!(version("6.1.0-50-cloud-amd64"), (6, 1));
         assert_eq!(version("5.10.223"), (5, 10));
         assert_eq!(version("7.3.4+deb14-cloud-amd64"), (7, 3));
@@ -122,8 +121,9 @@ mod tests {
     }
 
     #[test]
-    fn an_era_can_be_overridden_by_its_word() {
-        assert_eq!("cutoff=semaphore".parse::<EraOverride>().map(|o| o.cutoff), Ok(CutOff::Semaphore));
-        assert!("cutoff=never".parse::<EraOverride>().is_err());
+    fn an_override_is_parsed_from_the_name_of_an_era() {
+        assert_eq!("cutoff=semaphore".parse::<EraOverride>().map(|era| era.cutoff), Ok(CutOff::Semaphore));
+        let error = "cutoff=never".parse::<EraOverride>().unwrap_err();
+        assert_eq!(error.to_string(), "unknown era 'cutoff=never' (expected cutoff=wait-queue or cutoff=semaphore)");
     }
 }

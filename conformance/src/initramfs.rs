@@ -1,4 +1,4 @@
-//! What goes into a lab's guest: the agent, the subject's tools, the standard modules.
+//! Builds the initramfs of a guest: the agent, the subject's tools, the standard modules.
 
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -8,45 +8,46 @@ use vm_images::initramfs::{Builder, InitramfsError};
 use vm_images::modules::ModuleTree;
 use vm_images::{Cache, CacheError, Kernel, Source, Subject};
 
-/// Those of the cache that were not used for longest go when they take more than this together; a clone needs none.
-const INITRAMFS: u64 = 1 << 30;
+/// Bytes of initramfs files in the cache. Beyond this the least recently used ones are removed; a clone needs none.
+const CACHE_LIMIT: u64 = 1 << 30;
 
 /// An initramfs on disk.
 #[derive(Clone, Debug)]
 pub struct Initramfs {
     /// The file.
     pub path: PathBuf,
-    /// What its contents hash to.
+    /// The hash of its contents.
     pub id: String,
-    /// The one that lay in the cache was damaged.
+    /// Whether a damaged file in the cache was replaced.
     pub replaces_damaged: bool,
 }
 
-/// Why it could not be made.
+/// The initramfs could not be built.
 #[derive(Debug, thiserror::Error)]
-pub enum ImageError {
-    /// The archive.
+pub enum BuildError {
+    /// An error of the archive.
     #[error(transparent)]
     Archive(#[from] InitramfsError),
-    /// The cache.
+    /// An error of the cache.
     #[error(transparent)]
     Cache(#[from] CacheError),
-    /// A file.
-    #[error("cannot {action} {}: {source}", path.display())]
+    /// An operation on a file failed.
+    #[error("cannot {action} {}", path.display())]
     Io {
-        /// What was tried.
+        /// The operation, as a verb.
         action: &'static str,
-        /// With what.
+        /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The error of the system.
         source: io::Error,
     },
 }
 
-/// Makes the initramfs of this pair, or finds it in the cache. `extra` is added last.
+/// Returns the initramfs of a kernel and a subject, from the cache if it is there. `extra` (guest path, host path) is
+/// added last.
 ///
 /// # Errors
-/// [`ImageError`] if a part cannot be read or the cache cannot be written.
+/// [`BuildError`] if a part cannot be read or the cache cannot be written.
 pub fn build(
     kernel: &Kernel,
     subject: &Subject,
@@ -54,12 +55,12 @@ pub fn build(
     agent: &Path,
     extra: &[(String, PathBuf)],
     cache: &Cache,
-) -> Result<Initramfs, ImageError> {
+) -> Result<Initramfs, BuildError> {
     let mut builder = Builder::new();
     for directory in ["/dev", "/mnt", "/proc", "/run", "/sys", "/tmp"] {
         builder.dir(directory, 0o755);
     }
-    // PID 1 has standard streams only if /dev/console is there before devtmpfs is mounted.
+    // PID 1 has standard streams only if /dev/console exists before devtmpfs is mounted.
     builder.node("/dev/console", libc::S_IFCHR | 0o600, 5, 1);
     builder.file("/init", 0o755, agent).symlink("/bin/agent", "/init");
     for file in subject.files() {
@@ -81,16 +82,16 @@ pub fn build(
     let path = area.join(format!("{id}.cpio"));
     let io = |action: &'static str| {
         let path = path.clone();
-        move |source| ImageError::Io { action, path, source }
+        move |source| BuildError::Io { action, path, source }
     };
-    // Its name is its hash: one that is not what it is called was damaged, and is replaced.
-    let there = fs::read(&path);
-    let replaces_damaged = there.as_ref().is_ok_and(|there| *there != archive);
-    if there.is_ok() && !replaces_damaged {
+    // The name is the hash: a file with other contents is damaged and is replaced.
+    let cached = fs::read(&path);
+    let replaces_damaged = cached.as_ref().is_ok_and(|cached| *cached != archive);
+    if cached.is_ok() && !replaces_damaged {
         vm_images::cache::touch(&path);
     } else {
-        vm_images::contents::bound(&area, INITRAMFS);
-        let file = tempfile::NamedTempFile::new_in(&area).map_err(io("make a file beside"))?;
+        vm_images::contents::bound(&area, CACHE_LIMIT);
+        let file = tempfile::NamedTempFile::new_in(&area).map_err(io("create a temporary file for"))?;
         fs::write(file.path(), &archive).map_err(io("write"))?;
         file.persist(&path).map_err(|error| io("write")(error.error))?;
     }

@@ -35,6 +35,7 @@ pub mod replay;
 pub mod report;
 pub mod select;
 pub mod shard;
+pub mod suggest;
 pub mod text;
 pub mod tools;
 pub mod trigger;

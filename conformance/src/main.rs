@@ -1,4 +1,4 @@
-//! The `kmodlab` command: parses its arguments and dispatches, nothing else.
+//! The `kmodlab` command: parses the arguments and calls the library.
 
 use clap::Parser;
 use conformance::cli::{self, Args};
@@ -7,9 +7,9 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     match Args::try_parse() {
         Ok(args) => ExitCode::from(cli::run(&args)),
-        // Wrong arguments end here with status 2, `--help` and `--version` with 0.
+        // Also `--help` and `--version`.
         Err(error) => {
-            // Nobody to tell if there is no standard error.
+            // If the standard streams are gone there is no other place for the message.
             let _ = error.print();
             ExitCode::from(cli::parse_code(&error, std::env::args_os()))
         }

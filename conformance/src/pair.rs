@@ -1,7 +1,7 @@
-//! A kernel with a subject, made ready to run: fetched, its eras decided, its template booted.
+//! Prepares a kernel with a subject for a run: decides its eras and boots its template.
 
 use crate::era::{self, CUTOFF_STRINGS, DecidedBy, Eras};
-use crate::initramfs::{self, ImageError};
+use crate::initramfs;
 use crate::lab::Pair;
 use crate::modules::STANDARD;
 use harness::{BootError, HarnessError, Limits, Profile, Qemu, Spawner, Spec, Template, Templates, Vm};
@@ -9,17 +9,17 @@ use std::path::PathBuf;
 use vm_images::modules::{ModuleTree, SelectError};
 use vm_images::{Cache, ImageFacts, Kernel, KernelError, Subject};
 
-/// What all pairs of a run share.
+/// The part of a run's configuration that all pairs share.
 pub struct Host {
-    /// QEMU.
+    /// The QEMU program.
     pub qemu: Qemu,
-    /// Starts it.
+    /// The thread that starts QEMU processes.
     pub spawner: Spawner,
-    /// Booted guests on disk.
+    /// The templates (booted guests) on disk.
     pub templates: Templates,
-    /// Kernels, images.
+    /// The cache of kernels and images.
     pub cache: Cache,
-    /// The agent's program.
+    /// The path of the agent.
     pub agent: PathBuf,
     /// How guests are booted.
     pub boot: Boot,
@@ -28,31 +28,31 @@ pub struct Host {
 /// How guests are booted.
 #[derive(Clone, Debug)]
 pub struct Boot {
-    /// The boot.
+    /// The profile of the boot.
     pub profile: Profile,
     /// The accelerator.
     pub accel: harness::Accel,
-    /// Virtual time.
+    /// Whether guests run in virtual time.
     pub virtual_time: bool,
-    /// Added to the kernel's command line.
+    /// Parameters to append to the kernel command line.
     pub append: Vec<String>,
-    /// Boot each guest anew, no clones.
+    /// Whether each guest is booted instead of cloned.
     pub cold: bool,
-    /// Limits of boots and clones.
+    /// The time limits of boots and clones.
     pub limits: Limits,
-    /// `--era`.
+    /// Eras that the user sets instead of probing the kernel.
     pub era: Option<era::EraOverride>,
 }
 
-/// A pair that is ready.
+/// A kernel and a subject that are ready to run.
 pub struct ReadyPair {
-    /// What checks may know.
+    /// The part that checks can see.
     pub pair: Pair,
-    /// The image's strings and configuration.
+    /// The strings and the configuration of the image.
     pub facts: ImageFacts,
-    /// The guest's modules.
+    /// The modules in the guest.
     pub modules: Option<ModuleTree>,
-    /// What was found damaged in the cache and made anew: a line each.
+    /// What was damaged in the cache and has been replaced, one line each.
     pub notes: Vec<String>,
     source: GuestSource,
 }
@@ -62,30 +62,30 @@ enum GuestSource {
     Cold(Box<Spec>),
 }
 
-/// Why a pair cannot run.
+/// A pair cannot be run.
 #[derive(Debug, thiserror::Error)]
 pub enum PairError {
-    /// The kernel's files.
+    /// An error of the kernel's files.
     #[error(transparent)]
     Kernel(#[from] KernelError),
-    /// Its modules.
+    /// An error of the kernel's modules.
     #[error(transparent)]
     Modules(#[from] SelectError),
-    /// The initramfs.
+    /// The initramfs could not be built.
     #[error(transparent)]
-    Image(#[from] ImageError),
-    /// The boot.
+    Initramfs(#[from] initramfs::BuildError),
+    /// The guest did not boot.
     #[error(transparent)]
     Boot(#[from] BootError),
-    /// The host.
+    /// An error of the host.
     #[error(transparent)]
     Harness(#[from] HarnessError),
-    /// The kernel cannot be used with any subject.
+    /// The kernel cannot be used with any subject; the reason.
     #[error("{0}")]
     Unusable(String),
 }
 
-/// What a kernel is, before any subject: its eras and its modules.
+/// A kernel without a subject: its eras and modules are known.
 pub struct PreparedKernel {
     /// The kernel.
     pub kernel: Kernel,
@@ -95,7 +95,7 @@ pub struct PreparedKernel {
 }
 
 impl PreparedKernel {
-    /// Looks at the image and selects the standard modules.
+    /// Reads the image and selects the standard modules.
     ///
     /// # Errors
     /// [`PairError`] if the image or the module directory cannot be used.
@@ -103,7 +103,7 @@ impl PreparedKernel {
         Self::with_modules(kernel, &[], host)
     }
 
-    /// The same with further modules, as far as the kernel has them.
+    /// Like [`Self::new`], with these modules, too, if the kernel has them.
     ///
     /// # Errors
     /// [`PairError`] if the image or the module directory cannot be used.
@@ -117,36 +117,36 @@ impl PreparedKernel {
         Ok(PreparedKernel { kernel, eras, facts, modules })
     }
 
-    /// Its eras.
+    /// Returns the eras of the kernel.
     #[must_use]
     pub fn eras(&self) -> Eras {
         self.eras
     }
 
-    /// What its image says about itself.
+    /// Returns the strings and the configuration of the image.
     #[must_use]
     pub fn facts(&self) -> &ImageFacts {
         &self.facts
     }
 
-    /// The modules that a guest gets.
+    /// Returns the modules that a guest contains.
     #[must_use]
     pub fn modules(&self) -> Option<&ModuleTree> {
         self.modules.as_ref()
     }
 
-    /// Makes the pair with this subject ready: its template is booted if it is not in the cache.
+    /// Prepares the pair with this subject: boots its template if it is not in the cache.
     ///
     /// # Errors
-    /// [`PairError`] if it does not come up.
+    /// [`PairError`] if it does not boot.
     pub fn pair(&self, subject: &Subject, host: &Host) -> Result<ReadyPair, PairError> {
         self.pair_with_files(subject, &[], host)
     }
 
-    /// The same with further files in the guest (guest path, host path).
+    /// Like [`Self::pair`], with further files in the guest (guest path, host path).
     ///
     /// # Errors
-    /// [`PairError`] if it does not come up.
+    /// [`PairError`] if it does not boot.
     pub fn pair_with_files(
         &self,
         subject: &Subject,
@@ -157,19 +157,18 @@ impl PreparedKernel {
         let (spec, key, damaged) = self.spec_and_damage(subject, extra, host)?;
         let mut notes = Vec::new();
         if damaged {
-            notes.push("the initramfs in the cache was damaged: it is made anew".to_owned());
+            notes.push("the initramfs in the cache was damaged and has been rebuilt".to_owned());
         }
-        let source = if boot.cold {
-            GuestSource::Cold(Box::new(spec))
-        } else {
-            let template = host.templates.get(&host.qemu, &spec, &key, &host.spawner, &boot.limits)?;
-            notes.extend(
-                template
-                    .replaces_damaged()
-                    .map(|what| format!("the booted guest in the cache was damaged ({what}): it was booted anew")),
-            );
-            GuestSource::Template(template)
-        };
+        let source =
+            if boot.cold {
+                GuestSource::Cold(Box::new(spec))
+            } else {
+                let template = host.templates.get(&host.qemu, &spec, &key, &host.spawner, &boot.limits)?;
+                notes.extend(template.replaces_damaged().map(|what| {
+                    format!("the booted guest in the cache was damaged ({what}) and has been booted again")
+                }));
+                GuestSource::Template(template)
+            };
         let pair = Pair {
             release: kernel.release.to_string(),
             eras: self.eras,
@@ -180,10 +179,10 @@ impl PreparedKernel {
         Ok(ReadyPair { pair, facts: self.facts.clone(), modules: self.modules.clone(), notes, source })
     }
 
-    /// The machine for this pair, and the key that names its contents; the initramfs is made.
+    /// Builds the initramfs. Returns the machine for the pair with this subject, and the key of its contents.
     ///
     /// # Errors
-    /// [`PairError`] if the initramfs cannot be made.
+    /// [`PairError`] if the initramfs cannot be built.
     pub fn spec(
         &self,
         subject: &Subject,
@@ -193,7 +192,7 @@ impl PreparedKernel {
         self.spec_and_damage(subject, extra, host).map(|(spec, key, _)| (spec, key))
     }
 
-    /// [`Self::spec`], and whether the initramfs in the cache was damaged.
+    /// Like [`Self::spec`]; also returns whether the initramfs in the cache was damaged.
     fn spec_and_damage(
         &self,
         subject: &Subject,
@@ -217,10 +216,10 @@ impl PreparedKernel {
 }
 
 impl ReadyPair {
-    /// A fresh guest.
+    /// Starts a new guest.
     ///
     /// # Errors
-    /// [`BootError`] if it does not come up.
+    /// [`BootError`] if it does not boot.
     pub fn guest(&self, host: &Host) -> Result<Vm, BootError> {
         match &self.source {
             GuestSource::Template(template) => template.clone_vm(&host.spawner),
@@ -228,13 +227,13 @@ impl ReadyPair {
         }
     }
 
-    /// Whether each guest boots, in place of being cloned.
+    /// Returns whether each guest is booted instead of cloned.
     #[must_use]
     pub fn boots_each_guest(&self) -> bool {
         matches!(self.source, GuestSource::Cold(_))
     }
 
-    /// What the console showed while the template booted. A guest that boots shows it itself.
+    /// Returns the findings on the console while the template booted. A guest that is booted has its own.
     #[must_use]
     pub fn boot_findings(&self) -> &[String] {
         match &self.source {

@@ -1,70 +1,121 @@
-//! Shards: a part of a run's rows, so that several machines do the whole. Row number r of the selection belongs to
-//! shard r modulo N, so each row is in exactly one, and neighbours, which take alike long, are spread.
+//! Shards: parts of a run's rows, so that several machines share the work. Row number r of the selection belongs to
+//! shard r modulo N. Each row is therefore in exactly one shard, and neighbouring rows, which take a similar time, are
+//! spread over the shards.
 //!
-//! A shard is named by `--shard K/N`, or found in the variables of what started us; see [`Shard::from_environment`].
+//! A shard is given as K/N by the user, or by the environment; see [`Shard::from_environment`].
 
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::str::FromStr;
 
 /// A part of the rows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shard {
-    /// Which one, from 1.
+    /// Its number, from 1.
     pub index: u32,
-    /// Of how many.
+    /// The number of shards.
     pub count: u32,
-    /// Where it was read: `--shard` or the names of variables.
-    pub from: String,
+    /// Where it was given.
+    #[serde(rename = "from")]
+    pub origin: ShardOrigin,
 }
 
-/// No shard.
+/// Where a shard was given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum ShardOrigin {
+    /// By the user.
+    User,
+    /// By these environment variables.
+    Environment(String),
+}
+
+/// The text form of [`ShardOrigin::User`] in reports.
+const USER: &str = "user";
+
+impl From<String> for ShardOrigin {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            // Older reports contain the name of the option.
+            USER | "--shard" => ShardOrigin::User,
+            _ => ShardOrigin::Environment(text),
+        }
+    }
+}
+
+impl From<ShardOrigin> for String {
+    fn from(origin: ShardOrigin) -> Self {
+        match origin {
+            ShardOrigin::User => USER.to_owned(),
+            ShardOrigin::Environment(variables) => variables,
+        }
+    }
+}
+
+/// A shard that cannot be run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ShardError {
-    /// A word that is none.
-    #[error(
-        "'{0}' is no shard: write K/N, the K-th of N from 1, such as 1/4 (slice:1/4 and count:1/4 mean the same), or all"
-    )]
-    Word(String),
-    /// The index is beyond the count.
-    #[error("there is no shard {index} of {count}{}", told_from(from))]
-    Beyond {
-        /// The index, from 1.
-        index: u64,
-        /// The count.
-        count: u64,
-        /// Where it was read.
-        from: String,
+    /// The text is not a shard.
+    #[error("invalid shard '{text}'{} (expected K/N, e.g. 1/4, or all)", in_variables(origin))]
+    Syntax {
+        /// The text.
+        text: String,
+        /// Where it was given.
+        origin: ShardOrigin,
     },
-    /// A variable that holds no number.
-    #[error("{name}={value} is no number to take a shard from; --shard K/N says which, --shard all runs everything")]
+    /// The number is not in the range from 1 to the number of shards.
+    #[error("invalid shard {index}/{count}{} (the first number must be from 1 to {count})", in_variables(origin))]
+    OutOfRange {
+        /// The number, from 1.
+        index: u64,
+        /// The number of shards.
+        count: u64,
+        /// Where it was given.
+        origin: ShardOrigin,
+    },
+    /// An environment variable does not contain a number.
+    #[error("invalid value '{value}' of the environment variable {name} (expected a number)")]
     Variable {
         /// The variable.
         name: String,
-        /// What it holds.
+        /// Its value.
         value: String,
     },
-    /// It has nothing to do.
-    #[error("shard {index} of {count}{} has nothing to run: {rows} row{} in all", told_from(from), if *rows == 1 { "" } else { "s" })]
+    /// The shard has no rows.
+    #[error("shard {index}/{count}{} is empty: the selection has {rows} row{}", in_variables(origin), if *rows == 1 { "" } else { "s" })]
     Empty {
-        /// The index, from 1.
+        /// The number, from 1.
         index: u32,
-        /// The count.
+        /// The number of shards.
         count: u32,
-        /// Rows of all shards together.
+        /// The number of rows of all shards.
         rows: usize,
-        /// Where it was read.
-        from: String,
+        /// Where it was given.
+        origin: ShardOrigin,
     },
 }
 
-fn told_from(from: &str) -> String {
-    if from == OPTION { String::new() } else { format!(" (from {from}; --shard all runs everything)") }
+impl ShardError {
+    /// Returns whether the environment, and not the user, gave the shard.
+    #[must_use]
+    pub fn is_from_environment(&self) -> bool {
+        match self {
+            ShardError::Variable { .. } => true,
+            ShardError::Syntax { origin, .. }
+            | ShardError::OutOfRange { origin, .. }
+            | ShardError::Empty { origin, .. } => matches!(origin, ShardOrigin::Environment(_)),
+        }
+    }
 }
 
-/// What a shard is read from that the user wrote.
-const OPTION: &str = "--shard";
+fn in_variables(origin: &ShardOrigin) -> String {
+    match origin {
+        ShardOrigin::User => String::new(),
+        ShardOrigin::Environment(variables) => format!(" in {variables}"),
+    }
+}
 
-/// `--shard`: one, or all.
+/// What the user selects: a shard, or all rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShardOption(pub Option<Shard>);
 
@@ -75,41 +126,49 @@ impl FromStr for ShardOption {
         if text == "all" {
             return Ok(ShardOption(None));
         }
-        read(text, OPTION).map(|shard| ShardOption(Some(shard)))
+        parse(text, ShardOrigin::User).map(|shard| ShardOption(Some(shard)))
     }
 }
 
-fn read(text: &str, from: &str) -> Result<Shard, ShardError> {
-    let wrong = || ShardError::Word(text.to_owned());
-    let numbers = ["slice:", "count:"].iter().find_map(|word| text.strip_prefix(word)).unwrap_or(text);
-    let (index, count) = numbers.split_once('/').ok_or_else(wrong)?;
-    let number = |text: &str| {
-        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        text.parse::<u64>().ok().filter(|_| digits).ok_or_else(wrong)
+fn parse(text: &str, origin: ShardOrigin) -> Result<Shard, ShardError> {
+    let numbers = ["slice:", "count:"].iter().find_map(|prefix| text.strip_prefix(prefix)).unwrap_or(text);
+    let number = |digits: &str| {
+        let valid = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        digits.parse::<u64>().ok().filter(|_| valid)
     };
-    Shard::new(number(index)?, number(count)?, from)
+    let parsed = numbers.split_once('/').and_then(|(index, count)| Some((number(index)?, number(count)?)));
+    match parsed {
+        Some((index, count)) => Shard::new(index, count, origin),
+        None => Err(ShardError::Syntax { text: text.to_owned(), origin }),
+    }
 }
 
 impl Shard {
-    fn new(index: u64, count: u64, from: &str) -> Result<Shard, ShardError> {
-        let beyond = || ShardError::Beyond { index, count, from: from.to_owned() };
+    fn new(index: u64, count: u64, origin: ShardOrigin) -> Result<Shard, ShardError> {
         match (u32::try_from(index), u32::try_from(count)) {
-            (Ok(index), Ok(count)) if (1..=count).contains(&index) => Ok(Shard { index, count, from: from.to_owned() }),
-            _ => Err(beyond()),
+            (Ok(index), Ok(count)) if (1..=count).contains(&index) => Ok(Shard { index, count, origin }),
+            _ => Err(ShardError::OutOfRange { index, count, origin }),
         }
     }
 
-    /// The shard that the environment asks for, the first of: `KMODLAB_SHARD` (as `--shard`); Bazel (`TEST_SHARD_INDEX`,
-    /// `TEST_TOTAL_SHARDS`); GitLab (`CI_NODE_INDEX`, `CI_NODE_TOTAL`); a Kubernetes indexed job (`JOB_COMPLETION_INDEX`,
-    /// with `KMODLAB_SHARDS` for the number, which Kubernetes does not tell); a Slurm array (`SLURM_ARRAY_TASK_ID`,
-    /// `_COUNT`, `_MIN`, `_STEP`). One shard of one is none.
+    /// Returns the shard that the environment requests. The first of these decides:
+    ///
+    /// - `KMODLAB_SHARD`, in the user's syntax
+    /// - Bazel: `TEST_SHARD_INDEX`, `TEST_TOTAL_SHARDS`
+    /// - GitLab: `CI_NODE_INDEX`, `CI_NODE_TOTAL`
+    /// - an indexed job of Kubernetes: `JOB_COMPLETION_INDEX`, and `KMODLAB_SHARDS` for the number of shards, for which
+    ///   Kubernetes has no variable
+    /// - a Slurm array: `SLURM_ARRAY_TASK_ID`, `_COUNT`, `_MIN`, `_STEP`
+    ///
+    /// A single shard is the whole run: `None`.
     ///
     /// # Errors
-    /// [`ShardError`] for a pair of variables that names no shard.
+    /// [`ShardError`] for variables that do not contain a shard.
     pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Result<Option<Shard>, ShardError> {
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
         if let Some(text) = set("KMODLAB_SHARD") {
-            return if text == "all" { Ok(None) } else { read(&text, "KMODLAB_SHARD").map(Some) };
+            let origin = ShardOrigin::Environment("KMODLAB_SHARD".to_owned());
+            return if text == "all" { Ok(None) } else { parse(&text, origin).map(Some) };
         }
         let number = |name: &str| match set(name) {
             None => Ok(None),
@@ -118,18 +177,18 @@ impl Shard {
                 Err(_) => Err(ShardError::Variable { name: name.to_owned(), value }),
             },
         };
-        // Index, count, the first index.
-        let known = [
+        // The variable with the index, the one with the count, and the first index.
+        let systems = [
             ("TEST_SHARD_INDEX", "TEST_TOTAL_SHARDS", 0),
             ("CI_NODE_INDEX", "CI_NODE_TOTAL", 1),
             ("JOB_COMPLETION_INDEX", "KMODLAB_SHARDS", 0),
         ];
-        for (index, count, first) in known {
+        for (index, count, first) in systems {
             if set(index).is_none() || set(count).is_none() {
                 continue;
             }
             if let (Some(at), Some(of)) = (number(index)?, number(count)?) {
-                return Shard::unless_whole((at + 1).saturating_sub(first), of, &format!("{index} and {count}"));
+                return Shard::unless_single((at + 1).saturating_sub(first), of, &format!("{index} and {count}"));
             }
         }
         let (task, count) = ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT");
@@ -139,22 +198,27 @@ impl Shard {
         let (Some(at), Some(of)) = (number(task)?, number(count)?) else { return Ok(None) };
         let first = number("SLURM_ARRAY_TASK_MIN")?.unwrap_or(0);
         let step = number("SLURM_ARRAY_TASK_STEP")?.unwrap_or(1).max(1);
-        // A task before the first, or between two steps, belongs to an array with other numbers than we think.
-        let index = at.checked_sub(first).filter(|far| far % step == 0).map_or(0, |far| far / step + 1);
-        Shard::unless_whole(index, of, &format!("{task} and {count}"))
+        // A task before the first one, or between two steps, means that the array has other numbers than assumed here:
+        // index 0 is out of range.
+        let index =
+            at.checked_sub(first).filter(|distance| distance % step == 0).map_or(0, |distance| distance / step + 1);
+        Shard::unless_single(index, of, &format!("{task} and {count}"))
     }
 
-    fn unless_whole(index: u64, count: u64, from: &str) -> Result<Option<Shard>, ShardError> {
-        if count == 1 && index == 1 { Ok(None) } else { Shard::new(index, count, from).map(Some) }
+    fn unless_single(index: u64, count: u64, variables: &str) -> Result<Option<Shard>, ShardError> {
+        if (index, count) == (1, 1) {
+            return Ok(None);
+        }
+        Shard::new(index, count, ShardOrigin::Environment(variables.to_owned())).map(Some)
     }
 
-    /// Whether row number `row`, from 0, belongs to it.
+    /// Returns whether row number `row`, from 0, belongs to the shard.
     #[must_use]
     pub fn has(&self, row: usize) -> bool {
         row % self.count as usize == self.index as usize - 1
     }
 
-    /// Says no to a shard without rows: what is not run is no success.
+    /// Rejects a shard without rows: a run of nothing is not a success.
     ///
     /// # Errors
     /// [`ShardError::Empty`].
@@ -162,15 +226,18 @@ impl Shard {
         if (self.index as usize) <= rows {
             return Ok(());
         }
-        Err(ShardError::Empty { index: self.index, count: self.count, rows, from: self.from.clone() })
+        Err(ShardError::Empty { index: self.index, count: self.count, rows, origin: self.origin.clone() })
     }
 }
 
-/// A shard as it is told: `2 of 4`, and what named it unless the user did.
-impl std::fmt::Display for Shard {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+/// `shard 2 of 4`, and the environment variables that gave it.
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "shard {} of {}", self.index, self.count)?;
-        if self.from == OPTION { Ok(()) } else { write!(f, ", from {}", self.from) }
+        match &self.origin {
+            ShardOrigin::User => Ok(()),
+            ShardOrigin::Environment(variables) => write!(f, ", from {variables}"),
+        }
     }
 }
 
@@ -193,10 +260,10 @@ mod tests {
     }
 
     #[test]
-    fn every_row_is_in_exactly_one_shard_and_shards_differ_by_one_row() {
+    fn every_row_is_in_exactly_one_shard_and_shard_sizes_differ_by_at_most_one() {
         arbtest::arbtest(|u| {
             let (rows, count) = (u.int_in_range(0..=300)?, u.int_in_range(1..=40)?);
-            let shard = |index| Shard::new(index, count, OPTION).unwrap();
+            let shard = |index| Shard::new(index, count, ShardOrigin::User).unwrap();
             let shards: Vec<Shard> = (1..=count).map(shard).collect();
             for row in 0..rows {
                 assert_eq!(shards.iter().filter(|shard| shard.has(row)).count(), 1, "row {row} of {rows} in {count}");
@@ -212,27 +279,27 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_is_k_of_n_also_as_nextest_writes_it() {
+    fn a_shard_is_parsed_in_the_syntax_of_kmodlab_and_of_nextest() {
         assert_eq!(option("1/4"), Ok(Some((1, 4))));
         assert_eq!(option("slice:3/3"), Ok(Some((3, 3))));
         assert_eq!(option("count:2/3"), Ok(Some((2, 3))));
         assert_eq!(option("all"), Ok(None));
         for wrong in ["", "1", "1/", "/4", "a/b", "+1/4", "hash:1/4", "1/4/5", "99999999999999999999/4"] {
-            assert!(matches!(option(wrong), Err(ShardError::Word(_))), "{wrong}");
+            assert!(matches!(option(wrong), Err(ShardError::Syntax { .. })), "{wrong}");
         }
-        for beyond in ["0/4", "5/4", "1/0", "0/0", "4294967296/4294967296"] {
-            assert!(matches!(option(beyond), Err(ShardError::Beyond { .. })), "{beyond}");
+        for wrong in ["0/4", "5/4", "1/0", "0/0", "4294967296/4294967296"] {
+            assert!(matches!(option(wrong), Err(ShardError::OutOfRange { .. })), "{wrong}");
         }
     }
 
     #[test]
-    fn what_started_us_says_which_shard_we_are() {
+    fn the_environment_of_a_ci_system_gives_the_shard() {
         assert_eq!(found(&[]), None);
         assert_eq!(found(&[("TEST_SHARD_INDEX", "0"), ("TEST_TOTAL_SHARDS", "4")]), Some((1, 4)));
         assert_eq!(found(&[("CI_NODE_INDEX", "4"), ("CI_NODE_TOTAL", "4")]), Some((4, 4)));
         assert_eq!(found(&[("CI_NODE_TOTAL", "1")]), None, "GitLab sets it in every job");
         assert_eq!(found(&[("CI_NODE_INDEX", "1"), ("CI_NODE_TOTAL", "1")]), None);
-        assert_eq!(found(&[("JOB_COMPLETION_INDEX", "2")]), None, "of how many, nobody says");
+        assert_eq!(found(&[("JOB_COMPLETION_INDEX", "2")]), None, "the number of shards is unknown");
         assert_eq!(found(&[("JOB_COMPLETION_INDEX", "2"), ("KMODLAB_SHARDS", "3")]), Some((3, 3)));
         assert_eq!(found(&[("SLURM_ARRAY_TASK_ID", "0"), ("SLURM_ARRAY_TASK_COUNT", "2")]), Some((1, 2)));
         let task = |id| {
@@ -248,10 +315,25 @@ mod tests {
     }
 
     #[test]
-    fn variables_that_name_no_shard_are_told_with_the_way_out() {
-        let told = |variables: &[(&str, &str)]| environment(variables).unwrap_err().to_string();
-        insta::assert_snapshot!(told(&[("CI_NODE_INDEX", "5"), ("CI_NODE_TOTAL", "4")]), @"there is no shard 5 of 4 (from CI_NODE_INDEX and CI_NODE_TOTAL; --shard all runs everything)");
-        insta::assert_snapshot!(told(&[("TEST_SHARD_INDEX", "x"), ("TEST_TOTAL_SHARDS", "4")]), @"TEST_SHARD_INDEX=x is no number to take a shard from; --shard K/N says which, --shard all runs everything");
-        insta::assert_snapshot!(told(&[("KMODLAB_SHARD", "half")]), @"'half' is no shard: write K/N, the K-th of N from 1, such as 1/4 (slice:1/4 and count:1/4 mean the same), or all");
+    fn invalid_variables_are_errors_that_name_them() {
+        let message = |variables: &[(&str, &str)]| {
+            let error = environment(variables).unwrap_err();
+            assert!(error.is_from_environment());
+            error.to_string()
+        };
+        insta::assert_snapshot!(message(&[("CI_NODE_INDEX", "5"), ("CI_NODE_TOTAL", "4")]), @"invalid shard 5/4 in CI_NODE_INDEX and CI_NODE_TOTAL (the first number must be from 1 to 4)");
+        insta::assert_snapshot!(message(&[("TEST_SHARD_INDEX", "x"), ("TEST_TOTAL_SHARDS", "4")]), @"invalid value 'x' of the environment variable TEST_SHARD_INDEX (expected a number)");
+        insta::assert_snapshot!(message(&[("KMODLAB_SHARD", "half")]), @"invalid shard 'half' in KMODLAB_SHARD (expected K/N, e.g. 1/4, or all)");
+    }
+
+    #[test]
+    fn the_origin_of_a_shard_is_read_from_old_and_new_reports() {
+        let shard = |from: &str| {
+            serde_json::from_str::<Shard>(&format!(r#"{{"index": 1, "count": 2, "from": "{from}"}}"#)).unwrap().origin
+        };
+        assert_eq!((shard("--shard"), shard("user")), (ShardOrigin::User, ShardOrigin::User));
+        assert_eq!(shard("KMODLAB_SHARD"), ShardOrigin::Environment("KMODLAB_SHARD".into()));
+        let written = serde_json::to_value(Shard::new(1, 2, ShardOrigin::User).unwrap()).unwrap();
+        assert_eq!(written["from"], "user");
     }
 }

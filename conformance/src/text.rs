@@ -1,9 +1,32 @@
-//! The one reversible text form of bytes, used in every report: printable ASCII as it is, `\\` for a
-//! backslash, `\xNN` for every other byte.
+//! Text forms that every report and message shares: bytes and errors.
 
+use std::error::Error;
 use std::fmt::Write as _;
 
-/// `bytes` in the text form.
+/// Returns an error and its causes, each once, joined with `: `. The `(os error N)` that Rust adds to a
+/// system error is left out.
+#[must_use]
+pub fn error_chain(error: &(dyn Error + 'static)) -> String {
+    let chain = std::iter::successors(Some(error), |&error| error.source());
+    chain.map(|error| without_os_error(&error.to_string())).collect::<Vec<_>>().join(": ")
+}
+
+/// Removes every ` (os error N)`.
+fn without_os_error(text: &str) -> String {
+    const MARK: &str = " (os error ";
+    let mut pieces = text.split(MARK);
+    let mut kept = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        match piece.split_once(')') {
+            Some((number, rest)) if number.bytes().all(|byte| byte.is_ascii_digit()) => kept.push_str(rest),
+            _ => kept.extend([MARK, piece]),
+        }
+    }
+    kept
+}
+
+/// Returns `bytes` in the reversible text form: printable ASCII is unchanged, a backslash is `\\`, every other byte
+/// is `\xNN`.
 #[must_use]
 pub fn escape(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
@@ -20,7 +43,7 @@ pub fn escape(bytes: &[u8]) -> String {
     text
 }
 
-/// The bytes of a text form; `None` if `text` is not one.
+/// Returns the bytes of a text that [`escape`] wrote; `None` for any other text.
 #[must_use]
 pub fn unescape(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
@@ -52,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_text_form_is_reversible_and_printable() {
+    fn escaped_bytes_are_printable_and_reversible() {
         let all: Vec<u8> = (0..=255).collect();
         let text = escape(&all);
         assert!(text.bytes().all(|b| (b' '..=b'~').contains(&b)));
@@ -60,8 +83,20 @@ mod tests {
         assert_eq!(escape(b"a/b..%s\x01\xff\\"), r"a/b..%s\x01\xff\\");
     }
 
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot open the cache")]
+    struct Outer(#[source] std::io::Error);
+
     #[test]
-    fn a_broken_escape_is_refused() {
+    fn an_error_prints_each_cause_once_and_no_error_number() {
+        let error = Outer(std::io::Error::from_raw_os_error(20));
+        assert_eq!(error_chain(&error), "cannot open the cache: Not a directory");
+        assert_eq!(without_os_error("a: b (os error 2): c (os error 13)"), "a: b: c");
+        assert_eq!(without_os_error("a (os error x) (os error 1"), "a (os error x) (os error 1");
+    }
+
+    #[test]
+    fn a_broken_escape_is_not_unescaped() {
         assert_eq!(unescape(r"\x4"), None);
         assert_eq!(unescape(r"\n"), None);
     }

@@ -73,7 +73,7 @@ fn the_historic_loop_runs_with_c_kmod_and_ours_does_not_begin_it() {
     let (code, ours) = report(&[&pair[..], &["ours"]].concat());
     assert_eq!((code, verdict(&ours, "loop.historic-unix")), (Some(0), Verdict::Pass), "{ours:#?}");
     let output = run(&[&["run"], &pair[..], &["kmod-30"]].concat());
-    if stderr(&output).contains("cannot be had") {
+    if stderr(&output).contains("is not available") {
         eprintln!("skipped: {}", stderr(&output));
         return;
     }
@@ -172,7 +172,7 @@ fn a_subject_without_a_command_skips_what_needs_it_and_says_which() {
     }
     let (code, report) = report(&["--subject", "toybox", "load.by-name", "tool.modinfo", "tool.lsmod"]);
     if code == Some(125) && report.results.is_empty() {
-        return eprintln!("skipped: toybox cannot be had");
+        return eprintln!("skipped: toybox is not available");
     }
     let reason = |id: &str| report.results.iter().find(|row| row.id == id).and_then(|row| row.reason.clone());
     assert_eq!(verdict(&report, "load.by-name"), Verdict::Skip);

@@ -99,7 +99,7 @@ impl Root {
     pub fn open(cache: &Cache, archives: &Archives, suite: &str) -> Result<Root, AptError> {
         let Some(archive) = archives.of_suite(suite) else {
             return Err(AptError::Unavailable(
-                "this machine's apt configuration names no Debian archive: name one with --mirror URI".to_owned(),
+                "the apt configuration of this machine names no Debian archive".to_owned(),
             ));
         };
         let id = ContentId::new().with(&archive.uri).finish();

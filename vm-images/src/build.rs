@@ -170,7 +170,7 @@ fn unpack_source(
     }
     let unavailable = |reason: String| BuildError::Unavailable { name: entry.name.clone(), reason };
     if options.offline {
-        return Err(unavailable(format!("{source} is not in the cache, and --offline forbids to fetch it")));
+        return Err(unavailable(format!("{source} is not in the cache, and fetching is disabled")));
     }
     let _lock = options.lock("fetch")?;
     let offer = Offer::open(&entry.name, &entry.suites, |name| name == source, options)?;

@@ -65,14 +65,14 @@ pub struct SubjectEntry {
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogueError {
     /// No such kernel or subject.
-    #[error("no {what} is called {name:?}: choose one of {known}, or give the path of your own")]
+    #[error("unknown {what} '{name}'")]
     Unknown {
         /// Kernel or subject.
         what: &'static str,
         /// What was asked for.
         name: String,
-        /// What there is.
-        known: String,
+        /// The names in the catalogue.
+        known: Vec<String>,
     },
     /// A file of the catalogue is wrong.
     #[error("{file}: {reason}")]
@@ -152,7 +152,7 @@ impl Catalogue {
         found.ok_or_else(|| CatalogueError::Unknown {
             what: "kernel",
             name: name.to_owned(),
-            known: join(self.kernels.iter().map(|entry| &entry.name)),
+            known: self.kernels.iter().map(|entry| entry.name.clone()).collect(),
         })
     }
 
@@ -161,13 +161,9 @@ impl Catalogue {
         self.subjects.iter().find(|entry| entry.name == name).ok_or_else(|| CatalogueError::Unknown {
             what: "subject",
             name: name.to_owned(),
-            known: join(self.subjects.iter().map(|entry| &entry.name)),
+            known: self.subjects.iter().map(|entry| entry.name.clone()).collect(),
         })
     }
-}
-
-fn join<'a>(names: impl Iterator<Item = &'a String>) -> String {
-    names.map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -183,17 +179,16 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_name_is_told_what_there_is() {
+    fn an_unknown_name_is_an_error_that_has_the_known_names() {
         let catalogue = Catalogue::builtin().unwrap();
-        assert_eq!(
-            catalogue.resolve("4.19").unwrap_err().to_string(),
-            "no kernel is called \"4.19\": choose one of 5.10, 6.1, 6.12, 6.18, 7.3, 5.10-modular-unix, or give the path of \
-             your own"
-        );
-        assert_eq!(
-            catalogue.subject("sbase").unwrap_err().to_string(),
-            "no subject is called \"sbase\": choose one of kmod-28, kmod-30, kmod-34, busybox, toybox, or give the path of your own"
-        );
+        let error = catalogue.resolve("4.19").unwrap_err();
+        assert_eq!(error.to_string(), "unknown kernel '4.19'");
+        let CatalogueError::Unknown { known, .. } = error else { panic!("{error}") };
+        assert_eq!(known, ["5.10", "6.1", "6.12", "6.18", "7.3", "5.10-modular-unix"]);
+        let error = catalogue.subject("sbase").unwrap_err();
+        assert_eq!(error.to_string(), "unknown subject 'sbase'");
+        let CatalogueError::Unknown { known, .. } = error else { panic!("{error}") };
+        assert_eq!(known, ["kmod-28", "kmod-30", "kmod-34", "busybox", "toybox"]);
     }
 
     #[test]

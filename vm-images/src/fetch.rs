@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     /// It cannot be had here: a reason to skip, not to fail.
-    #[error("{name} cannot be had: {reason}")]
+    #[error("{name} is not available: {reason}")]
     Unavailable {
         /// What was asked for.
         name: String,
@@ -77,7 +77,7 @@ pub fn fetch(catalogue: &Catalogue, name: &str, options: &Options<'_>) -> Result
         }
     }
     if options.offline {
-        let reason = "it is not in the cache, and --offline forbids to fetch it".to_owned();
+        let reason = "it is not in the cache, and fetching is disabled".to_owned();
         return Err(FetchError::Unavailable { name: entry.name.clone(), reason });
     }
     let _lock = options.lock("fetch")?;

@@ -120,7 +120,7 @@ pub enum KernelError {
         source: io::Error,
     },
     /// The image is something else.
-    #[error("{} is no kernel that can be booted: {reason}", path.display())]
+    #[error("{} is not a bootable kernel: {reason}", path.display())]
     NotAKernel {
         /// The file.
         path: PathBuf,
@@ -128,7 +128,7 @@ pub enum KernelError {
         reason: HeaderError,
     },
     /// There is no module directory.
-    #[error("{} is no module directory: it holds no modules.order, no modules.dep, no kernel/ and no {release}/", path.display())]
+    #[error("{} is not a module directory: it contains no modules.order, modules.dep, kernel/ or {release}/", path.display())]
     NoModules {
         /// The directory.
         path: PathBuf,
@@ -136,7 +136,7 @@ pub enum KernelError {
         release: KernelRelease,
     },
     /// The modules are another kernel's.
-    #[error("the modules in {} are for {found}, the kernel {} is {release}: name the module directory of {release}", path.display(), image.display())]
+    #[error("the modules in {} are for {found}, but the kernel {} is {release}", path.display(), image.display())]
     OtherRelease {
         /// The module directory.
         path: PathBuf,
@@ -259,12 +259,7 @@ mod tests {
         let modules = modules_in(&temp.path().join("lib/modules/6.1.0-y"));
         let error = Kernel::from_image(&image, Some(&modules)).unwrap_err().to_string();
         let (dir, image) = (modules.display(), image.display());
-        assert_eq!(
-            error,
-            format!(
-                "the modules in {dir} are for 6.1.0-y, the kernel {image} is 6.1.0-x: name the module directory of 6.1.0-x"
-            )
-        );
+        assert_eq!(error, format!("the modules in {dir} are for 6.1.0-y, but the kernel {image} is 6.1.0-x"));
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub struct ModuleTree {
 #[derive(Debug, thiserror::Error)]
 pub enum SelectError {
     /// The kernel came without modules.
-    #[error("the kernel {kernel} has no module directory: name one with --modules")]
+    #[error("the kernel {kernel} has no module directory")]
     NoModules {
         /// Its name.
         kernel: String,

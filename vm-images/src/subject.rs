@@ -66,13 +66,13 @@ pub enum SubjectError {
         source: io::Error,
     },
     /// It has no execute permission.
-    #[error("the subject {} is not executable: chmod +x it, or name another file", path.display())]
+    #[error("the subject {} is not executable", path.display())]
     NotExecutable {
         /// The file.
         path: PathBuf,
     },
     /// It is neither a program for this machine nor a script.
-    #[error("the subject {} is no program: {reason}, and no script", path.display())]
+    #[error("the subject {} is neither a program nor a script: {reason}", path.display())]
     NotAProgram {
         /// The file.
         path: PathBuf,
@@ -81,8 +81,7 @@ pub enum SubjectError {
     },
     /// A library, or the dynamic loader, is nowhere.
     #[error(
-        "the subject {} needs {library} (for {needed_by}), which is in none of the places looked at: name its directory \
-         with --subject-lib, or link the program statically",
+        "the subject {} needs {library} (for {needed_by}), which was not found",
         path.display()
     )]
     MissingLibrary {
@@ -102,13 +101,13 @@ pub enum SubjectError {
         interpreter: String,
     },
     /// It answers to no command.
-    #[error("the subject {} is none of {}: give it the name of the command that it is", path.display(), COMMANDS.join(", "))]
+    #[error("the subject {} provides none of the commands {}", path.display(), COMMANDS.join(", "))]
     NoCommand {
         /// The file or directory.
         path: PathBuf,
     },
     /// Our own tools are not built.
-    #[error("our own tools are not in {}: build them with ci/setup, or name their directory with --guest-dir", dir.display())]
+    #[error("kmodlab's module tools are not in {}", dir.display())]
     OursNotBuilt {
         /// Where they were looked for.
         dir: PathBuf,
@@ -277,18 +276,14 @@ mod tests {
             let path = put(&dir.path().join(name).join("modprobe"), bytes, mode);
             Subject::from_path(&path, &[]).unwrap_err().to_string().replace(&dir.path().display().to_string(), "DIR")
         };
-        assert_eq!(
-            error("a", &static_program(), 0o644),
-            "the subject DIR/a/modprobe is not executable: chmod +x it, or name another file"
-        );
+        assert_eq!(error("a", &static_program(), 0o644), "the subject DIR/a/modprobe is not executable");
         assert_eq!(
             error("b", b"text", 0o755),
-            "the subject DIR/b/modprobe is no program: it is no ELF file, and no script"
+            "the subject DIR/b/modprobe is neither a program nor a script: it is no ELF file"
         );
         assert_eq!(
             error("c", &elf::made(None, &["libnowhere.so.7"], None), 0o755),
-            "the subject DIR/c/modprobe needs libnowhere.so.7 (for DIR/c/modprobe), which is in none of the places looked \
-             at: name its directory with --subject-lib, or link the program statically"
+            "the subject DIR/c/modprobe needs libnowhere.so.7 (for DIR/c/modprobe), which was not found"
         );
         assert_eq!(
             error("d", b"#! /no/such/sh -e\nexit 0\n", 0o755),

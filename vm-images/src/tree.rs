@@ -29,21 +29,21 @@ pub struct BuiltTree {
 #[derive(Debug, thiserror::Error)]
 pub enum TreeError {
     /// It is something else.
-    #[error("{} is no kernel tree and no build directory of one: it holds neither {IMAGE} nor Kbuild; name the bzImage itself, and its modules with --modules", path.display())]
+    #[error("{} is not a kernel tree or its build directory: it contains neither {IMAGE} nor Kbuild", path.display())]
     NoTree {
         /// The directory.
         path: PathBuf,
     },
     /// There is no image.
-    #[error("{} is a kernel tree that is not built: it holds no {lacking}; run `make bzImage modules` in it, or name the directory that was O=", path.display())]
+    #[error("the kernel tree {} is not built: it contains no {missing}", path.display())]
     NotBuilt {
         /// The directory.
         path: PathBuf,
         /// What is missing.
-        lacking: &'static str,
+        missing: &'static str,
     },
     /// Image and modules are of two builds.
-    #[error("the image in {} is {image}, but the tree is at {tree}: run `make bzImage modules`", path.display())]
+    #[error("the kernel image in {} is {image}, but the tree is at {tree}", path.display())]
     Stale {
         /// The directory.
         path: PathBuf,
@@ -71,14 +71,14 @@ impl BuiltTree {
             let path = dir.to_owned();
             let is_tree = dir.join("Kbuild").is_file() || dir.join(".config").is_file();
             return Err(if is_tree {
-                TreeError::NotBuilt { path, lacking: IMAGE }
+                TreeError::NotBuilt { path, missing: IMAGE }
             } else {
                 TreeError::NoTree { path }
             });
         }
         let mut kernel = Kernel::from_image(&image, None)?;
         let Some(release) = read(&dir.join(RELEASE))? else {
-            return Err(TreeError::NotBuilt { path: dir.to_owned(), lacking: RELEASE });
+            return Err(TreeError::NotBuilt { path: dir.to_owned(), missing: RELEASE });
         };
         let (image, tree) = (kernel.release.to_string(), release.trim().to_owned());
         if image != tree {
@@ -214,14 +214,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_tree_or_not_built_or_half_built_says_what_to_do() {
+    fn a_directory_that_is_not_a_built_tree_is_an_error() {
         let temp = tempfile::tempdir().unwrap();
-        let told = || BuiltTree::look(temp.path()).unwrap_err().to_string();
-        assert!(told().contains("is no kernel tree"), "{}", told());
+        let error = || BuiltTree::look(temp.path()).unwrap_err();
+        assert!(matches!(error(), TreeError::NoTree { .. }), "{}", error());
         put(temp.path(), &[("Kbuild", b"")]);
-        assert!(told().contains("holds no arch/x86/boot/bzImage; run `make bzImage modules`"), "{}", told());
+        assert!(matches!(error(), TreeError::NotBuilt { missing: IMAGE, .. }), "{}", error());
         built(temp.path(), "6.1.0-x");
         put(temp.path(), &[(RELEASE, b"6.1.0-y\n")]);
-        assert!(told().contains("is 6.1.0-x, but the tree is at 6.1.0-y"), "{}", told());
+        assert!(error().to_string().contains("is 6.1.0-x, but the tree is at 6.1.0-y"), "{}", error());
     }
 }

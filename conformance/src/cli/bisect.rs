@@ -1,7 +1,8 @@
 //! `kmodlab bisect`: builds the kernel tree as it is checked out, runs behaviours on it, and exits as `git bisect run` wants.
 
 use super::args::{BootFailure, Common, GuestArgs, RunArgs, SelectArgs};
-use super::{CliError, Outcome, run, setup, signals, status};
+use super::error::CliError;
+use super::{Outcome, run, setup, signals, status};
 use crate::select::select_filtered;
 use crate::verdict::exit;
 use anyhow::{Context, anyhow};
@@ -62,7 +63,7 @@ pub struct BisectArgs {
 }
 
 pub(super) fn bisect(common: &Common, args: &BisectArgs) -> Outcome {
-    let abort = |failure: CliError| CliError { code: ABORT, ..failure };
+    let abort = |error: CliError| error.with_code(ABORT);
     let log = check(common, args).map_err(abort)?;
     let stop = signals::watch(|| {}).map_err(abort)?;
     let built = build(args, &log, &stop);
@@ -83,9 +84,9 @@ pub(super) fn bisect(common: &Common, args: &BisectArgs) -> Outcome {
         ..RunArgs::default()
     };
     // What is wrong now is so with this commit: its tree, its image.
-    run::run(common, &run_args).map_err(|failure| match failure.code {
-        exit::USAGE => CliError { code: exit::INCONCLUSIVE, ..failure },
-        _ => failure,
+    run::run(common, &run_args).map_err(|error| match error.code {
+        exit::USAGE => error.with_code(exit::INCONCLUSIVE),
+        _ => error,
     })
 }
 

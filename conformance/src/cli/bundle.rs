@@ -1,7 +1,8 @@
 //! `kmodlab bundle`.
 
 use super::args::{BundleArgs, Common, GuestArgs};
-use super::{CliError, Outcome, lookup, setup, show_progress, signals};
+use super::error::CliError;
+use super::{Outcome, lookup, setup, show_progress, signals};
 use crate::bundle::lava::{self, INITRAMFS, KERNEL};
 use crate::bundle::{Entry, LAST, MANIFEST, Manifest, PROGRAM};
 use crate::engine::check::unmet;

@@ -1,7 +1,8 @@
 //! `kmodlab cache`: what is kept between runs, how much it is, whether it is whole, and how to be rid of it.
 
 use super::args::{CacheCommand, Common, PruneArgs};
-use super::{CliError, Outcome, setup};
+use super::error::CliError;
+use super::{Outcome, setup};
 use crate::verdict::exit;
 use harness::{Templates, Verified};
 use std::fmt::Write as _;

@@ -1,8 +1,9 @@
 //! `kmodlab compare`: what changed from one kernel to another, or from one stored report to another.
 
 use super::args::{Common, GuestArgs, RunArgs, SelectArgs};
+use super::error::CliError;
 use super::outputs::can_be_written;
-use super::{CliError, Outcome, run};
+use super::{Outcome, run};
 use crate::event::Event;
 use crate::report::compare::{Comparison, compare as compare_reports};
 use crate::report::json::Report;

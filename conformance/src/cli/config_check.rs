@@ -1,7 +1,8 @@
 //! `kmodlab kernel config-check`.
 
 use super::args::{Common, GuestArgs};
-use super::{CliError, Outcome, lookup, setup, show_progress, signals};
+use super::error::CliError;
+use super::{Outcome, lookup, setup, show_progress, signals};
 use crate::behaviours;
 use crate::config_check::{fragment, missing_options};
 use crate::verdict::exit;

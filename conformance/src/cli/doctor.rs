@@ -1,7 +1,8 @@
 //! `kmodlab doctor`: what is missing on this machine, and what to do about it.
 
 use super::args::{Common, GuestArgs};
-use super::{CliError, Outcome, lookup, setup};
+use super::error::CliError;
+use super::{Outcome, lookup, setup};
 use crate::verdict::exit;
 use harness::accel::Kvm;
 use vm_images::{Kernel, Subject};

@@ -1,7 +1,8 @@
 //! `kmodlab kernel`.
 
 use super::args::{BuildArgs, Common, KernelCommand};
-use super::{CliError, Outcome, config_check, lookup, setup, show_progress, signals};
+use super::error::CliError;
+use super::{Outcome, config_check, lookup, setup, show_progress, signals};
 use crate::event::SkippedKernel;
 use crate::verdict::exit;
 use std::fmt::Write as _;

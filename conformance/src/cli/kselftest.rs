@@ -5,8 +5,9 @@
 //! libraries in a directory apart, so that no subject meets a library that is not its own, and busybox for the rest.
 
 use super::args::{Common, KselftestArgs, SelftestSuite};
+use super::error::CliError;
 use super::script::{self, BUSYBOX};
-use super::{CliError, Outcome, lookup, setup, show_progress, signals, status};
+use super::{Outcome, lookup, setup, show_progress, signals, status};
 use crate::allowed_findings::AllowedFindings;
 use crate::pair::{Host, PreparedKernel, ReadyPair};
 use crate::text;

@@ -1,7 +1,8 @@
 //! `kmodlab list` and `kmodlab show`.
 
+use super::Outcome;
 use super::args::{ListArgs, ShowArgs};
-use super::{CliError, Outcome};
+use super::error::CliError;
 use crate::behaviour::{About, Behaviour};
 use crate::select::{select, select_filtered};
 use crate::verdict::exit;

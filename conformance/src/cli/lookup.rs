@@ -1,7 +1,8 @@
 //! What `--kernel` and `--subject` name.
 
 use super::args::{Common, GuestArgs};
-use super::{CliError, setup};
+use super::error::CliError;
+use super::setup;
 use crate::event::SkippedKernel;
 use anyhow::anyhow;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! The command's arguments and its subcommands: one file each.
+//! The command line: arguments and subcommands, one file each.
 
 mod args;
 mod bisect;
@@ -7,6 +7,8 @@ mod cache;
 mod compare;
 mod config_check;
 mod doctor;
+mod error;
+mod hint;
 mod jobs;
 mod kernel;
 mod kselftest;
@@ -25,52 +27,35 @@ pub use args::Args;
 
 use crate::verdict::exit;
 use args::Command;
+use error::CliError;
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 
-/// A command that could not be carried out, and its exit code.
-#[derive(Debug)]
-pub struct CliError {
-    code: u8,
-    error: anyhow::Error,
-}
+/// The exit code of a command, or why it could not be carried out.
+type Outcome = Result<u8, CliError>;
 
-impl CliError {
-    /// Wrong use, found before anything is built or booted.
-    fn usage(error: impl Into<anyhow::Error>) -> CliError {
-        CliError { code: exit::USAGE, error: error.into() }
-    }
-
-    /// Something that could not be judged or done.
-    fn inconclusive(error: impl Into<anyhow::Error>) -> CliError {
-        CliError { code: exit::INCONCLUSIVE, error: error.into() }
-    }
-}
-
-/// A line on standard error.
+/// Prints a line about the progress of a command on standard error.
 fn status(line: &str) {
-    // Nobody to tell if standard error is gone.
+    // If standard error is gone, nobody reads the progress.
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// What is being fetched or built, on standard error.
+/// Prints what is being fetched or built on standard error.
 fn show_progress(progress: vm_images::Progress) {
     status(&progress.to_string());
 }
 
-type Outcome = Result<u8, CliError>;
-
-/// The exit code for arguments that are none; `git bisect run` would take 2 for a bad commit.
+/// Returns the exit code for arguments that clap rejected. `git bisect run` would take 2 for a bad commit.
 #[must_use]
-pub fn parse_code(error: &clap::Error, mut words: impl Iterator<Item = OsString>) -> u8 {
+pub fn parse_code(error: &clap::Error, mut arguments: impl Iterator<Item = OsString>) -> u8 {
     match error.exit_code() {
         0 => exit::OK,
-        _ if words.any(|word| word == "bisect") => bisect::ABORT,
+        _ if arguments.any(|argument| argument == "bisect") => bisect::ABORT,
         _ => exit::USAGE,
     }
 }
 
-/// Carries the command out and returns its exit code.
+/// Runs the command and returns its exit code. An error is printed on standard error.
 #[must_use]
 pub fn run(args: &Args) -> u8 {
     let outcome = match &args.command {
@@ -88,9 +73,8 @@ pub fn run(args: &Args) -> u8 {
         Command::Kselftest(selftests) => kselftest::kselftest(&args.common, selftests),
         Command::Doctor => doctor::doctor(&args.common),
     };
-    outcome.unwrap_or_else(|failure| {
-        // Nobody to tell if standard error is gone.
-        let _ = writeln!(io::stderr(), "kmodlab: {:#}", failure.error);
-        failure.code
+    outcome.unwrap_or_else(|error| {
+        error.print(args.common.offline);
+        error.code
     })
 }

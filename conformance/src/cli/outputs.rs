@@ -1,7 +1,7 @@
 //! The reports that `kmodlab run` writes: their options, what is wrong with them, and their writers.
 
-use super::CliError;
 use super::args::Format;
+use super::error::CliError;
 use crate::report::kcidb::{self, Origin};
 use crate::report::ktap::Ktap;
 use crate::report::terminal::Terminal;

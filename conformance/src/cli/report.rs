@@ -1,7 +1,8 @@
 //! `kmodlab report`: stored JSON reports in another form.
 
+use super::Outcome;
+use super::error::CliError;
 use super::outputs::{as_html, as_junit, as_kcidb, can_be_written};
-use super::{CliError, Outcome};
 use crate::report::json::Report;
 use crate::report::kcidb::Origin;
 use crate::report::ktap::Ktap;

@@ -1,7 +1,8 @@
 //! `kmodlab run`.
 
 use super::args::{BootFailure, Common, RunArgs};
-use super::{CliError, Outcome, jobs, lookup, setup, signals};
+use super::error::CliError;
+use super::{Outcome, jobs, lookup, setup, signals};
 use crate::allowed_findings::AllowedFindings;
 use crate::behaviour::Behaviour;
 use crate::engine::{self, Flow, Plan};
@@ -24,10 +25,10 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Outcome {
     };
     match reporters.failed {
         // A behaviour that failed wins over a report that could not be written.
-        Some(error) => Err(CliError {
-            code: if reporters.report.counts.fail > 0 { exit::FAILED } else { exit::INCONCLUSIVE },
-            error: anyhow!("writing a report: {error}"),
-        }),
+        Some(error) => {
+            let code = if reporters.report.counts.fail > 0 { exit::FAILED } else { exit::INCONCLUSIVE };
+            Err(CliError::new(code, anyhow::Error::new(error).context("cannot write a report")))
+        }
         None => Ok(reporters.report.exit_code),
     }
 }

@@ -1,6 +1,7 @@
 //! A script that busybox's shell runs in a guest: what `shell` and `kselftest` share.
 
-use super::{CliError, lookup};
+use super::error::CliError;
+use super::lookup;
 use agent::proto::{Action, Caller, GuestMillis, JobEnd, JobId, Ran, Reply, Request, Value};
 use anyhow::anyhow;
 use harness::Vm;

@@ -1,8 +1,8 @@
 //! From arguments to a lab: cache, guest programs, QEMU. Everything here is wrong use if it fails, and is found
 //! before anything is built or booted.
 
-use super::CliError;
 use super::args::{AccelArg, Common, GuestArgs, ProfileArg};
+use super::error::CliError;
 use crate::era;
 use crate::pair::{Boot, Host, PreparedKernel};
 use anyhow::{Context, anyhow};

@@ -6,7 +6,8 @@
 mod check;
 
 use super::args::{Common, GuestArgs, ShellArgs};
-use super::{CliError, Outcome, lookup, script, setup, show_progress, signals, status};
+use super::error::CliError;
+use super::{Outcome, lookup, script, setup, show_progress, signals, status};
 use crate::pair::{Host, PreparedKernel};
 use crate::verdict::exit;
 use agent::proto::{ExitKind, GuestMillis, JobEnd, JobId};

@@ -1,7 +1,7 @@
 //! SIGINT, SIGTERM and SIGHUP: they end a command in order, whatever it is doing. What was started is killed and waited for,
 //! what was made by halves is removed, and a run's reports tell what was judged.
 
-use super::CliError;
+use super::error::CliError;
 use crate::verdict::exit;
 use anyhow::{Context, anyhow};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};

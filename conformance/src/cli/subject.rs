@@ -1,7 +1,8 @@
 //! `kmodlab subject`.
 
 use super::args::{Common, SubjectCommand};
-use super::{CliError, Outcome, lookup, setup, show_progress, signals};
+use super::error::CliError;
+use super::{Outcome, lookup, setup, show_progress, signals};
 use crate::verdict::exit;
 use std::fmt::Write as _;
 use vm_images::subject::{self, Unpacked};

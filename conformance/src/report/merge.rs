@@ -177,14 +177,14 @@ fn ordered(mut rows: Vec<Row>) -> Vec<Row> {
 mod tests {
     use super::*;
     use crate::report::sample;
-    use crate::shard::Shard;
+    use crate::shard::{Shard, ShardOrigin};
     use crate::verdict::exit;
 
     fn report(shard: Option<(u32, u32)>, change: impl Fn(&mut Vec<Row>)) -> Report {
         let mut report = Report::empty();
         sample::events().iter().for_each(|event| report.take(event));
         change(&mut report.results);
-        let shard = shard.map(|(index, count)| Shard { index, count, from: "--shard".into() });
+        let shard = shard.map(|(index, count)| Shard { index, count, origin: ShardOrigin::User });
         report.run = report.run.map(|run| RunInfo { shard, ..run });
         report
     }

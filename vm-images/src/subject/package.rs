@@ -73,7 +73,7 @@ fn obtain(
     }
     let unavailable = |reason: String| FetchError::Unavailable { name: entry.name.clone(), reason };
     if options.offline {
-        return Err(unavailable("it is not in the cache, and --offline forbids to fetch it".to_owned()));
+        return Err(unavailable("it is not in the cache, and fetching is disabled".to_owned()));
     }
     let _lock = options.lock("fetch")?;
     if let Some(found) = find(false).filter(|_| !options.refresh) {

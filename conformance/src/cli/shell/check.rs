@@ -1,7 +1,7 @@
 //! `kmodlab shell --at ID`: the behaviour runs in the shell's guest first, and the person finds what it left.
 
-use super::super::CliError;
 use crate::behaviour::Behaviour;
+use crate::cli::error::CliError;
 use crate::engine::check::carry_out;
 use crate::lab::Lab;
 use crate::pair::ReadyPair;

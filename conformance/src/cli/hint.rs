@@ -1,0 +1,169 @@
+//! What a user can do about an error of a library. Libraries do not know the command line, so the advice is here.
+
+use crate::pair::PairError;
+use crate::select::{SelectError, UnknownId};
+use crate::shard::ShardError;
+use crate::suggest::nearest;
+use harness::{BootError, HarnessError};
+use std::error::Error;
+use vm_images::modules::SelectError as ModulesError;
+use vm_images::{BuildError, CatalogueError, FetchError, KernelError, SubjectError, TreeError};
+
+/// Builds the guest programs.
+pub(super) const SETUP: &str = "ci/setup";
+
+/// Returns the hints for an error and its causes; `offline` says that downloads are turned off.
+pub(super) fn of(error: &(dyn Error + 'static), offline: bool) -> Vec<String> {
+    let chain = std::iter::successors(Some(error), |&error| error.source());
+    chain.filter_map(|error| of_one(error, offline)).collect()
+}
+
+/// Returns the hint for one error, without its causes.
+fn of_one(error: &(dyn Error + 'static), offline: bool) -> Option<String> {
+    /// Applies a function to the error if it has the type that the function expects.
+    fn apply<E: Error + 'static>(
+        error: &(dyn Error + 'static),
+        hint: impl FnOnce(&E) -> Option<String>,
+    ) -> Option<String> {
+        error.downcast_ref().and_then(hint)
+    }
+    apply(error, unknown_id)
+        .or_else(|| apply(error, selection))
+        .or_else(|| apply(error, shard))
+        .or_else(|| apply(error, catalogue))
+        .or_else(|| apply(error, |error| fetch(error, offline)))
+        .or_else(|| apply(error, |error| build(error, offline)))
+        .or_else(|| apply(error, |error| subject(error, offline)))
+        .or_else(|| apply(error, kernel))
+        .or_else(|| apply(error, tree))
+        .or_else(|| apply(error, modules))
+        .or_else(|| apply(error, harness))
+        .or_else(|| apply(error, boot))
+        .or_else(|| apply(error, pair))
+}
+
+fn unknown_id(error: &UnknownId) -> Option<String> {
+    Some(match &error.nearest {
+        Some(id) => format!("did you mean {id}?"),
+        None => "`kmodlab list` lists all behaviours".to_owned(),
+    })
+}
+
+fn selection(error: &SelectError) -> Option<String> {
+    match error {
+        SelectError::Id(error) => unknown_id(error),
+        SelectError::Filter(_) => None,
+        SelectError::Nothing => Some("IDs and --filter together select the behaviours that match both".to_owned()),
+    }
+}
+
+fn shard(error: &ShardError) -> Option<String> {
+    error.is_from_environment().then(|| "--shard K/N overrides the environment, --shard all ignores it".to_owned())
+}
+
+fn catalogue(error: &CatalogueError) -> Option<String> {
+    let CatalogueError::Unknown { what, name, known } = error else { return None };
+    Some(match nearest(name, known.iter().map(String::as_str)) {
+        Some(known) => format!("did you mean {known}?"),
+        None => format!("`kmodlab {what} list` lists the known names; anything else is given by its path"),
+    })
+}
+
+fn fetch(error: &FetchError, offline: bool) -> Option<String> {
+    match error {
+        FetchError::Unavailable { .. } if offline => Some("without --offline it is downloaded".to_owned()),
+        FetchError::Unavailable { .. } => Some("--mirror URI selects another Debian archive".to_owned()),
+        FetchError::Catalogue(error) => catalogue(error),
+        FetchError::Kernel(error) => kernel(error),
+        _ => None,
+    }
+}
+
+fn build(error: &BuildError, offline: bool) -> Option<String> {
+    match error {
+        BuildError::Unavailable { .. } if offline => Some("without --offline it is downloaded".to_owned()),
+        BuildError::Catalogue(error) => catalogue(error),
+        BuildError::Fetch(error) => fetch(error, offline),
+        BuildError::Kernel(error) => kernel(error),
+        _ => None,
+    }
+}
+
+fn subject(error: &SubjectError, offline: bool) -> Option<String> {
+    match error {
+        SubjectError::NotExecutable { path } => Some(format!("make it executable: chmod +x {}", path.display())),
+        SubjectError::MissingLibrary { .. } => {
+            Some("--subject-lib DIR adds a directory to search; a static program needs no libraries".to_owned())
+        }
+        SubjectError::NoCommand { .. } => {
+            Some("name the file after the command that it implements, e.g. my-modprobe".to_owned())
+        }
+        SubjectError::OursNotBuilt { .. } => Some(build_guest_programs()),
+        SubjectError::Fetch(error) => fetch(error, offline),
+        _ => None,
+    }
+}
+
+fn kernel(error: &KernelError) -> Option<String> {
+    match error {
+        KernelError::OtherRelease { release, .. } => {
+            Some(format!("--modules expects the module directory of {release}, usually lib/modules/{release}"))
+        }
+        KernelError::NoModules { release, .. } => {
+            Some(format!("--modules expects a directory like lib/modules/{release}"))
+        }
+        _ => None,
+    }
+}
+
+fn tree(error: &TreeError) -> Option<String> {
+    match error {
+        TreeError::NoTree { .. } => {
+            Some("give the path of the bzImage itself, and its module directory with --modules".to_owned())
+        }
+        TreeError::NotBuilt { .. } => {
+            Some("run `make bzImage modules` in it, or give the build directory that `make O=` used".to_owned())
+        }
+        TreeError::Stale { .. } => Some("run `make bzImage modules` in the tree".to_owned()),
+        TreeError::Kernel(error) => kernel(error),
+        _ => None,
+    }
+}
+
+fn modules(error: &ModulesError) -> Option<String> {
+    matches!(error, ModulesError::NoModules { .. }).then(|| "give its module directory with --modules".to_owned())
+}
+
+fn harness(error: &HarnessError) -> Option<String> {
+    match error {
+        HarnessError::QemuMissing { .. } => {
+            Some(format!("`apt-get install qemu-system-x86` or {SETUP} installs it; --qemu selects another program"))
+        }
+        HarnessError::QemuUnusable { .. } => Some("--qemu selects another program".to_owned()),
+        HarnessError::NotOurs { .. } => Some("remove it, or select another cache directory with --cache".to_owned()),
+        _ => None,
+    }
+}
+
+fn boot(error: &BootError) -> Option<String> {
+    match error {
+        BootError::Harness(error) => harness(error),
+        BootError::Version { .. } => Some(build_guest_programs()),
+        _ => None,
+    }
+}
+
+fn pair(error: &PairError) -> Option<String> {
+    match error {
+        PairError::Kernel(error) => kernel(error),
+        PairError::Modules(error) => modules(error),
+        PairError::Boot(error) => boot(error),
+        PairError::Harness(error) => harness(error),
+        PairError::Initramfs(_) | PairError::Unusable(_) => None,
+    }
+}
+
+/// Returns the advice for guest programs that are missing or outdated.
+pub(super) fn build_guest_programs() -> String {
+    format!("{SETUP} builds the guest programs; --guest-dir selects another directory")
+}
