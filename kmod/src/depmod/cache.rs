@@ -193,7 +193,7 @@ fn header(options: &Options) -> Vec<u8> {
 }
 
 fn checksum(bytes: &[u8]) -> u64 {
-    // Guards against damage, not against forgery: whoever can write the cache can write modules.dep.
+    // Guards against damage, not against forgery: a process that can write the cache can write modules.dep.
     let mut hash = Folded::with_seed(0x6b6d_6f64);
     hash.write(bytes);
     hash.finish()

@@ -103,7 +103,7 @@ fn an_old_signature_follows_signer_and_key() {
 }
 
 #[test]
-fn an_invalid_trailer_means_no_signature() {
+fn an_invalid_trailer_counts_as_unsigned() {
     for kind in [[2, 0, 1], [0, 9, 1], [0, 0, 3]] {
         assert_eq!(shown(&appended(kind, b"n", b"k", b"s")), "none", "{kind:?}");
     }
@@ -175,7 +175,7 @@ fn an_unknown_hash_is_shown_by_its_object_identifier() {
 }
 
 #[test]
-fn a_truncated_message_or_another_type_is_no_signature() {
+fn a_truncated_message_or_another_type_counts_as_unsigned() {
     let message = Message::of(&[(COMMON_NAME, b"x")], b"\x05");
     let whole = message.build();
     for length in 0..whole.len() {
