@@ -1,9 +1,9 @@
-//! What the tools spend their time with, each part alone: `cargo bench -p kmodlab-kmod`. `ci/bench` compares whole programs.
+//! Benchmarks of the parts of the tools: `cargo bench -p kmodlab-kmod`. `ci/bench` compares whole programs.
 
-// A failed unwrap is a failed benchmark; the macros make public functions.
+// A failed unwrap is a failed benchmark; the macros define public functions.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-// The maker of tiny modules belongs to the library's own tests; not all that it can do is needed here.
+// The builder of test modules belongs to the library's unit tests. Not everything in it is used here.
 #[allow(dead_code)]
 #[path = "../src/object/testing.rs"]
 mod testing;
@@ -19,7 +19,7 @@ use kmod::name::fnmatch;
 use kmod::object::ElfModule;
 use testing::TinyModule;
 
-/// As many aliases, and of the same form, as a distribution's kernel has of PCI devices.
+/// The number of PCI aliases in a distribution's kernel.
 const ALIASES: u32 = 20_000;
 
 fn aliases() -> IndexWriter {
@@ -87,7 +87,7 @@ fn objects(c: &mut Criterion) {
 
 fn whole_depmod(c: &mut Criterion) {
     const MODULES: usize = 500;
-    // A disk's time is not ours.
+    // Avoid measuring the disk.
     let memory = Path::new("/dev/shm");
     let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
     for number in 0..MODULES {
@@ -95,7 +95,7 @@ fn whole_depmod(c: &mut Criterion) {
     }
     let mut group = c.benchmark_group("depmod");
     group.sample_size(20);
-    for (name, incremental) in [("500 made modules", false), ("the same, incremental, nothing changed", true)] {
+    for (name, incremental) in [("500 generated modules", false), ("the same, incremental, nothing changed", true)] {
         let options = Options { incremental, ..Options::new(dir.path()) };
         assert_eq!(depmod::run(&options).unwrap().modules, MODULES);
         group.bench_function(name, |b| b.iter(|| depmod::run(&options).unwrap()));

@@ -1,4 +1,5 @@
-//! Indexes a module directory as `depmod` does, and asks the result: `cargo run --example index_directory -- DIRECTORY [NAME]`.
+//! Indexes a module directory as `depmod` does, then looks up a module in it:
+//! `cargo run --example index_directory -- DIRECTORY [NAME]`.
 
 use std::path::PathBuf;
 
@@ -9,7 +10,7 @@ use kmod::tree::Tree;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args_os().skip(1);
     let Some(directory) = arguments.next().map(PathBuf::from) else {
-        return Err("say which module directory, for example a copy of /lib/modules/6.1.0".into());
+        return Err("usage: index_directory DIRECTORY [NAME], for example with a copy of /lib/modules/6.1.0".into());
     };
     let directory = directory.canonicalize()?;
     let summary = depmod::run(&Options::new(&directory))?;
@@ -21,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let name = ModuleName::new(name.as_encoded_bytes())?;
         match Tree::new(directory).module(&name)? {
             Some(module) => println!("{} needs {:?}", module.path.display(), module.deps),
-            None => println!("there is no module {name}"),
+            None => println!("module {name} not found"),
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Writes the manual pages and the completions of the tools below a directory, as they belong below `share`:
+//! Writes the man pages and shell completions of the tools below a directory, in the layout of `share`:
 //! `cargo run -p kmodlab-kmod --example pages -- DIR`.
 
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
-//! Says what modprobe would do for a name, and what the modules say of themselves, without asking the kernel for anything:
-//! `cargo run --example resolve -- DIRECTORY NAME`, where DIRECTORY is one such as /lib/modules/6.1.0.
+//! Prints what modprobe would do for a name, with the modules' descriptions, without any request to the kernel:
+//! `cargo run --example resolve -- DIRECTORY NAME`, where DIRECTORY is a module directory such as /lib/modules/6.1.0.
 
 use std::path::PathBuf;
 
@@ -12,9 +12,9 @@ use kmod::tree::Tree;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args_os().skip(1);
     let (Some(directory), Some(name)) = (arguments.next().map(PathBuf::from), arguments.next()) else {
-        return Err("say which module directory, and a name or an alias".into());
+        return Err("usage: resolve DIRECTORY NAME".into());
     };
-    // Only here is read what the configuration consists of; the tree reads an index when it is first asked for it.
+    // This reads the configuration. The tree reads each index at its first use.
     let (config, warnings) = Config::load(&ConfigSource::system(&directory));
     warnings.iter().for_each(|warning| eprintln!("{warning}"));
     let tree = Tree::new(directory);
@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let found = find(&tree, &config, name.as_encoded_bytes())?;
     found.problems.iter().for_each(|problem| eprintln!("{problem}"));
     if found.hits.is_empty() {
-        return Err(format!("nothing is known by the name {}", Escaped(name.as_encoded_bytes())).into());
+        return Err(format!("module {} not found", Escaped(name.as_encoded_bytes())).into());
     }
     for hit in &found.hits {
         let plan = load_plan(&tree, &config, hit, &LoadRequest::default());

@@ -1,7 +1,7 @@
-//! The commands: arguments, messages, exit codes, nothing else. [`run`] chooses one by the name under which the program was
-//! started, as `modprobe` and its brothers are links to one file.
+//! The command-line tools: arguments, messages and exit status. [`run`] selects the tool by the name of the program: `modprobe`,
+//! `depmod` and the others are links to one file.
 //!
-//! Exit codes are 0 and 1 only.
+//! The exit status is 0 or 1.
 
 pub mod depmod;
 pub mod insmod;
@@ -13,8 +13,8 @@ pub mod options;
 pub mod output;
 pub mod pages;
 pub mod rmmod;
+pub mod shell_words;
 pub mod static_nodes;
-pub mod words;
 
 use crate::log::{Destination, Log, Priority, SystemLog};
 use crate::name::Escaped;
@@ -25,22 +25,22 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
-/// All that a command gets from outside.
+/// Everything that a tool receives from its environment.
 #[derive(Debug, Clone, Default)]
 pub struct Invocation {
-    /// All arguments; the first is the name of the program as it was called.
+    /// All arguments, starting with the program's name (`argv[0]`).
     pub arguments: Vec<OsString>,
-    /// What was open when the program started. By now nothing of 0, 1, 2 is closed.
+    /// Which standard descriptors were closed when the program started. All three are open by now.
     pub streams: StandardStreams,
-    /// The variable `MODPROBE_OPTIONS`.
+    /// The environment variable `MODPROBE_OPTIONS`.
     pub modprobe_options: Option<OsString>,
-    /// The variable `KMOD_LOG`; none when the program runs with more rights than who called it.
+    /// The environment variable `KMOD_LOG`; `None` when the program runs with elevated privileges.
     pub kmod_log: Option<OsString>,
-    /// Whether there is a variable `POSIXLY_CORRECT`, which ends options at the first operand.
+    /// Whether `POSIXLY_CORRECT` is set: then the first operand ends the options.
     pub posixly_correct: bool,
 }
 
-/// A command failed, and has said why.
+/// The tool failed and has printed why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Failed;
 
@@ -50,8 +50,7 @@ impl From<crate::log::Stop> for Failed {
     }
 }
 
-/// Runs the command that the first argument names; gives the exit code. An unknown name is a silent failure, as it is with
-/// the C tools.
+/// Runs the tool that the first argument names and returns the exit status. An unknown name fails silently, as in C kmod.
 #[must_use]
 pub fn run(invocation: Invocation) -> i32 {
     let name = invocation.arguments.first().map(|name| Path::new(name).file_name().unwrap_or_default().to_owned());
@@ -69,19 +68,20 @@ pub fn run(invocation: Invocation) -> i32 {
 }
 
 impl Invocation {
-    /// The arguments behind the program's name.
+    /// Returns the arguments that follow the program's name.
     #[must_use]
     pub fn operands(&self) -> &[OsString] {
         self.arguments.get(1..).unwrap_or_default()
     }
 
-    /// Standard output.
+    /// Returns standard output.
     #[must_use]
     pub fn output(&self) -> Output {
         Output::new(!self.streams.output_closed)
     }
 
-    /// The log of a tool: standard error, or the system log when that was asked for or standard error was closed.
+    /// Returns the log of a tool. Messages go to standard error, or to the system log if `syslog` is set or standard error was
+    /// closed at startup.
     #[must_use]
     pub fn log(&self, tool: &'static str, level: Priority, syslog: bool) -> Log {
         let system = syslog || self.streams.error_closed;
@@ -93,11 +93,10 @@ impl Invocation {
         }
     }
 
-    /// Parses options. Wrong use is told on standard error, whatever the options say; help and version are printed.
-    /// None when there is nothing left to do.
+    /// Parses options and returns the operands, or `None` after printing the help or the version.
     ///
     /// # Errors
-    /// [`Failed`] after wrong use.
+    /// Wrong use, after a message on standard error. No option redirects or silences that message.
     pub fn parse<A>(
         &self,
         about: &options::About<A>,
@@ -122,8 +121,8 @@ impl Invocation {
             Ok(Parsed::Help) => output.write(help().as_bytes()),
             Ok(Parsed::Version) => output.write(version().as_bytes()),
             Err(error) => {
-                let called = self.arguments.first().map(|name| name.as_bytes()).unwrap_or_default();
-                output::complain(&format!("{}: {error}\n", Escaped(called)));
+                let program = self.arguments.first().map(|name| name.as_bytes()).unwrap_or_default();
+                output::print_error(&format!("{}: {error}\n", Escaped(program)));
                 return Err(Failed);
             }
         }
@@ -132,22 +131,21 @@ impl Invocation {
     }
 }
 
-/// What `-V` prints.
+/// Returns the output of `-V`.
 #[must_use]
 pub fn version() -> String {
     format!("kmod version {} (kmodlab)\n+ZSTD +XZ +ZLIB\n", env!("CARGO_PKG_VERSION"))
 }
 
-/// The two flags that every command has.
 const fn help_flag<A>() -> Flag<A> {
-    Flag { short: Some('h'), long: "help", old: &[], apply: options::Apply::Help, help: "show this help" }
+    Flag { short: Some('h'), long: "help", old: &[], apply: options::Apply::Help, help: "print this help" }
 }
 
 const fn version_flag<A>() -> Flag<A> {
-    Flag { short: Some('V'), long: "version", old: &[], apply: options::Apply::Version, help: "show the version" }
+    Flag { short: Some('V'), long: "version", old: &[], apply: options::Apply::Version, help: "print the version" }
 }
 
-/// Where messages go and how many there are, in the tools that say so in the same two flags.
+/// The options `-s` and `-v`, which several tools share.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Messages {
     syslog: bool,
@@ -167,7 +165,7 @@ const fn syslog_flag<A: AsMut<Messages>>() -> Flag<A> {
         long: "syslog",
         old: &[],
         apply: options::Apply::Set(|a| a.as_mut().syslog = true),
-        help: "messages go to the system log",
+        help: "log messages to syslog instead of standard error",
     }
 }
 
@@ -177,18 +175,18 @@ const fn verbose_flag<A: AsMut<Messages>>() -> Flag<A> {
         long: "verbose",
         old: &[],
         apply: options::Apply::Set(|a| a.as_mut().verbose = a.as_mut().verbose.saturating_add(1)),
-        help: "more messages",
+        help: "print more messages",
     }
 }
 
-/// The release of the running kernel.
+/// Returns the release of the running kernel.
 fn running_release() -> OsString {
     OsString::from_vec(rustix::system::uname().release().to_bytes().to_vec())
 }
 
-/// The module directory of a release, below a root.
+/// Returns the module directory of a release below a root directory.
 fn module_directory(root: Option<&Path>, release: Option<&OsStr>) -> PathBuf {
-    // Not `join` of absolute paths: that would drop the root.
+    // `Path::join` with an absolute path would drop the root.
     let mut directory = root.map(absolute).unwrap_or_default().into_os_string().into_vec();
     if directory.last() == Some(&b'/') {
         directory.pop();
@@ -198,12 +196,12 @@ fn module_directory(root: Option<&Path>, release: Option<&OsStr>) -> PathBuf {
     PathBuf::from(OsString::from_vec(directory))
 }
 
-/// A path made absolute by the working directory, without looking at it.
+/// Makes a path absolute without accessing the file system.
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// Arguments for a module as one text: `k=v with blanks` becomes `k="v with blanks"`.
+/// Joins module parameters with spaces: `k=v with spaces` becomes `k="v with spaces"`.
 fn join_arguments(arguments: &[OsString]) -> Vec<u8> {
     let quote = |argument: &OsString| {
         let bytes = argument.as_bytes();
@@ -217,7 +215,7 @@ fn join_arguments(arguments: &[OsString]) -> Vec<u8> {
     };
     let mut joined = Vec::new();
     for argument in arguments.iter().map(quote) {
-        // An empty argument is one, except at the start.
+        // An empty argument counts, except at the start.
         if !joined.is_empty() {
             joined.push(b' ');
         }
@@ -231,14 +229,14 @@ mod tests {
     use super::*;
     use options::{About, parse};
 
-    /// The log of a tool that takes [`Messages`], after these options.
+    /// Returns the log of a tool that has [`Messages`], given this option.
     fn log<A: Default + AsMut<Messages>>(about: &About<A>, option: &str) -> Log {
         let mut arguments = A::default();
         parse(about.flags, vec![option.into()], Order::Any, &mut arguments).unwrap();
         arguments.as_mut().log(&Invocation::default(), "x")
     }
 
-    fn say_where_messages_go<A: Default + AsMut<Messages>>(about: &About<A>) {
+    fn assert_message_options<A: Default + AsMut<Messages>>(about: &About<A>) {
         let plain = log(about, "--");
         assert!(matches!(plain.destination(), Destination::Stderr) && !plain.shows(Priority::Info), "{}", about.usage);
         for option in ["-s", "--syslog"] {
@@ -250,14 +248,14 @@ mod tests {
     }
 
     #[test]
-    fn syslog_and_verbose_say_where_messages_go_and_how_many() {
-        say_where_messages_go(&insmod::ABOUT);
-        say_where_messages_go(&rmmod::ABOUT);
-        say_where_messages_go(&lsmod::ABOUT);
+    fn syslog_selects_the_destination_and_verbose_the_level() {
+        assert_message_options(&insmod::ABOUT);
+        assert_message_options(&rmmod::ABOUT);
+        assert_message_options(&lsmod::ABOUT);
     }
 
     #[test]
-    fn messages_go_to_the_system_log_when_standard_error_was_closed() {
+    fn a_closed_standard_error_redirects_messages_to_syslog() {
         let mut invocation = Invocation::default();
         invocation.streams.error_closed = true;
         let destination =
@@ -265,7 +263,7 @@ mod tests {
         assert!(destination(false) && destination(true));
     }
 
-    /// Short options as getopt(3) is told them, and long ones, `=` behind those that take a value.
+    /// Returns the short options in the notation of getopt(3), and the long ones, each followed by `=` if it has a value.
     fn spellings(tool: &str) -> (String, String) {
         let tool = pages::tools::TOOLS.iter().chain(pages::tools::SUBCOMMANDS).find(|t| t.page.name == tool).unwrap();
         let entries = (tool.options)();
@@ -284,9 +282,9 @@ mod tests {
         (shorts.concat(), longs.join(" "))
     }
 
-    /// The options of C kmod 34.2 and of its development branch; of ours alone is depmod's `--incremental`.
+    /// The options of C kmod 34.2 and of its development branch, and our addition: depmod's `--incremental`.
     #[test]
-    fn every_option_is_there_in_all_its_spellings() {
+    fn every_option_of_c_kmod_exists_in_all_its_spellings() {
         for (tool, short, long) in [
             (
                 "modprobe",
@@ -318,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_with_blanks_are_quoted_unless_they_are() {
+    fn parameters_with_spaces_are_quoted_once() {
         let joined = join_arguments(&["a=1", "b=x y", "c=\"x y\"", "d e", "f"].map(OsString::from));
         assert_eq!(String::from_utf8(joined).unwrap(), r#"a=1 b="x y" c="x y" d e f"#);
         let joined = join_arguments(&["", "a", "", "b"].map(OsString::from));
@@ -326,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn the_module_directory_lies_under_the_root() {
+    fn the_module_directory_is_below_the_root() {
         let directory = |root: &str| {
             module_directory(Some(Path::new(root)), Some(OsStr::new("1.2"))).into_os_string().into_string().unwrap()
         };
@@ -340,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_program_name_is_a_silent_failure() {
+    fn an_unknown_program_name_fails_silently() {
         assert_eq!(run(Invocation { arguments: vec!["/bin/other".into()], ..Invocation::default() }), 1);
         assert_eq!(run(Invocation::default()), 1);
     }

@@ -1,27 +1,27 @@
-//! Linux module tools as a library: what modprobe, depmod, insmod, rmmod, lsmod and modinfo read, decide and do.
+//! The Linux module tools as a library: everything that modprobe, depmod, insmod, rmmod, lsmod and modinfo read, decide and do.
 //!
-//! The core is pure: bytes in, values out. Effects stand at the edge, in `execute`, `depmod` and `commands`, and every
-//! input is taken for hostile: nothing that is read from a file may panic, recurse or loop without bound.
+//! The core is pure: bytes in, values out. Effects are confined to `execute`, `depmod` and `commands`. Every input is hostile:
+//! no file content may cause a panic, unbounded recursion or an endless loop.
 //!
 //! ```text
-//!   name     module names and alias patterns: normalise, limit, match
-//!   index    the .bin tries: one reader, one writer
+//!   name     module names and alias patterns: normalize, limit, match
+//!   index    the .bin tries: reader and writer
 //!   tree     a module directory, read lazily
 //!   config   modprobe.d, depmod.d, the kernel command line
 //!   object   a module file: compression, ELF, .modinfo, symbols, signature
-//!   resolve  (tree, config, request) -> Plan, the ordered steps          pure
-//!   execute  a Plan carried out through `trait Kernel`                   effects
-//!   depmod   scan -> graph -> write                                      effects
-//!   request  kmod's other half, seen from the kernel: helper path, limit, message
+//!   resolve  (tree, config, request) -> Plan, the ordered steps
+//!   execute  carries out a Plan through `trait Kernel`
+//!   depmod   scan -> graph -> write
+//!   request  a model of the kernel's side, request_module(): helper path, limit, messages
 //!   log      stderr, syslog, /dev/kmsg
-//!   commands one file a command: arguments, messages, exit codes
+//!   commands the tools: arguments, messages, exit status
 //! ```
 //!
-//! # From a name to the steps that load it
+//! # Resolving a name to load steps
 //!
-//! [`tree::Tree`] names a module directory and reads an index of it when a question needs that index; [`config::Config`] is
-//! read from files, or made of text. [`resolve::find`] says what a name stands for, [`resolve::load_plan`] what is to be done for
-//! it, and [`execute::load`] does it. Here the directory holds nothing but the index of two modules:
+//! [`tree::Tree`] is a module directory whose indexes are read on demand. [`config::Config`] is read from files or parsed from
+//! text. [`resolve::find`] resolves a name to modules, [`resolve::load_plan`] plans the load, and [`execute::load`] carries it
+//! out. In this example the directory contains only an index of modules:
 //!
 //! ```
 //! use kmod::config::Config;
@@ -65,8 +65,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! `examples/resolve.rs` does both on a module directory that it is given, `examples/index_directory.rs` is depmod in twenty
-//! lines.
+//! `examples/resolve.rs` does both on a given module directory. `examples/index_directory.rs` is a minimal depmod.
 
 pub mod cmdline;
 pub mod commands;

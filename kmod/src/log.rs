@@ -1,7 +1,7 @@
-//! Messages of the tools: which are shown, and where they go. `TOOL: PRIO: text` on standard error, or the system log
-//! ([`system`]) with `-s` and when standard error was closed at start. What the kernel itself has to say is read in `kernel`.
+//! Messages of the tools: their priorities and destinations. `TOOL: PRIORITY: text` is written to standard error, or to the
+//! system log ([`system`]) with `-s` or if standard error was closed at startup. `kernel` reads the kernel's own log.
 //!
-//! A message is one line. Bytes that a file or a caller gave are put in through [`crate::name::Escaped`].
+//! A message is one line. Bytes from files and arguments must be formatted with [`crate::name::Escaped`].
 
 pub(crate) mod kernel;
 pub mod system;
@@ -10,26 +10,26 @@ use std::fmt::Display;
 
 pub use system::SystemLog;
 
-/// How grave a message is, with the numbers of syslog(3).
+/// The priority of a message, numbered as in syslog(3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Priority {
-    /// The tool cannot go on.
+    /// The tool cannot continue.
     Fatal = 2,
     /// Something failed.
     Error = 3,
-    /// Something is odd.
+    /// Something is suspicious.
     Warning = 4,
-    /// Worth knowing.
+    /// Something is worth knowing.
     Notice = 5,
-    /// For who asked for more.
+    /// Details for `-v`.
     Info = 6,
-    /// For developers.
+    /// Details for developers.
     Debug = 7,
 }
 
 impl Priority {
-    /// The word in the message.
+    /// Returns the name that a message shows.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -43,22 +43,22 @@ impl Priority {
     }
 }
 
-/// A fatal message was shown: the command ends now, with exit code 1.
+/// A fatal message was printed: the tool exits with status 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stop;
 
-/// Where messages go.
+/// The destination of messages.
 #[derive(Debug)]
 pub enum Destination {
-    /// Standard error, one write(2) a message.
+    /// Standard error, with one write(2) per message.
     Stderr,
     /// The system log.
     System(SystemLog),
-    /// Kept, for tests.
+    /// Memory, for tests.
     Memory(Vec<String>),
 }
 
-/// The messages of one run of one tool.
+/// The message log of a tool.
 #[derive(Debug)]
 pub struct Log {
     tool: &'static str,
@@ -68,38 +68,38 @@ pub struct Log {
 }
 
 impl Log {
-    /// A log that shows messages up to `level`.
+    /// Creates a log that shows messages up to `level`.
     #[must_use]
     pub fn new(tool: &'static str, level: Priority, destination: Destination) -> Self {
         Self { tool, level: level as u8, library_level: Priority::Error as u8, destination }
     }
 
-    /// With `KMOD_LOG`: how grave the library's messages ([`Log::library_error`]) have to be. A number, or `err`, `info`, `debug`;
-    /// anything else hides them all, as with C kmod.
+    /// Applies `KMOD_LOG`, the level of the library's messages ([`Log::library_error`]): a number, `err`, `info` or `debug`.
+    /// As in C kmod, anything else hides them all.
     #[must_use]
     pub fn with_variable(mut self, kmod_log: &[u8]) -> Self {
         self.library_level = level_of(kmod_log);
         self
     }
 
-    /// Where its messages go.
+    /// Returns the destination of its messages.
     #[must_use]
     pub fn destination(&self) -> &Destination {
         &self.destination
     }
 
-    /// Nothing is shown any more, not even fatal messages (`-q`).
+    /// Hides all further messages, even fatal ones (`-q`).
     pub fn silence(&mut self) {
         self.level = 0;
     }
 
-    /// Whether messages of this priority are shown.
+    /// Reports whether messages of this priority are shown.
     #[must_use]
     pub fn shows(&self, priority: Priority) -> bool {
         priority as u8 <= self.level
     }
 
-    /// Writes a message, if its priority is shown. A message that cannot be written is lost: there is nobody to tell.
+    /// Writes a message if its priority is shown. A message that cannot be written is lost.
     pub fn write(&mut self, priority: Priority, text: impl Display) {
         if !self.shows(priority) {
             return;
@@ -119,9 +119,8 @@ impl Log {
         self.write(Priority::Error, text);
     }
 
-    /// Writes an error that was found while files were read, before it is known what it means for the command: bad lines
-    /// of the configuration, what is wrong with a module file. These are what `KMOD_LOG` is about; the options that make
-    /// a tool silent hold as well.
+    /// Writes an error from reading a file, whose effect on the tool is not known yet: a bad line of the configuration or a
+    /// damaged module file. `KMOD_LOG` filters these messages in addition to the options of the tool.
     pub fn library_error(&mut self, text: impl Display) {
         if self.library_level >= Priority::Error as u8 {
             self.error(text);
@@ -136,13 +135,13 @@ impl Log {
     /// Writes a fatal message.
     ///
     /// # Errors
-    /// [`Stop`] when it was shown. When it is filtered out (`-q`) the command goes on, as the C tools do.
+    /// [`Stop`] if the message is shown. If it is filtered out (`-q`), the tool continues, as C kmod does.
     pub fn fatal(&mut self, text: impl Display) -> Result<(), Stop> {
         self.write(Priority::Fatal, text);
         if self.shows(Priority::Fatal) { Err(Stop) } else { Ok(()) }
     }
 
-    /// The messages kept so far; empty unless the destination is [`Destination::Memory`].
+    /// Returns the messages so far if the destination is [`Destination::Memory`], else nothing.
     #[must_use]
     pub fn lines(&self) -> &[String] {
         match &self.destination {
@@ -152,8 +151,7 @@ impl Log {
     }
 }
 
-/// The level that a value of `KMOD_LOG` gives. A number as strtol(3) takes it, with nothing behind it but what follows a
-/// blank; or a word by its beginning.
+/// Parses a value of `KMOD_LOG`: a number as strtol(3) does, at the end or before white space, or a name by its prefix.
 fn level_of(value: &[u8]) -> u8 {
     let text = value.trim_ascii_start();
     let (is_negative, digits) = match text {
@@ -162,14 +160,14 @@ fn level_of(value: &[u8]) -> u8 {
         _ => (false, text),
     };
     let count = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let (digits, behind) = digits.split_at(count);
-    if count > 0 && behind.first().is_none_or(u8::is_ascii_whitespace) {
+    let (digits, rest) = digits.split_at(count);
+    if count > 0 && rest.first().is_none_or(u8::is_ascii_whitespace) {
         let number = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()).unwrap_or(u8::MAX);
         return if is_negative { 0 } else { number };
     }
-    let words: [(&[u8], Priority); 3] =
+    let names: [(&[u8], Priority); 3] =
         [(b"err", Priority::Error), (b"info", Priority::Info), (b"debug", Priority::Debug)];
-    words.iter().find(|(word, _)| value.starts_with(word)).map_or(0, |(_, level)| *level as u8)
+    names.iter().find(|(name, _)| value.starts_with(name)).map_or(0, |(_, level)| *level as u8)
 }
 
 fn write_all(mut bytes: &[u8]) {
@@ -188,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_below_the_level_are_dropped() {
+    fn messages_beyond_the_level_are_hidden() {
         let mut log = Log::new("modprobe", Priority::Warning, Destination::Memory(Vec::new()));
         log.error("a");
         log.write(Priority::Notice, "b");
@@ -197,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn the_variable_is_read_as_c_kmod_reads_it() {
+    fn kmod_log_is_parsed_as_c_kmod_does() {
         for (value, level) in [
             ("0", 0),
             ("3", 3),
@@ -223,8 +221,8 @@ mod tests {
     }
 
     #[test]
-    fn the_variable_hides_what_the_library_says_and_nothing_else() {
-        let said = |value: &str| {
+    fn kmod_log_filters_library_messages_only() {
+        let messages = |value: &str| {
             let log = Log::new("modprobe", Priority::Warning, Destination::Memory(Vec::new()));
             let mut log = log.with_variable(value.as_bytes());
             log.library_error("a");
@@ -233,15 +231,15 @@ mod tests {
             log.library_error("c");
             log.lines().concat()
         };
-        assert_eq!([said("0"), said("2")], ["modprobe: ERROR: b", "modprobe: ERROR: b"]);
+        assert_eq!([messages("0"), messages("2")], ["modprobe: ERROR: b", "modprobe: ERROR: b"]);
         assert_eq!(
-            [said("3"), said("debug")],
+            [messages("3"), messages("debug")],
             ["modprobe: ERROR: amodprobe: ERROR: b", "modprobe: ERROR: amodprobe: ERROR: b"]
         );
     }
 
     #[test]
-    fn a_silent_log_goes_on_after_a_fatal_message() {
+    fn a_silenced_log_continues_after_a_fatal_message() {
         let mut log = Log::new("modprobe", Priority::Warning, Destination::Memory(Vec::new()));
         log.silence();
         assert_eq!(log.fatal("c"), Ok(()));

@@ -1,25 +1,27 @@
-//! The program: one file under seven names. `#![no_main]`, because the kernel starts it with no descriptor open and perhaps
-//! no `/dev`, and the start-up code of a plain Rust `main` aborts there.
+//! The multi-call program: one file under seven names.
+//!
+//! It is `#![no_main]` because the kernel starts it without open descriptors and possibly without `/dev`, in which case the
+//! startup code of a plain Rust `main` aborts.
 #![no_main]
 
 use kmod::commands::{Invocation, run};
-use kmod::sys::{StandardStreams, arguments, has_foreign_rights};
+use kmod::sys::{StandardStreams, arguments, has_elevated_privileges};
 use std::ffi::{c_char, c_int};
 
-/// What the C runtime calls.
+/// The entry point.
 ///
 /// # Safety
-/// Called by the C runtime only, with the arguments that it has for `main`.
+/// Only the C runtime may call it, with the arguments of `main`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
-    // Before anything else: what is opened next must not become standard error.
+    // Must be first: a file opened earlier could become standard error.
     let Ok(streams) = StandardStreams::secure() else { return 1 };
     run(Invocation {
-        // SAFETY: the C runtime's promise: argc strings, then a null pointer, unchanged during the call.
+        // SAFETY: the C runtime passes argc strings, then a null pointer, and does not modify them during the call.
         arguments: unsafe { arguments(argc, argv) },
         streams,
         modprobe_options: std::env::var_os("MODPROBE_OPTIONS"),
-        kmod_log: if has_foreign_rights() { None } else { std::env::var_os("KMOD_LOG") },
+        kmod_log: if has_elevated_privileges() { None } else { std::env::var_os("KMOD_LOG") },
         posixly_correct: std::env::var_os("POSIXLY_CORRECT").is_some(),
     })
 }

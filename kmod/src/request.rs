@@ -1,24 +1,25 @@
-//! kmod's own half, as the kernel does it: the helper's path, its arguments, the limit on requests, the messages. A pure
-//! model of `request_module()`, for whoever has to say what a kernel of some era should have done.
+//! A pure model of the kernel's `request_module()`: the helper's path and arguments, the limit on concurrent requests, and the
+//! log messages. It predicts what a kernel of a given version does.
 //!
-//! Nothing here starts anything. Times are milliseconds of the kernel's clock. The facts come from the kernel's sources
+//! Nothing here starts a process. Times are milliseconds of the kernel's clock. The facts are from the kernel's source
 //! (`kernel/kmod.c`, since 6.4 `kernel/module/kmod.c`; `kernel/umh.c`; `proc_dostring()`).
 
 use std::collections::VecDeque;
 
-/// Bytes of the buffer behind `/proc/sys/kernel/modprobe`, with the closing NUL (`KMOD_PATH_LEN`).
+/// The size of `/proc/sys/kernel/modprobe` in bytes, including the terminating NUL (`KMOD_PATH_LEN`).
 pub const PATH_SIZE: usize = 256;
 
-/// Bytes of a module name with its closing NUL on a 64-bit kernel (`MODULE_NAME_LEN`); 32-bit kernels have 60.
+/// The size of a module name in bytes, including the terminating NUL, on a 64-bit kernel (`MODULE_NAME_LEN`). It is 60 on 32-bit
+/// kernels.
 pub const NAME_SIZE: usize = 56;
 
-/// Requests at a time (`MAX_KMOD_CONCURRENT`).
+/// The maximum number of concurrent requests (`MAX_KMOD_CONCURRENT`).
 pub const CONCURRENT: usize = 50;
 
-/// How long a request waits for its turn, in milliseconds (`MAX_KMOD_ALL_BUSY_TIMEOUT`).
+/// How long a request waits for a slot, in milliseconds (`MAX_KMOD_ALL_BUSY_TIMEOUT`).
 pub const BUSY_TIMEOUT: u64 = 5000;
 
-/// `/proc/sys/kernel/modprobe`.
+/// The value of `/proc/sys/kernel/modprobe`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HelperPath(Vec<u8>);
 
@@ -29,16 +30,17 @@ impl Default for HelperPath {
 }
 
 impl HelperPath {
-    /// The path that is executed. Empty: module loading is off.
+    /// Returns the path of the helper. An empty path disables automatic module loading.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// A write(2) of `data` at an offset of the open file, which the write moves on. Gives what write(2) returns: all of it,
-    /// whatever was kept (`kernel.sysctl_writes_strict=1`, the default since 4.5).
+    /// Performs a write(2) of `data` at the offset of the open file and advances the offset. Returns the result of write(2),
+    /// which is always the full length (with `kernel.sysctl_writes_strict=1`, the default since 4.5).
     ///
-    /// Up to the first newline or NUL is kept, and no more than fits; an offset behind the end keeps nothing.
+    /// The data is stored up to the first newline or NUL and truncated to the buffer. At an offset beyond the end nothing is
+    /// stored.
     pub fn write(&mut self, data: &[u8], offset: &mut u64) -> usize {
         let at = usize::try_from(*offset).unwrap_or(usize::MAX);
         if data.is_empty() || at > self.0.len() {
@@ -51,38 +53,38 @@ impl HelperPath {
         data.len()
     }
 
-    /// What a read of the whole file gives.
+    /// Returns the content of the file.
     #[must_use]
     pub fn read(&self) -> Vec<u8> {
         [self.as_bytes(), b"\n"].concat()
     }
 }
 
-/// What the kernel executes.
+/// The command that the kernel executes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Helper {
-    /// Arguments; the first is also the program.
+    /// The arguments; the first is also the program.
     pub argv: Vec<Vec<u8>>,
     /// The environment.
     pub envp: Vec<Vec<u8>>,
 }
 
-/// The environment of every helper since 2.1.
+/// The environment of the helper since 2.1.
 const ENVIRONMENT: [&str; 3] = ["HOME=/", "TERM=linux", "PATH=/sbin:/usr/sbin:/bin:/usr/bin"];
 
-/// What the limit does, by the kernel's version.
+/// What happens to a request over the limit, which depends on the kernel's version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Era {
-    /// 2.6 to 4.12: the request over the limit is refused at once.
+pub enum OverLimit {
+    /// 2.6 to 4.12: the request fails immediately.
     Refuse,
-    /// 4.13 to 6.3: it waits, may be killed while it does, and both is logged.
+    /// 4.13 to 6.3: the request waits and can be killed; the kernel logs the start of the wait and its failure.
     WaitKillable,
-    /// From 6.4: it waits and cannot be killed; only the end is logged.
+    /// From 6.4: the request waits and cannot be killed; the kernel logs only a timeout.
     WaitUnkillable,
 }
 
-impl Era {
-    /// The era of a kernel version. Only a default: a kernel with patches may belong to another era.
+impl OverLimit {
+    /// Returns the default for a kernel version. A kernel with backported patches can differ.
     #[must_use]
     pub fn of(major: u32, minor: u32) -> Self {
         match (major, minor) {
@@ -93,28 +95,28 @@ impl Era {
     }
 }
 
-/// Why the caller of `request_module()` gets an error without a helper having run.
+/// Why `request_module()` fails without running a helper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The path is empty. Nothing is logged.
-    #[error("ENOENT: module loading is off")]
+    /// The helper's path is empty. Nothing is logged.
+    #[error("ENOENT: module loading is disabled")]
     Disabled,
-    /// The name does not fit. Nothing is logged.
+    /// The name is too long. Nothing is logged.
     #[error("ENAMETOOLONG: the name has more than {} bytes", NAME_SIZE - 1)]
     NameTooLong,
-    /// Over the limit, before 4.13.
+    /// The limit is reached, before 4.13.
     #[error("ENOMEM: {CONCURRENT} requests are running")]
     Runaway,
-    /// Over the limit for all of [`BUSY_TIMEOUT`].
+    /// The limit was reached throughout [`BUSY_TIMEOUT`].
     #[error("ETIME: {CONCURRENT} requests have been running for {BUSY_TIMEOUT} ms")]
     Busy,
-    /// Killed while it waited for its turn (ERESTARTSYS, which the caller does not live to see).
+    /// The caller was killed while it waited (ERESTARTSYS, which no process sees).
     #[error("killed while waiting")]
     Killed,
 }
 
 impl Refusal {
-    /// The errno that `request_module()` returns, positive.
+    /// Returns the errno of `request_module()`, as a positive number.
     #[must_use]
     pub fn errno(self) -> i32 {
         match self {
@@ -127,18 +129,18 @@ impl Refusal {
     }
 }
 
-/// A request, by the number in which it was made.
+/// Identifies a request by its sequence number.
 pub type RequestId = u64;
 
-/// What the kernel does.
+/// An action of the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// The helper of this request is started.
+    /// Starts the helper for this request.
     Start(RequestId, Helper),
-    /// The request ends like this; no helper was started for it.
+    /// Fails this request without starting a helper.
     Refuse(RequestId, Refusal),
-    /// A line for the kernel log, at level 4 (3 before 4.13). Since 4.13 it has no newline, so that readers see it only
-    /// when the next line is logged.
+    /// Logs a line at level 4 (3 before 4.13). Since 4.13 the line lacks a newline, so readers see it only when the next line
+    /// is logged.
     Log(String),
 }
 
@@ -149,19 +151,19 @@ struct Waiting {
     until: u64,
 }
 
-/// The requests of one kernel.
+/// The module requests of a kernel.
 ///
 /// ```
-/// use kmod::request::{Era, Event, Requests};
-/// let mut requests = Requests::new(Era::WaitUnkillable);
+/// use kmod::request::{Event, OverLimit, Requests};
+/// let mut requests = Requests::new(OverLimit::WaitUnkillable);
 /// let (id, events) = requests.request(0, b"net-pf-3");
 /// let Some(Event::Start(started, helper)) = events.first() else { panic!("no helper") };
 /// assert_eq!((*started, helper.argv.join(&b' ')), (id, b"/sbin/modprobe -q -- net-pf-3".to_vec()));
 /// ```
 #[derive(Debug, Clone)]
 pub struct Requests {
-    era: Era,
-    /// The setting, for writes through its file.
+    over_limit: OverLimit,
+    /// The value of the sysctl file.
     pub path: HelperPath,
     next: RequestId,
     running: Vec<RequestId>,
@@ -170,11 +172,11 @@ pub struct Requests {
 }
 
 impl Requests {
-    /// No request, and the default path.
+    /// Creates a kernel without requests and with the default path.
     #[must_use]
-    pub fn new(era: Era) -> Self {
+    pub fn new(over_limit: OverLimit) -> Self {
         Self {
-            era,
+            over_limit,
             path: HelperPath::default(),
             next: 0,
             running: Vec::new(),
@@ -183,20 +185,20 @@ impl Requests {
         }
     }
 
-    /// How many hold one of the places.
+    /// Returns the number of requests that occupy a slot.
     #[must_use]
     pub fn running(&self) -> usize {
         self.running.len()
     }
 
-    /// A request for `name` at a time. What was due before that time must have been taken with [`Requests::tick`].
+    /// Requests `name` at the time `now`. Call [`Requests::tick`] first to process earlier timeouts.
     pub fn request(&mut self, now: u64, name: &[u8]) -> (RequestId, Vec<Event>) {
         let id = self.next;
         self.next += 1;
         if self.path.as_bytes().is_empty() {
             return (id, vec![Event::Refuse(id, Refusal::Disabled)]);
         }
-        // Names come from C strings.
+        // A NUL ends the name, as in a C string.
         let name = name.split(|&b| b == 0).next().unwrap_or_default();
         if name.len() >= NAME_SIZE {
             return (id, vec![Event::Refuse(id, Refusal::NameTooLong)]);
@@ -205,9 +207,9 @@ impl Requests {
             return (id, vec![self.start(id, name)]);
         }
         let shown = String::from_utf8_lossy(name).into_owned();
-        if self.era == Era::Refuse {
+        if self.over_limit == OverLimit::Refuse {
             let mut events = Vec::new();
-            // The first five ever.
+            // Only the first five are logged.
             if self.runaway_lines < 5 {
                 self.runaway_lines += 1;
                 events.push(Event::Log(format!("request_module: runaway loop modprobe {shown}")));
@@ -219,10 +221,10 @@ impl Requests {
         let throttling = format!(
             "request_module: kmod_concurrent_max (0) close to 0 (max_modprobes: {CONCURRENT}), for module {shown}, throttling..."
         );
-        (id, if self.era == Era::WaitKillable { vec![Event::Log(throttling)] } else { Vec::new() })
+        (id, if self.over_limit == OverLimit::WaitKillable { vec![Event::Log(throttling)] } else { Vec::new() })
     }
 
-    /// The time has come to `now`: requests that have waited long enough end.
+    /// Advances the time to `now`: requests that reached the timeout fail.
     pub fn tick(&mut self, now: u64) -> Vec<Event> {
         let mut events = Vec::new();
         while self.waiting.front().is_some_and(|waiting| waiting.until <= now) {
@@ -237,8 +239,8 @@ impl Requests {
         events
     }
 
-    /// The place of a request becomes free: its helper has ended, or its caller was killed (the helper then goes on, but it
-    /// no longer counts). The request that has waited longest starts, with the path as it is now.
+    /// Frees the slot of a request: its helper exited, or its caller was killed (then the helper continues, but no longer
+    /// counts). The request that has waited longest starts, with the current path.
     pub fn finish(&mut self, id: RequestId) -> Vec<Event> {
         let before = self.running.len();
         self.running.retain(|&running| running != id);
@@ -251,11 +253,11 @@ impl Requests {
         }
     }
 
-    /// The caller of a request is killed.
+    /// Kills the caller of a request.
     pub fn kill(&mut self, id: RequestId) -> Vec<Event> {
         match self.waiting.iter().position(|waiting| waiting.id == id) {
-            // Since 6.4 it lives on until its wait is over.
-            Some(_) if self.era == Era::WaitUnkillable => Vec::new(),
+            // Since 6.4 it survives until the wait ends.
+            Some(_) if self.over_limit == OverLimit::WaitUnkillable => Vec::new(),
             Some(at) => {
                 let name = self.waiting.remove(at).map(|waiting| waiting.name).unwrap_or_default();
                 let name = String::from_utf8_lossy(&name).into_owned();
@@ -274,7 +276,7 @@ impl Requests {
     }
 }
 
-/// What is executed for a name.
+/// Returns the command for a module name.
 #[must_use]
 pub fn helper(path: &HelperPath, name: &[u8]) -> Helper {
     Helper {
@@ -294,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_is_cut_at_the_first_newline_or_nul_and_taken_whole() {
+    fn a_write_is_truncated_at_the_first_newline_or_nul_and_returns_its_full_length() {
         assert_eq!(written(&[(b"/a/b\n", 0)]), (b"/a/b\n".to_vec(), vec![5]));
         assert_eq!(written(&[(b"/a\nb", 0)]), (b"/a\n".to_vec(), vec![4]));
         assert_eq!(written(&[(b"/a\0b", 0)]), (b"/a\n".to_vec(), vec![4]));
@@ -306,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_path_is_cut_silently() {
+    fn a_long_path_is_truncated_silently() {
         for length in [254, 255, 256, 300] {
             let (read, returned) = written(&[(&vec![b'x'; length], 0)]);
             assert_eq!((read.len(), returned), (length.min(255) + 1, vec![length]));
@@ -322,8 +324,8 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_path_and_a_long_name_are_refused_before_anything_else() {
-        let mut requests = Requests::new(Era::WaitUnkillable);
+    fn an_empty_path_and_a_long_name_fail_first() {
+        let mut requests = Requests::new(OverLimit::WaitUnkillable);
         assert_eq!(requests.request(0, &[b'x'; 56]).1, [Event::Refuse(0, Refusal::NameTooLong)]);
         assert!(matches!(requests.request(0, &[b'x'; 55]).1[..], [Event::Start(1, _)]));
         requests.path.write(b"\n", &mut 0);
@@ -331,9 +333,9 @@ mod tests {
         assert_eq!(requests.running(), 1);
     }
 
-    /// A helper that asks for the same name again, until somebody says no.
-    fn recursion(era: Era) -> (usize, u64, Vec<String>) {
-        let mut requests = Requests::new(era);
+    /// Simulates a helper that requests its own module, until a request fails.
+    fn recursion(over_limit: OverLimit) -> (usize, u64, Vec<String>) {
+        let mut requests = Requests::new(over_limit);
         let (mut helpers, mut lines, mut now) = (0, Vec::new(), 0);
         let mut events = requests.request(now, b"net-pf-1").1;
         loop {
@@ -361,16 +363,19 @@ mod tests {
     }
 
     #[test]
-    fn a_recursion_is_cut_at_fifty_helpers_in_every_era() {
+    fn every_kernel_stops_a_recursion_at_fifty_helpers() {
         let busy = "request_module: modprobe net-pf-1 cannot be processed, kmod busy with 50 threads for more than 5 seconds now";
         let throttling = "request_module: kmod_concurrent_max (0) close to 0 (max_modprobes: 50), for module net-pf-1, throttling...";
-        assert_eq!(recursion(Era::Refuse), (50, 0, vec!["request_module: runaway loop modprobe net-pf-1".to_owned()]));
-        assert_eq!(recursion(Era::WaitKillable).2, [throttling, busy]);
-        assert_eq!(recursion(Era::WaitUnkillable), (50, 5000, vec![busy.to_owned()]));
+        assert_eq!(
+            recursion(OverLimit::Refuse),
+            (50, 0, vec!["request_module: runaway loop modprobe net-pf-1".to_owned()])
+        );
+        assert_eq!(recursion(OverLimit::WaitKillable).2, [throttling, busy]);
+        assert_eq!(recursion(OverLimit::WaitUnkillable), (50, 5000, vec![busy.to_owned()]));
     }
 
-    fn full(era: Era) -> Requests {
-        let mut requests = Requests::new(era);
+    fn full(over_limit: OverLimit) -> Requests {
+        let mut requests = Requests::new(over_limit);
         for _ in 0..CONCURRENT {
             assert!(matches!(requests.request(0, b"x").1[..], [Event::Start(..)]));
         }
@@ -378,8 +383,8 @@ mod tests {
     }
 
     #[test]
-    fn a_waiting_request_starts_when_a_place_is_free_with_the_path_of_that_moment() {
-        let mut requests = full(Era::WaitUnkillable);
+    fn a_waiting_request_starts_in_a_free_slot_with_the_current_path() {
+        let mut requests = full(OverLimit::WaitUnkillable);
         let (id, events) = requests.request(10, b"y");
         assert!(events.is_empty());
         requests.path.write(b"/new\n", &mut 0);
@@ -390,12 +395,12 @@ mod tests {
     }
 
     #[test]
-    fn killing_a_waiting_caller_ends_its_request_before_6_4_only() {
-        let mut requests = full(Era::WaitKillable);
+    fn killing_a_waiting_caller_ends_its_request_only_before_6_4() {
+        let mut requests = full(OverLimit::WaitKillable);
         let (id, _) = requests.request(0, b"y");
         let line = Event::Log("request_module: sigkill sent for modprobe y, giving up".to_owned());
         assert_eq!(requests.kill(id), [line, Event::Refuse(id, Refusal::Killed)]);
-        let mut requests = full(Era::WaitUnkillable);
+        let mut requests = full(OverLimit::WaitUnkillable);
         let (id, _) = requests.request(0, b"y");
         assert_eq!(requests.kill(id), []);
         assert!(
@@ -404,26 +409,29 @@ mod tests {
     }
 
     #[test]
-    fn killing_a_caller_frees_its_place_while_the_helper_goes_on() {
-        let mut requests = full(Era::WaitUnkillable);
+    fn killing_a_caller_frees_its_slot_while_the_helper_continues() {
+        let mut requests = full(OverLimit::WaitUnkillable);
         requests.kill(0);
         assert!(matches!(requests.request(0, b"y").1[..], [Event::Start(..)]));
     }
 
     #[test]
-    fn only_five_lines_of_a_runaway_loop_are_ever_logged() {
-        let mut requests = full(Era::Refuse);
+    fn only_five_lines_of_a_runaway_loop_are_logged() {
+        let mut requests = full(OverLimit::Refuse);
         let lines =
             (0..9).flat_map(|_| requests.request(0, b"y").1).filter(|event| matches!(event, Event::Log(_))).count();
         assert_eq!(lines, 5);
     }
 
     #[test]
-    fn eras_change_with_4_13_and_6_4() {
-        let eras =
-            [(2, 6), (4, 12), (4, 13), (5, 10), (6, 3), (6, 4), (7, 3)].map(|(major, minor)| Era::of(major, minor));
-        use Era::{Refuse, WaitKillable, WaitUnkillable};
-        assert_eq!(eras, [Refuse, Refuse, WaitKillable, WaitKillable, WaitKillable, WaitUnkillable, WaitUnkillable]);
+    fn the_policy_changes_with_4_13_and_6_4() {
+        let policies = [(2, 6), (4, 12), (4, 13), (5, 10), (6, 3), (6, 4), (7, 3)]
+            .map(|(major, minor)| OverLimit::of(major, minor));
+        use OverLimit::{Refuse, WaitKillable, WaitUnkillable};
+        assert_eq!(
+            policies,
+            [Refuse, Refuse, WaitKillable, WaitKillable, WaitKillable, WaitUnkillable, WaitUnkillable]
+        );
     }
 
     #[test]

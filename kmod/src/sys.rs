@@ -1,18 +1,17 @@
-//! The edge to the operating system that needs `unsafe`, and the three standard descriptors. Nothing here knows modules.
+//! Operating system interfaces that need `unsafe`, and the standard descriptors. Nothing here is specific to modules.
 //!
-//! The kernel starts a helper with no descriptor open, perhaps before there is a `/dev`. What a program opens next would
-//! then become its standard error, and a message would land in that file. So the first thing that happens is
-//! [`StandardStreams::secure`].
+//! The kernel starts a usermode helper without open descriptors, possibly before `/dev` exists. A file that the program opens
+//! would then become its standard error and receive its messages. Therefore [`StandardStreams::secure`] runs first.
 
 use rustix::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use rustix::fs::{FileType, Mode, OFlags};
 use std::ffi::{CStr, OsString, c_char, c_int};
 use std::os::unix::ffi::OsStringExt;
 
-/// The arguments that the C runtime gave to `main`, as bytes. A null pointer ends the list, as does `argc`.
+/// Returns the arguments that the C runtime passed to `main`. The list ends after `argc` entries or at a null pointer.
 ///
 /// # Safety
-/// `argv` is null, or points to `argc` pointers, each null or the start of a NUL-ended string that nobody writes to
+/// `argv` must be null or point to `argc` pointers, each null or the start of a NUL-terminated string that is not modified
 /// during the call.
 #[must_use]
 pub unsafe fn arguments(argc: c_int, argv: *const *const c_char) -> Vec<OsString> {
@@ -22,27 +21,27 @@ pub unsafe fn arguments(argc: c_int, argv: *const *const c_char) -> Vec<OsString
         return arguments;
     }
     for index in 0..count {
-        // SAFETY: index < argc, so this element of the array exists (the caller's promise).
+        // SAFETY: index < argc, so the caller guarantees that this element exists.
         let argument = unsafe { *argv.add(index) };
         if argument.is_null() {
             break;
         }
-        // SAFETY: a non-null element is a NUL-ended string (the caller's promise).
+        // SAFETY: the caller guarantees that a non-null element is a NUL-terminated string.
         let argument = unsafe { CStr::from_ptr(argument) };
         arguments.push(OsString::from_vec(argument.to_bytes().to_vec()));
     }
     arguments
 }
 
-/// Whether the program has rights that who called it does not have (set-uid, file capabilities): then the environment is
-/// not to be trusted.
+/// Reports whether the program has more privileges than its caller (set-user-ID, file capabilities), in which case the
+/// environment is not trustworthy.
 #[must_use]
-pub fn has_foreign_rights() -> bool {
-    // SAFETY: reads a value that the kernel gave to this process at its start; takes no pointer.
+pub fn has_elevated_privileges() -> bool {
+    // SAFETY: getauxval(3) only reads the auxiliary vector of this process.
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 
-/// A moment of local time, as syslog messages carry it.
+/// The local time in a syslog message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LocalTime {
     /// 0 is January.
@@ -57,17 +56,17 @@ pub struct LocalTime {
     pub second: i32,
 }
 
-/// Local time for seconds since 1970; none when the C library cannot tell.
+/// Converts seconds since 1970 to local time. Returns `None` if the C library cannot convert them.
 #[must_use]
 pub fn local_time(seconds: i64) -> Option<LocalTime> {
     // On some targets time_t is narrower than i64.
     #[allow(clippy::useless_conversion)]
     let time = libc::time_t::try_from(seconds).ok()?;
-    // SAFETY: libc::tm holds integers and a pointer that may be null, for which all-zero bytes are valid.
+    // SAFETY: libc::tm consists of integers and a nullable pointer, for which all-zero bytes are valid.
     let mut tm: libc::tm = unsafe { std::mem::zeroed() };
-    // SAFETY: both pointers are to live values of the right type, `tm` is ours alone.
-    let done = unsafe { libc::localtime_r(&raw const time, &raw mut tm) };
-    if done.is_null() {
+    // SAFETY: both pointers refer to live values of the right type, and nothing else accesses `tm`.
+    let result = unsafe { libc::localtime_r(&raw const time, &raw mut tm) };
+    if result.is_null() {
         return None;
     }
     Some(LocalTime {
@@ -79,7 +78,7 @@ pub fn local_time(seconds: i64) -> Option<LocalTime> {
     })
 }
 
-/// Which of the standard descriptors were closed when the program started.
+/// Records which standard descriptors were closed when the program started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StandardStreams {
     /// Descriptor 0.
@@ -91,13 +90,13 @@ pub struct StandardStreams {
 }
 
 impl StandardStreams {
-    /// Fills the closed ones of descriptors 0 to 2, so that no file opened later can get their numbers.
+    /// Opens the closed ones among descriptors 0 to 2, so that no file opened later gets their numbers.
     ///
-    /// They get `/dev/null` when that is the null device, else a descriptor of `/` that cannot be read or written
-    /// (`O_PATH`): for this program and the commands it runs it behaves as a closed one, and it needs no device and no pipe.
+    /// Each becomes `/dev/null` if that is the null device, else an `O_PATH` descriptor of `/`, which cannot be read or written.
+    /// For this program and its children the latter behaves like a closed descriptor, and it needs neither a device nor a pipe.
     ///
     /// # Errors
-    /// What open(2) said, when neither can be had. The program must then end: it cannot know where its output would go.
+    /// The error of open(2) if neither is available. The program must then exit, since its output could end up anywhere.
     pub fn secure() -> Result<Self, rustix::io::Errno> {
         let streams = Self {
             input_closed: is_closed(rustix::stdio::stdin()),
@@ -108,18 +107,18 @@ impl StandardStreams {
             [streams.input_closed, streams.output_closed, streams.error_closed].into_iter().enumerate()
         {
             if closed {
-                let descriptor = nothing()?;
-                // open(2) gives the lowest free number, and the lower ones are in use by now.
+                let descriptor = placeholder()?;
+                // open(2) returns the lowest free number, and the lower ones are in use by now.
                 if usize::try_from(descriptor.as_raw_fd()) != Ok(number) {
                     return Err(rustix::io::Errno::BADF);
                 }
-                let _kept_open_for_ever = descriptor.into_raw_fd();
+                let _stays_open = descriptor.into_raw_fd();
             }
         }
         Ok(streams)
     }
 
-    /// Whether all three were closed, as when the kernel starts its helper.
+    /// Reports whether all three were closed, as in a usermode helper that the kernel starts.
     #[must_use]
     pub fn all_closed(self) -> bool {
         self.input_closed && self.output_closed && self.error_closed
@@ -130,41 +129,41 @@ fn is_closed(descriptor: BorrowedFd<'_>) -> bool {
     rustix::io::fcntl_getfd(descriptor) == Err(rustix::io::Errno::BADF)
 }
 
-fn nothing() -> Result<OwnedFd, rustix::io::Errno> {
+fn placeholder() -> Result<OwnedFd, rustix::io::Errno> {
     match open_device("/dev/null", (1, 3), OFlags::RDWR) {
         Ok(descriptor) => Ok(descriptor),
         Err(_) => rustix::fs::open("/", OFlags::PATH | OFlags::DIRECTORY, Mode::empty()),
     }
 }
 
-/// Opens a character device only if it has this major and minor number: a file of that name, or a device whose driver is a
-/// module (opening it would make the kernel ask for that module), is left alone.
+/// Opens a character device if it has this major and minor number. Anything else is not opened: it could be a plain file, or a
+/// device whose driver is a module that the kernel would then request.
 ///
 /// # Errors
-/// `ENODEV` when it is something else, or what open(2) said.
+/// `ENODEV` if it is something else, or the error of open(2).
 pub fn open_device(path: &str, (major, minor): (u32, u32), flags: OFlags) -> Result<OwnedFd, rustix::io::Errno> {
-    let is_it = |stat: &rustix::fs::Stat| {
+    let matches = |stat: &rustix::fs::Stat| {
         FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
             && (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev)) == (major, minor)
     };
-    if !is_it(&rustix::fs::stat(path)?) {
+    if !matches(&rustix::fs::stat(path)?) {
         return Err(rustix::io::Errno::NODEV);
     }
     let descriptor = rustix::fs::open(path, flags | OFlags::NOCTTY, Mode::empty())?;
-    // It may have been replaced in between.
-    if !is_it(&rustix::fs::fstat(&descriptor)?) {
+    // It may have been replaced meanwhile.
+    if !matches(&rustix::fs::fstat(&descriptor)?) {
         return Err(rustix::io::Errno::NODEV);
     }
     Ok(descriptor)
 }
 
-/// What strerror(3) says.
+/// Returns the message of strerror(3).
 #[must_use]
 pub fn strerror(errno: rustix::io::Errno) -> String {
     strerror_io(&errno.into())
 }
 
-/// An error's text without Rust's "(os error N)".
+/// Returns the text of an error without Rust's "(os error N)".
 #[must_use]
 pub fn strerror_io(error: &std::io::Error) -> String {
     let text = error.to_string();
@@ -179,10 +178,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn arguments_are_taken_as_bytes_up_to_a_null_pointer() {
+    fn arguments_are_bytes_and_end_at_a_null_pointer() {
         let strings = [c"kmod", c"a\xffb"];
         let pointers = [strings[0].as_ptr(), strings[1].as_ptr(), std::ptr::null(), strings[0].as_ptr()];
-        // SAFETY: four pointers, strings or null.
+        // SAFETY: four pointers to strings or null.
         let arguments = unsafe { arguments(4, pointers.as_ptr()) };
         assert_eq!(arguments, [OsString::from("kmod"), OsString::from_vec(b"a\xffb".to_vec())]);
         // SAFETY: a null list.
@@ -190,13 +189,13 @@ mod tests {
     }
 
     #[test]
-    fn error_texts_are_those_of_strerror() {
+    fn errno_texts_are_those_of_strerror() {
         assert_eq!(strerror(rustix::io::Errno::NOENT), "No such file or directory");
         assert_eq!(strerror(rustix::io::Errno::NOSYS), "Function not implemented");
     }
 
     #[test]
-    fn another_device_or_a_file_is_not_opened() {
+    fn only_the_expected_device_is_opened() {
         assert_eq!(open_device("/dev/null", (1, 11), OFlags::WRONLY).unwrap_err(), rustix::io::Errno::NODEV);
         assert_eq!(open_device("/proc/version", (1, 3), OFlags::RDONLY).unwrap_err(), rustix::io::Errno::NODEV);
         assert!(open_device("/dev/null", (1, 3), OFlags::RDWR | OFlags::CLOEXEC).is_ok());

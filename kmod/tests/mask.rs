@@ -1,16 +1,16 @@
-//! Masks as processes: what stands in a kmod.d stops modprobe. In a chroot, since nothing names another directory.
+//! Masks in kmod.d, with modprobe in a chroot, since no option selects another directory.
 
-// A failed unwrap is a failed test, in helpers too.
+// A failed unwrap is a failed test, also in helper functions.
 #![allow(clippy::unwrap_used)]
 
 mod common;
 
-use common::{Done, Lab, RELEASE, empty_root};
+use common::{Lab, Outcome, RELEASE, empty_root};
 use std::fs;
 use std::process::Command;
 
-/// Runs modprobe in a root of its own with these files; none where that cannot be done.
-fn masked(files: &[(&str, &str)], arguments: &[&str]) -> Option<Done> {
+/// Runs modprobe in a chroot with these files. Returns `None` if this is not possible here.
+fn masked(files: &[(&str, &str)], arguments: &[&str]) -> Option<Outcome> {
     let lab = Lab::new();
     let root = empty_root(&lab)?;
     fs::create_dir_all(root.join("lib/modules")).unwrap();
@@ -20,32 +20,32 @@ fn masked(files: &[(&str, &str)], arguments: &[&str]) -> Option<Done> {
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(file, text).unwrap();
     }
-    Some(lab.done(Command::new("chroot").arg(root).args(["/modprobe", "-S", RELEASE]).args(arguments)))
+    Some(lab.execute(Command::new("chroot").arg(root).args(["/modprobe", "-S", RELEASE]).args(arguments)))
 }
 
 const MASK: (&str, &str) = ("etc/kmod.d/a.conf", "# no such\nmask le-af\nmask leaf\n");
 
 #[test]
-fn a_mask_stops_a_module_by_name_alias_and_as_a_dependency() {
+fn a_mask_blocks_a_module_by_name_by_alias_and_as_a_dependency() {
     for name in ["leaf", "top", "two"] {
-        let Some(done) = masked(&[MASK], &["-D", name]) else { return };
-        let told = format!(
+        let Some(outcome) = masked(&[MASK], &["-D", name]) else { return };
+        let message = format!(
             "modprobe: ERROR: could not insert '{}': module 'leaf' is masked by /etc/kmod.d/a.conf line 3\n",
             if name == "two" { "leaf" } else { name }
         );
-        // The alias `two` stands for al as well: the last one decides, and it is not masked.
+        // The alias `two` resolves to al as well, which is not masked and determines the exit status.
         let (code, out) = if name == "two" { (0, "insmod /lib/modules/1.2.3-test/k/al.ko \n") } else { (1, "") };
-        assert_eq!((done.code, done.out.as_str(), done.err), (Some(code), out, told));
+        assert_eq!((outcome.code, outcome.out.as_str(), outcome.err), (Some(code), out, message));
     }
     let quiet = masked(&[MASK], &["-q", "--", "leaf"]).unwrap();
-    assert_eq!(quiet.all(), "Some(1)\n--\n");
+    assert_eq!(quiet.transcript(), "Some(1)\n--\n");
 }
 
 #[test]
-fn a_masked_soft_dependency_is_left_out_and_the_rest_is_loaded() {
+fn a_masked_soft_dependency_is_skipped_and_the_rest_is_loaded() {
     let softdep = ("etc/modprobe.d/s.conf", "softdep al pre: mid\n");
-    let Some(done) = masked(&[MASK, softdep], &["-D", "al"]) else { return };
-    insta::assert_snapshot!(done.all(), @r"
+    let Some(outcome) = masked(&[MASK, softdep], &["-D", "al"]) else { return };
+    insta::assert_snapshot!(outcome.transcript(), @r"
     Some(0)
     insmod /lib/modules/1.2.3-test/k/al.ko 
     --
@@ -54,19 +54,19 @@ fn a_masked_soft_dependency_is_left_out_and_the_rest_is_loaded() {
 }
 
 #[test]
-fn neither_an_install_command_nor_an_option_lifts_a_mask() {
+fn no_install_command_or_option_overrides_a_mask() {
     let install = ("etc/modprobe.d/s.conf", "install leaf true\n");
     for options in [&["leaf"][..], &["-i", "leaf"], &["-f", "leaf"], &["-C", "/nowhere", "leaf"]] {
-        let Some(done) = masked(&[MASK, install], options) else { return };
-        assert!(done.code == Some(1) && done.err.contains("is masked by"), "{options:?}: {done:?}");
+        let Some(outcome) = masked(&[MASK, install], options) else { return };
+        assert!(outcome.code == Some(1) && outcome.err.contains("is masked by"), "{options:?}: {outcome:?}");
     }
 }
 
 #[test]
-fn a_file_of_etc_hides_one_of_lib_and_masks_are_shown_as_comments() {
+fn a_file_in_etc_overrides_one_in_lib_and_masks_are_shown_as_comments() {
     let lib = |text| ("usr/lib/kmod.d/a.conf", text);
-    let Some(done) = masked(&[lib("mask leaf\n")], &["-c"]) else { return };
-    assert!(done.out.starts_with("# mask leaf (/usr/lib/kmod.d/a.conf line 1)\n"), "{}", done.out);
+    let Some(outcome) = masked(&[lib("mask leaf\n")], &["-c"]) else { return };
+    assert!(outcome.out.starts_with("# mask leaf (/usr/lib/kmod.d/a.conf line 1)\n"), "{}", outcome.out);
     let hidden = masked(&[lib("mask leaf\n"), ("etc/kmod.d/a.conf", "")], &["-D", "leaf"]).unwrap();
     assert_eq!(hidden.code, Some(0));
 }

@@ -1,15 +1,15 @@
-//! `modinfo` as a process, on a small module directory and on files.
+//! `modinfo` as a process, on a small module directory and on single files.
 
-// A failed unwrap is a failed test, in helpers too.
+// A failed unwrap is a failed test, also in helper functions.
 #![allow(clippy::unwrap_used)]
 
 mod common;
 
-use common::{Done, Lab, RELEASE};
+use common::{Lab, Outcome, RELEASE};
 use std::fs;
 use std::io::Write as _;
 
-/// An ELF file with nothing but these strings in `.modinfo`, and what is appended to it.
+/// Builds an ELF file with a `.modinfo` section and appended data.
 fn module(modinfo: &[u8], appended: &[u8]) -> Vec<u8> {
     const NAMES: &[u8] = b"\0.modinfo\0.shstrtab\0";
     let section = |name: u32, kind: u32, at: usize, size: usize| {
@@ -47,15 +47,15 @@ fn lab() -> Lab {
     lab
 }
 
-fn modinfo(lab: &Lab, arguments: &[&str]) -> Done {
-    lab.done(lab.command("modinfo").arg("-b").arg(lab.path("")).args(["-k", RELEASE]).args(arguments))
+fn modinfo(lab: &Lab, arguments: &[&str]) -> Outcome {
+    lab.execute(lab.command("modinfo").arg("-b").arg(lab.path("")).args(["-k", RELEASE]).args(arguments))
 }
 
-/// What was printed, with `|` for NUL, by a run that succeeded silently.
+/// Returns the output of a run that must succeed silently, with `|` for NUL.
 fn printed(lab: &Lab, arguments: &[&str]) -> String {
-    let done = modinfo(lab, arguments);
-    assert_eq!((done.code, done.err.as_str()), (Some(0), ""), "{arguments:?}: {done:?}");
-    done.out.replace('\0', "|")
+    let outcome = modinfo(lab, arguments);
+    assert_eq!((outcome.code, outcome.err.as_str()), (Some(0), ""), "{arguments:?}: {outcome:?}");
+    outcome.out.replace('\0', "|")
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn a_module_is_listed_with_its_signature_and_parameters() {
 }
 
 #[test]
-fn each_field_has_its_option_and_the_last_one_wins() {
+fn the_last_option_that_selects_a_field_applies() {
     let lab = lab();
     for (options, expected) in [
         (&["-a"][..], "Jérôme\nB\x1b[2J\n"),
@@ -104,7 +104,7 @@ fn each_field_has_its_option_and_the_last_one_wins() {
 }
 
 #[test]
-fn null_ends_entries_of_key_and_value() {
+fn null_terminated_entries_are_key_and_value() {
     assert_eq!(
         printed(&lab(), &["-0", "leaf"]),
         "filename:       LAB/lib/modules/1.2.3-test/k/leaf.ko|license=GPL|description=A leaf|author=Jérôme|author=B\x1b[2J|\
@@ -113,7 +113,7 @@ fn null_ends_entries_of_key_and_value() {
 }
 
 #[test]
-fn a_compressed_module_is_read_alike() {
+fn a_compressed_module_is_read() {
     assert_eq!(printed(&lab(), &["-F", "signer", "mid"]), "A key\n");
     assert_eq!(printed(&lab(), &["-F", "name", "mid"]), "mid\n");
 }
@@ -127,32 +127,35 @@ fn all_modules_of_an_alias_are_shown() {
 }
 
 #[test]
-fn modname_takes_names_only() {
+fn modname_accepts_only_names() {
     let lab = lab();
     for option in ["-m", "--modname"] {
         assert_eq!(printed(&lab, &[option, "-l", "leaf"]), "GPL\n");
-        assert_eq!(modinfo(&lab, &[option, "two"]).all(), "Some(1)\n--\nmodinfo: ERROR: Module name two not found.\n");
+        assert_eq!(
+            modinfo(&lab, &[option, "two"]).transcript(),
+            "Some(1)\n--\nmodinfo: ERROR: Module name two not found.\n"
+        );
     }
     assert_eq!(printed(&lab, &["-m", "-l", "leaf.ko"]), "GPL\n");
     assert_eq!(printed(&lab, &["-m", "-n", "bi"]), "(builtin)\n");
     assert_eq!(printed(&lab, &["-m", "-n", "fs-bi"]), "(builtin)\n");
-    // A file is none, either.
+    // A file is not a name.
     fs::write(lab.path("one.ko"), module(b"license=Here\0", b"")).unwrap();
     assert_eq!(modinfo(&lab, &["-m", "./one.ko"]).err, "modinfo: ERROR: Module name ./one.ko not found.\n");
     assert_eq!(modinfo(&lab, &["-m", "a[b"]).err, "modinfo: ERROR: Module name a[b not found.\n");
 }
 
 #[test]
-fn release_and_root_say_where_to_look() {
+fn release_and_root_select_the_module_directory() {
     let lab = lab();
     let run = |arguments: &[&str]| lab.run("modinfo", arguments);
     for (root, release) in [("-b", "-k"), ("--basedir", "--set-version")] {
         let here = [root, ".", release, RELEASE, "-l", "leaf"];
-        assert_eq!(run(&here).all(), "Some(0)\nGPL\n--\n");
+        assert_eq!(run(&here).transcript(), "Some(0)\nGPL\n--\n");
         let not_found = "Some(1)\n--\nmodinfo: ERROR: Module leaf not found.\n";
         assert_eq!([run(&here[..2]).code, run(&here[2..]).code], [Some(1), Some(1)]);
-        assert_eq!(run(&[root, "conf", release, RELEASE, "leaf"]).all(), not_found);
-        assert_eq!(run(&[root, ".", release, "9.9", "leaf"]).all(), not_found);
+        assert_eq!(run(&[root, "conf", release, RELEASE, "leaf"]).transcript(), not_found);
+        assert_eq!(run(&[root, ".", release, "9.9", "leaf"]).transcript(), not_found);
     }
 }
 
@@ -169,26 +172,26 @@ fn a_built_in_module_has_no_file() {
 }
 
 #[test]
-fn a_file_is_read_where_it_lies() {
+fn a_file_operand_is_read() {
     let lab = lab();
     for name in ["one.ko", "one.ko.zst", ".ko", "a.b.ko"] {
         fs::write(lab.path(name), module(b"license=Here\0", b"")).unwrap();
-        assert_eq!(lab.run("modinfo", &["-l", name]).all(), "Some(0)\nHere\n--\n");
+        assert_eq!(lab.run("modinfo", &["-l", name]).transcript(), "Some(0)\nHere\n--\n");
         assert_eq!(lab.run("modinfo", &["-n", name]).out, format!("LAB/{name}\n"));
     }
-    // What has another suffix or is no regular file is a name, and none that is known.
+    // Anything else is an unknown name.
     fs::write(lab.path("one.txt"), module(b"license=Here\0", b"")).unwrap();
     fs::create_dir(lab.path("dir.ko")).unwrap();
     for name in ["one.txt", "dir.ko", "./none.ko"] {
         let expected = format!("Some(1)\n--\nmodinfo: ERROR: Module {name} not found.\n");
-        assert_eq!(lab.run("modinfo", &[name]).all(), expected);
+        assert_eq!(lab.run("modinfo", &[name]).transcript(), expected);
     }
 }
 
 #[test]
-fn failures_are_told_and_the_rest_is_shown() {
+fn a_failure_is_reported_and_the_rest_is_shown() {
     let lab = lab();
-    insta::assert_snapshot!(modinfo(&lab, &["nosuch\n", "leaf", "a[b", "top", "al", "-l"]).all(), @r"
+    insta::assert_snapshot!(modinfo(&lab, &["nosuch\n", "leaf", "a[b", "top", "al", "-l"]).transcript(), @r"
     Some(1)
     GPL
     MIT
@@ -198,8 +201,8 @@ fn failures_are_told_and_the_rest_is_shown() {
     modinfo: ERROR: LAB/lib/modules/1.2.3-test/k/top.ko: not an ELF file: it starts with neither ELF's magic nor that of a known compression
     modinfo: ERROR: could not get modinfo from 'top': Exec format error
     ");
-    let done = modinfo(&lab, &["top"]);
-    assert_eq!(done.out, "filename:       LAB/lib/modules/1.2.3-test/k/top.ko\n");
+    let outcome = modinfo(&lab, &["top"]);
+    assert_eq!(outcome.out, "filename:       LAB/lib/modules/1.2.3-test/k/top.ko\n");
     fs::remove_file(lab.tree().join("k/al.ko")).unwrap();
     assert_eq!(
         modinfo(&lab, &["-l", "al"]).err,
@@ -212,44 +215,45 @@ fn failures_are_told_and_the_rest_is_shown() {
     )
     .unwrap();
     assert!(modinfo(&lab, &["al"]).err.ends_with("could not get modinfo from 'al': No data available\n"));
-    assert_eq!(lab.run("modinfo", &[""; 0]).all(), "Some(1)\n--\nmodinfo: ERROR: missing module or filename.\n");
+    assert_eq!(lab.run("modinfo", &[""; 0]).transcript(), "Some(1)\n--\nmodinfo: ERROR: missing module or filename.\n");
 }
 
 #[test]
-fn kmod_log_hides_what_is_wrong_with_a_file_but_not_the_failure() {
+fn kmod_log_hides_the_cause_but_not_the_failure() {
     let lab = lab();
-    let told = |level: &str| {
+    let messages = |level: &str| {
         let mut command = lab.command("modinfo");
         command.arg("-b").arg(lab.path("")).args(["-k", RELEASE, "-l", "top", "leaf"]).env("KMOD_LOG", level);
-        let done = lab.done(&mut command);
-        assert_eq!((done.code, done.out.as_str()), (Some(1), "GPL\n"));
-        done.err
+        let outcome = lab.execute(&mut command);
+        assert_eq!((outcome.code, outcome.out.as_str()), (Some(1), "GPL\n"));
+        outcome.err
     };
-    assert_eq!(told("0"), "modinfo: ERROR: could not get modinfo from 'top': Exec format error\n");
-    assert_eq!(told("err").lines().count(), 2);
+    assert_eq!(messages("0"), "modinfo: ERROR: could not get modinfo from 'top': Exec format error\n");
+    assert_eq!(messages("err").lines().count(), 2);
 }
 
 #[test]
-fn a_broken_index_is_told_once() {
+fn a_damaged_index_is_reported_once() {
     let lab = lab();
     fs::write(lab.tree().join("modules.alias.bin"), b"not an index").unwrap();
-    let done = modinfo(&lab, &["no1", "no2", "leaf", "-l"]);
-    assert_eq!((done.code, done.out.as_str()), (Some(1), "GPL\n"));
-    assert_eq!(done.err.matches("modules.alias.bin").count(), 1, "{}", done.err);
-    // Without a list of modules none is taken for a built-in one.
+    let outcome = modinfo(&lab, &["no1", "no2", "leaf", "-l"]);
+    assert_eq!((outcome.code, outcome.out.as_str()), (Some(1), "GPL\n"));
+    assert_eq!(outcome.err.matches("modules.alias.bin").count(), 1, "{}", outcome.err);
+    // Without modules.dep, no module counts as built in.
     fs::remove_file(lab.tree().join("modules.alias.bin")).unwrap();
     fs::write(lab.tree().join("modules.dep.bin"), b"not an index").unwrap();
-    let done = modinfo(&lab, &["two"]);
-    assert_eq!((done.code, done.out.as_str()), (Some(1), ""), "{done:?}");
+    let outcome = modinfo(&lab, &["two"]);
+    assert_eq!((outcome.code, outcome.out.as_str()), (Some(1), ""), "{outcome:?}");
 }
 
 #[test]
-fn a_full_disk_is_a_failure() {
+fn a_full_device_is_a_failure() {
     let lab = lab();
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let done = lab.done(lab.command("modinfo").arg("-b").arg(lab.path("")).args(["-k", RELEASE, "leaf"]).stdout(full));
+    let outcome =
+        lab.execute(lab.command("modinfo").arg("-b").arg(lab.path("")).args(["-k", RELEASE, "leaf"]).stdout(full));
     assert_eq!(
-        (done.code, done.err.as_str()),
+        (outcome.code, outcome.err.as_str()),
         (Some(1), "could not write to standard output: No space left on device\n")
     );
 }

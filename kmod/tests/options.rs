@@ -1,29 +1,29 @@
-//! Options whose effect a process shows without a kernel that loads modules, as far as no other test is about them.
+//! The effects of options that do not need a kernel, as far as no other file tests them.
 
-// A failed unwrap is a failed test, in helpers too.
+// A failed unwrap is a failed test, also in helper functions.
 #![allow(clippy::unwrap_used)]
 
 mod common;
-// The maker of tiny modules belongs to the library's own tests; not all that it can do is needed here.
+// The builder of test modules belongs to the library's unit tests. Not everything in it is used here.
 #[allow(dead_code)]
 #[path = "../src/object/testing.rs"]
 mod testing;
 
-use common::{Done, Lab, RELEASE};
+use common::{Lab, Outcome, RELEASE};
 use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Command;
 use testing::TinyModule;
 
-/// A module file of the lab's module directory.
+/// Writes a module file into the lab's module directory.
 fn put(lab: &Lab, path: &str, module: TinyModule) {
     let path = lab.tree().join(path);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, module.build()).unwrap();
 }
 
-/// A lab for depmod: no index yet, the lists of a kernel's build, and two modules.
+/// Creates a lab for depmod: without indexes, with the lists of a kernel build and two modules.
 fn for_depmod() -> Lab {
     let lab = Lab::new();
     for file in fs::read_dir(lab.tree()).unwrap() {
@@ -32,17 +32,17 @@ fn for_depmod() -> Lab {
     for list in ["modules.order", "modules.builtin", "modules.builtin.modinfo"] {
         lab.index(list, "");
     }
-    // The same alias twice.
+    // A duplicate alias.
     put(&lab, "k/a.ko", TinyModule::named("a").exports(&["a_sym"]).info("alias=fs-x").info("alias=fs-x"));
     put(&lab, "k/b.ko", TinyModule::named("b").imports(&["a_sym", "kernel_sym"]));
     lab
 }
 
-/// depmod in the lab, with no configuration of this machine.
-fn depmod(lab: &Lab, arguments: &[&str]) -> Done {
+/// Runs depmod in the lab, without the configuration of the host.
+fn depmod(lab: &Lab, arguments: &[&str]) -> Outcome {
     let mut command = lab.command("depmod");
     command.args(["-C", "conf", "-b"]).arg(lab.path("")).args(arguments);
-    lab.done(&mut command)
+    lab.execute(&mut command)
 }
 
 fn written(lab: &Lab) -> Option<String> {
@@ -50,7 +50,7 @@ fn written(lab: &Lab) -> Option<String> {
 }
 
 #[test]
-fn depmod_quick_writes_only_what_is_older_than_a_module() {
+fn depmod_quick_writes_only_if_a_module_is_newer() {
     for option in ["-A", "--quick"] {
         let lab = for_depmod();
         assert_eq!(depmod(&lab, &[option, RELEASE]).code, Some(0));
@@ -62,7 +62,7 @@ fn depmod_quick_writes_only_what_is_older_than_a_module() {
 }
 
 #[test]
-fn depmod_all_looks_at_all_modules_whatever_files_are_named() {
+fn depmod_all_indexes_all_modules_despite_file_operands() {
     let lab = for_depmod();
     let file = lab.tree().join("k/a.ko");
     assert_eq!(depmod(&lab, &[RELEASE, file.to_str().unwrap()]).code, Some(0));
@@ -72,12 +72,12 @@ fn depmod_all_looks_at_all_modules_whatever_files_are_named() {
 }
 
 #[test]
-fn depmod_finds_another_module_directory_below_its_root() {
+fn depmod_moduledir_is_relative_to_the_root() {
     let lab = for_depmod();
     fs::create_dir_all(lab.path("usr/lib")).unwrap();
     fs::rename(lab.path("lib/modules"), lab.path("usr/lib/modules")).unwrap();
     for option in [&["-m", "usr/lib/modules"][..], &["--moduledir=/usr/lib/modules"]] {
-        assert_eq!(depmod(&lab, &[option, &[RELEASE]].concat()).all(), "Some(0)\n--\n");
+        assert_eq!(depmod(&lab, &[option, &[RELEASE]].concat()).transcript(), "Some(0)\n--\n");
         let list = lab.path("usr/lib/modules").join(RELEASE).join("modules.dep");
         assert_eq!(fs::read(&list).unwrap(), b"k/a.ko:\nk/b.ko: k/a.ko\n");
         fs::remove_file(list).unwrap();
@@ -85,7 +85,7 @@ fn depmod_finds_another_module_directory_below_its_root() {
 }
 
 #[test]
-fn depmod_reads_the_configuration_that_is_given() {
+fn depmod_reads_the_given_configuration() {
     let lab = for_depmod();
     lab.config("a.conf", "exclude b.ko\n");
     assert_eq!(depmod(&lab, &[RELEASE]).code, Some(0));
@@ -93,26 +93,26 @@ fn depmod_reads_the_configuration_that_is_given() {
 }
 
 #[test]
-fn depmod_knows_the_kernels_symbols_from_either_file_and_tells_unknown_ones_when_asked() {
+fn depmod_errsyms_reports_symbols_missing_in_system_map_or_symvers() {
     let lab = for_depmod();
     fs::write(lab.path("map"), "0 r __ksymtab_other\n").unwrap();
     fs::write(lab.path("symvers"), "0x1\tother\tvmlinux\tEXPORT_SYMBOL\t\n").unwrap();
     let unknown = |file: &[&str]| depmod(&lab, &[file, &["-n", RELEASE]].concat()).err;
-    let told = "depmod: WARNING: LAB/lib/modules/1.2.3-test/k/b.ko needs unknown symbol kernel_sym\n";
+    let warning = "depmod: WARNING: LAB/lib/modules/1.2.3-test/k/b.ko needs unknown symbol kernel_sym\n";
     for file in [&["-F", "map"][..], &["--filesyms=map"], &["-E", "symvers"], &["--symvers=symvers"]] {
-        assert_eq!(unknown(&[&["-e"], file].concat()), told, "{file:?}");
-        assert_eq!(unknown(&[&["--errsyms"], file].concat()), told, "{file:?}");
+        assert_eq!(unknown(&[&["-e"], file].concat()), warning, "{file:?}");
+        assert_eq!(unknown(&[&["--errsyms"], file].concat()), warning, "{file:?}");
         assert_eq!(unknown(file), "", "{file:?}");
     }
     assert_eq!(unknown(&["-e"]), "depmod: WARNING: -e needs -E or -F\n");
     fs::write(lab.path("symvers"), "0x1\tkernel_sym\tvmlinux\tEXPORT_SYMBOL\t\n").unwrap();
     assert_eq!(unknown(&["-e", "-E", "symvers"]), "");
-    // -E wins.
+    // -E overrides -F.
     assert_eq!(unknown(&["-e", "-E", "symvers", "-F", "map"]), "");
 }
 
 #[test]
-fn depmod_takes_a_prefix_from_symbols() {
+fn depmod_strips_the_symbol_prefix() {
     let lab = for_depmod();
     put(&lab, "k/c.ko", TinyModule::named("c").exports(&["_c_sym"]));
     let symbols = |options: &[&str]| depmod(&lab, &[options, &["-n", RELEASE]].concat()).out;
@@ -120,12 +120,12 @@ fn depmod_takes_a_prefix_from_symbols() {
     for option in [&["-P", "_"][..], &["--symbol-prefix=_"]] {
         assert!(symbols(option).contains("alias symbol:c_sym c\n"), "{option:?}");
     }
-    let done = depmod(&lab, &["-P", "ab", RELEASE]);
-    assert_eq!(done.all(), "Some(1)\n--\ndepmod: FATAL: -P only takes a single char\n");
+    let outcome = depmod(&lab, &["-P", "ab", RELEASE]);
+    assert_eq!(outcome.transcript(), "Some(1)\n--\ndepmod: FATAL: -P only takes a single char\n");
 }
 
 #[test]
-fn depmod_warns_of_duplicates_when_asked() {
+fn depmod_warn_reports_duplicates() {
     let lab = for_depmod();
     assert_eq!(depmod(&lab, &[RELEASE]).err, "");
     for option in ["-w", "--warn"] {
@@ -135,32 +135,32 @@ fn depmod_warns_of_duplicates_when_asked() {
 }
 
 #[test]
-fn modprobe_shows_versions_and_exports_of_a_file_or_a_module() {
+fn modprobe_shows_versions_and_exports_of_a_file_or_module() {
     let lab = Lab::new();
     let versions = vec![("kmalloc".into(), 7)];
     put(&lab, "k/leaf.ko", TinyModule { versions, ..TinyModule::named("leaf").exports(&["leaf_do"]) });
     let file = lab.tree().join("k/leaf.ko");
     for operand in [file.to_str().unwrap(), "leaf"] {
-        let done = lab.modprobe(&["--show-exports", operand]);
-        assert!(done.code == Some(0) && done.out.ends_with("\tleaf_do\n"), "{done:?}");
+        let outcome = lab.modprobe(&["--show-exports", operand]);
+        assert!(outcome.code == Some(0) && outcome.out.ends_with("\tleaf_do\n"), "{outcome:?}");
         for option in ["--show-modversions", "--dump-modversions"] {
             let expected = "Some(0)\n0x00000007\tkmalloc\n--\n";
-            assert_eq!(lab.modprobe(&[option, operand]).all(), expected, "{option}");
+            assert_eq!(lab.modprobe(&[option, operand]).transcript(), expected, "{option}");
         }
     }
 }
 
 #[test]
-fn modprobe_options_of_the_environment_are_read_first_and_passed_on() {
+fn modprobe_options_precede_the_command_line_and_are_inherited() {
     let lab = Lab::new();
     lab.config("a.conf", "install leaf echo \"$MODPROBE_OPTIONS\"; modprobe -D top\n");
     let path = format!("{}:/usr/bin:/bin", lab.path("bin").display());
     let environment = format!("-d {} -S {RELEASE}", lab.path("").display());
     let mut command = lab.command("modprobe");
     command.env("PATH", path).env("MODPROBE_OPTIONS", environment).args(["-C", "conf", "leaf"]);
-    let done = lab.done(&mut command);
-    // The modprobe that the command runs finds the same modules.
-    insta::assert_snapshot!(done.all(), @r#"
+    let outcome = lab.execute(&mut command);
+    // The nested modprobe uses the same module directory.
+    insta::assert_snapshot!(outcome.transcript(), @r#"
     Some(0)
     -d LAB/ -S 1.2.3-test -C LAB/conf
     install echo "$MODPROBE_OPTIONS"; modprobe -D top 
@@ -171,30 +171,30 @@ fn modprobe_options_of_the_environment_are_read_first_and_passed_on() {
 }
 
 #[test]
-fn modprobe_options_of_the_environment_hold_beside_those_of_the_command_line() {
+fn modprobe_options_combine_with_the_command_line() {
     let lab = Lab::new();
     let run = |options: &str, arguments: &[&str]| {
-        lab.done(lab.modprobe_command().env("MODPROBE_OPTIONS", options).args(arguments))
+        lab.execute(lab.modprobe_command().env("MODPROBE_OPTIONS", options).args(arguments))
     };
     assert_eq!(run("-D", &["leaf"]).out, "insmod LAB/lib/modules/1.2.3-test/k/leaf.ko \n");
     assert_eq!(run("-a -D", &["leaf", "al"]).out.lines().count(), 2);
-    // The later of two values counts, which is that of the command line.
+    // The command line overrides a value of the environment.
     assert_eq!(run("-S 9.9 -D", &["leaf"]).out, "insmod LAB/lib/modules/1.2.3-test/k/leaf.ko \n");
-    // A word that is no option is the module, and what the command line names is its parameter.
+    // A module name in the variable makes the operand of the command line its parameter.
     assert_eq!(run("-D leaf", &["x=1"]).out, "insmod LAB/lib/modules/1.2.3-test/k/leaf.ko x=1\n");
-    // Behind -- nothing is an option.
+    // No options follow a `--`.
     let ended = format!("-d . -S {RELEASE} -C conf -D --");
-    let done = lab.done(lab.command("modprobe").env("MODPROBE_OPTIONS", ended).args(["leaf", "-q"]));
-    assert_eq!(done.out, "insmod LAB/./lib/modules/1.2.3-test/k/leaf.ko -q\n".replace("/./", "/"));
+    let outcome = lab.execute(lab.command("modprobe").env("MODPROBE_OPTIONS", ended).args(["leaf", "-q"]));
+    assert_eq!(outcome.out, "insmod LAB/./lib/modules/1.2.3-test/k/leaf.ko -q\n".replace("/./", "/"));
     assert_eq!(run("--nosuch", &["leaf"]).err, "LAB/bin/modprobe: unrecognized option '--nosuch'\n");
     assert!(run("-V", &["leaf"]).out.starts_with("kmod version "));
-    // Other tools do not read it.
-    let done = lab.done(lab.command("lsmod").env("MODPROBE_OPTIONS", "--nosuch").arg("-V"));
-    assert_eq!(done.code, Some(0));
+    // Other tools ignore the variable.
+    let outcome = lab.execute(lab.command("lsmod").env("MODPROBE_OPTIONS", "--nosuch").arg("-V"));
+    assert_eq!(outcome.code, Some(0));
 }
 
 #[test]
-fn rmmod_force_asks_the_kernel_without_looking_and_verbose_says_so() {
+fn rmmod_force_skips_the_checks_and_verbose_reports_it() {
     let lab = Lab::new();
     let plain = lab.run("rmmod", &["no_such_module"]).err;
     assert_eq!(plain, "rmmod: ERROR: Module no_such_module is not currently loaded\n");
@@ -207,12 +207,12 @@ fn rmmod_force_asks_the_kernel_without_looking_and_verbose_says_so() {
 }
 
 #[test]
-fn exit_codes_are_0_and_1_only() {
+fn every_exit_status_is_0_or_1() {
     let lab = Lab::new();
     let long = "x".repeat(5000);
     for tool in ["modprobe", "depmod", "insmod", "rmmod", "lsmod", "modinfo", "kmod", "other"] {
         for arguments in [&[][..], &["-Z"], &["--"], &["-"], &[""], &["-h"], &["/"], &[&long], &["a[b"], &["-", "-V"]] {
-            // depmod without a release would be about this machine.
+            // depmod without a release would index the modules of the host.
             if tool == "depmod" && arguments.iter().all(|argument| *argument == "--") {
                 continue;
             }
@@ -222,15 +222,15 @@ fn exit_codes_are_0_and_1_only() {
     }
 }
 
-/// Runs a line of the shell where /dev holds nothing but a socket in syslog's place, and gives what came there; none when
-/// that cannot be arranged here.
-fn logged(lab: &Lab, line: &str) -> Option<(Done, Vec<String>)> {
+/// Runs a shell line with a /dev that contains only a syslog socket, and returns the messages sent to it. Returns `None` if this
+/// is not possible here.
+fn logged(lab: &Lab, line: &str) -> Option<(Outcome, Vec<String>)> {
     if !rustix::process::geteuid().is_root() || !Path::new("/proc/net/unix").exists() {
-        eprintln!("skipped: a /dev of its own needs root and /proc");
+        eprintln!("skipped: a private /dev needs root and /proc");
         return None;
     }
     let socket = lab.path("log");
-    let _there_may_be_none = fs::remove_file(&socket);
+    let _may_be_missing = fs::remove_file(&socket);
     let listener = UnixDatagram::bind(&socket).unwrap();
     listener.set_nonblocking(true).unwrap();
     let script = format!(
@@ -239,9 +239,9 @@ fn logged(lab: &Lab, line: &str) -> Option<(Done, Vec<String>)> {
     );
     let mut command = Command::new("unshare");
     command.current_dir(lab.path("")).args(["-m", "sh", "-c", &script]);
-    let done = lab.done(&mut command);
-    if done.code == Some(77) || done.err.starts_with("unshare: ") {
-        eprintln!("skipped: no mounts can be made here: {}", done.err);
+    let outcome = lab.execute(&mut command);
+    if outcome.code == Some(77) || outcome.err.starts_with("unshare: ") {
+        eprintln!("skipped: cannot mount here: {}", outcome.err);
         return None;
     }
     let mut messages = Vec::new();
@@ -249,11 +249,11 @@ fn logged(lab: &Lab, line: &str) -> Option<(Done, Vec<String>)> {
     while let Ok(length) = listener.recv(&mut buffer) {
         messages.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
     }
-    Some((done, messages))
+    Some((outcome, messages))
 }
 
 #[test]
-fn messages_go_to_the_system_log_with_s_and_when_standard_error_is_closed() {
+fn messages_go_to_syslog_with_s_or_a_closed_standard_error() {
     let lab = Lab::new();
     for (line, priority, text) in [
         ("bin/modprobe -s -d . -S 1.2.3-test nosuch", 26, "modprobe: FATAL: Module nosuch not found in directory "),
@@ -265,29 +265,29 @@ fn messages_go_to_the_system_log_with_s_and_when_standard_error_is_closed() {
         ("bin/lsmod -s x", 27, "lsmod: ERROR: too many arguments provided.\n"),
         ("bin/kmod list -s x", 27, "kmod: ERROR: too many arguments provided.\n"),
     ] {
-        let Some((done, messages)) = logged(&lab, line) else { return };
-        assert_eq!((done.code, done.err.as_str()), (Some(1), ""), "{line}");
+        let Some((outcome, messages)) = logged(&lab, line) else { return };
+        assert_eq!((outcome.code, outcome.err.as_str()), (Some(1), ""), "{line}");
         let [message] = &messages[..] else { panic!("{line}: {messages:?}") };
         // <26>Nov 24 18:53:16 modprobe: …
         let (head, rest) = message.split_at(format!("<{priority}>Nov 24 18:53:16 ").len());
         assert!(head.starts_with(&format!("<{priority}>")) && rest.starts_with(text), "{line}: {message}");
     }
     let quiet = logged(&lab, "bin/modprobe -s -q -d . -S 1.2.3-test nosuch");
-    assert!(quiet.is_none_or(|(done, messages)| done.code == Some(1) && messages.is_empty()));
+    assert!(quiet.is_none_or(|(outcome, messages)| outcome.code == Some(1) && messages.is_empty()));
 }
 
 #[test]
-fn symbols_of_what_has_none_or_is_not_there_are_a_failure() {
+fn a_module_without_symbols_or_a_missing_module_is_a_failure() {
     let lab = Lab::new();
     assert_eq!(
-        lab.modprobe(&["--show-exports", "nosuch", "more"]).all(),
+        lab.modprobe(&["--show-exports", "nosuch", "more"]).transcript(),
         "Some(1)\n--\nmodprobe: FATAL: Module nosuch not found.\n"
     );
     let module = lab.path("plain.ko");
     std::fs::write(&module, TinyModule::named("plain").build()).unwrap();
     for (option, what) in [("--show-exports", "symbols"), ("--dump-modversions", "modversions")] {
-        let done = lab.modprobe(&[option, module.to_str().unwrap()]);
-        let told = format!("modprobe: FATAL: could not get {what} of LAB/plain.ko: No data available\n");
-        assert_eq!((done.code, done.err), (Some(1), told));
+        let outcome = lab.modprobe(&[option, module.to_str().unwrap()]);
+        let message = format!("modprobe: FATAL: could not get {what} of LAB/plain.ko: No data available\n");
+        assert_eq!((outcome.code, outcome.err), (Some(1), message));
     }
 }

@@ -1,15 +1,15 @@
-//! What the generated files do in the programs that they are made for: completions in bash, pages in groff.
+//! Tests the generated files with the programs that read them: completions with the shells, man pages with groff.
 
-// A failed unwrap is a failed test, in helpers too.
+// A failed unwrap is a failed test, also in helper functions.
 #![allow(clippy::unwrap_used)]
 
 mod common;
 
-use common::{Done, Lab};
+use common::{Lab, Outcome};
 use std::fs;
 use std::process::Command;
 
-/// Writes all files into the lab's `share`; module directories are looked for in the lab's own `lib/modules`.
+/// Writes all files into the lab's `share`, with `/lib/modules` replaced by the lab's own.
 fn share(lab: &Lab) {
     for (path, text) in kmod::commands::pages::all() {
         let path = lab.path("share").join(path);
@@ -21,12 +21,12 @@ fn share(lab: &Lab) {
 fn skipped(program: &str) -> bool {
     let missing = Command::new(program).arg("--version").output().is_err();
     if missing {
-        eprintln!("skipped: no {program}");
+        eprintln!("skipped: {program} is not installed");
     }
     missing
 }
 
-/// What bash offers for the last word of a line.
+/// Returns bash's completions of the last word of a line.
 fn complete(lab: &Lab, line: &[&str]) -> Vec<String> {
     let script = r#"source share/bash-completion/completions/"$1"
         compopt() { :; }
@@ -35,7 +35,7 @@ fn complete(lab: &Lab, line: &[&str]) -> Vec<String> {
         printf '%s\n' "${COMPREPLY[@]}""#;
     let mut command = Command::new("bash");
     command.current_dir(lab.path("")).args(["--norc", "-c", script, "bash"]).args(line);
-    let Done { code, out, err } = lab.done(&mut command);
+    let Outcome { code, out, err } = lab.execute(&mut command);
     assert_eq!((code, err.as_str()), (Some(0), ""), "{line:?}");
     out.lines().filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
@@ -72,7 +72,7 @@ fn bash_completes_options_values_and_modules() {
 }
 
 #[test]
-fn bash_runs_nothing_that_a_name_says() {
+fn bash_completion_never_executes_names() {
     if skipped("bash") {
         return;
     }
@@ -89,7 +89,7 @@ fn bash_runs_nothing_that_a_name_says() {
 }
 
 #[test]
-fn the_shells_read_their_files() {
+fn every_shell_parses_its_completions() {
     let lab = Lab::new();
     share(&lab);
     for (shell, directory) in
@@ -100,14 +100,14 @@ fn the_shells_read_their_files() {
         }
         for file in fs::read_dir(lab.path("share").join(directory)).unwrap() {
             let file = file.unwrap().path();
-            let done = lab.done(Command::new(shell).arg("-n").arg(&file));
-            assert_eq!(done.all(), "Some(0)\n--\n", "{}", file.display());
+            let outcome = lab.execute(Command::new(shell).arg("-n").arg(&file));
+            assert_eq!(outcome.transcript(), "Some(0)\n--\n", "{}", file.display());
         }
     }
 }
 
 #[test]
-fn groff_warns_of_nothing_in_the_pages() {
+fn groff_formats_every_page_without_warnings() {
     if skipped("groff") {
         return;
     }
@@ -116,8 +116,8 @@ fn groff_warns_of_nothing_in_the_pages() {
     for section in ["man5", "man8"] {
         for file in fs::read_dir(lab.path("share/man").join(section)).unwrap() {
             let file = file.unwrap().path();
-            let done = lab.done(Command::new("groff").args(["-man", "-Tascii", "-ww", "-z"]).arg(&file));
-            assert_eq!(done.all(), "Some(0)\n--\n", "{}", file.display());
+            let outcome = lab.execute(Command::new("groff").args(["-man", "-Tascii", "-ww", "-z"]).arg(&file));
+            assert_eq!(outcome.transcript(), "Some(0)\n--\n", "{}", file.display());
         }
     }
 }

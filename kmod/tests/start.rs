@@ -1,7 +1,6 @@
-//! How the program starts when the kernel starts it: no descriptor open, no `/dev`, no `/proc`, nothing in the
-//! environment.
+//! Startup as a usermode helper of the kernel: without open descriptors, `/dev`, `/proc` or environment variables.
 
-// A failed unwrap is a failed test, in helpers too.
+// A failed unwrap is a failed test, also in helper functions.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -14,7 +13,7 @@ use std::process::Command;
 
 const CLOSED: &str = "0<&- 1>&- 2>&-";
 
-/// Runs a shell line; `$0` is the program. Gives the exit code, 128 and more after a signal.
+/// Runs a shell line, in which `$0` is the program. Returns the exit status, which is 128 or more after a signal.
 fn shell(program: &Path, line: &str) -> i32 {
     let output = Command::new("/bin/sh").arg("-c").arg(line).arg(program).output().unwrap();
     output.status.code().unwrap_or(-1)
@@ -25,10 +24,10 @@ fn chroot(root: &Path, arguments: &str) -> i32 {
 }
 
 #[test]
-fn it_starts_with_no_descriptor_and_no_dev() {
+fn it_starts_without_descriptors_and_dev() {
     let lab = Lab::new();
     let Some(root) = empty_root(&lab) else { return };
-    assert_eq!(chroot(&root, "-q -- x"), 1, "the empty root itself");
+    assert_eq!(chroot(&root, "-q -- x"), 1, "with descriptors");
     for arguments in ["-q -- x", "-- x", "-s -- x", "-v x", "--nosuch", "-r x"] {
         assert_eq!(chroot(&root, &format!("{arguments} {CLOSED}")), 1, "{arguments}");
     }
@@ -36,7 +35,7 @@ fn it_starts_with_no_descriptor_and_no_dev() {
 }
 
 #[test]
-fn messages_never_land_in_a_file_that_was_opened() {
+fn messages_never_end_up_in_an_opened_file() {
     let lab = Lab::new();
     let Some(root) = empty_root(&lab) else { return };
     let release = rustix::system::uname().release().to_str().unwrap().to_owned();
@@ -44,7 +43,7 @@ fn messages_never_land_in_a_file_that_was_opened() {
     fs::create_dir_all(root.join("etc/modprobe.d")).unwrap();
     fs::rename(lab.tree(), root.join("lib/modules").join(release)).unwrap();
     fs::write(root.join("etc/modprobe.d/a.conf"), "a bad line\noptions\n").unwrap();
-    // What looks like the null device and the kernel log is a file.
+    // Plain files imitate the null device and the kernel log.
     fs::create_dir(root.join("dev")).unwrap();
     fs::write(root.join("dev/null"), "").unwrap();
     fs::write(root.join("dev/kmsg"), "").unwrap();
@@ -55,12 +54,12 @@ fn messages_never_land_in_a_file_that_was_opened() {
             chroot(&root, &format!("{arguments} {closed}"));
         }
     }
-    // Not assert_eq: it would print a C library.
-    assert!(contents(&root) == before, "a file has come or was changed");
+    // Not assert_eq, which would print the C library.
+    assert!(contents(&root) == before, "a file was created or changed");
 }
 
 #[test]
-fn the_commands_that_it_runs_do_not_get_a_closed_or_a_foreign_descriptor() {
+fn commands_inherit_three_open_descriptors_and_no_others() {
     let lab = Lab::new();
     lab.config("a.conf", &format!("install leaf ls -l /proc/self/fd >{}/fds\n", lab.path("").display()));
     let line = format!(
@@ -75,11 +74,11 @@ fn the_commands_that_it_runs_do_not_get_a_closed_or_a_foreign_descriptor() {
 }
 
 #[test]
-fn without_proc_no_socket_is_made_for_the_system_log() {
+fn without_proc_no_socket_is_created_for_syslog() {
     let lab = Lab::new();
     let Some(root) = empty_root(&lab) else { return };
     if Command::new("strace").arg("-V").output().is_err() {
-        eprintln!("skipped: no strace to see the system calls with");
+        eprintln!("skipped: strace is not installed");
         return;
     }
     let trace = lab.path("trace");
@@ -93,7 +92,7 @@ fn without_proc_no_socket_is_made_for_the_system_log() {
 }
 
 #[test]
-fn it_needs_no_environment() {
+fn it_needs_no_environment_variables() {
     let lab = Lab::new();
     let output =
         Command::new(lab.path("bin/modprobe")).env_clear().args(["-q", "--", "no-such-module"]).output().unwrap();
@@ -104,7 +103,7 @@ fn it_needs_no_environment() {
 }
 
 #[test]
-fn a_reader_that_goes_away_ends_it_quietly() {
+fn a_closed_pipe_is_not_reported() {
     let lab = Lab::new();
     let line = format!("\"$0\" -S {} -c | true; exit 0", common::RELEASE);
     assert_eq!(shell(&lab.path("bin/modprobe"), &line), 0);

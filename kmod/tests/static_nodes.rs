@@ -1,7 +1,7 @@
-//! `kmod static-nodes`: as a process for the running kernel, and as a function on a module directory of ours, since
-//! the program takes no other.
+//! `kmod static-nodes`, as a process for the running kernel and as a function for other module directories, which the program
+//! cannot select.
 
-// A failed unwrap is a failed test, in helpers too.
+// A failed unwrap is a failed test, also in helper functions.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -18,17 +18,18 @@ const DEVNAME: &str = "# Device nodes\nfuse fuse c10:229\nsnd_seq snd/seq c116:1
 const TMPFILES: &str = "c! /dev/fuse 0600 - - - 10:229\nd /dev/snd 0755 - - -\nc! /dev/snd/seq 0600 - - - 116:1\n\
     d /dev/x/y 0755 - - -\nb! /dev/x/y/loop 0600 - - - 7:0\n";
 
-/// Runs it on the lab's directory; whether it succeeded. Standard output is taken for closed: it is the test's.
+/// Runs it on the lab's module directory and reports whether it succeeded. It does not write to standard output, which is the
+/// test's.
 fn run(lab: &Lab, arguments: &[&str]) -> bool {
     let arguments = std::iter::once(&"static-nodes").chain(arguments).map(Into::into).collect();
     let streams = StandardStreams { output_closed: true, ..StandardStreams::default() };
     static_nodes::run_in(&Tree::new(lab.tree()), &Invocation { arguments, streams, ..Invocation::default() }).is_ok()
 }
 
-/// What it writes into a file, in a format.
+/// Returns the file that it writes with these options.
 fn written(lab: &Lab, options: &[&str]) -> String {
     let out = lab.path("out");
-    let _there_may_be_none = fs::remove_file(&out);
+    let _may_be_missing = fs::remove_file(&out);
     assert!(run(lab, &[options, &["-o", out.to_str().unwrap()]].concat()), "{options:?}");
     fs::read_to_string(out).unwrap()
 }
@@ -38,7 +39,7 @@ fn names(dir: &Path) -> Vec<String> {
 }
 
 #[test]
-fn the_format_is_an_option_and_the_last_one_wins() {
+fn the_last_format_option_applies() {
     let lab = Lab::new();
     lab.index("modules.devname", DEVNAME);
     assert_eq!(written(&lab, &["-f", "tmpfiles"]), TMPFILES);
@@ -51,7 +52,7 @@ fn the_format_is_an_option_and_the_last_one_wins() {
 }
 
 #[test]
-fn the_file_is_replaced_and_its_directories_are_made() {
+fn the_output_file_is_replaced_and_its_directories_are_created() {
     let lab = Lab::new();
     lab.index("modules.devname", DEVNAME);
     let path = lab.path("run/tmpfiles.d/static-nodes.conf");
@@ -61,12 +62,12 @@ fn the_file_is_replaced_and_its_directories_are_made() {
         fs::write(&path, "an older one, which is longer\n".repeat(99)).unwrap();
     }
     assert_eq!(names(path.parent().unwrap()), ["static-nodes.conf"]);
-    // Who has the old file open keeps it whole.
+    // An open old file stays intact.
     assert_ne!(fs::metadata(&path).unwrap().permissions().mode() & 0o444, 0);
 }
 
 #[test]
-fn a_link_is_written_through() {
+fn a_link_is_followed() {
     let lab = Lab::new();
     lab.index("modules.devname", DEVNAME);
     symlink("target", lab.path("link")).unwrap();
@@ -76,7 +77,7 @@ fn a_link_is_written_through() {
 }
 
 #[test]
-fn what_cannot_be_written_is_a_failure_and_leaves_the_old_file() {
+fn a_failed_write_keeps_the_old_file() {
     let lab = Lab::new();
     lab.index("modules.devname", DEVNAME);
     let file = lab.path("file");
@@ -88,7 +89,7 @@ fn what_cannot_be_written_is_a_failure_and_leaves_the_old_file() {
 }
 
 #[test]
-fn a_bad_line_is_a_failure_and_the_others_are_written() {
+fn an_invalid_line_is_a_failure_and_the_others_are_written() {
     let lab = Lab::new();
     lab.index("modules.devname", "m ../../etc/x c1:2\nm n c1:2\nbad\n");
     let out = lab.path("out");
@@ -97,7 +98,7 @@ fn a_bad_line_is_a_failure_and_the_others_are_written() {
 }
 
 #[test]
-fn without_a_list_there_is_nothing_to_write_and_no_failure() {
+fn a_missing_list_is_not_a_failure() {
     let lab = Lab::new();
     let out = lab.path("out");
     assert!(run(&lab, &["-o", out.to_str().unwrap()]));
@@ -107,32 +108,35 @@ fn without_a_list_there_is_nothing_to_write_and_no_failure() {
 }
 
 #[test]
-fn as_a_process_it_asks_for_the_running_kernel() {
+fn the_program_lists_nodes_of_the_running_kernel() {
     let lab = Lab::new();
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     let list = format!("/lib/modules/{}/modules.devname", release.trim_end());
-    let done = lab.run("kmod", &["static-nodes", "-f", "devname"]);
-    assert_eq!(done.code, Some(0));
+    let outcome = lab.run("kmod", &["static-nodes", "-f", "devname"]);
+    assert_eq!(outcome.code, Some(0));
     match fs::read_to_string(&list) {
         Ok(text) => assert_eq!(
-            done.out,
+            outcome.out,
             text.lines().filter(|l| !l.starts_with('#')).map(|l| format!("{l}\n")).collect::<String>()
         ),
-        Err(_) => assert_eq!(done.all(), format!("Some(0)\n--\nWarning: {list} not found - ignoring\n")),
+        Err(_) => assert_eq!(outcome.transcript(), format!("Some(0)\n--\nWarning: {list} not found - ignoring\n")),
     }
-    let done = lab.run("kmod", &["static-nodes", "-f", "a\nb"]);
-    assert_eq!((done.code, done.err.as_str()), (Some(1), "Unknown format: 'a\\x0ab'.\n"));
-    assert!(done.out.starts_with("Usage:\n\tkmod static-nodes [options]\n"), "{}", done.out);
-    assert_eq!(lab.run("kmod", &["static-nodes", "-h"]).out, done.out);
-    assert_eq!(lab.run("kmod", &["static-nodes", "-V"]).all(), "Some(1)\n--\nstatic-nodes: invalid option -- 'V'\n");
+    let outcome = lab.run("kmod", &["static-nodes", "-f", "a\nb"]);
+    assert_eq!((outcome.code, outcome.err.as_str()), (Some(1), "Unknown format: 'a\\x0ab'.\n"));
+    assert!(outcome.out.starts_with("Usage:\n\tkmod static-nodes [options]\n"), "{}", outcome.out);
+    assert_eq!(lab.run("kmod", &["static-nodes", "-h"]).out, outcome.out);
+    assert_eq!(
+        lab.run("kmod", &["static-nodes", "-V"]).transcript(),
+        "Some(1)\n--\nstatic-nodes: invalid option -- 'V'\n"
+    );
 }
 
 #[test]
-fn help_and_list_are_commands_too() {
+fn help_and_list_are_commands() {
     let lab = Lab::new();
     let help = lab.run("kmod", &["help"]);
     assert!(help.code == Some(0) && help.out.contains("\tstatic-nodes "), "{help:?}");
     assert_eq!(lab.run("kmod", &["--help"]), help);
     let list = lab.run("kmod", &["list", "x"]);
-    assert_eq!(list.all(), "Some(1)\n--\nkmod: ERROR: too many arguments provided.\n");
+    assert_eq!(list.transcript(), "Some(1)\n--\nkmod: ERROR: too many arguments provided.\n");
 }

@@ -12,7 +12,7 @@ macro_rules! flag {
         flag!($short, $long, [$($old),*], Apply::Set(|taken: &mut Taken| taken.push(($long, None))))
     };
     ($short:expr, $long:literal, [$($old:literal),*], take) => {
-        flag!($short, $long, [$($old),*], Apply::Take("X", |taken: &mut Taken, value: OsString| {
+        flag!($short, $long, [$($old),*], Apply::Value("X", |taken: &mut Taken, value: OsString| {
             taken.push(($long, Some(value.into_vec())));
         }))
     };
@@ -125,7 +125,7 @@ impl Naive<'_> {
             (Some(flag), ..) | (None, Some(flag), None) => flag,
             _ => return Some("wrong"),
         };
-        if !matches!(flag.apply, Apply::Take(..)) && value.is_some() {
+        if !matches!(flag.apply, Apply::Value(..)) && value.is_some() {
             return Some("wrong");
         }
         self.apply(flag, value, place)
@@ -138,7 +138,7 @@ impl Naive<'_> {
             else {
                 return Some("wrong");
             };
-            let takes = matches!(flag.apply, Apply::Take(..));
+            let takes = matches!(flag.apply, Apply::Value(..));
             let value = Some(&letters[at + 1..]).filter(|value| takes && !value.is_empty());
             let end = self.apply(flag, value, place);
             if end.is_some() || takes {
@@ -153,7 +153,7 @@ impl Naive<'_> {
             Apply::Help => return Some("help"),
             Apply::Version => return Some("version"),
             Apply::Set(_) => self.taken.push((flag.long, None)),
-            Apply::Take(..) => {
+            Apply::Value(..) => {
                 let value = match value {
                     Some(value) => value.to_vec(),
                     None => {

@@ -1,6 +1,6 @@
 //! The body of the fuzz target `modprobe_options`.
 
-use kmod::commands::words::{quote, split};
+use kmod::commands::shell_words::{quote, split};
 
 /// The input is a MODPROBE_OPTIONS; cut at its NULs it is words.
 ///

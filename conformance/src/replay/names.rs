@@ -1,7 +1,7 @@
 //! The body of the fuzz target `module_name`.
 
 use kmod::name::{ModuleName, NAME_LIMIT, NameError, fnmatch, normalise_alias};
-use kmod::request::{Era, Event, NAME_SIZE, PATH_SIZE, Refusal, Requests};
+use kmod::request::{Event, NAME_SIZE, OverLimit, PATH_SIZE, Refusal, Requests};
 
 /// How long a name may be where all its ends are tried one by one.
 const SHORT: usize = 64;
@@ -99,7 +99,7 @@ fn patterns(pattern: &[u8], name: &[u8]) {
 /// what was written, up to a newline and no longer than fits; without one nothing is started.
 fn requests(path: &[u8], name: &[u8]) {
     let text = name.split(|&byte| byte == 0).next().unwrap_or_default();
-    for era in [Era::Refuse, Era::WaitKillable, Era::WaitUnkillable] {
+    for era in [OverLimit::Refuse, OverLimit::WaitKillable, OverLimit::WaitUnkillable] {
         let mut requests = Requests::new(era);
         assert_eq!(requests.path.write(path, &mut 0), path.len());
         let kept = requests.path.as_bytes();

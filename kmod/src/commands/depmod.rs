@@ -1,4 +1,4 @@
-//! `depmod`: indexes a module directory.
+//! `depmod`: indexes the modules of a kernel release.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
@@ -11,7 +11,7 @@ use crate::log::{Log, Priority};
 use crate::name::Escaped;
 use crate::sys::strerror_io;
 
-/// What was given, options only.
+/// The parsed options.
 #[derive(Debug, Clone, Default)]
 pub struct Arguments {
     all: bool,
@@ -30,7 +30,7 @@ pub struct Arguments {
     verbose: u8,
 }
 
-/// The command.
+/// The tool's usage and options.
 pub static ABOUT: About<Arguments> = About {
     usage: "depmod [options] [RELEASE]\ndepmod [options] RELEASE FILE...",
     flags: &[
@@ -39,7 +39,7 @@ pub static ABOUT: About<Arguments> = About {
             long: "all",
             old: &[],
             apply: Apply::Set(|a| a.all = true),
-            help: "index all modules; so without FILE",
+            help: "index all modules; the default without FILE",
         },
         Flag {
             short: Some('A'),
@@ -52,8 +52,8 @@ pub static ABOUT: About<Arguments> = About {
             short: Some('b'),
             long: "basedir",
             old: &[],
-            apply: Apply::Take("DIR", |a, value| a.root = Some(value.into())),
-            help: "DIR stands for / where modules are looked for",
+            apply: Apply::Value("DIR", |a, value| a.root = Some(value.into())),
+            help: "use DIR as the root directory",
         },
         Flag {
             short: None,
@@ -66,81 +66,81 @@ pub static ABOUT: About<Arguments> = About {
             short: Some('m'),
             long: "moduledir",
             old: &[],
-            apply: Apply::Take("DIR", |a, value| a.module_directory = Some(value.into())),
-            help: "DIR below / instead of /lib/modules",
+            apply: Apply::Value("DIR", |a, value| a.module_directory = Some(value.into())),
+            help: "use DIR instead of /lib/modules",
         },
         Flag {
             short: Some('o'),
             long: "outdir",
             old: &[],
-            apply: Apply::Take("DIR", |a, value| a.out = Some(value.into())),
-            help: "DIR stands for / where files are written",
+            apply: Apply::Value("DIR", |a, value| a.out = Some(value.into())),
+            help: "use DIR as the root directory for output files",
         },
         Flag {
             short: Some('C'),
             long: "config",
             old: &[],
-            apply: Apply::Take("PATH", |a, value| a.config.push(value.into())),
-            help: "read this file or directory instead of depmod.d;\nmay be given several times",
+            apply: Apply::Value("PATH", |a, value| a.config.push(value.into())),
+            help: "read PATH instead of the default configuration;\nmay be repeated",
         },
         Flag {
             short: Some('E'),
             long: "symvers",
             old: &[],
-            apply: Apply::Take("FILE", |a, value| a.symvers = Some(value.into())),
-            help: "Module.symvers: check symbol versions",
+            apply: Apply::Value("FILE", |a, value| a.symvers = Some(value.into())),
+            help: "check symbols and their versions against this\nModule.symvers",
         },
         Flag {
             short: Some('F'),
             long: "filesyms",
             old: &[],
-            apply: Apply::Take("FILE", |a, value| a.system_map = Some(value.into())),
-            help: "System.map: what the kernel exports",
+            apply: Apply::Value("FILE", |a, value| a.system_map = Some(value.into())),
+            help: "check symbols against this System.map",
         },
         Flag {
             short: Some('e'),
             long: "errsyms",
             old: &[],
             apply: Apply::Set(|a| a.unknown_symbols = true),
-            help: "tell of symbols that nobody has; needs -E or -F",
+            help: "report unknown symbols; needs -E or -F",
         },
         Flag {
             short: Some('n'),
             long: "show",
             old: &["dry-run"],
             apply: Apply::Set(|a| a.dry_run = true),
-            help: "print the lists, write nothing",
+            help: "print the lists instead of writing files",
         },
         Flag {
             short: Some('P'),
             long: "symbol-prefix",
             old: &[],
-            apply: Apply::Take("CHAR", |a, value| a.symbol_prefix = Some(value)),
-            help: "a character before each exported name",
+            apply: Apply::Value("CHAR", |a, value| a.symbol_prefix = Some(value)),
+            help: "strip this prefix from symbol names",
         },
         Flag {
             short: Some('w'),
             long: "warn",
             old: &[],
             apply: Apply::Set(|a| a.warn = true),
-            help: "warn of duplicate aliases and symbols",
+            help: "warn about duplicate aliases and symbols",
         },
         Flag {
             short: Some('v'),
             long: "verbose",
             old: &[],
             apply: Apply::Set(|a| a.verbose = a.verbose.saturating_add(1)),
-            help: "print which module needs which other one",
+            help: "print the modules that each module needs",
         },
         version_flag(),
         help_flag(),
     ],
 };
 
-/// Runs it.
+/// Runs the tool.
 ///
 /// # Errors
-/// [`Failed`] after a message.
+/// Any failure, after a message.
 pub fn run(invocation: &Invocation) -> Result<(), Failed> {
     let mut arguments = Arguments::default();
     let Some(operands) = invocation.parse(&ABOUT, invocation.operands().to_vec(), &mut arguments)? else {
@@ -165,7 +165,7 @@ pub fn run(invocation: &Invocation) -> Result<(), Failed> {
 
     let mut output = invocation.output();
     let summary = depmod::run_with(&options, &mut |notice| match notice {
-        // Not a message but what was asked for.
+        // Output rather than a message.
         Notice::Needs { .. } => output.write(format!("{notice}\n").as_bytes()),
         notice => log.write(notice.priority(), notice),
     });
@@ -175,7 +175,7 @@ pub fn run(invocation: &Invocation) -> Result<(), Failed> {
             Ok(())
         }
         Err(error) => {
-            tell(&error, &mut log);
+            report(&error, &mut log);
             Err(Failed)
         }
     };
@@ -183,12 +183,12 @@ pub fn run(invocation: &Invocation) -> Result<(), Failed> {
     result.and(written)
 }
 
-/// `6.1…`: two numbers and a dot between them come first.
+/// Reports whether a text starts with two numbers and a dot between them, as `6.1…` does.
 fn is_release(text: &OsStr) -> bool {
     let number = |bytes: &[u8]| bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let bytes = text.as_bytes();
     let major = number(bytes);
-    // It becomes a part of a path, and must not lead elsewhere.
+    // It becomes a component of a path, so it must not contain a slash.
     major > 0 && bytes.get(major) == Some(&b'.') && number(&bytes[major + 1..]) > 0 && !bytes.contains(&b'/')
 }
 
@@ -197,7 +197,7 @@ fn options(arguments: &Arguments, release: &OsStr, files: &[OsString], log: &mut
     let modules = arguments.module_directory.as_deref().unwrap_or(Path::new("/lib/modules"));
     let below = |root: Option<&PathBuf>| {
         let root = root.map_or_else(|| PathBuf::from("/"), |root| absolute(root));
-        // The module directory is always below the root, also when it is written as an absolute path.
+        // The module directory is always below the root, even if it is an absolute path.
         root.join(modules.strip_prefix("/").unwrap_or(modules)).join(release)
     };
     let mut options = Options::new(below(arguments.root.as_ref()));
@@ -247,12 +247,12 @@ fn options(arguments: &Arguments, release: &OsStr, files: &[OsString], log: &mut
     Ok(options)
 }
 
-fn tell(error: &DepmodError, log: &mut Log) {
+fn report(error: &DepmodError, log: &mut Log) {
     match error {
         DepmodError::Directory { path, source } => {
             let (path, why) = (Escaped(path.as_os_str().as_bytes()), strerror_io(source));
             log.error(format_args!("could not open directory {path}: {why}"));
-            let _it_is_the_last = log.fatal(format_args!("could not search modules: {why}"));
+            let _last_message = log.fatal(format_args!("could not search modules: {why}"));
         }
         DepmodError::Cycles { cycles, modules } => {
             for cycle in cycles {
@@ -261,7 +261,7 @@ fn tell(error: &DepmodError, log: &mut Log) {
             log.error(format_args!("Found {modules} modules in dependency cycles!"));
         }
         other => {
-            let _it_is_the_last = log.fatal(other);
+            let _last_message = log.fatal(other);
         }
     }
 }
@@ -275,8 +275,8 @@ mod tests {
         Log::new("depmod", Priority::Warning, Destination::Memory(Vec::new()))
     }
 
-    fn taken(arguments: &Arguments, files: &[&str]) -> (Result<Options, Failed>, Vec<String>) {
-        // No configuration of this machine.
+    fn built_options(arguments: &Arguments, files: &[&str]) -> (Result<Options, Failed>, Vec<String>) {
+        // Ignore the configuration of the host.
         let arguments = Arguments { config: vec!["/nonexistent".into()], ..arguments.clone() };
         let (mut log, files) = (log(), files.iter().map(OsString::from).collect::<Vec<_>>());
         let options = options(&arguments, OsStr::new("6.1.0-test"), &files, &mut log);
@@ -294,12 +294,12 @@ mod tests {
     }
 
     #[test]
-    fn directories_are_made_of_root_module_directory_and_release() {
+    fn directories_consist_of_root_module_directory_and_release() {
         let dirs = |root: Option<&str>, modules: Option<&str>, out: Option<&str>| {
             let path = |text: Option<&str>| text.map(PathBuf::from);
             let arguments =
                 Arguments { root: path(root), module_directory: path(modules), out: path(out), ..Default::default() };
-            let options = taken(&arguments, &[]).0.unwrap();
+            let options = built_options(&arguments, &[]).0.unwrap();
             (options.dir, options.out)
         };
         assert_eq!(dirs(None, None, None), ("/lib/modules/6.1.0-test".into(), None));
@@ -312,7 +312,7 @@ mod tests {
     #[test]
     fn wrong_use_is_fatal() {
         let fatal = |arguments: &Arguments, files: &[&str]| {
-            let (options, lines) = taken(arguments, files);
+            let (options, lines) = built_options(arguments, files);
             assert!(options.is_err());
             lines.join("\n")
         };
@@ -324,18 +324,18 @@ mod tests {
     }
 
     #[test]
-    fn e_alone_is_warned_of() {
-        let (options, lines) = taken(&Arguments { unknown_symbols: true, ..Default::default() }, &[]);
+    fn errsyms_without_a_symbol_list_is_a_warning() {
+        let (options, lines) = built_options(&Arguments { unknown_symbols: true, ..Default::default() }, &[]);
         assert!(options.unwrap().kernel_symbols.is_none());
         assert_eq!(lines, ["depmod: WARNING: -e needs -E or -F"]);
     }
 
     #[test]
-    fn cycles_are_told_one_by_one() {
+    fn each_cycle_has_its_own_message() {
         let name = |text: &str| crate::name::ModuleName::new(text.as_bytes()).unwrap();
         let cycles = vec![vec![name("a"), name("b")], vec![name("c"), name("d"), name("e")]];
         let mut log = log();
-        tell(&DepmodError::Cycles { cycles, modules: 5 }, &mut log);
+        report(&DepmodError::Cycles { cycles, modules: 5 }, &mut log);
         assert_eq!(
             log.lines(),
             [
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn the_help_comes_from_the_table() {
+    fn the_help_lists_every_option() {
         insta::assert_snapshot!(ABOUT.help());
     }
 }

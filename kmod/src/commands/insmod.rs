@@ -1,4 +1,4 @@
-//! `insmod`: loads one file, without dependencies and configuration.
+//! `insmod`: loads one module file, without dependencies or configuration.
 
 use super::options::{About, Apply, Flag};
 use super::{Failed, Invocation, Messages, help_flag, join_arguments, syslog_flag, verbose_flag, version_flag};
@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-/// What was given, options only.
+/// The parsed options.
 #[derive(Debug, Clone, Default)]
 pub struct Arguments {
     force: Force,
@@ -23,7 +23,7 @@ impl AsMut<Messages> for Arguments {
     }
 }
 
-/// The command.
+/// The tool's usage and options.
 pub static ABOUT: About<Arguments> = About {
     usage: "insmod [options] FILE [PARAMETER...]",
     flags: &[
@@ -32,21 +32,21 @@ pub static ABOUT: About<Arguments> = About {
             long: "force",
             old: &[],
             apply: Apply::Set(|a| a.force = Force { modversions: true, vermagic: true }),
-            help: "force insertion; implies --force-modversion\nand --force-vermagic",
+            help: "force loading; implies --force-modversion and\n--force-vermagic",
         },
         Flag {
             short: None,
             long: "force-modversion",
             old: &[],
             apply: Apply::Set(|a| a.force.modversions = true),
-            help: "ignore versions of symbols",
+            help: "skip the check of symbol versions",
         },
         Flag {
             short: None,
             long: "force-vermagic",
             old: &[],
             apply: Apply::Set(|a| a.force.vermagic = true),
-            help: "ignore the version magic",
+            help: "skip the check of the version magic",
         },
         syslog_flag(),
         verbose_flag(),
@@ -55,10 +55,10 @@ pub static ABOUT: About<Arguments> = About {
     ],
 };
 
-/// Runs it.
+/// Runs the tool.
 ///
 /// # Errors
-/// [`Failed`] after a message.
+/// Any failure, after a message.
 pub fn run(invocation: &Invocation) -> Result<(), Failed> {
     let mut arguments = Arguments::default();
     let Some(operands) = invocation.parse(&ABOUT, invocation.operands().to_vec(), &mut arguments)? else {
@@ -94,7 +94,7 @@ pub fn run(invocation: &Invocation) -> Result<(), Failed> {
     })
 }
 
-/// What the kernel's answers mean when a module is inserted.
+/// Explains the errno of a refused module.
 fn explain(errno: Errno) -> String {
     match errno {
         Errno::NOEXEC => "Invalid module format".to_owned(),
@@ -111,7 +111,7 @@ mod tests {
     use crate::commands::options::{Order, parse};
 
     #[test]
-    fn force_is_both_checks_left_out_and_each_can_be_alone() {
+    fn force_skips_both_checks_and_each_check_has_its_own_option() {
         let force = |options: &[&str]| {
             let mut arguments = Arguments::default();
             parse(ABOUT.flags, options.iter().map(Into::into).collect(), Order::Any, &mut arguments).unwrap();
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn the_help_names_every_option() {
+    fn the_help_lists_every_option() {
         insta::assert_snapshot!(super::ABOUT.help());
     }
 }

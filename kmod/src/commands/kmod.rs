@@ -1,4 +1,4 @@
-//! `kmod`: the program under its own name. What it does is its first operand.
+//! `kmod`: the program under its own name. The first operand selects the command.
 
 use super::options::{About, Order};
 use super::{Failed, Invocation, help_flag, lsmod, output, static_nodes, version_flag};
@@ -6,21 +6,21 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use crate::name::Escaped;
 
-/// The command.
+/// The tool's usage and options.
 pub static ABOUT: About<()> =
     About { usage: "kmod [options] COMMAND [options]", flags: &[version_flag(), help_flag()] };
 
-/// The words that may stand for COMMAND, each with what it does.
+/// The commands, each with its description.
 pub static COMMANDS: &[(&str, &str)] = &[
-    ("help", "show this help"),
-    ("list", "list the modules that are loaded"),
-    ("static-nodes", "list the device nodes whose opening loads a module"),
+    ("help", "print this help"),
+    ("list", "list the loaded modules"),
+    ("static-nodes", "list the device nodes that load a module when opened"),
 ];
 
-/// Runs it.
+/// Runs the tool.
 ///
 /// # Errors
-/// [`Failed`] after a message.
+/// Any failure, after a message.
 pub fn run(invocation: &Invocation) -> Result<(), Failed> {
     let parsed = invocation.parse_in(Order::OptionsFirst, &ABOUT, &help, invocation.operands().to_vec(), &mut ())?;
     let Some(arguments) = parsed else { return Ok(()) };
@@ -36,8 +36,8 @@ pub fn run(invocation: &Invocation) -> Result<(), Failed> {
 fn help() -> String {
     let mut help = ABOUT.help();
     help += "Commands:\n";
-    COMMANDS.iter().for_each(|(command, what)| help += &format!("\t{command:<28}{what}\n"));
-    help + "Under one of these names the program is that tool:\n\tlsmod rmmod insmod modinfo modprobe depmod\n"
+    COMMANDS.iter().for_each(|(command, about)| help += &format!("\t{command:<28}{about}\n"));
+    help + "Started under one of these names, the program is that tool:\n\tlsmod rmmod insmod modinfo modprobe depmod\n"
 }
 
 fn show_help(invocation: &Invocation) -> Result<(), Failed> {
@@ -46,8 +46,8 @@ fn show_help(invocation: &Invocation) -> Result<(), Failed> {
     output.flush().map_err(|_| Failed)
 }
 
-fn wrong_use(invocation: &Invocation, what: &str) -> Result<(), Failed> {
-    output::complain(&format!("{what}\n"));
+fn wrong_use(invocation: &Invocation, message: &str) -> Result<(), Failed> {
+    output::print_error(&format!("{message}\n"));
     show_help(invocation)?;
     Err(Failed)
 }
@@ -55,7 +55,7 @@ fn wrong_use(invocation: &Invocation, what: &str) -> Result<(), Failed> {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_help_names_options_and_commands() {
+    fn the_help_lists_options_and_commands() {
         insta::assert_snapshot!(super::help());
     }
 }

@@ -1,12 +1,12 @@
-//! `lsmod`: what `/proc/modules` says, in columns. One read, so that a module that goes meanwhile is shown or not, and never
-//! by half.
+//! `lsmod`: prints `/proc/modules` in columns. A single read makes the listing consistent: a module that is removed meanwhile
+//! appears completely or not at all.
 
 use super::options::About;
 use super::{Failed, Invocation, Messages, help_flag, syslog_flag, verbose_flag, version_flag};
 use crate::execute::linux::{ListedModule, parse_proc_modules};
 use crate::sys::strerror_io;
 
-/// What was given, options only.
+/// The parsed options.
 #[derive(Debug, Clone, Default)]
 pub struct Arguments {
     messages: Messages,
@@ -18,19 +18,19 @@ impl AsMut<Messages> for Arguments {
     }
 }
 
-/// The command.
+/// The tool's usage and options.
 pub static ABOUT: About<Arguments> =
     About { usage: "lsmod [options]", flags: &[syslog_flag(), verbose_flag(), version_flag(), help_flag()] };
 
-/// Runs it.
+/// Runs the tool.
 ///
 /// # Errors
-/// [`Failed`] after a message.
+/// Any failure, after a message.
 pub fn run(invocation: &Invocation) -> Result<(), Failed> {
     list(invocation, "lsmod")
 }
 
-/// The same for any tool that lists modules.
+/// Lists modules on behalf of `lsmod` or `kmod list`.
 pub(super) fn list(invocation: &Invocation, tool: &'static str) -> Result<(), Failed> {
     let mut arguments = Arguments::default();
     let Some(operands) = invocation.parse(&ABOUT, invocation.operands().to_vec(), &mut arguments)? else {
@@ -57,7 +57,7 @@ fn table(modules: &[ListedModule]) -> Vec<u8> {
     for module in modules {
         table.extend_from_slice(&module.name);
         table.extend(std::iter::repeat_n(b' ', 19_usize.saturating_sub(module.name.len())));
-        // A kernel that cannot unload modules does not count users.
+        // A kernel without CONFIG_MODULE_UNLOAD does not count users.
         table.extend_from_slice(format!(" {:8}  {}", module.size, module.users.unwrap_or_default()).as_bytes());
         if !module.holders.is_empty() {
             table.push(b' ');
@@ -73,12 +73,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_help_names_every_option() {
+    fn the_help_lists_every_option() {
         insta::assert_snapshot!(super::ABOUT.help());
     }
 
     #[test]
-    fn modules_stand_in_columns() {
+    fn modules_are_printed_in_columns() {
         let text =
             b"8021q 45056 0 - Live 0x0\ngarp 16384 1 8021q, Live 0x0\na_module_with_a_long_name_x 1 2 b,c, Live 0x0\n";
         insta::assert_snapshot!(String::from_utf8(table(&parse_proc_modules(text))).unwrap(), @r"

@@ -1,6 +1,6 @@
-//! `modinfo`: what modules say of themselves, by name, alias or file.
+//! `modinfo`: prints the metadata of modules, which are selected by name, alias or file.
 //!
-//! No configuration is read: an alias of modprobe.d is none here.
+//! No configuration is read, so aliases of modprobe.d are unknown here.
 
 pub mod listing;
 mod reading;
@@ -20,10 +20,10 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 
-/// So many arguments are looked up before their modules are read and shown.
-const ROUND: usize = 256;
+/// The number of operands that are resolved before their modules are read and printed.
+const BATCH: usize = 256;
 
-/// What was given, options only.
+/// The parsed options.
 #[derive(Debug, Clone, Default)]
 pub struct Arguments {
     style: Style,
@@ -32,7 +32,7 @@ pub struct Arguments {
     root: Option<PathBuf>,
 }
 
-/// A flag that asks for one field.
+/// Defines an option that selects one field.
 const fn field_flag(short: char, long: &'static str, apply: fn(&mut Arguments), help: &'static str) -> Flag<Arguments> {
     Flag { short: Some(short), long, old: &[], apply: Apply::Set(apply), help }
 }
@@ -41,47 +41,47 @@ fn only(arguments: &mut Arguments, field: &[u8]) {
     arguments.style.field = Some(field.to_vec());
 }
 
-/// The command.
+/// The tool's usage and options.
 pub static ABOUT: About<Arguments> = About {
     usage: "modinfo [options] MODULE|FILE...",
     flags: &[
-        field_flag('a', "author", |a| only(a, b"author"), "only the authors"),
-        field_flag('d', "description", |a| only(a, b"description"), "only the description"),
-        field_flag('l', "license", |a| only(a, b"license"), "only the licence"),
-        field_flag('p', "parameters", |a| only(a, b"parm"), "only the parameters"),
-        field_flag('n', "filename", |a| only(a, b"filename"), "only the file's path"),
-        field_flag('0', "null", |a| a.style.null = true, "end entries with NUL, not with a newline"),
-        field_flag('m', "modname", |a| a.modname = true, "arguments are names of modules, not aliases or files"),
+        field_flag('a', "author", |a| only(a, b"author"), "print only the authors"),
+        field_flag('d', "description", |a| only(a, b"description"), "print only the description"),
+        field_flag('l', "license", |a| only(a, b"license"), "print only the license"),
+        field_flag('p', "parameters", |a| only(a, b"parm"), "print only the parameters"),
+        field_flag('n', "filename", |a| only(a, b"filename"), "print only the path of the file"),
+        field_flag('0', "null", |a| a.style.null = true, "end entries with NUL instead of a newline"),
+        field_flag('m', "modname", |a| a.modname = true, "treat operands as module names, not aliases or files"),
         Flag {
             short: Some('F'),
             long: "field",
             old: &[],
-            apply: Apply::Take("FIELD", |a, field| a.style.field = Some(field.into_vec())),
-            help: "only the values of this field, as they are",
+            apply: Apply::Value("FIELD", |a, field| a.style.field = Some(field.into_vec())),
+            help: "print only the values of this field, unescaped",
         },
         Flag {
             short: Some('k'),
             long: "set-version",
             old: &[],
-            apply: Apply::Take("RELEASE", |a, release| a.release = Some(release)),
-            help: "the kernel's release, instead of the running one",
+            apply: Apply::Value("RELEASE", |a, release| a.release = Some(release)),
+            help: "use the modules of this kernel release",
         },
         Flag {
             short: Some('b'),
             long: "basedir",
             old: &[],
-            apply: Apply::Take("DIR", |a, root| a.root = Some(root.into())),
-            help: "where the root with /lib/modules is",
+            apply: Apply::Value("DIR", |a, root| a.root = Some(root.into())),
+            help: "use DIR/lib/modules instead of /lib/modules",
         },
         version_flag(),
         help_flag(),
     ],
 };
 
-/// Runs it.
+/// Runs the tool.
 ///
 /// # Errors
-/// [`Failed`] after a message, when any of the modules could not be shown.
+/// Any module that could not be shown, after a message.
 pub fn run(invocation: &Invocation) -> Result<(), Failed> {
     let mut arguments = Arguments::default();
     let Some(operands) = invocation.parse(&ABOUT, invocation.operands().to_vec(), &mut arguments)? else {
@@ -93,52 +93,59 @@ pub fn run(invocation: &Invocation) -> Result<(), Failed> {
         return Err(Failed);
     }
     let tree = Tree::new(module_directory(arguments.root.as_deref(), arguments.release.as_deref()));
-    let mut session =
-        Session { arguments, tree, output: invocation.output(), log, scratch: Scratch::default(), told: Vec::new() };
+    let mut session = Session {
+        arguments,
+        tree,
+        output: invocation.output(),
+        log,
+        scratch: Scratch::default(),
+        reported: Vec::new(),
+    };
     let mut result = Ok(());
-    for some in operands.chunks(ROUND) {
-        let mut wanted = Vec::new();
-        for operand in some {
-            result = session.find(operand, &mut wanted).and(result);
+    for batch in operands.chunks(BATCH) {
+        let mut targets = Vec::new();
+        for operand in batch {
+            result = session.find(operand, &mut targets).and(result);
         }
-        let paths: Vec<_> = wanted.iter().map(|module| module.path.as_deref()).collect();
+        let paths: Vec<_> = targets.iter().map(|module| module.path.as_deref()).collect();
         let ready = if session.arguments.style.is_filename() {
             Vec::new()
         } else {
             reading::read_ahead(&session.arguments.style, &paths)
         };
         let ready = ready.into_iter().chain(std::iter::repeat_with(|| None));
-        for (module, ready) in wanted.iter().zip(ready) {
+        for (module, ready) in targets.iter().zip(ready) {
             result = session.show(module, ready).and(result);
         }
     }
     result.and(session.output.flush().map_err(|_| Failed))
 }
 
-/// One run, after the arguments were understood.
+/// The state of one run, once its arguments are parsed.
 struct Session {
     arguments: Arguments,
     tree: Tree,
     output: Output,
     log: Log,
-    /// The memory of the last module that was decompressed.
+    /// Memory that decompression reuses from module to module.
     scratch: Scratch,
-    told: Vec<String>,
+    /// The problems that were printed.
+    reported: Vec<String>,
 }
 
 /// A module to be shown: its name, if it has one, and its file, unless it is built in.
-struct Wanted {
+struct Target {
     name: Option<ModuleName>,
     path: Option<PathBuf>,
 }
 
 impl Session {
-    /// The modules that an argument asks for.
-    fn find(&mut self, operand: &OsStr, wanted: &mut Vec<Wanted>) -> Result<(), Failed> {
+    /// Resolves an operand to modules.
+    fn find(&mut self, operand: &OsStr, targets: &mut Vec<Target>) -> Result<(), Failed> {
         if !self.arguments.modname && is_module_file(operand) {
-            // A file that is called just `.ko` has no module's name, and is read all the same.
+            // A file named just `.ko` yields no module name, but can be read.
             let name = ModuleName::from_path(operand.as_bytes()).ok();
-            wanted.push(Wanted { name, path: Some(below_working_directory(operand)) });
+            targets.push(Target { name, path: Some(below_working_directory(operand)) });
             return Ok(());
         }
         let found = if self.arguments.modname { self.by_name(operand) } else { self.by_alias(operand)? };
@@ -150,10 +157,10 @@ impl Session {
         let mut result = Ok(());
         for module in found {
             match self.tree.module(&module) {
-                // What the index of modules does not know is built in.
-                Ok(entry) => wanted.push(Wanted { name: Some(module), path: entry.map(|entry| entry.path) }),
+                // A module without an entry in modules.dep is built in.
+                Ok(entry) => targets.push(Target { name: Some(module), path: entry.map(|entry| entry.path) }),
                 Err(problem) => {
-                    self.tell(&problem);
+                    self.report(&problem);
                     result = Err(Failed);
                 }
             }
@@ -161,17 +168,17 @@ impl Session {
         result
     }
 
-    /// All that a name stands for.
+    /// Resolves a name or alias.
     fn by_alias(&mut self, operand: &OsStr) -> Result<Vec<ModuleName>, Failed> {
         let found = find(&self.tree, &Config::default(), operand.as_bytes()).map_err(|_| {
             self.log.error(format_args!("Module alias {} not found.", Escaped(operand.as_bytes())));
             Failed
         })?;
-        found.problems.iter().for_each(|problem| self.tell(problem));
+        found.problems.iter().for_each(|problem| self.report(problem));
         Ok(found.hits.into_iter().map(|hit| hit.module).collect())
     }
 
-    /// The module of this name. What a kernel has built in answers to its aliases, too, as it does with the C tool.
+    /// Looks up a module by its name. As in C kmod, built-in modules are found by their aliases as well.
     fn by_name(&mut self, operand: &OsStr) -> Vec<ModuleName> {
         let Ok(name) = ModuleName::new(operand.as_bytes()) else { return Vec::new() };
         let look = || {
@@ -181,13 +188,13 @@ impl Session {
             self.tree.builtin_aliases(name.as_bytes())
         };
         look().unwrap_or_else(|problem| {
-            self.tell(&problem);
+            self.report(&problem);
             Vec::new()
         })
     }
 
-    /// One module, which may have been read before.
-    fn show(&mut self, module: &Wanted, ready: Option<Result<Listing, Problem>>) -> Result<(), Failed> {
+    /// Prints one module, which may have been read ahead.
+    fn show(&mut self, module: &Target, ready: Option<Result<Listing, Problem>>) -> Result<(), Failed> {
         let style = &self.arguments.style;
         let name = module.name.as_ref().map(ModuleName::as_bytes).unwrap_or_default();
         let path = module.path.as_deref();
@@ -209,10 +216,10 @@ impl Session {
                 Ok(())
             }
             Err(problem) => {
-                if !problem.is_plain() {
+                if !problem.is_plain_errno() {
                     self.log.library_error(&problem);
                 }
-                let why = problem.text();
+                let why = problem.errno_text();
                 self.log.error(format_args!("could not get modinfo from '{}': {why}", Escaped(name)));
                 Err(Failed)
             }
@@ -220,32 +227,32 @@ impl Session {
     }
 
     fn builtin_listing(&self, name: &[u8]) -> Result<Listing, Problem> {
-        // An old kernel does not say what it has built in.
+        // Old kernels have no modules.builtin.modinfo.
         let all = self.tree.builtin_modinfo()?.unwrap_or_default();
         let own = builtin_modinfo_entries(&all).filter(|(module, ..)| *module == name);
         Ok(self.arguments.style.list(own.map(|(_, key, value)| (key, value)), None))
     }
 
-    /// Each problem once: one broken index is met by every name that is looked up.
-    fn tell(&mut self, problem: &TreeError) {
+    /// Prints each problem once: every lookup encounters the same damaged index.
+    fn report(&mut self, problem: &TreeError) {
         let problem = problem.to_string();
-        if !self.told.contains(&problem) {
+        if !self.reported.contains(&problem) {
             self.log.error(&problem);
-            self.told.push(problem);
+            self.reported.push(problem);
         }
     }
 }
 
-/// Whether an argument is a module's file and no name.
+/// Reports whether an operand is a module file rather than a name.
 fn is_module_file(operand: &OsStr) -> bool {
     let name = operand.as_bytes().rsplit(|&byte| byte == b'/').next().unwrap_or_default();
     compress::uncompressed_name(name).is_some() && std::fs::metadata(operand).is_ok_and(|data| data.is_file())
 }
 
-/// A path from the root on, otherwise as it was given.
+/// Makes a path absolute, otherwise unchanged.
 fn below_working_directory(operand: &OsStr) -> PathBuf {
     match std::env::current_dir() {
-        // `join` lets an absolute path stand as it is.
+        // `join` returns an absolute path unchanged.
         Ok(directory) => directory.join(operand),
         Err(_) => operand.into(),
     }
@@ -254,7 +261,7 @@ fn below_working_directory(operand: &OsStr) -> PathBuf {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_help_names_every_option() {
+    fn the_help_lists_every_option() {
         insta::assert_snapshot!(super::ABOUT.help());
     }
 }

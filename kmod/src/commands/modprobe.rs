@@ -1,13 +1,13 @@
-//! `modprobe`: loads and removes modules with all that belongs to them.
+//! `modprobe`: loads and removes modules together with their dependencies.
 //!
-//! Started by the kernel as `modprobe -q -- NAME`, it takes NAME for a name whatever it looks like: a path is a module file
-//! only for who calls it otherwise. The kernel's names come from whoever may open a socket or look at an interface.
+//! When the kernel runs `modprobe -q -- NAME`, NAME is never a path, whatever it looks like: unprivileged users choose it, for
+//! example by opening a socket or querying a network interface. Other callers can load a module file by its path.
 
 pub mod arguments;
 mod modes;
 mod query;
 
-use super::{Failed, Invocation, absolute, join_arguments, module_directory, output::Output, words};
+use super::{Failed, Invocation, absolute, join_arguments, module_directory, output::Output, shell_words};
 use crate::config::{Config, ConfigSource};
 use crate::execute::{self, Linux, RemovalError, Report};
 use crate::log::{Log, Priority, Stop};
@@ -20,13 +20,13 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Runs it.
+/// Runs the tool.
 ///
 /// # Errors
-/// [`Failed`] after a message (or, with `-q`, without one).
+/// Any failure, after a message unless `-q` is given.
 pub fn run(invocation: &Invocation) -> Result<(), Failed> {
     let mut arguments = Arguments::default();
-    let from_environment = invocation.modprobe_options.as_ref().map(|options| words::split(options.as_bytes()));
+    let from_environment = invocation.modprobe_options.as_ref().map(|options| shell_words::split(options.as_bytes()));
     let all =
         from_environment.into_iter().flatten().map(OsString::from_vec).chain(invocation.operands().iter().cloned());
     let Some(operands) = invocation.parse(&ABOUT, all.collect(), &mut arguments)? else { return Ok(()) };
@@ -37,7 +37,7 @@ pub fn run(invocation: &Invocation) -> Result<(), Failed> {
         log.error("missing parameters. See -h.");
         return Err(Failed);
     }
-    // Not before: wrong use is told whatever the options say.
+    // Not earlier: -q does not silence wrong use.
     if arguments.quiet {
         log.silence();
     }
@@ -59,7 +59,7 @@ pub fn run(invocation: &Invocation) -> Result<(), Failed> {
         tree,
         config,
         log,
-        told: Vec::new(),
+        reported: Vec::new(),
     };
     let result = session.act(&operands);
     let written = session.output.flush().map_err(|_| Failed);
@@ -84,8 +84,8 @@ fn wait(arguments: &Arguments, log: &mut Log) -> Result<Option<Duration>, Failed
     Ok(Some(Duration::from_millis(wait)))
 }
 
-/// A number as strtoul(3) reads it with base 0: white space and a sign before it, 0x and 0 for their bases; what is too
-/// large, or negative, is as long as can be.
+/// Parses a number as strtoul(3) does with base 0: leading white space and a sign are accepted, `0x` selects base 16 and `0`
+/// base 8. A negative number or one that is too large becomes the maximum.
 fn milliseconds(text: &OsStr) -> Option<u64> {
     let text = text.to_str()?.trim_start_matches([' ', '\t', '\n', '\x0b', '\x0c', '\r']);
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
@@ -104,21 +104,21 @@ fn milliseconds(text: &OsStr) -> Option<u64> {
     }
 }
 
-/// The kernel gives no descriptor and just `-q -- NAME`; either is taken as a sign, since the helper may be a script that
-/// calls us, with options of its own before what it got (`exec modprobe -v "$@"`).
+/// Reports whether the kernel started this program. The kernel passes no descriptors and the arguments `-q -- NAME`. Either is
+/// sufficient evidence, since the usermode helper may be a script that adds options (`exec modprobe -v "$@"`).
 fn started_by_kernel(invocation: &Invocation) -> bool {
     let arguments = invocation.operands();
     invocation.streams.all_closed() || matches!(arguments, [.., q, end, _] if q == "-q" && end == "--")
 }
 
-/// The options that hold for the modprobes that our commands start, too.
+/// Returns the environment for install and remove commands: the options that also apply to a modprobe that they run.
 fn child_environment(invocation: &Invocation, arguments: &Arguments) -> Vec<(OsString, OsString)> {
     let mut options = invocation.modprobe_options.clone().unwrap_or_default().into_vec();
-    let mut add = |word: &[u8]| {
+    let mut add = |argument: &[u8]| {
         if !options.is_empty() {
             options.push(b' ');
         }
-        options.extend_from_slice(&words::quote(word));
+        options.extend_from_slice(&shell_words::quote(argument));
     };
     for path in &arguments.config {
         add(b"-C");
@@ -130,7 +130,7 @@ fn child_environment(invocation: &Invocation, arguments: &Arguments) -> Vec<(OsS
     if options.is_empty() { Vec::new() } else { vec![("MODPROBE_OPTIONS".into(), OsString::from_vec(options))] }
 }
 
-/// One run, after the arguments were understood.
+/// The state of one run, once its arguments are parsed.
 struct Session {
     arguments: Arguments,
     wait: Option<Duration>,
@@ -140,7 +140,8 @@ struct Session {
     paths_are_files: bool,
     output: Output,
     log: Log,
-    told: Vec<String>,
+    /// The problems that were printed.
+    reported: Vec<String>,
 }
 
 struct Reporter<'a> {
@@ -180,7 +181,7 @@ impl Session {
         }
     }
 
-    /// Does the same for every operand, also after one failed, unless a fatal message ended it all.
+    /// Applies an action to every operand. A failure does not end the loop; a fatal message does.
     fn each(
         &mut self,
         operands: &[OsString],
@@ -193,7 +194,7 @@ impl Session {
         result
     }
 
-    /// A failure that ends the run unless there are more operands to come (`-a`).
+    /// Reports a failure: fatal by default, a warning with `-a`, which continues with the next operand.
     fn fatal(&mut self, text: impl std::fmt::Display) -> Result<Failed, Stop> {
         if self.arguments.all {
             self.log.warning(text);
@@ -203,21 +204,21 @@ impl Session {
         Ok(Failed)
     }
 
-    /// Each problem once: one broken index is met by every name that is looked up.
-    fn tell(&mut self, problems: &[TreeError]) {
+    /// Prints each problem once: every lookup encounters the same damaged index.
+    fn report(&mut self, problems: &[TreeError]) {
         for problem in problems.iter().map(ToString::to_string) {
-            if !self.told.contains(&problem) {
+            if !self.reported.contains(&problem) {
                 self.log.error(&problem);
-                self.told.push(problem);
+                self.reported.push(problem);
             }
         }
     }
 
-    /// What a name stands for; none, and nothing said yet, when nobody knows it.
+    /// Resolves a name to modules. An unknown name yields none and prints nothing.
     fn find(&mut self, name: &OsStr) -> Vec<Hit> {
         match find(&self.tree, &self.config, name.as_bytes()) {
             Ok(found) => {
-                self.tell(&found.problems);
+                self.report(&found.problems);
                 found.hits
             }
             Err(_) => Vec::new(),
@@ -251,7 +252,7 @@ impl Session {
             let directory = Escaped(self.tree.dir().as_os_str().as_bytes().to_vec());
             return Ok(Err(self.fatal(format_args!("Module {} not found in directory {directory}", Escaped(bytes)))?));
         }
-        // Of several modules all are tried, and the last one decides.
+        // All modules of an alias are loaded; the last one determines the result.
         let mut result = Ok(());
         for hit in hits {
             result = if self.arguments.show_alias {
@@ -266,7 +267,7 @@ impl Session {
 
     fn load_one(&mut self, hit: &Hit, request: &LoadRequest) -> Result<(), Failed> {
         let plan = load_plan(&self.tree, &self.config, hit, request);
-        self.tell(&plan.problems);
+        self.report(&plan.problems);
         let mode = modes::load(&self.arguments);
         let mut report = Reporter { output: &mut self.output, log: &mut self.log };
         execute::load(&plan, mode, &mut self.kernel, &mut report).map_err(|error| {
@@ -284,7 +285,7 @@ impl Session {
         for hit in hits {
             let request = modes::removal_request(&self.arguments, &hit.module, &mut self.kernel);
             let plan = removal_plan(&self.tree, &self.config, &hit, &request);
-            self.tell(&plan.problems);
+            self.report(&plan.problems);
             let mode = modes::removal(&self.arguments, self.wait);
             let mut report = Reporter { output: &mut self.output, log: &mut self.log };
             match execute::remove(&plan, mode, &mut self.kernel, &mut report) {
@@ -300,7 +301,7 @@ impl Session {
     }
 }
 
-/// The module that a path names.
+/// Returns the module that a path names.
 fn module_file(path: &Path) -> Result<(Hit, PathBuf), String> {
     std::fs::metadata(path).map_err(|error| crate::sys::strerror_io(&error))?;
     let module = ModuleName::from_path(path.as_os_str().as_bytes()).map_err(|error| error.to_string())?;
@@ -317,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_is_known_by_its_arguments_and_by_the_closed_descriptors() {
+    fn a_call_by_the_kernel_is_detected_by_arguments_or_closed_descriptors() {
         assert!(started_by_kernel(&invocation(&["/sbin/modprobe", "-q", "--", "./x.ko"])));
         assert!(started_by_kernel(&invocation(&["modprobe", "-C", "/c", "-q", "--", "./x.ko"])));
         assert!(!started_by_kernel(&invocation(&["modprobe", "-q", "./x.ko"])));
@@ -329,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_is_read_in_the_bases_of_c() {
+    fn the_wait_is_parsed_as_strtoul_does() {
         let values = |texts: &[&str]| texts.iter().map(|text| milliseconds(OsStr::new(text))).collect::<Vec<_>>();
         assert_eq!(values(&["10", "0x1F", "010", "0", "-0"]), [10, 31, 8, 0, 0].map(Some));
         assert_eq!(values(&[" \t+7", "-1", "99999999999999999999"]), [7, u64::MAX, u64::MAX].map(Some));
@@ -339,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn children_get_the_options_that_concern_them() {
+    fn commands_inherit_options_in_modprobe_options() {
         let mut parent = invocation(&["modprobe"]);
         assert!(child_environment(&parent, &Arguments::default()).is_empty());
         parent.modprobe_options = Some("-v".into());

@@ -1,93 +1,93 @@
-//! Option tables: one entry a flag, from which parser, help text, manual page and completions come.
+//! Option tables. The parser, the help, the man page and the completions of a tool are all generated from its table.
 //!
-//! Options are taken as getopt_long(3) takes them: short ones in bundles, long ones by any unique prefix, options after
-//! operands, `--` ends them. The texts of wrong use are getopt's.
+//! Parsing follows getopt_long(3): short options can be bundled, long options abbreviated to a unique prefix, options can
+//! follow operands, and `--` ends the options. The error messages are getopt's.
 
 use crate::name::Escaped;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
-/// One flag of a command that collects its arguments in an `A`.
+/// One option of a tool that collects its arguments in an `A`.
 pub struct Flag<A: 'static> {
     /// `-x`
     pub short: Option<char>,
     /// `--long`
     pub long: &'static str,
-    /// Names that are accepted and not shown.
+    /// Alternative long names, which the help omits.
     pub old: &'static [&'static str],
-    /// What it does.
+    /// The effect of the option.
     pub apply: Apply<A>,
-    /// One or more lines.
+    /// The description, of one or more lines.
     pub help: &'static str,
 }
 
-/// What a flag does.
+/// The effect of an option.
 pub enum Apply<A: 'static> {
-    /// Without a value.
+    /// An option without a value.
     Set(fn(&mut A)),
-    /// With a value, of this name in the help.
-    Take(&'static str, fn(&mut A, OsString)),
-    /// Help is printed at once.
+    /// An option with a value, which the help shows under this name.
+    Value(&'static str, fn(&mut A, OsString)),
+    /// Print the help and exit.
     Help,
-    /// The version is printed at once.
+    /// Print the version and exit.
     Version,
 }
 
-/// A command as its help shows it.
+/// The usage and options of a tool.
 pub struct About<A: 'static> {
-    /// Lines behind "Usage:".
+    /// The lines of the usage section.
     pub usage: &'static str,
-    /// All flags.
+    /// All options, in the order of the help.
     pub flags: &'static [Flag<A>],
 }
 
-/// What was asked for.
+/// The result of parsing.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Parsed {
-    /// To run, with these operands.
+    /// Run with these operands.
     Run(Vec<OsString>),
-    /// Help.
+    /// Print the help.
     Help,
-    /// The version.
+    /// Print the version.
     Version,
 }
 
-/// Where options may stand.
+/// Where options can be placed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     /// Anywhere.
     Any,
-    /// Before the first operand only: what `POSIXLY_CORRECT` asks for, and what a command with subcommands needs.
+    /// Only before the first operand: for `POSIXLY_CORRECT`, and for a tool with subcommands.
     OptionsFirst,
 }
 
 /// Wrong use.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UsageError {
-    /// No such long option; with the value that was given.
+    /// Unknown long option; with its value, if given.
     #[error("unrecognized option '--{0}'")]
     UnknownLong(Escaped<Vec<u8>>),
-    /// No such short option.
+    /// Unknown short option.
     #[error("invalid option -- '{0}'")]
     UnknownShort(Escaped<[u8; 1]>),
-    /// A prefix of several long options.
+    /// An ambiguous prefix of long options.
     #[error("option '--{given}' is ambiguous; possibilities:{}", Possibilities(.possible))]
     Ambiguous {
-        /// As it was given.
+        /// The argument.
         given: Escaped<Vec<u8>>,
-        /// What it could be.
+        /// The matching options.
         possible: Vec<&'static str>,
     },
     /// A long option without its value.
     #[error("option '--{0}' requires an argument")]
-    MissingLong(&'static str),
+    MissingLongValue(&'static str),
     /// A short option without its value.
     #[error("option requires an argument -- '{0}'")]
-    MissingShort(char),
-    /// A long option with a value that it does not take.
+    MissingShortValue(char),
+    /// A value for a long option that does not accept one.
     #[error("option '--{0}' doesn't allow an argument")]
-    Unwanted(&'static str),
+    UnexpectedValue(&'static str),
 }
 
 struct Possibilities<'a>(&'a [&'static str]);
@@ -98,10 +98,10 @@ impl fmt::Display for Possibilities<'_> {
     }
 }
 
-/// Applies options in their order, up to help or version.
+/// Applies options in order, up to the first request for help or the version.
 ///
 /// # Errors
-/// [`UsageError`] at the first wrong one.
+/// The first invalid option.
 pub fn parse<A>(
     flags: &'static [Flag<A>],
     arguments: Vec<OsString>,
@@ -115,9 +115,9 @@ pub fn parse<A>(
         let acted = if bytes == b"--" {
             break;
         } else if let Some(long) = bytes.strip_prefix(b"--") {
-            take_long(flags, long, &mut arguments, into)?
+            parse_long(flags, long, &mut arguments, into)?
         } else if let Some(short @ [_, ..]) = bytes.strip_prefix(b"-") {
-            take_short(flags, short, &mut arguments, into)?
+            parse_short(flags, short, &mut arguments, into)?
         } else {
             operands.push(argument);
             if order == Order::OptionsFirst {
@@ -133,8 +133,8 @@ pub fn parse<A>(
     Ok(Parsed::Run(operands))
 }
 
-/// What stands behind `--`. A value stands behind a `=`, or is the next argument, whatever that looks like.
-fn take_long<A>(
+/// Parses the text after `--`. A value follows a `=`, or is the next argument, whatever that looks like.
+fn parse_long<A>(
     flags: &'static [Flag<A>],
     given: &[u8],
     rest: &mut impl Iterator<Item = OsString>,
@@ -146,16 +146,16 @@ fn take_long<A>(
     };
     let (flag, name) = long(flags, prefix, given)?;
     match (&flag.apply, value) {
-        (Apply::Take(_, take), Some(value)) => take(into, value),
-        (Apply::Take(_, take), None) => take(into, rest.next().ok_or(UsageError::MissingLong(name))?),
-        (_, Some(_)) => return Err(UsageError::Unwanted(name)),
+        (Apply::Value(_, set), Some(value)) => set(into, value),
+        (Apply::Value(_, set), None) => set(into, rest.next().ok_or(UsageError::MissingLongValue(name))?),
+        (_, Some(_)) => return Err(UsageError::UnexpectedValue(name)),
         (_, None) => return Ok(act(flag, into)),
     }
     Ok(None)
 }
 
-/// What stands behind one `-`: a bundle, where what follows a letter that takes a value is that value.
-fn take_short<A>(
+/// Parses the text after a single `-`: a bundle of options, in which the rest after an option with a value is that value.
+fn parse_short<A>(
     flags: &'static [Flag<A>],
     bundle: &[u8],
     rest: &mut impl Iterator<Item = OsString>,
@@ -166,12 +166,12 @@ fn take_short<A>(
             .iter()
             .find(|flag| flag.short == Some(char::from(letter)))
             .ok_or(UsageError::UnknownShort(Escaped([letter])))?;
-        if let Apply::Take(_, take) = &flag.apply {
+        if let Apply::Value(_, set) = &flag.apply {
             let value = match &bundle[at + 1..] {
-                [] => rest.next().ok_or(UsageError::MissingShort(char::from(letter)))?,
+                [] => rest.next().ok_or(UsageError::MissingShortValue(char::from(letter)))?,
                 value => OsString::from_vec(value.to_vec()),
             };
-            take(into, value);
+            set(into, value);
             return Ok(None);
         }
         if let acted @ Some(_) = act(flag, into) {
@@ -181,18 +181,18 @@ fn take_short<A>(
     Ok(None)
 }
 
-/// Applies a flag without a value; help and version end the parsing.
+/// Applies an option without a value. Help and version end the parsing.
 fn act<A>(flag: &Flag<A>, into: &mut A) -> Option<Parsed> {
     match flag.apply {
         Apply::Set(set) => set(into),
-        Apply::Take(..) => {}
+        Apply::Value(..) => {}
         Apply::Help => return Some(Parsed::Help),
         Apply::Version => return Some(Parsed::Version),
     }
     None
 }
 
-/// The flag of a long name: the exact one, or the only one that starts so.
+/// Finds the option of a long name: an exact match or a unique prefix.
 fn long<A>(
     flags: &'static [Flag<A>],
     prefix: &[u8],
@@ -205,7 +205,7 @@ fn long<A>(
     }
     let mut possible = names().filter(|(_, name)| name.as_bytes().starts_with(prefix));
     let first = possible.next().ok_or_else(|| UsageError::UnknownLong(Escaped(given.to_vec())))?;
-    // Another name of the first one makes no difference.
+    // Several names of one option are not ambiguous.
     let others: Vec<_> = possible.filter(|(flag, _)| !std::ptr::eq(*flag, first.0)).map(|(_, name)| name).collect();
     if others.is_empty() {
         return Ok(first);
@@ -215,7 +215,7 @@ fn long<A>(
 }
 
 impl<A> About<A> {
-    /// The help text.
+    /// Returns the help text.
     #[must_use]
     pub fn help(&self) -> String {
         let mut help = String::from("Usage:\n");
@@ -223,7 +223,7 @@ impl<A> About<A> {
         help += "Options:\n";
         for flag in self.flags {
             let short = flag.short.map_or_else(|| "   ".to_owned(), |short| format!("-{short},"));
-            let value = if let Apply::Take(value, _) = flag.apply { format!(" {value}") } else { String::new() };
+            let value = if let Apply::Value(value, _) = flag.apply { format!(" {value}") } else { String::new() };
             let mut left = format!("{short} --{}{value}", flag.long);
             for line in flag.help.lines() {
                 help += &format!("\t{left:<28}{line}\n");
@@ -256,7 +256,7 @@ mod tests {
             short: Some('C'),
             long: "config",
             old: &[],
-            apply: Apply::Take("FILE", |args, value| {
+            apply: Apply::Value("FILE", |args, value| {
                 args.config.push(value.to_string_lossy().into_owned());
             }),
             help: "from there",
@@ -272,13 +272,13 @@ mod tests {
         Flag { short: Some('V'), long: "version", old: &[], apply: Apply::Version, help: "version" },
     ];
 
-    fn words(arguments: &str) -> Vec<OsString> {
-        arguments.split_whitespace().map(OsString::from).collect()
+    fn arguments(line: &str) -> Vec<OsString> {
+        line.split_whitespace().map(OsString::from).collect()
     }
 
-    fn parsed(arguments: &str) -> (Result<Vec<String>, String>, Args) {
+    fn parsed(line: &str) -> (Result<Vec<String>, String>, Args) {
         let mut args = Args::default();
-        let result = match parse(FLAGS, words(arguments), Order::Any, &mut args) {
+        let result = match parse(FLAGS, arguments(line), Order::Any, &mut args) {
             Ok(Parsed::Run(operands)) => Ok(operands.into_iter().map(|o| o.into_string().unwrap()).collect()),
             Ok(other) => Err(format!("{other:?}")),
             Err(error) => Err(error.to_string()),
@@ -292,25 +292,25 @@ mod tests {
     }
 
     #[test]
-    fn options_may_follow_operands_and_two_dashes_end_them() {
+    fn options_can_follow_operands_and_two_dashes_end_them() {
         assert_eq!(ok("x -a y -C z -- -a --all"), ("x,y,-a,--all".into(), 1, "z".into()));
         assert_eq!(ok("- -"), ("-,-".into(), 0, String::new()));
     }
 
     #[test]
-    fn short_options_are_bundled_with_a_value_at_the_end() {
+    fn short_options_can_be_bundled() {
         assert_eq!(ok("-aaCx -C=y"), (String::new(), 2, "x,=y".into()));
     }
 
     #[test]
-    fn long_options_may_be_cut_as_long_as_they_are_unique() {
+    fn long_options_can_be_abbreviated_to_a_unique_prefix() {
         assert_eq!(ok("--al --conf x --config=y --show"), (String::new(), 11, "x,y".into()));
-        // Two names of one flag are no ambiguity.
+        // Two names of one option are not ambiguous.
         assert_eq!(ok("--a --showc"), (String::new(), 11, String::new()));
     }
 
     #[test]
-    fn wrong_use_is_told_in_the_words_of_getopt() {
+    fn errors_are_worded_as_getopt_does() {
         let error = |arguments: &str| parsed(arguments).0.unwrap_err();
         assert_eq!(error("--nosuch"), "unrecognized option '--nosuch'");
         assert_eq!(error("--nosuch=1"), "unrecognized option '--nosuch=1'");
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ambiguous_prefix_is_told_with_what_it_could_be() {
+    fn an_ambiguous_prefix_lists_the_matching_options() {
         static TWO: &[Flag<Args>] = &[
             Flag { short: None, long: "force", old: &[], apply: Apply::Set(|_| ()), help: "" },
             Flag { short: None, long: "form", old: &["fore"], apply: Apply::Set(|_| ()), help: "" },
@@ -334,30 +334,30 @@ mod tests {
     }
 
     #[test]
-    fn a_value_may_look_like_an_option() {
+    fn a_value_can_look_like_an_option() {
         assert_eq!(ok("-C -a --config -- x"), ("x".into(), 0, "-a,--".into()));
         assert_eq!(ok("--config= -a"), (String::new(), 1, String::new()));
         assert_eq!(ok("--config=a=b"), (String::new(), 0, "a=b".into()));
     }
 
     #[test]
-    fn options_first_means_that_the_first_operand_ends_them() {
+    fn with_options_first_the_first_operand_ends_the_options() {
         let mut args = Args::default();
-        let parsed = parse(FLAGS, words("-a x -a -- --nosuch"), Order::OptionsFirst, &mut args);
-        assert_eq!((parsed, args.all), (Ok(Parsed::Run(words("x -a -- --nosuch"))), 1));
-        let parsed = parse(FLAGS, words("-a -- -a"), Order::OptionsFirst, &mut args);
-        assert_eq!((parsed, args.all), (Ok(Parsed::Run(words("-a"))), 2));
+        let parsed = parse(FLAGS, arguments("-a x -a -- --nosuch"), Order::OptionsFirst, &mut args);
+        assert_eq!((parsed, args.all), (Ok(Parsed::Run(arguments("x -a -- --nosuch"))), 1));
+        let parsed = parse(FLAGS, arguments("-a -- -a"), Order::OptionsFirst, &mut args);
+        assert_eq!((parsed, args.all), (Ok(Parsed::Run(arguments("-a"))), 2));
     }
 
     #[test]
-    fn help_and_version_act_at_once() {
+    fn help_and_version_end_the_parsing() {
         assert_eq!(parsed("-a -h --nosuch").0, Err("Help".to_owned()));
         assert_eq!(parsed("-V -h").0, Err("Version".to_owned()));
         assert_eq!(parsed("--nosuch -h").0, Err("unrecognized option '--nosuch'".to_owned()));
     }
 
     #[test]
-    fn the_help_comes_from_the_table() {
+    fn the_help_is_generated_from_the_table() {
         insta::assert_snapshot!(About { usage: "x [options]\nx -a", flags: FLAGS }.help());
     }
 }

@@ -1,25 +1,25 @@
-//! Standard output and standard error as bytes, without the panics of `println!`.
+//! Writes bytes to standard output and standard error. Unlike `println!`, nothing here panics.
 
 use rustix::io::Errno;
 use rustix::stdio::{stderr, stdout};
 
-/// Standard output, collected and written in one go.
+/// Standard output, buffered.
 #[derive(Debug)]
 pub struct Output {
     pending: Vec<u8>,
-    /// Nobody listens when descriptor 1 was closed at start: what stands there now is not ours to write to.
+    /// False if descriptor 1 was closed at startup: whatever it refers to now must not be written to.
     open: bool,
     error: Option<Errno>,
 }
 
 impl Output {
-    /// Standard output; not `open` when it was closed at start.
+    /// Returns standard output; `open` is false if it was closed at startup.
     #[must_use]
     pub fn new(open: bool) -> Self {
         Self { pending: Vec::new(), open, error: None }
     }
 
-    /// Adds bytes.
+    /// Writes bytes.
     pub fn write(&mut self, bytes: &[u8]) {
         self.pending.extend_from_slice(bytes);
         if self.pending.len() > 64 << 10 {
@@ -27,21 +27,21 @@ impl Output {
         }
     }
 
-    /// Adds a line and writes all there is: what is announced must be seen before it is done.
+    /// Writes a line and empties the buffer: a step is printed before it is taken.
     pub fn line_now(&mut self, line: &[u8]) {
         self.write(&[line, b"\n"].concat());
         self.push();
     }
 
-    /// Writes what is left.
+    /// Empties the buffer.
     ///
     /// # Errors
-    /// The first error of any write so far, told on standard error.
+    /// The first error of any write so far, after a message on standard error.
     pub fn flush(&mut self) -> Result<(), Errno> {
         self.push();
         match self.error {
             Some(errno) => {
-                complain(&format!("could not write to standard output: {}\n", crate::sys::strerror(errno)));
+                print_error(&format!("could not write to standard output: {}\n", crate::sys::strerror(errno)));
                 Err(errno)
             }
             None => Ok(()),
@@ -56,9 +56,9 @@ impl Output {
     }
 }
 
-/// Writes to standard error, as far as it goes.
-pub fn complain(text: &str) {
-    let _nobody_is_left_to_tell = write_all(stderr(), text.as_bytes());
+/// Writes to standard error. There is no way to report a failure of that.
+pub fn print_error(text: &str) {
+    let _ignored = write_all(stderr(), text.as_bytes());
 }
 
 fn write_all(descriptor: rustix::fd::BorrowedFd<'_>, mut bytes: &[u8]) -> Result<(), Errno> {

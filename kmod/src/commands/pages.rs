@@ -1,13 +1,13 @@
-//! Manual pages and shell completions, made from the option tables of the commands and the longer texts beside them.
+//! Man pages and shell completions, generated from the option tables of the tools and the texts of the pages.
 //!
-//! Nothing here is reached from the program, so that it does not grow by it; the example `pages` writes the files and
+//! The program does not use this module and thus does not contain these texts. The example `pages` writes the files, and
 //! `ci/install` installs them.
 //!
 //! ```text
-//!   tools   the page of each tool: its table, and the text around it
-//!   files   the pages of the files that the tools read and write
-//!   roff    a page as manual page
-//!   shells  a tool's completions for bash, zsh and fish
+//!   tools   the man pages of the tools
+//!   files   the man pages of the files that the tools read and write
+//!   roff    formatting of a man page
+//!   shells  the completions of a tool for bash, zsh and fish
 //! ```
 
 pub mod files;
@@ -17,20 +17,20 @@ pub mod tools;
 
 use super::options::{About, Apply};
 
-/// One manual page. In its texts, what stands between back quotes is literal, and shown so.
+/// A man page. In its texts, back quotes mark literal text.
 #[derive(Debug, Clone, Copy)]
 pub struct Page {
-    /// Its name.
+    /// The name of the page.
     pub name: &'static str,
     /// The section of the manual.
     pub section: u8,
-    /// What the name stands for, on one line.
+    /// The description in the NAME section, on one line.
     pub about: &'static str,
     /// The lines of the synopsis.
     pub synopsis: &'static [&'static str],
     /// The sections, in order.
     pub sections: &'static [Section],
-    /// Other pages.
+    /// Related pages.
     pub see_also: &'static [(&'static str, u8)],
 }
 
@@ -39,7 +39,7 @@ pub struct Page {
 pub struct Section {
     /// Its title, in capitals.
     pub title: &'static str,
-    /// What stands in it.
+    /// Its content.
     pub blocks: &'static [Block],
 }
 
@@ -48,31 +48,31 @@ pub struct Section {
 pub enum Block {
     /// A paragraph.
     Text(&'static str),
-    /// A term, and what it means.
+    /// A term and its description.
     Item(&'static str, &'static str),
-    /// Lines to be shown as they are.
+    /// Preformatted lines.
     Example(&'static str),
-    /// The options of the tool whose page it is.
+    /// The options of the tool that the page describes.
     Options,
 }
 
-/// A tool: its page, its options, and what its operands are.
+/// A tool: its page, its options and the kind of its operands.
 #[derive(Debug)]
 pub struct Tool {
-    /// The page.
+    /// The man page.
     pub page: &'static Page,
-    /// The options of its table.
+    /// Returns the options of its table.
     pub options: fn() -> Vec<Entry>,
-    /// What the page says of an option, by its long name, behind the line of the help.
+    /// Additional text for options, by their long names. The page prints it after the help text.
     pub more: &'static [(&'static str, &'static str)],
-    /// What its operands are.
+    /// The kind of its operands.
     pub operands: Operands,
 }
 
-/// What the operands of a tool are, for completion.
+/// The kind of a tool's operands, for completion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operands {
-    /// A module of the module directory, then its parameters; behind `-r` or `--remove` a loaded one.
+    /// A module of the module directory, then its parameters; after `-r` or `--remove`, loaded modules.
     Modules,
     /// Loaded modules.
     Loaded,
@@ -82,13 +82,13 @@ pub enum Operands {
     ModuleFile,
     /// A kernel release, then files.
     Release,
-    /// One of these words.
+    /// One of these commands.
     Commands(&'static [(&'static str, &'static str)]),
     /// None.
     Nothing,
 }
 
-/// What the value of an option is, for completion.
+/// The kind of an option's value, for completion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Value {
     /// A directory.
@@ -97,41 +97,41 @@ pub enum Value {
     File,
     /// A kernel release.
     Release,
-    /// One of these words.
-    Words(&'static str),
-    /// Something that cannot be guessed.
+    /// One of these space-separated choices.
+    Choices(&'static str),
+    /// Anything else.
     Other,
 }
 
-/// A flag of a table, without what it does.
+/// An option of a table, without its effect.
 #[derive(Debug, Clone, Copy)]
 pub struct Entry {
     /// `-x`
     pub short: Option<char>,
     /// `--long`
     pub long: &'static str,
-    /// Its old names.
+    /// Its alternative names.
     pub old: &'static [&'static str],
     /// The name of its value in the help.
     pub value: Option<&'static str>,
-    /// The lines of the help.
+    /// The lines of its help text.
     pub help: &'static str,
 }
 
 impl Entry {
-    /// The help on one line.
+    /// Returns the help text on one line.
     #[must_use]
     pub fn line(&self) -> String {
         self.help.replace('\n', " ")
     }
 
-    /// What its value is, told by the value's name.
+    /// Returns the kind of its value, which follows from the value's name.
     #[must_use]
     pub fn kind(&self) -> Option<Value> {
         self.value.map(|value| match value {
             "DIR" => Value::Directory,
             "FILE" | "PATH" => Value::File,
-            "FORMAT" => Value::Words("human tmpfiles devname"),
+            "FORMAT" => Value::Choices("human tmpfiles devname"),
             "VERSION" | "RELEASE" => Value::Release,
             _ => Value::Other,
         })
@@ -139,21 +139,21 @@ impl Entry {
 }
 
 impl<A> About<A> {
-    /// The flags without what they do.
+    /// Returns the options without their effects.
     #[must_use]
     pub fn entries(&self) -> Vec<Entry> {
         let entry = |flag: &super::options::Flag<A>| Entry {
             short: flag.short,
             long: flag.long,
             old: flag.old,
-            value: if let Apply::Take(value, _) = flag.apply { Some(value) } else { None },
+            value: if let Apply::Value(value, _) = flag.apply { Some(value) } else { None },
             help: flag.help,
         };
         self.flags.iter().map(entry).collect()
     }
 }
 
-/// Every file, with its path below `share`.
+/// Returns every file with its path below `share`.
 #[must_use]
 pub fn all() -> Vec<(String, String)> {
     let page = |page: &Page| format!("man/man{}/{}.{}", page.section, page.name, page.section);

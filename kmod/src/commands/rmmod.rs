@@ -1,4 +1,4 @@
-//! `rmmod`: removes modules, without dependencies and configuration.
+//! `rmmod`: removes modules, without dependencies or configuration.
 
 use super::options::{About, Apply, Flag};
 use super::{Failed, Invocation, Messages, help_flag, running_release, syslog_flag, verbose_flag, version_flag};
@@ -11,7 +11,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-/// What was given, options only.
+/// The parsed options.
 #[derive(Debug, Clone, Default)]
 pub struct Arguments {
     force: bool,
@@ -24,7 +24,7 @@ impl AsMut<Messages> for Arguments {
     }
 }
 
-/// The command.
+/// The tool's usage and options.
 pub static ABOUT: About<Arguments> = About {
     usage: "rmmod [options] NAME...",
     flags: &[
@@ -33,7 +33,7 @@ pub static ABOUT: About<Arguments> = About {
             long: "force",
             old: &[],
             apply: Apply::Set(|a| a.force = true),
-            help: "remove a module that is in use; dangerous",
+            help: "remove a module even if it is in use; dangerous",
         },
         syslog_flag(),
         verbose_flag(),
@@ -42,10 +42,10 @@ pub static ABOUT: About<Arguments> = About {
     ],
 };
 
-/// Runs it.
+/// Runs the tool.
 ///
 /// # Errors
-/// [`Failed`] after a message, when any of the modules did not go.
+/// Any module that was not removed, after a message.
 pub fn run(invocation: &Invocation) -> Result<(), Failed> {
     let mut arguments = Arguments::default();
     let Some(operands) = invocation.parse(&ABOUT, invocation.operands().to_vec(), &mut arguments)? else {
@@ -59,7 +59,7 @@ pub fn run(invocation: &Invocation) -> Result<(), Failed> {
     let mut release = std::ffi::OsString::from("/lib/modules/");
     release.push(running_release());
     let tree = Tree::new(Path::new(&release));
-    // What is broken there does not keep a module from being removed.
+    // A damaged index must not prevent a removal.
     let is_builtin = |module: &ModuleName| tree.is_builtin(module).unwrap_or(false);
     let mut result = Ok(());
     for operand in &operands {
@@ -98,7 +98,7 @@ fn remove(
     })
 }
 
-/// What can be told about a module without asking the kernel to remove it.
+/// Checks whether a module can be removed, before asking the kernel.
 fn check(
     module: &ModuleName,
     is_builtin: &dyn Fn(&ModuleName) -> bool,
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn the_help_names_every_option() {
+    fn the_help_lists_every_option() {
         insta::assert_snapshot!(super::ABOUT.help());
     }
 
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_in_use_by_no_module_is_told_so() {
+    fn a_module_with_users_but_no_holders_is_in_use() {
         let mut kernel = ModelKernel::default();
         kernel.modules.insert(name("used"), Loaded { users: 1, ..Loaded::default() });
         assert_eq!(check(&name("used"), &|_| false, &mut kernel), Err("Module used is in use".to_owned()));

@@ -1,10 +1,10 @@
-//! `kmod static-nodes`: the device nodes whose opening makes the kernel load a module, from modules.devname, in the form that
-//! systemd-tmpfiles or a person reads. A system makes them at boot, before a driver is there to ask for them.
+//! `kmod static-nodes`: lists the device nodes of modules.devname, for systemd-tmpfiles or for people. Opening such a node makes
+//! the kernel load its module, so a system creates the nodes at boot, before the driver could request them.
 //!
-//! Its messages have no tool's name before them, as those of the C tool.
+//! As in C kmod, the messages do not start with the name of the tool.
 
 use super::options::{About, Apply, Flag};
-use super::output::complain;
+use super::output::print_error;
 use super::{Failed, Invocation, help_flag, module_directory};
 use crate::config::show_path;
 use crate::name::Escaped;
@@ -17,14 +17,14 @@ use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-/// What was given, options only.
+/// The parsed options.
 #[derive(Debug, Clone, Default)]
 pub struct Arguments {
     format: Option<OsString>,
     output: Option<PathBuf>,
 }
 
-/// The command.
+/// The tool's usage and options.
 pub static ABOUT: About<Arguments> = About {
     usage: "kmod static-nodes [options]",
     flags: &[
@@ -32,24 +32,24 @@ pub static ABOUT: About<Arguments> = About {
             short: Some('f'),
             long: "format",
             old: &[],
-            apply: Apply::Take("FORMAT", |a, format| a.format = Some(format)),
-            help: "human (to be read, the default), tmpfiles (for\nsystemd-tmpfiles) or devname (as in modules.devname)",
+            apply: Apply::Value("FORMAT", |a, format| a.format = Some(format)),
+            help: "print in this format: human (the default),\ntmpfiles (for systemd-tmpfiles) or devname (as in\nmodules.devname)",
         },
         Flag {
             short: Some('o'),
             long: "output",
             old: &[],
-            apply: Apply::Take("FILE", |a, file| a.output = Some(file.into())),
-            help: "write there; its directory is made",
+            apply: Apply::Value("FILE", |a, file| a.output = Some(file.into())),
+            help: "write to FILE; create its directory if necessary",
         },
         help_flag(),
     ],
 };
 
-/// How nodes are written.
+/// An output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// Five lines a node.
+    /// Five lines per node.
     Human,
     /// Lines of tmpfiles.d(5).
     Tmpfiles,
@@ -57,18 +57,18 @@ pub enum Format {
     Devname,
 }
 
-/// Runs it for the running kernel.
+/// Runs the command for the running kernel.
 ///
 /// # Errors
-/// [`Failed`] after a message.
+/// Any failure, after a message.
 pub fn run(invocation: &Invocation) -> Result<(), Failed> {
     run_in(&Tree::new(module_directory(None, None)), invocation)
 }
 
-/// Runs it for a module directory.
+/// Runs the command for a module directory.
 ///
 /// # Errors
-/// As [`run`].
+/// Any failure, after a message.
 pub fn run_in(tree: &Tree, invocation: &Invocation) -> Result<(), Failed> {
     let mut arguments = Arguments::default();
     if invocation.parse(&ABOUT, invocation.operands().to_vec(), &mut arguments)?.is_none() {
@@ -80,9 +80,9 @@ pub fn run_in(tree: &Tree, invocation: &Invocation) -> Result<(), Failed> {
         Some(b"tmpfiles") => Format::Tmpfiles,
         Some(b"devname") => Format::Devname,
         Some(other) => {
-            complain(&format!("Unknown format: '{}'.\n", Escaped(other)));
+            print_error(&format!("Unknown format: '{}'.\n", Escaped(other)));
             output.write(ABOUT.help().as_bytes());
-            let _the_failure_is_told = output.flush();
+            let _already_failing = output.flush();
             return Err(Failed);
         }
     };
@@ -90,15 +90,15 @@ pub fn run_in(tree: &Tree, invocation: &Invocation) -> Result<(), Failed> {
     let text = match tree.devname_text() {
         Ok(Some(text)) => text,
         Ok(None) => {
-            complain(&format!("Warning: {} not found - ignoring\n", show_path(&path)));
+            print_error(&format!("Warning: {} not found - ignoring\n", show_path(&path)));
             return Ok(());
         }
         Err(TreeError::Io { source, .. }) => {
-            complain(&format!("Error: could not open {} - {}\n", show_path(&path), strerror_io(&source)));
+            print_error(&format!("Error: could not open {} - {}\n", show_path(&path), strerror_io(&source)));
             return Err(Failed);
         }
         Err(error) => {
-            complain(&format!("Error: {error}\n"));
+            print_error(&format!("Error: {error}\n"));
             return Err(Failed);
         }
     };
@@ -108,7 +108,7 @@ pub fn run_in(tree: &Tree, invocation: &Invocation) -> Result<(), Failed> {
         match node {
             Ok(node) => write_node(&node, format, &mut written),
             Err(line) => {
-                complain(&format!("Error: invalid devname entry: {}\n", Escaped(line)));
+                print_error(&format!("Error: invalid devname entry: {}\n", Escaped(line)));
                 result = Err(Failed);
             }
         }
@@ -119,14 +119,14 @@ pub fn run_in(tree: &Tree, invocation: &Invocation) -> Result<(), Failed> {
             output.flush().map_err(|_| Failed)?;
         }
         Some(path) => write_file(path, &written).map_err(|message| {
-            complain(&message);
+            print_error(&message);
             Failed
         })?,
     }
     result
 }
 
-/// One node in a format.
+/// Formats one node.
 fn write_node(node: &DeviceNode<'_>, format: Format, out: &mut Vec<u8>) {
     let (module, path) = (Escaped(node.module), Escaped(node.path));
     let (letter, kind) = if node.is_block { ('b', "block device") } else { ('c', "character device") };
@@ -147,8 +147,8 @@ fn write_node(node: &DeviceNode<'_>, format: Format, out: &mut Vec<u8>) {
     out.extend_from_slice(text.as_bytes());
 }
 
-/// Writes a file in one step: who reads it sees the old one or the new one. What is there and no regular file (a pipe, a
-/// device, a link) is written into.
+/// Replaces a file atomically: a reader sees the old content or the new. If the path exists and is not a regular file (but a
+/// pipe, a device or a link), the content is written into it.
 fn write_file(path: &Path, bytes: &[u8]) -> Result<(), String> {
     let failed = |what: &str, error: io::Error| format!("Error: {what} {} - {}", show_path(path), strerror_io(&error));
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -169,14 +169,14 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     temporary.push(name);
     temporary.push(format!(".{}", std::process::id()));
     let temporary = path.with_file_name(temporary);
-    // What a process of our number left behind is nobody's.
-    let _there_may_be_none = fs::remove_file(&temporary);
+    // Left over from an earlier process with the same PID.
+    let _may_be_missing = fs::remove_file(&temporary);
     let fill = || {
         fs::File::create_new(&temporary)?.write_all(bytes)?;
         fs::rename(&temporary, path)
     };
     fill().inspect_err(|_| {
-        let _nothing_more_can_be_done = fs::remove_file(&temporary);
+        let _best_effort = fs::remove_file(&temporary);
     })
 }
 
@@ -185,12 +185,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_help_names_every_option() {
+    fn the_help_lists_every_option() {
         insta::assert_snapshot!(super::ABOUT.help());
     }
 
     #[test]
-    fn each_format_has_its_lines() {
+    fn nodes_are_printed_in_each_format() {
         let text = |format| {
             let mut out = Vec::new();
             for line in [&b"fuse fuse c10:229"[..], b"b a/b-c/d b259:65536"] {

@@ -1,9 +1,9 @@
-//! The system log, without ever making the kernel load a module.
+//! Writes to the system log without causing the kernel to load a module.
 //!
-//! syslog(3) opens a Unix socket. Where Unix sockets are a module, that call makes the kernel start modprobe for
-//! `net-pf-1`, which fails, complains through syslog, and so on: the loop that kmod's first documentation tells about. So
-//! `/proc` is read first: without `/proc/net/unix` no socket is made and the message goes to `/dev/kmsg`, as it does when
-//! nobody listens at `/dev/log`. Nothing is tried twice and nothing waits.
+//! syslog(3) creates a Unix socket. If Unix sockets are a module, the kernel then runs modprobe for `net-pf-1`, which fails, logs
+//! that through syslog, and so on: the loop that the first documentation of kmod describes. Therefore `/proc/net/unix` is
+//! checked first. If it does not exist, or nothing listens on `/dev/log`, the message goes to `/dev/kmsg`. Nothing is retried
+//! and nothing blocks.
 
 use super::Priority;
 use crate::sys::{self, LocalTime, open_device};
@@ -11,10 +11,10 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
 
-/// daemon, syslog's facility for these tools.
+/// LOG_DAEMON.
 const FACILITY: u8 = 3;
 
-/// The kernel refuses a record of more than 1024 bytes (less on old kernels) as a whole.
+/// The maximum length of a record. The kernel rejects a record of more than 1024 bytes (fewer on old kernels).
 const KMSG_LIMIT: usize = 960;
 
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -24,18 +24,18 @@ const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Au
 pub struct SystemLog {}
 
 impl SystemLog {
-    /// Sends one message to `/dev/log`, or else to `/dev/kmsg`, or else nowhere.
+    /// Sends a message to `/dev/log`, else to `/dev/kmsg`; if both fail, the message is lost.
     pub fn send(&self, priority: Priority, tool: &str, text: &str) {
         if unix_sockets_exist() && send_datagram(&datagram(priority, tool, text, now())).is_ok() {
             return;
         }
-        let _nobody_is_left_to_tell = write_kmsg(&kernel_record(priority, tool, text));
+        let _message_is_lost = write_kmsg(&kernel_record(priority, tool, text));
     }
 }
 
-/// Whether the kernel has Unix sockets already, read from `/proc`; "no" when that cannot be read.
+/// Reports whether the kernel has Unix sockets already. An unreadable `/proc` counts as no.
 fn unix_sockets_exist() -> bool {
-    // A file of that name outside procfs proves nothing.
+    // Only a file in procfs is evidence.
     let Ok(file) = rustix::fs::open("/proc/net/unix", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) else {
         return false;
     };
@@ -60,7 +60,7 @@ fn now() -> Option<LocalTime> {
     sys::local_time(i64::try_from(seconds).ok()?)
 }
 
-/// `<26>Nov 22 18:53:16 modprobe: FATAL: text\n`, as syslog(3) writes it.
+/// Formats a message as syslog(3) does: `<26>Nov 22 18:53:16 modprobe: FATAL: text\n`.
 fn datagram(priority: Priority, tool: &str, text: &str, time: Option<LocalTime>) -> Vec<u8> {
     let time = time
         .and_then(|t| {
@@ -70,7 +70,7 @@ fn datagram(priority: Priority, tool: &str, text: &str, time: Option<LocalTime>)
     format!("<{}>{time}{tool}: {text}\n", number(priority)).into_bytes()
 }
 
-/// `<26>modprobe: FATAL: text\n`, cut so that the kernel takes it.
+/// Formats a message for `/dev/kmsg`, truncated to what the kernel accepts: `<26>modprobe: FATAL: text\n`.
 fn kernel_record(priority: Priority, tool: &str, text: &str) -> Vec<u8> {
     let mut record = format!("<{}>{tool}: {text}", number(priority)).into_bytes();
     record.truncate(KMSG_LIMIT);
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_datagram_looks_like_one_of_syslog() {
+    fn a_datagram_has_the_format_of_syslog() {
         let time = LocalTime { month: 10, day: 2, hour: 8, minute: 3, second: 16 };
         let message = datagram(Priority::Fatal, "modprobe", "FATAL: Module x not found.", Some(time));
         assert_eq!(message, b"<26>Nov  2 08:03:16 modprobe: FATAL: Module x not found.\n");
@@ -95,13 +95,13 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_record_carries_facility_and_priority_and_is_cut() {
+    fn a_kernel_record_has_facility_and_priority_and_is_truncated() {
         assert_eq!(kernel_record(Priority::Error, "rmmod", "ERROR: x"), b"<27>rmmod: ERROR: x\n");
         assert_eq!(kernel_record(Priority::Error, "rmmod", &"x".repeat(5000)).len(), KMSG_LIMIT + 1);
     }
 
     #[test]
-    fn a_running_system_with_proc_has_unix_sockets() {
+    fn unix_sockets_are_detected_through_procfs() {
         if std::path::Path::new("/proc/net/unix").exists() {
             assert!(unix_sockets_exist());
         }

@@ -1,6 +1,6 @@
-//! The built program under its names, and a small module directory for it to read.
+//! The built program under all its names, and a small module directory.
 
-// Not every test file uses all of it.
+// Not every test file uses everything.
 #![allow(dead_code)]
 
 pub mod program;
@@ -12,18 +12,18 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use tempfile::TempDir;
 
-/// The release whose modules the directory has.
+/// The release of the module directory.
 pub const RELEASE: &str = "1.2.3-test";
 
-/// A directory with `bin/`, `lib/modules/1.2.3-test/` and `conf/`; gone when dropped.
+/// A temporary directory with `bin/`, `lib/modules/1.2.3-test/` and `conf/`, removed on drop.
 pub struct Lab {
     dir: TempDir,
 }
 
-/// What a program did, its directory written as `LAB`.
+/// The outcome of a program. Its texts show the directory of the lab as `LAB`.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Done {
-    /// The exit code; none after a signal.
+pub struct Outcome {
+    /// The exit status; `None` after a signal.
     pub code: Option<i32>,
     /// Standard output.
     pub out: String,
@@ -32,7 +32,8 @@ pub struct Done {
 }
 
 impl Lab {
-    /// With modules `leaf`, `mid` (needs leaf), `top` (needs mid and leaf), `al` (alias `pci:*`) and the built-in `bi`.
+    /// Creates a lab with modules `leaf`, `mid` (needs leaf), `top` (needs mid and leaf), `al` (with an alias) and the
+    /// built-in module `bi`.
     pub fn new() -> Self {
         let lab = Self { dir: tempfile::tempdir().unwrap() };
         fs::create_dir_all(lab.tree()).unwrap();
@@ -48,12 +49,12 @@ impl Lab {
         lab
     }
 
-    /// A path inside.
+    /// Returns a path inside the lab.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    /// The module directory.
+    /// Returns the module directory.
     pub fn tree(&self) -> PathBuf {
         self.path("lib/modules").join(RELEASE)
     }
@@ -69,7 +70,7 @@ impl Lab {
         self
     }
 
-    /// A program by its name, in this directory, with nothing of our environment that concerns it.
+    /// Prepares a program of `bin/` to run in the lab, without the environment variables that it reads.
     pub fn command(&self, name: &str) -> Command {
         let mut command = Command::new(self.path("bin").join(name));
         command
@@ -80,40 +81,40 @@ impl Lab {
         command
     }
 
-    /// `modprobe` on this directory.
-    pub fn modprobe<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Done {
-        self.done(self.modprobe_command().args(arguments))
+    /// Runs `modprobe` on the lab.
+    pub fn modprobe<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Outcome {
+        self.execute(self.modprobe_command().args(arguments))
     }
 
-    /// The same, to be changed.
+    /// Prepares `modprobe` to run on the lab.
     pub fn modprobe_command(&self) -> Command {
         let mut command = self.command("modprobe");
         command.arg("-d").arg(self.dir.path()).args(["-S", RELEASE, "-C"]).arg(self.path("conf"));
         command
     }
 
-    /// Any program.
-    pub fn run<S: AsRef<OsStr>>(&self, name: &str, arguments: &[S]) -> Done {
-        self.done(self.command(name).args(arguments))
+    /// Runs a program of `bin/`.
+    pub fn run<S: AsRef<OsStr>>(&self, name: &str, arguments: &[S]) -> Outcome {
+        self.execute(self.command(name).args(arguments))
     }
 
-    /// Runs a command to its end.
-    pub fn done(&self, command: &mut Command) -> Done {
+    /// Runs a command to completion.
+    pub fn execute(&self, command: &mut Command) -> Outcome {
         let Output { status, stdout, stderr } = command.output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace(self.dir.path().to_str().unwrap(), "LAB");
-        Done { code: status.code(), out: text(stdout), err: text(stderr) }
+        Outcome { code: status.code(), out: text(stdout), err: text(stderr) }
     }
 }
 
-impl Done {
-    /// Code, output and messages in one text, for snapshots.
-    pub fn all(&self) -> String {
+impl Outcome {
+    /// Returns exit status, output and messages as one text, for snapshots.
+    pub fn transcript(&self) -> String {
         format!("{:?}\n{}--\n{}", self.code, self.out, self.err)
     }
 }
 
-/// A directory to chroot into with the program, the libraries that it needs, and nothing else. None, after a word why, when
-/// that cannot be done.
+/// Prepares a directory for chroot(2) that contains only the program and its shared libraries. Returns `None`, after printing the
+/// reason, if that is not possible.
 pub fn empty_root(lab: &Lab) -> Option<PathBuf> {
     if !rustix::process::geteuid().is_root() {
         eprintln!("skipped: chroot(2) needs root");
@@ -123,7 +124,7 @@ pub fn empty_root(lab: &Lab) -> Option<PathBuf> {
     fs::create_dir(&root).unwrap();
     program::copy_program(env!("CARGO_BIN_EXE_kmod"), root.join("modprobe"));
     let Ok(ldd) = Command::new("ldd").arg(env!("CARGO_BIN_EXE_kmod")).output() else {
-        eprintln!("skipped: no ldd to find the libraries of the program with");
+        eprintln!("skipped: ldd is not installed, which finds the libraries of the program");
         return None;
     };
     for library in String::from_utf8_lossy(&ldd.stdout).split_whitespace().filter(|word| word.starts_with('/')) {
@@ -134,7 +135,7 @@ pub fn empty_root(lab: &Lab) -> Option<PathBuf> {
     Some(root)
 }
 
-/// Every file under a directory with its bytes.
+/// Returns every file below a directory with its content.
 pub fn contents(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut files = Vec::new();
     let mut todo = vec![directory.to_owned()];

@@ -1,56 +1,56 @@
-//! What modinfo prints of one module: the strings that it says of itself, and its signature. Pure: bytes in, text out.
+//! Formats modinfo's output for one module: its `.modinfo` strings and its signature. Pure: bytes in, text out.
 //!
-//! For programs (`-F`, `-0`) values are printed as they are. In the listing for people control characters are escaped, so
-//! that no module can bring an escape sequence to a terminal, and further lines of a value are indented, as those
-//! of a signature are, so that no value can begin a line that looks like a key.
+//! For programs (`-F`, `-0`) values are printed unchanged. The listing for people escapes control characters, so that a module
+//! cannot send escape sequences to a terminal, and indents the further lines of a value like those of a signature, so that a
+//! value cannot imitate a key.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::object::Signature;
 
-/// Where values begin.
+/// The column in which values begin.
 const COLUMN: usize = 16;
-/// What the next line of a value begins with.
+/// The separator of the lines of a value.
 const NEXT_LINE: &[u8] = b"\n\t\t";
-/// A signature has so many bytes in a line.
-const BYTES_IN_LINE: usize = 20;
+/// The number of signature bytes per line.
+const BYTES_PER_LINE: usize = 20;
 
-/// What a signature has to say.
-const SIGNATURE: [&[u8]; 5] = [b"sig_id", b"signer", b"sig_key", b"sig_hashalgo", b"signature"];
+/// The keys of a signature.
+const SIGNATURE_KEYS: [&[u8]; 5] = [b"sig_id", b"signer", b"sig_key", b"sig_hashalgo", b"signature"];
 
-/// What is printed, and how.
+/// The selection and format of the output.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Style {
-    /// The values of this key only.
+    /// Print only the values of this key.
     pub field: Option<Vec<u8>>,
-    /// NUL ends each entry, not a newline.
+    /// End each entry with NUL instead of a newline.
     pub null: bool,
 }
 
-/// The text for one module, and what was wrong with its strings.
+/// The text for one module, and its invalid strings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listing {
-    /// For standard output.
+    /// The text for standard output.
     pub text: Vec<u8>,
-    /// `parm=…` and `parmtype=…` without a colon, as they stand in the module. They are left out.
+    /// The `parm=…` and `parmtype=…` strings without a colon, which the text omits.
     pub invalid: Vec<Vec<u8>>,
 }
 
 impl Style {
-    /// Whether what is asked for does not stand in the module: its file's name.
+    /// Reports whether only the file name is printed, which is not part of the module.
     #[must_use]
     pub fn is_filename(&self) -> bool {
         self.field.as_deref() == Some(b"filename")
     }
 
-    /// Whether the signature has to be looked at.
+    /// Reports whether the output can include the signature.
     #[must_use]
-    pub fn wants_signature(&self) -> bool {
-        self.field.as_deref().is_none_or(|field| SIGNATURE.contains(&field))
+    pub fn shows_signature(&self) -> bool {
+        self.field.as_deref().is_none_or(|field| SIGNATURE_KEYS.contains(&field))
     }
 
-    /// What comes first: the file's path, or for a built-in module, which has none, its name.
+    /// Returns the first lines: the file's path, or the name of a built-in module, which has no file.
     #[must_use]
     pub fn heading(&self, name: &[u8], path: Option<&[u8]>) -> Vec<u8> {
         let mut out = Printer { style: self, text: Vec::new() };
@@ -69,7 +69,7 @@ impl Style {
         out.text
     }
 
-    /// What the module says of itself, in its order; then its signature; then its parameters, the last one first.
+    /// Returns the module's strings in their order, then the signature, then the parameters in reverse order.
     #[must_use]
     pub fn list<'a>(
         &self,
@@ -78,9 +78,9 @@ impl Style {
     ) -> Listing {
         let mut out = Printer { style: self, text: Vec::new() };
         let mut parameters = Parameters::default();
-        let wants_parameters = self.field.as_deref().is_none_or(|field| field == b"parm");
+        let shows_parameters = self.field.as_deref().is_none_or(|field| field == b"parm");
         for (key, value) in entries {
-            let is_parameter = matches!(key, b"parm" | b"parmtype") && wants_parameters;
+            let is_parameter = matches!(key, b"parm" | b"parmtype") && shows_parameters;
             if is_parameter {
                 parameters.add(key, value);
             } else {
@@ -95,7 +95,7 @@ impl Style {
                 signature.hash.as_bytes(),
                 &hex(signature.bytes),
             ];
-            SIGNATURE.iter().zip(values).for_each(|(key, value)| out.entry(key, value));
+            SIGNATURE_KEYS.iter().zip(values).for_each(|(key, value)| out.entry(key, value));
         }
         for parameter in parameters.all.iter().rev() {
             out.parameter(parameter);
@@ -104,7 +104,7 @@ impl Style {
     }
 }
 
-/// A parameter, of which a description, a type or both are given.
+/// A parameter with a description, a type or both.
 #[derive(Debug)]
 struct Parameter<'a> {
     name: &'a [u8],
@@ -114,7 +114,7 @@ struct Parameter<'a> {
 
 #[derive(Debug, Default)]
 struct Parameters<'a> {
-    /// In the order in which they are first named.
+    /// In the order of their first occurrence.
     all: Vec<Parameter<'a>>,
     at: BTreeMap<&'a [u8], usize>,
     invalid: Vec<Vec<u8>>,
@@ -132,7 +132,7 @@ impl<'a> Parameters<'a> {
             self.all.push(Parameter { name, description: None, kind: None });
         }
         if let Some(parameter) = self.all.get_mut(at) {
-            // The last one counts.
+            // The last occurrence wins.
             let part = if key == b"parm" { &mut parameter.description } else { &mut parameter.kind };
             *part = Some(text);
         }
@@ -145,7 +145,7 @@ struct Printer<'a> {
 }
 
 impl Printer<'_> {
-    /// A key with its value, when it is asked for.
+    /// Prints a key and its value if they are selected.
     fn entry(&mut self, key: &[u8], value: &[u8]) {
         match self.style.field.as_deref() {
             Some(field) if field == key => self.raw(&[value]),
@@ -166,15 +166,15 @@ impl Printer<'_> {
         if listed { self.column(b"parm", &text.concat()) } else { self.raw(text) }
     }
 
-    /// A key in its column, and its value.
+    /// Prints a key and, in the value column, its value.
     fn column(&mut self, key: &[u8], value: &[u8]) {
         let start = self.text.len();
         self.text.extend_from_slice(&readable(key));
         self.text.push(b':');
         let width = self.text.len() - start;
-        // A key that does not fit has its value at once behind it.
+        // The value follows a long key without a space.
         self.text.extend(std::iter::repeat_n(b' ', COLUMN.saturating_sub(width)));
-        // Between NULs nothing has to be kept apart by lines.
+        // NUL-terminated values need no escaping.
         let value = if self.style.null { Cow::Borrowed(value) } else { readable(value) };
         self.raw(&[&value]);
     }
@@ -185,14 +185,14 @@ impl Printer<'_> {
     }
 }
 
-/// `AA:BB`, in lines.
+/// Formats bytes as `AA:BB`, in lines.
 fn hex(bytes: &[u8]) -> Vec<u8> {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    let mut text = Vec::with_capacity(bytes.len() * 3 + bytes.len() / BYTES_IN_LINE * 2);
+    let mut text = Vec::with_capacity(bytes.len() * 3 + bytes.len() / BYTES_PER_LINE * 2);
     for (number, byte) in bytes.iter().enumerate() {
         if number > 0 {
             text.push(b':');
-            if number % BYTES_IN_LINE == 0 {
+            if number % BYTES_PER_LINE == 0 {
                 text.extend_from_slice(NEXT_LINE);
             }
         }
@@ -201,8 +201,8 @@ fn hex(bytes: &[u8]) -> Vec<u8> {
     text
 }
 
-/// Text for a terminal: control characters as `\xNN`, but tabs as they are, and each newline with the indent of a
-/// further line (once: what is readable stays so). Everything else stays, whatever its encoding.
+/// Escapes text for a terminal: control characters except tabs become `\xNN`, and each newline is followed by the indentation
+/// of a continuation line. Other text is unchanged, whatever its encoding. The function is idempotent.
 #[must_use]
 pub fn readable(bytes: &[u8]) -> Cow<'_, [u8]> {
     let is_plain = |byte: &u8| matches!(byte, b' '..=b'~' | b'\t');
@@ -223,7 +223,7 @@ pub fn readable(bytes: &[u8]) -> Cow<'_, [u8]> {
             }
         }
         for &byte in chunk.invalid() {
-            // Where text is not UTF-8 these are control characters, too.
+            // The C1 control characters of single-byte encodings.
             if matches!(byte, 0x80..=0x9f) { escape(&mut text, byte) } else { text.push(byte) }
         }
     }

@@ -1,4 +1,4 @@
-//! Reading modules for modinfo: one file, or many compressed ones by several threads, since it is the decompression that takes time.
+//! Reads modules for modinfo: one file, or many compressed files in several threads, since decompression takes most of the time.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,20 +9,20 @@ use super::listing::{Listing, Style};
 use crate::object::{Limits, Modinfo, Module, ObjectError, ObjectErrorKind, Scratch, Signature};
 use crate::tree::TreeError;
 
-/// Why a module could not be shown.
+/// Why a module cannot be shown.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Problem {
     #[error(transparent)]
     Object(#[from] ObjectError),
     #[error(transparent)]
     Tree(#[from] TreeError),
-    #[error("{}: it has no section .modinfo", crate::config::show_path(.0))]
+    #[error("{}: no .modinfo section", crate::config::show_path(.0))]
     NoModinfo(PathBuf),
 }
 
 impl Problem {
-    /// As the C tool names it.
-    pub(super) fn text(&self) -> String {
+    /// The text of the errno that C kmod reports.
+    pub(super) fn errno_text(&self) -> String {
         let errno = |errno| crate::sys::strerror_io(&io::Error::from_raw_os_error(errno));
         match self {
             Self::Object(ObjectError { kind: ObjectErrorKind::Io(error), .. })
@@ -33,8 +33,8 @@ impl Problem {
         }
     }
 
-    /// Whether [`Problem::text`] says all there is to say.
-    pub(super) fn is_plain(&self) -> bool {
+    /// Reports whether [`Problem::errno_text`] is the whole explanation.
+    pub(super) fn is_plain_errno(&self) -> bool {
         let error = match self {
             Self::Object(ObjectError { kind: ObjectErrorKind::Io(error), .. })
             | Self::Tree(TreeError::Io { source: error, .. }) => error,
@@ -44,7 +44,7 @@ impl Problem {
     }
 }
 
-/// Reads a module file, as far as is needed, with memory that was used before.
+/// Reads as much of a module file as the style requires, reusing memory.
 pub(super) fn read(style: &Style, path: &Path, limits: &Limits, scratch: &mut Scratch) -> Result<Listing, Problem> {
     let module = Module::open_with(path, limits, scratch)?;
     let listing = read_open(style, path, &module);
@@ -56,26 +56,26 @@ fn read_open(style: &Style, path: &Path, module: &Module) -> Result<Listing, Pro
     let at = |kind| ObjectError { path: path.to_owned(), kind };
     let section = module.elf()?.section(b".modinfo").map_err(at)?;
     let modinfo = Modinfo::new(section.ok_or_else(|| Problem::NoModinfo(path.to_owned()))?);
-    let appended = if style.wants_signature() { module.signature_bytes()? } else { None };
+    let appended = if style.shows_signature() { module.signature_bytes()? } else { None };
     let signature = appended.as_deref().and_then(Signature::parse);
     Ok(style.list(modinfo.iter(), signature.as_ref()))
 }
 
-/// What several threads take of memory is bounded: a larger module is left for [`read`], one after the other.
-const AHEAD: Limits = Limits { size: 64 << 20, window: 32 << 20 };
+/// Bounds the memory of each thread. Larger modules are left to [`read`], one at a time.
+const READ_AHEAD_LIMITS: Limits = Limits { size: 64 << 20, window: 32 << 20 };
 const THREADS: usize = 4;
-/// So many compressed modules are worth a thread.
-const WORTH: usize = 2;
+/// The number of compressed modules that justifies a thread.
+const MODULES_PER_THREAD: usize = 2;
 
-/// Reads the compressed ones of these files by several threads; `None` for what is still to be read. Nothing is read when a second
-/// thread would not be worth it.
+/// Reads the compressed ones among these files in several threads. Returns `None` for each file that remains to be read: all of
+/// them if a second thread does not pay off.
 pub(super) fn read_ahead(style: &Style, paths: &[Option<&Path>]) -> Vec<Option<Result<Listing, Problem>>> {
     let mut ready: Vec<_> = paths.iter().map(|_| None).collect();
     let is_packed = |path: &Path| path.extension().is_some_and(|extension| extension != "ko");
     let packed: Vec<(usize, &Path)> =
         paths.iter().enumerate().filter_map(|(at, path)| Some((at, path.filter(|path| is_packed(path))?))).collect();
     let processors = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let threads = processors.min(THREADS).min(packed.len() / WORTH);
+    let threads = processors.min(THREADS).min(packed.len() / MODULES_PER_THREAD);
     if threads < 2 {
         return ready;
     }
@@ -83,7 +83,7 @@ pub(super) fn read_ahead(style: &Style, paths: &[Option<&Path>]) -> Vec<Option<R
     let work = || {
         let (mut done, mut scratch) = (Vec::new(), Scratch::default());
         while let Some((at, path)) = packed.get(next.fetch_add(1, Ordering::Relaxed)) {
-            match read(style, path, &AHEAD, &mut scratch) {
+            match read(style, path, &READ_AHEAD_LIMITS, &mut scratch) {
                 Err(Problem::Object(ObjectError {
                     kind: ObjectErrorKind::TooLarge(_) | ObjectErrorKind::Window { .. },
                     ..
@@ -94,7 +94,7 @@ pub(super) fn read_ahead(style: &Style, paths: &[Option<&Path>]) -> Vec<Option<R
         done
     };
     let done = thread::scope(|scope| {
-        // A machine that gives no more threads gets by with this one.
+        // If no thread can be created, this one does all the work.
         let others: Vec<_> =
             (1..threads).map_while(|_| thread::Builder::new().spawn_scoped(scope, work).ok()).collect();
         let mut done = work();
@@ -121,7 +121,7 @@ mod tests {
     use std::io::Write as _;
 
     #[test]
-    fn what_is_read_ahead_stands_in_the_place_of_its_file() {
+    fn reading_ahead_preserves_the_order_of_files() {
         let dir = tempfile::tempdir().unwrap();
         let mut paths = Vec::new();
         for number in 0..40 {
@@ -147,10 +147,10 @@ mod tests {
         for (number, result) in ready.into_iter().enumerate() {
             match result {
                 None => assert!(number % 4 == 0 || number == 39 || one_thread, "{number}"),
-                Some(Err(problem)) => assert!(number % 4 == 1 && !problem.is_plain(), "{number}: {problem}"),
+                Some(Err(problem)) => assert!(number % 4 == 1 && !problem.is_plain_errno(), "{number}: {problem}"),
                 Some(Ok(listing)) => assert_eq!(listing.text, format!("m{number}\n").into_bytes()),
             }
         }
-        assert!(read_ahead(&style, &files[..4]).iter().all(Option::is_none), "too few to be worth it");
+        assert!(read_ahead(&style, &files[..4]).iter().all(Option::is_none), "too few files for a second thread");
     }
 }

@@ -1,4 +1,4 @@
-//! The options of `modprobe`.
+//! `modprobe`'s options.
 
 use crate::commands::options::{About, Apply, Flag};
 use crate::commands::{help_flag, version_flag};
@@ -6,48 +6,48 @@ use crate::execute::Force;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// What was given, options only.
+/// The parsed options.
 #[derive(Debug, Clone, Default)]
 pub struct Arguments {
-    /// Every operand is a module.
+    /// Every operand is a module name.
     pub all: bool,
-    /// Remove.
+    /// Remove modules.
     pub remove: bool,
-    /// Remove what uses the module first.
+    /// Remove the modules that use the named one first.
     pub remove_holders: bool,
-    /// For how long to try to remove, in milliseconds.
+    /// How long to retry a removal, in milliseconds; not parsed yet.
     pub wait: Option<OsString>,
-    /// Fail when there is nothing to do.
+    /// Fail if there is nothing to do.
     pub first_time: bool,
     /// Ignore install and remove commands.
     pub ignore_commands: bool,
-    /// Apply the blacklist to names, too.
+    /// Apply the blacklist to module names as well.
     pub use_blacklist: bool,
-    /// Checks to leave out.
+    /// The checks that the kernel skips.
     pub force: Force,
-    /// Print what a name stands for.
+    /// Print the modules that a name resolves to.
     pub show_alias: bool,
-    /// Print what would be done.
+    /// Print the load steps.
     pub show_depends: bool,
     /// Print the configuration.
     pub show_config: bool,
     /// Print the symbol versions of a module.
     pub show_modversions: bool,
-    /// Print the exports of a module.
+    /// Print the symbols that a module exports.
     pub show_exports: bool,
-    /// Do nothing.
+    /// Change nothing.
     pub dry_run: bool,
-    /// Files and directories of the configuration.
+    /// Configuration files and directories that replace the default ones.
     pub config: Vec<PathBuf>,
-    /// What `/lib/modules` lies under.
+    /// The root directory of `/lib/modules`.
     pub root: Option<PathBuf>,
-    /// The release whose modules to use.
+    /// The kernel release whose modules are used.
     pub release: Option<OsString>,
-    /// Messages go to the system log.
+    /// Log to syslog.
     pub syslog: bool,
-    /// No messages.
+    /// Print no messages.
     pub quiet: bool,
-    /// More messages.
+    /// How often `-v` was given.
     pub verbose: u8,
 }
 
@@ -55,7 +55,7 @@ fn force_all(arguments: &mut Arguments) {
     arguments.force = Force { modversions: true, vermagic: true };
 }
 
-/// The command.
+/// The tool's usage and options.
 pub static ABOUT: About<Arguments> = About {
     usage: "modprobe [options] [-i] [-b] NAME [PARAMETER...]\n\
         modprobe [options] -a [-i] [-b] NAME...\n\
@@ -67,91 +67,91 @@ pub static ABOUT: About<Arguments> = About {
             long: "all",
             old: &[],
             apply: Apply::Set(|a| a.all = true),
-            help: "every operand is a module, to be inserted\nor removed (-r)",
+            help: "load (with -r: remove) every operand",
         },
         Flag {
             short: Some('r'),
             long: "remove",
             old: &[],
             apply: Apply::Set(|a| a.remove = true),
-            help: "remove modules",
+            help: "remove modules instead of loading them",
         },
         Flag {
             short: None,
             long: "remove-holders",
             old: &["remove-dependencies"],
             apply: Apply::Set(|a| (a.remove, a.remove_holders) = (true, true)),
-            help: "remove modules and, before them, those that\nuse them",
+            help: "remove modules and, first, the modules that use\nthem",
         },
         Flag {
             short: Some('w'),
             long: "wait",
             old: &[],
-            apply: Apply::Take("MSEC", |a, value| a.wait = Some(value)),
-            help: "with -r: go on trying for so long while the\nmodule is in use",
+            apply: Apply::Value("MSEC", |a, value| a.wait = Some(value)),
+            help: "with -r: retry for up to MSEC milliseconds while\nthe module is in use",
         },
         Flag {
             short: None,
             long: "first-time",
             old: &[],
             apply: Apply::Set(|a| a.first_time = true),
-            help: "fail if the module is there (-r: is not there)\nalready",
+            help: "fail if the module is already loaded (with -r:\nnot loaded)",
         },
         Flag {
             short: Some('i'),
             long: "ignore-install",
             old: &["ignore-remove"],
             apply: Apply::Set(|a| a.ignore_commands = true),
-            help: "ignore install commands (-r: remove commands)\nand soft dependencies; also --ignore-remove",
+            help: "ignore install commands (with -r: remove\ncommands) and soft dependencies",
         },
         Flag {
             short: Some('b'),
             long: "use-blacklist",
             old: &[],
             apply: Apply::Set(|a| a.use_blacklist = true),
-            help: "apply the blacklist to module names, too",
+            help: "apply the blacklist to module names as well as\naliases",
         },
         Flag {
             short: Some('f'),
             long: "force",
             old: &[],
             apply: Apply::Set(force_all),
-            help: "force insertion or removal; implies\n--force-modversion and --force-vermagic",
+            help: "force loading or removal; implies\n--force-modversion and --force-vermagic",
         },
         Flag {
             short: None,
             long: "force-modversion",
             old: &[],
             apply: Apply::Set(|a| a.force.modversions = true),
-            help: "ignore versions of symbols",
+            help: "skip the check of symbol versions",
         },
         Flag {
             short: None,
             long: "force-vermagic",
             old: &[],
             apply: Apply::Set(|a| a.force.vermagic = true),
-            help: "ignore the version magic",
+            help: "skip the check of the version magic",
         },
         Flag {
             short: Some('R'),
             long: "show-alias",
             old: &["resolve-alias"],
             apply: Apply::Set(|a| a.show_alias = true),
-            help: "print the modules that a name stands for",
+            help: "print the modules that a name resolves to",
         },
         Flag {
             short: Some('D'),
             long: "show-depends",
             old: &[],
             apply: Apply::Set(|a| a.show_depends = true),
-            help: "print what would be done for a module, as if\nnothing were loaded",
+            help: "print the load steps of a module as if nothing\nwere loaded",
         },
         Flag {
             short: Some('c'),
             long: "show-config",
             old: &["showconfig"],
             apply: Apply::Set(|a| a.show_config = true),
-            help: "print configuration and aliases",
+            help: "print the configuration and all aliases",
         },
         Flag {
             short: None,
@@ -172,43 +172,49 @@ pub static ABOUT: About<Arguments> = About {
             long: "dry-run",
             old: &["show"],
             apply: Apply::Set(|a| a.dry_run = true),
-            help: "do nothing (-v: print what would be done)",
+            help: "change nothing (with -v: print what would be\ndone)",
         },
         Flag {
             short: Some('C'),
             long: "config",
             old: &[],
-            apply: Apply::Take("PATH", |a, value| a.config.push(value.into())),
-            help: "a file or directory instead of the default\nones; may be repeated",
+            apply: Apply::Value("PATH", |a, value| a.config.push(value.into())),
+            help: "read PATH instead of the default configuration;\nmay be repeated",
         },
         Flag {
             short: Some('d'),
             long: "dirname",
             old: &[],
-            apply: Apply::Take("DIR", |a, value| a.root = Some(value.into())),
-            help: "the root for /lib/modules",
+            apply: Apply::Value("DIR", |a, value| a.root = Some(value.into())),
+            help: "use DIR/lib/modules instead of /lib/modules",
         },
         Flag {
             short: Some('S'),
             long: "set-version",
             old: &[],
-            apply: Apply::Take("VERSION", |a, value| a.release = Some(value)),
-            help: "a release instead of that of `uname -r`",
+            apply: Apply::Value("VERSION", |a, value| a.release = Some(value)),
+            help: "use the modules of this kernel release",
         },
         Flag {
             short: Some('s'),
             long: "syslog",
             old: &[],
             apply: Apply::Set(|a| a.syslog = true),
-            help: "messages go to the system log",
+            help: "log messages to syslog instead of standard error",
         },
-        Flag { short: Some('q'), long: "quiet", old: &[], apply: Apply::Set(|a| a.quiet = true), help: "no messages" },
+        Flag {
+            short: Some('q'),
+            long: "quiet",
+            old: &[],
+            apply: Apply::Set(|a| a.quiet = true),
+            help: "print no messages",
+        },
         Flag {
             short: Some('v'),
             long: "verbose",
             old: &[],
             apply: Apply::Set(|a| a.verbose = a.verbose.saturating_add(1)),
-            help: "print what is done; more messages",
+            help: "print the steps; repeat for more messages",
         },
         version_flag(),
         help_flag(),
@@ -218,7 +224,7 @@ pub static ABOUT: About<Arguments> = About {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_help_names_every_option() {
+    fn the_help_lists_every_option() {
         insta::assert_snapshot!(super::ABOUT.help());
     }
 }

@@ -1,4 +1,4 @@
-//! How a request is carried out, as the options say.
+//! Translates options into the modes of loading and removing.
 
 use super::Arguments;
 use crate::execute::{Kernel, LoadMode, RemovalMode};
@@ -33,7 +33,7 @@ pub(super) fn removal_request(arguments: &Arguments, module: &ModuleName, kernel
     }
 }
 
-/// Whether steps are printed. `-q` takes back what `-v` asks for, `-D` prints them all the same.
+/// Reports whether steps are printed: `-q` overrides `-v`, but not `-D`.
 fn shows_steps(arguments: &Arguments) -> bool {
     arguments.show_depends || (arguments.verbose > 0 && !arguments.quiet)
 }
@@ -47,7 +47,7 @@ mod tests {
     use crate::execute::{Force, ModelKernel};
     use crate::log::{Destination, Log, Priority};
 
-    fn given(options: &str) -> Arguments {
+    fn parsed(options: &str) -> Arguments {
         let mut arguments = Arguments::default();
         let parsed = parse(ABOUT.flags, options.split(' ').map(Into::into).collect(), Order::Any, &mut arguments);
         assert_eq!(parsed, Ok(Parsed::Run(vec!["m".into()])), "{options}");
@@ -55,20 +55,20 @@ mod tests {
     }
 
     #[test]
-    fn force_is_both_checks_left_out_and_each_can_be_alone() {
-        let force = |options| load(&given(options)).force;
+    fn force_skips_both_checks_and_each_check_has_its_own_option() {
+        let force = |options| load(&parsed(options)).force;
         let (both, none) = (Force { modversions: true, vermagic: true }, Force::default());
         assert_eq!(force("m"), none);
         assert_eq!([force("-f m"), force("--force m"), force("--force-mod --force-ver m")], [both; 3]);
         assert_eq!(force("--force-modversion m"), Force { modversions: true, ..none });
         assert_eq!(force("--force-vermagic m"), Force { vermagic: true, ..none });
-        // A removal can only be forced as a whole.
-        let removed = |options| removal(&given(options), None).force;
+        // For a removal there is only the full force.
+        let removed = |options| removal(&parsed(options), None).force;
         assert!(removed("-r -f m") && !removed("-r m") && !removed("-r --force-vermagic m"));
     }
 
     #[test]
-    fn the_other_options_stand_in_the_mode_of_load_and_removal() {
+    fn options_set_the_modes_of_load_and_removal() {
         for (options, dry_run, show, ignore_loaded, first_time) in [
             ("m", false, false, false, false),
             ("-n m", true, false, false, false),
@@ -78,7 +78,7 @@ mod tests {
             ("-D m", true, true, true, false),
             ("--first-time m", false, false, false, true),
         ] {
-            let arguments = given(options);
+            let arguments = parsed(options);
             let expected = LoadMode { dry_run, show, ignore_loaded, first_time, force: Force::default() };
             assert_eq!(load(&arguments), expected, "{options}");
             let mode = removal(&arguments, None);
@@ -87,23 +87,23 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_of_the_options_is_that_of_the_removal() {
+    fn the_wait_option_sets_the_wait_of_a_removal() {
         let mut log = Log::new("modprobe", Priority::Warning, Destination::Memory(Vec::new()));
-        let mut waits = |options| wait(&given(options), &mut log).unwrap().map(|wait| wait.as_millis());
+        let mut waits = |options| wait(&parsed(options), &mut log).unwrap().map(|wait| wait.as_millis());
         assert_eq!([waits("-r m"), waits("-r -w 20 m"), waits("-r --wait=0x20 m")], [None, Some(20), Some(32)]);
-        assert_eq!(removal(&given("-r m"), Some(Duration::from_millis(7))).wait, Some(Duration::from_millis(7)));
+        assert_eq!(removal(&parsed("-r m"), Some(Duration::from_millis(7))).wait, Some(Duration::from_millis(7)));
     }
 
     #[test]
-    fn holders_are_removed_when_that_is_asked_for_which_asks_for_removal() {
+    fn remove_holders_requests_the_holders_and_implies_removal() {
         let name = |text: &str| ModuleName::new(text.as_bytes()).unwrap();
         let mut kernel = ModelKernel::default();
         kernel.modules.insert(name("m"), Loaded { holders: vec![name("h")], ..Loaded::default() });
-        let mut request = |options| removal_request(&given(options), &name("m"), &mut kernel);
+        let mut request = |options| removal_request(&parsed(options), &name("m"), &mut kernel);
         assert_eq!(request("-r m"), RemovalRequest { ignore_commands: false, holders: vec![] });
         for options in ["--remove-holders m", "--remove-dependencies m"] {
             assert_eq!(request(options).holders, [name("h")]);
-            assert!(given(options).remove);
+            assert!(parsed(options).remove);
         }
         for options in ["-r -i m", "-r --ignore-install m", "-r --ignore-remove m"] {
             assert!(request(options).ignore_commands, "{options}");

@@ -1,4 +1,4 @@
-//! What `modprobe` only prints: configuration (`-c`) and symbols of a module.
+//! Queries that only print: the configuration (`-c`) and the symbols of a module.
 
 use super::{Failed, Session};
 use crate::config::show;
@@ -11,7 +11,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
-/// `-c`: the configuration, then the aliases of the module directory. A missing directory has none.
+/// Implements `-c`: prints the configuration, then the aliases of the module directory. A missing directory has none.
 pub(super) fn show_config(session: &mut Session) -> Result<(), Failed> {
     session.output.write(&session.config.masks.as_comments());
     session.output.write(&show::lines(&session.config));
@@ -23,19 +23,19 @@ pub(super) fn show_config(session: &mut Session) -> Result<(), Failed> {
                     session.output.write(&[b"alias ", &key[..], b" ", &value.bytes, b"\n"].concat());
                 }
             }
-            Err(problem) => session.tell(&[problem]),
+            Err(problem) => session.report(&[problem]),
         }
     }
     Ok(())
 }
 
-/// `--show-modversions` and `--show-exports`: `0xCHECKSUM<tab>SYMBOL` for each, of a file or of a module by its name.
+/// Implements `--show-modversions` and `--show-exports`: prints `0xCHECKSUM<tab>SYMBOL` for each symbol of a file or module.
 pub(super) fn show_symbols(session: &mut Session, operands: &[OsString]) -> Result<(), Failed> {
-    // Further operands mean nothing.
+    // Further operands are ignored.
     let [operand, ..] = operands else { return Err(Failed) };
     let shown = Escaped(operand.as_bytes());
     let path = match ModuleName::new(operand.as_bytes()).map(|name| session.tree.module(&name)) {
-        // A name, unless a file of exactly that name lies here.
+        // A file of that name takes precedence.
         Ok(Ok(Some(entry))) if !PathBuf::from(operand).exists() => entry.path,
         _ => PathBuf::from(operand),
     };

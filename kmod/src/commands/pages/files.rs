@@ -1,14 +1,14 @@
-//! The pages of files, section 5: the configuration, and what depmod writes.
+//! Section 5: the configuration files and the files that depmod writes.
 
 use super::{Block, Page, Section};
 
-/// All of them.
+/// All pages of files.
 pub static PAGES: &[Page] = &[MODPROBE_D, KMOD_D, DEPMOD_D, MODULES_DEP];
 
 const MODPROBE_D: Page = Page {
     name: "modprobe.d",
     section: 5,
-    about: "configuration of modprobe",
+    about: "modprobe configuration",
     synopsis: &[
         "/etc/modprobe.d/*.conf",
         "/run/modprobe.d/*.conf",
@@ -21,13 +21,13 @@ const MODPROBE_D: Page = Page {
             title: "DESCRIPTION",
             blocks: &[
                 Block::Text(
-                    "All files are read in the order of their names, whatever directory they lie in. A file hides \
-                     those of the same name in directories that stand further down in the list above.",
+                    "The files are read in the order of their names, regardless of directory. A file overrides files of \
+                     the same name in directories further down in this list.",
                 ),
                 Block::Text(
-                    "A line is one directive. A line that ends in `\\` goes on in the next one; a line that begins \
-                     with `#` is a comment. What is no directive is told and passed over. In names of modules `-` and \
-                     `_` are the same. PATTERNs may hold `*`, `?` and `[...]`.",
+                    "Each line is a directive. A line that ends in `\\` continues on the next line. A line that starts \
+                     with `#` is a comment. Invalid lines are reported and ignored. In module names `-` and `_` are \
+                     equivalent. PATTERN can contain `*`, `?` and `[...]`.",
                 ),
             ],
         },
@@ -36,41 +36,42 @@ const MODPROBE_D: Page = Page {
             blocks: &[
                 Block::Item(
                     "`alias` PATTERN MODULE",
-                    "Names that match PATTERN stand for MODULE, and for no module of that name.",
+                    "A name that matches PATTERN resolves to MODULE, even if there is a module of that name.",
                 ),
                 Block::Item(
                     "`options` MODULE PARAMETER...",
-                    "MODULE gets these parameters whenever it is loaded. MODULE may be the alias by which it is asked \
-                     for. All lines count, in their order.",
+                    "Pass these parameters to MODULE whenever it is loaded. MODULE can also be the alias by which the \
+                     module is requested. All matching lines apply, in their order.",
                 ),
                 Block::Item(
                     "`blacklist` MODULE",
-                    "Aliases do not lead to MODULE. It can still be loaded by its name (but see `-b`), and as a \
-                     dependency: to keep it out, see `kmod.d`(5).",
+                    "Ignore the aliases of MODULE. It can still be loaded by its name (but see `-b` in `modprobe`(8)) \
+                     and as a dependency. To prevent any load, see `kmod.d`(5).",
                 ),
                 Block::Item(
                     "`install` PATTERN COMMAND",
-                    "COMMAND is run by the shell in place of loading the module. `$CMDLINE_OPTS` in it is replaced by \
-                     the options. The first line that matches counts. A command that fails, or that a signal ends, is \
-                     a failure.",
+                    "Run COMMAND with the shell instead of loading the module. `$CMDLINE_OPTS` in COMMAND is replaced by \
+                     the module parameters. The first matching line applies. A command that fails or is killed by a \
+                     signal is a failure.",
                 ),
-                Block::Item("`remove` PATTERN COMMAND", "The same in place of removing it."),
+                Block::Item("`remove` PATTERN COMMAND", "Likewise, run COMMAND instead of removing the module."),
                 Block::Item(
                     "`softdep` PATTERN `pre:` MODULE... `post:` MODULE...",
-                    "The modules behind `pre:` are loaded before, those behind `post:` after it, as far as they are \
-                     there; that one of them fails is no failure. All lines count.",
+                    "Load the modules listed after `pre:` before the matching module, and those after `post:` after it. \
+                     Missing modules are skipped, and a failure of a soft dependency is not an error. All matching \
+                     lines apply.",
                 ),
                 Block::Item(
                     "`weakdep` PATTERN MODULE...",
-                    "The module may ask for these itself. `modprobe`(8) does not load them; who makes an image of a \
-                     system takes them in.",
+                    "The matching module may request these modules itself. `modprobe`(8) does not load them, but \
+                     generators of initramfs images include them.",
                 ),
             ],
         },
         Section {
             title: "EXAMPLES",
             blocks: &[Block::Example(
-                "# sound card 0 first\noptions snd-hda-intel index=0\nsoftdep snd-hda-intel pre: snd-seq",
+                "# Make this the first sound card.\noptions snd-hda-intel index=0\nsoftdep snd-hda-intel pre: snd-seq",
             )],
         },
     ],
@@ -93,31 +94,33 @@ const KMOD_D: Page = Page {
             title: "DESCRIPTION",
             blocks: &[
                 Block::Text(
-                    "These files hold what only the `modprobe`(8) of kmodlab knows. They are found, sorted and hidden \
-                     as those of `modprobe.d`(5), but `-C` does not replace them. They lie in directories of their own \
-                     because other tools complain about words in `modprobe.d` that they do not know.",
+                    "These files contain directives that only kmodlab's `modprobe`(8) supports. The search path, the \
+                     order and the overriding of files are the same as for `modprobe.d`(5), but `-C` does not replace \
+                     these files. They have separate directories because other tools report unknown directives in \
+                     `modprobe.d` as errors.",
                 ),
-                Block::Text("A line that begins with `#` is a comment."),
+                Block::Text("A line that starts with `#` is a comment."),
             ],
         },
         Section {
             title: "DIRECTIVES",
             blocks: &[Block::Item(
                 "`mask` PATTERN",
-                "A module whose name matches PATTERN is not loaded: not by its name, not by a path, not by an alias, \
-                 not as a dependency, not as a soft dependency. Its install command does not run. Neither `-i` nor \
-                 `-f` lifts it. What needs such a module is not loaded either, and the message names the line; as a \
-                 soft dependency it is left out with a warning. A module that is there already stays.",
+                "Never load a module whose name matches PATTERN: not by its name, a path or an alias, nor as a \
+                 dependency or soft dependency. Its install command does not run. Neither `-i` nor `-f` overrides a \
+                 mask. A module that depends on a masked module is not loaded either, and the error message names the \
+                 line with the mask. A masked soft dependency is skipped with a warning. A module that is already \
+                 loaded stays loaded.",
             )],
         },
         Section {
             title: "NOTES",
             blocks: &[Block::Text(
-                "Loads that do not go through `modprobe`(8) are not stopped: `insmod`(8), and programs that load modules \
-                 themselves through libkmod, such as udev. The kernel's own `module_blacklist=` stops those, too.",
+                "A mask does not affect `insmod`(8) and programs that load modules through libkmod, such as udev. The \
+                 kernel parameter `module_blacklist=` blocks those as well.",
             )],
         },
-        Section { title: "EXAMPLES", blocks: &[Block::Example("# not on this machine\nmask firewire-*\nmask n_gsm")] },
+        Section { title: "EXAMPLES", blocks: &[Block::Example("# Never load these.\nmask firewire-*\nmask n_gsm")] },
     ],
     see_also: &[("modprobe", 8), ("modprobe.d", 5), ("insmod", 8)],
 };
@@ -125,7 +128,7 @@ const KMOD_D: Page = Page {
 const DEPMOD_D: Page = Page {
     name: "depmod.d",
     section: 5,
-    about: "configuration of depmod",
+    about: "depmod configuration",
     synopsis: &[
         "/etc/depmod.d/*.conf",
         "/run/depmod.d/*.conf",
@@ -137,8 +140,9 @@ const DEPMOD_D: Page = Page {
         Section {
             title: "DESCRIPTION",
             blocks: &[Block::Text(
-                "The files say where `depmod`(8) looks for modules, and which file counts where several have modules of \
-                 one name. They are found, sorted and hidden as those of `modprobe.d`(5), and written in the same way.",
+                "These files specify where `depmod`(8) searches for modules, and which file it selects if several \
+                 contain a module of the same name. The search path, the order, the overriding of files and the syntax \
+                 are the same as for `modprobe.d`(5).",
             )],
         },
         Section {
@@ -146,22 +150,22 @@ const DEPMOD_D: Page = Page {
             blocks: &[
                 Block::Item(
                     "`search` DIRECTORY...",
-                    "Directories below that of the release; earlier ones have the better right. `built-in` stands for \
-                     all that are not named, `external` for those of `external` lines. Without this line: `updates \
+                    "The priority of directories below the module directory, highest first. `built-in` means all \
+                     directories that are not listed, `external` those of `external` lines. The default is `updates \
                      built-in`.",
                 ),
                 Block::Item(
                     "`override` MODULE RELEASE DIRECTORY",
-                    "MODULE in DIRECTORY has the best right, for releases that match RELEASE: `*`, or a regular \
-                     expression that may match anywhere in the release.",
+                    "Select MODULE in DIRECTORY, regardless of `search`, for kernel releases that match RELEASE: `*`, or \
+                     a regular expression, which can match any part of the release.",
                 ),
                 Block::Item(
                     "`external` RELEASE DIRECTORY",
-                    "Also looks in DIRECTORY, an absolute path, for matching releases.",
+                    "Search DIRECTORY, an absolute path, as well, for kernel releases that match RELEASE.",
                 ),
                 Block::Item(
                     "`exclude` NAME...",
-                    "Files and directories of such a name are passed over; `build` and `source` always are.",
+                    "Skip files and directories of these names. `build` and `source` are always skipped.",
                 ),
             ],
         },
@@ -176,15 +180,15 @@ const DEPMOD_D: Page = Page {
 const MODULES_DEP: Page = Page {
     name: "modules.dep",
     section: 5,
-    about: "what depmod writes and modprobe reads",
+    about: "module lists and indexes written by depmod",
     synopsis: &["/lib/modules/RELEASE/modules.*"],
     sections: &[
         Section {
             title: "DESCRIPTION",
             blocks: &[Block::Text(
-                "`depmod`(8) writes lists of the modules of a release. Most come twice: as text, to be read by people \
-                 and programs, and as an index in a file that ends in `.bin`, in which one name is found without \
-                 reading all of it. `modprobe`(8) reads the indexes, and the text where there is no index.",
+                "`depmod`(8) writes lists of the modules of a kernel release. Most lists have two forms: text for people \
+                 and programs, and a binary index whose name ends in `.bin`, which allows looking up a name without \
+                 reading the whole file. `modprobe`(8) reads an index, or the text if there is no index.",
             )],
         },
         Section {
@@ -192,26 +196,29 @@ const MODULES_DEP: Page = Page {
             blocks: &[
                 Block::Item(
                     "`modules.dep`, `modules.dep.bin`",
-                    "`PATH: PATH...` for each module: its file, and the files of all that it needs, of which the last one \
-                     is loaded first. Paths are relative to the directory, or absolute.",
+                    "One line `PATH: PATH...` for each module: its file and the files of all its dependencies, of which \
+                     the last one is loaded first. Paths are absolute or relative to the module directory.",
                 ),
-                Block::Item("`modules.alias`, `modules.alias.bin`", "`alias PATTERN MODULE`: the aliases of modules."),
+                Block::Item(
+                    "`modules.alias`, `modules.alias.bin`",
+                    "The aliases of modules, as lines `alias PATTERN MODULE`.",
+                ),
                 Block::Item(
                     "`modules.symbols`, `modules.symbols.bin`",
-                    "`alias symbol:SYMBOL MODULE`: what modules export.",
+                    "The symbols that modules export, as lines `alias symbol:SYMBOL MODULE`.",
                 ),
                 Block::Item(
                     "`modules.softdep`, `modules.weakdep`",
-                    "Soft and weak dependencies of modules, as in `modprobe.d`(5).",
+                    "The soft and weak dependencies of modules, in the syntax of `modprobe.d`(5).",
                 ),
-                Block::Item("`modules.devname`", "Device nodes that load a module when they are opened."),
+                Block::Item("`modules.devname`", "The device nodes that load a module when opened."),
                 Block::Item(
                     "`modules.builtin.bin`, `modules.builtin.alias.bin`",
-                    "What is built into the kernel, and its aliases.",
+                    "The modules that are built into the kernel, and their aliases.",
                 ),
                 Block::Item(
                     "`modules.order`, `modules.builtin`, `modules.builtin.modinfo`",
-                    "Written by the build of the kernel, and read by `depmod`(8).",
+                    "Written by the kernel build and read by `depmod`(8).",
                 ),
             ],
         },

@@ -1,4 +1,4 @@
-//! What the generated files hold, and that nothing of the tables is missing in them.
+//! Tests that the generated files are complete. Every file is a snapshot.
 
 use super::tools::{SUBCOMMANDS, TOOLS};
 use super::*;
@@ -8,17 +8,15 @@ fn tool(name: &str) -> &'static Tool {
 }
 
 #[test]
-fn a_page_and_completions_look_like_this() {
-    let rmmod = tool("rmmod");
-    insta::assert_snapshot!("rmmod.8", roff::page(rmmod.page, Some(rmmod)));
-    insta::assert_snapshot!("rmmod.bash", shells::bash(rmmod));
-    insta::assert_snapshot!("rmmod.zsh", shells::zsh(rmmod));
-    insta::assert_snapshot!("rmmod.fish", shells::fish(rmmod));
-    insta::assert_snapshot!("depmod.bash", shells::bash(tool("depmod")));
+fn every_page_and_every_completion_has_a_snapshot() {
+    for (path, text) in all() {
+        let text = text.replace(&format!("kmodlab {}", env!("CARGO_PKG_VERSION")), "kmodlab VERSION");
+        insta::assert_snapshot!(path.replace('/', "."), text);
+    }
 }
 
 #[test]
-fn every_flag_of_every_table_stands_in_its_page_and_completions() {
+fn every_option_is_in_the_page_and_the_completions_of_its_tool() {
     for tool in TOOLS {
         let name = tool.page.name;
         let page = roff::page(tool.page, Some(tool)).replace("\\-", "-");
@@ -43,17 +41,17 @@ fn every_flag_of_every_table_stands_in_its_page_and_completions() {
 }
 
 #[test]
-fn the_options_of_commands_stand_in_their_page_and_in_the_completions_of_kmod() {
+fn the_options_of_commands_are_in_their_page_and_the_completions_of_kmod() {
     let kmod = tool("kmod");
     let page = roff::page(SUBCOMMANDS[0].page, Some(&SUBCOMMANDS[0])).replace("\\-", "-");
     for text in [page, shells::bash(kmod), shells::zsh(kmod)] {
         assert!(text.contains("--format") && text.contains("--output"), "{text}");
     }
-    insta::assert_snapshot!("kmod.fish", shells::fish(kmod));
+    assert!(shells::fish(kmod).contains("-l format "));
 }
 
 #[test]
-fn every_text_about_an_option_is_about_one_that_there_is() {
+fn every_text_about_an_option_has_an_option() {
     for tool in TOOLS.iter().chain(SUBCOMMANDS) {
         let entries = (tool.options)();
         for (long, _) in tool.more {
@@ -63,7 +61,7 @@ fn every_text_about_an_option_is_about_one_that_there_is() {
 }
 
 #[test]
-fn every_page_that_is_referred_to_is_one_of_ours() {
+fn every_related_page_exists() {
     let pages = || TOOLS.iter().chain(SUBCOMMANDS).map(|tool| tool.page).chain(files::PAGES.iter());
     for page in pages() {
         for (name, section) in page.see_also {
@@ -73,7 +71,7 @@ fn every_page_that_is_referred_to_is_one_of_ours() {
 }
 
 #[test]
-fn every_file_has_a_path_of_its_own_and_an_end() {
+fn paths_are_unique_and_every_file_ends_with_a_newline() {
     let mut paths: Vec<_> = all().into_iter().map(|(path, text)| (path, text.ends_with('\n'))).collect();
     assert!(paths.iter().all(|(_, ends)| *ends));
     paths.sort();
@@ -82,7 +80,7 @@ fn every_file_has_a_path_of_its_own_and_an_end() {
 }
 
 #[test]
-fn back_quotes_come_in_pairs() {
+fn back_quotes_are_paired() {
     let texts = |page: &Page| -> Vec<&'static str> {
         let blocks = page.sections.iter().flat_map(|section| section.blocks);
         let text = |block: &Block| match *block {

@@ -1,4 +1,4 @@
-//! The pages of the tools, section 8. The options come from the tables of the commands; here stands what is round them.
+//! Section 8: the tools. The options come from the tables of the tools; this module adds the rest.
 
 mod depmod;
 mod modinfo;
@@ -28,15 +28,15 @@ pub static TOOLS: &[Tool] = &[
     },
 ];
 
-/// Commands of `kmod` that have options and a page of their own, called `kmod-COMMAND`.
+/// The commands of `kmod` that have a separate page, named `kmod-COMMAND`.
 pub static SUBCOMMANDS: &[Tool] = &[Tool {
     page: &STATIC_NODES,
     options: || commands::static_nodes::ABOUT.entries(),
-    more: &[("output", "It is written under another name first and then renamed.")],
+    more: &[("output", "FILE is replaced atomically.")],
     operands: Operands::Nothing,
 }];
 
-/// The options behind a command of `kmod`.
+/// Returns the options of a command of `kmod`.
 #[must_use]
 pub fn options_of_command(command: &str) -> Vec<Entry> {
     match command {
@@ -48,44 +48,44 @@ pub fn options_of_command(command: &str) -> Vec<Entry> {
 
 const FORCE: (&str, &str) = (
     "force",
-    "A module that was built for another kernel can crash this one, and corrupt data. The kernel is tainted.",
+    "A module that was built for another kernel can crash this one and corrupt data. Forced loading taints the kernel.",
 );
 const MODVERSION: (&str, &str) = (
     "force-modversion",
-    "The kernel compares checksums of the symbols that a module uses with its own, if both were built with them.",
+    "The kernel compares the checksums of the symbols that a module uses with its own if both were built with \
+     CONFIG_MODVERSIONS.",
 );
 const VERMAGIC: (&str, &str) = (
     "force-vermagic",
-    "The version magic is a text with the release and main settings of the kernel that a module was built for.",
+    "The version magic is a string with the release and the main build options of the kernel that the module was built \
+     for.",
 );
 
 const OPTIONS: Section = Section { title: "OPTIONS", blocks: &[Block::Options] };
 
-const EXIT_STATUS: Section = Section {
-    title: "EXIT STATUS",
-    blocks: &[Block::Text("0 when all that was asked for was done, 1 after any failure and after wrong use.")],
-};
+const EXIT_STATUS: Section =
+    Section { title: "EXIT STATUS", blocks: &[Block::Text("0 on success, 1 on any failure, including wrong use.")] };
 
 static INSMOD: Page = Page {
     name: "insmod",
     section: 8,
-    about: "load one module file into the kernel",
+    about: "load a module file into the kernel",
     synopsis: &["insmod [OPTION...] FILE [PARAMETER...]"],
     sections: &[
         Section {
             title: "DESCRIPTION",
             blocks: &[
                 Block::Text(
-                    "`insmod` gives FILE to the kernel, with the parameters behind it. It knows no dependencies, reads \
-                     no configuration and looks for no names: that is what `modprobe`(8) is for.",
+                    "`insmod` loads the module FILE into the kernel with the given parameters. It does not load \
+                     dependencies, read configuration or resolve names. Use `modprobe`(8) for that.",
                 ),
                 Block::Text(
-                    "FILE may be compressed (gzip, xz, zstd). It is decompressed by the kernel if that can do it, else \
-                     before the kernel gets it.",
+                    "FILE can be compressed with gzip, xz or zstd. The kernel decompresses it if it supports that; \
+                     otherwise `insmod` does.",
                 ),
                 Block::Text(
-                    "A PARAMETER has the form `NAME=VALUE`. The value of a parameter that holds blanks is put in \
-                     double quotes, as the kernel wants it.",
+                    "A PARAMETER has the form `NAME=VALUE`. A value that contains spaces is passed in double quotes, as \
+                     the kernel expects.",
                 ),
             ],
         },
@@ -105,12 +105,12 @@ static RMMOD: Page = Page {
             title: "DESCRIPTION",
             blocks: &[
                 Block::Text(
-                    "`rmmod` removes each MODULE, which is a name or the path of a module file. It goes on after one \
-                     that it could not remove.",
+                    "`rmmod` removes each MODULE, which is a name or the path of a module file. If one cannot be \
+                     removed, it continues with the next.",
                 ),
                 Block::Text(
-                    "What the module needed stays, and what its configuration says is not read; `modprobe -r` looks \
-                     after both. A module that is in use, that is built in, or that is not there is told and left.",
+                    "`rmmod` does not remove dependencies or read configuration. Use `modprobe -r` for that. A module \
+                     that is in use, built in or not loaded is an error.",
                 ),
             ],
         },
@@ -118,7 +118,7 @@ static RMMOD: Page = Page {
         EXIT_STATUS,
         Section {
             title: "FILES",
-            blocks: &[Block::Item("`/sys/module/MODULE`", "whether a module is there, and what uses it")],
+            blocks: &[Block::Item("`/sys/module/MODULE`", "Whether a module is loaded, and which modules use it.")],
         },
     ],
     see_also: &[("modprobe", 8), ("insmod", 8), ("lsmod", 8), ("kmod", 8)],
@@ -127,19 +127,19 @@ static RMMOD: Page = Page {
 static LSMOD: Page = Page {
     name: "lsmod",
     section: 8,
-    about: "show the modules that are loaded",
+    about: "list the loaded modules",
     synopsis: &["lsmod [OPTION...]"],
     sections: &[
         Section {
             title: "DESCRIPTION",
             blocks: &[Block::Text(
-                "`lsmod` prints a line for each loaded module: its name, its size in bytes, how many users it has, and \
-                 which modules are among them. It says what `/proc/modules` says.",
+                "`lsmod` prints the content of `/proc/modules` as a table: for each loaded module its name, its size in \
+                 bytes, its number of users, and the modules among these.",
             )],
         },
         OPTIONS,
         EXIT_STATUS,
-        Section { title: "FILES", blocks: &[Block::Item("`/proc/modules`", "the list of the kernel")] },
+        Section { title: "FILES", blocks: &[Block::Item("`/proc/modules`", "The kernel's list of loaded modules.")] },
     ],
     see_also: &[("modprobe", 8), ("insmod", 8), ("rmmod", 8), ("kmod", 8)],
 };
@@ -147,27 +147,30 @@ static LSMOD: Page = Page {
 static KMOD: Page = Page {
     name: "kmod",
     section: 8,
-    about: "one program that is all module tools",
+    about: "multi-call program of the module tools",
     synopsis: &["kmod [OPTION...]", "kmod COMMAND [OPTION...]"],
     sections: &[
         Section {
             title: "DESCRIPTION",
             blocks: &[
                 Block::Text(
-                    "`kmod` is the program behind `modprobe`(8), `depmod`(8), `insmod`(8), `rmmod`(8), `lsmod`(8) and \
-                     `modinfo`(8): it does what the name says under which it is started. Under its own name it has a few \
-                     commands.",
+                    "`kmod` implements `modprobe`(8), `depmod`(8), `insmod`(8), `rmmod`(8), `lsmod`(8) and `modinfo`(8), \
+                     which are links to it: the name under which it is started selects the tool. Started as `kmod`, it \
+                     runs one of the commands below.",
                 ),
-                Block::Text("Its own options stand before COMMAND; what stands behind belongs to the command."),
+                Block::Text("Options before COMMAND belong to `kmod`, options after it to the command."),
             ],
         },
         OPTIONS,
         Section {
             title: "COMMANDS",
             blocks: &[
-                Block::Item("`help`", "Print a short help."),
-                Block::Item("`list`", "List the loaded modules; takes the options of `lsmod`(8)."),
-                Block::Item("`static-nodes`", "List device nodes; see `kmod-static-nodes`(8)."),
+                Block::Item("`help`", "Print the help."),
+                Block::Item("`list`", "List the loaded modules. The options are those of `lsmod`(8)."),
+                Block::Item(
+                    "`static-nodes`",
+                    "List the device nodes that load a module when opened; see `kmod-static-nodes`(8).",
+                ),
             ],
         },
         EXIT_STATUS,
@@ -186,20 +189,20 @@ static KMOD: Page = Page {
 static STATIC_NODES: Page = Page {
     name: "kmod-static-nodes",
     section: 8,
-    about: "list the device nodes whose opening loads a module",
+    about: "list the device nodes that load a module when opened",
     synopsis: &["kmod static-nodes [OPTION...]"],
     sections: &[
         Section {
             title: "DESCRIPTION",
             blocks: &[
                 Block::Text(
-                    "A driver that is a module cannot make its device node before it is loaded, and would be loaded \
-                     when that node is opened. `kmod static-nodes` prints such nodes from the list `modules.devname` of \
-                     the running kernel, so that a system can make them while it starts.",
+                    "Opening the device node of some drivers loads the driver's module. Such a node must exist before \
+                     the driver is loaded and could create it. `kmod static-nodes` prints these nodes from the \
+                     `modules.devname` of the running kernel, so that a system can create them at boot.",
                 ),
                 Block::Text(
-                    "A line of the list that is none is told and left out. That there is no list is told, too, and is \
-                     no failure.",
+                    "An invalid line of the list is reported and skipped; the exit status is then 1. A missing list is \
+                     reported, but is not a failure.",
                 ),
             ],
         },

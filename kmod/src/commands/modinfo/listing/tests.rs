@@ -1,4 +1,4 @@
-//! Listings as people and programs see them.
+//! Tests of listings for people and programs.
 
 use super::*;
 use crate::object::Modinfo;
@@ -30,7 +30,7 @@ fn listed(style: &Style, module: &[u8]) -> String {
 }
 
 #[test]
-fn a_listing_has_columns_and_parameters_at_its_end() {
+fn a_listing_has_columns_and_ends_with_the_parameters() {
     insta::assert_snapshot!(listed(&Style::default(), MODULE), @r"
     license:        GPL
     a_key_of_fifteen:1
@@ -56,11 +56,11 @@ fn a_listing_has_columns_and_parameters_at_its_end() {
 }
 
 #[test]
-fn a_parameter_without_a_colon_is_told_and_left_out() {
+fn a_parameter_without_a_colon_is_invalid_and_omitted() {
     let listing = Style::default().list(Modinfo::new(MODULE).iter(), None);
     assert_eq!(listing.invalid, [b"parm=nocolon"]);
     assert!(!text(&listing.text).contains("nocolon"));
-    // Unless its bytes are what is asked for.
+    // Unless the raw field is selected.
     let listing = style("parmtype", false).list(Modinfo::new(&b"parmtype=nocolon"[..]).iter(), None);
     assert_eq!((text(&listing.text).as_str(), listing.invalid.len()), ("nocolon\n", 0));
 }
@@ -80,7 +80,7 @@ fn one_field_is_printed_without_its_key() {
 }
 
 #[test]
-fn with_null_entries_are_key_and_value() {
+fn null_separated_entries_are_key_and_value() {
     insta::assert_snapshot!(listed(&style("", true), b"license=GPL\0bare\0parm=x:y\0a=b\nc"), @r"
     license=GPL|bare=|a=b
     c|sig_id=PKCS#7|signer=A key|sig_key=01:FF|sig_hashalgo=sha256|signature=AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:
@@ -91,7 +91,7 @@ fn with_null_entries_are_key_and_value() {
 }
 
 #[test]
-fn a_built_in_module_is_named_since_it_has_no_file() {
+fn the_heading_is_the_file_or_the_name_of_a_built_in_module() {
     let heading = |field, path| text(&style(field, false).heading(b"x", path));
     assert_eq!(heading("", Some(&b"/m/x.ko"[..])), "filename:       /m/x.ko\n");
     assert_eq!(heading("", None), "name:           x\nfilename:       (builtin)\n");
@@ -104,7 +104,7 @@ fn a_built_in_module_is_named_since_it_has_no_file() {
 }
 
 #[test]
-fn nothing_in_a_module_can_act_on_a_terminal_or_pass_for_another_key() {
+fn values_cannot_send_escape_sequences_or_imitate_a_key() {
     let readable = |bytes: &[u8]| readable(bytes).into_owned();
     assert_eq!(readable(b"a\x1b[2J\x7f\0\rb\tc\\d"), b"a\\x1b[2J\\x7f\\x00\\x0db\tc\\d");
     assert_eq!(readable(b"one\nlicense: GPL"), b"one\n\t\tlicense: GPL");
@@ -114,12 +114,12 @@ fn nothing_in_a_module_can_act_on_a_terminal_or_pass_for_another_key() {
     assert_eq!(readable(b"J\xe9r\xf4me\x9b2J"), b"J\xe9r\xf4me\\x9b2J");
     let module = b"ke\ny=v\x1b\0parm=p:d\x1b";
     assert_eq!(listed(&style("", false), module).lines().next(), Some("ke"));
-    // Programs get the bytes.
+    // For programs the bytes are unchanged.
     assert_eq!(style("parm", false).list(Modinfo::new(&module[..]).iter(), None).text, b"p:d\x1b\n");
 }
 
 #[test]
-fn no_bytes_bring_a_control_character_into_a_listing() {
+fn no_input_puts_a_control_character_into_a_listing() {
     arbtest::arbtest(|u| {
         let (module, null): (Vec<u8>, bool) = u.arbitrary()?;
         let modinfo = Modinfo::new(&module);

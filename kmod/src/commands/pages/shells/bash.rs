@@ -1,6 +1,6 @@
-//! For bash: a function that fills `COMPREPLY`, and the line that binds it.
+//! Completions for bash: a function that fills `COMPREPLY`, and the command that registers it.
 //!
-//! Bash expands the words that `compgen -W` gets, so the lists of `super` hold nothing but plain names.
+//! Bash expands the argument of `compgen -W`, so the lists of `super` contain only plain names.
 
 use super::{FIRST_LINE, LOADED, MODULES, PARAMETERS, RELEASES, names, of_kind};
 use crate::commands::pages::tools::options_of_command;
@@ -9,14 +9,14 @@ use crate::commands::pages::{Entry, Operands, Tool, Value};
 const MODULE_FILES: &str =
     "compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- \"$cur\"; compgen -f -X '!*.ko*' -- \"$cur\")";
 
-/// The file.
+/// Returns the completion file of a tool.
 #[must_use]
 pub fn bash(tool: &Tool) -> String {
     let (name, entries) = (tool.page.name, (tool.options)());
     let mut out = format!("# {FIRST_LINE} {name}.\n_kmodlab_{name}() {{\n");
     out +=
         "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} release word first all remove skip\n";
-    out += "    # What stands behind the = of a long option.\n";
+    out += "    # The value after the = of a long option.\n";
     out += "    if [[ $prev == = ]]; then prev=${COMP_WORDS[COMP_CWORD-2]}; elif [[ $cur == = ]]; then cur=; fi\n";
     out += "    release=$(uname -r)\n    COMPREPLY=()\n";
     if let Operands::Commands(commands) = tool.operands {
@@ -43,13 +43,13 @@ fn options(entries: &[Entry]) -> String {
     )
 }
 
-/// Behind an option that takes a value.
+/// Completes the value of an option.
 fn values(entries: &[Entry]) -> String {
     let fill = |kind| match kind {
         Value::Directory => "compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- \"$cur\"); ".to_owned(),
         Value::File => "compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- \"$cur\"); ".to_owned(),
         Value::Release => format!("{}; ", words(RELEASES)),
-        Value::Words(words) => format!("mapfile -t COMPREPLY < <(compgen -W \"{words}\" -- \"$cur\"); "),
+        Value::Choices(choices) => format!("mapfile -t COMPREPLY < <(compgen -W \"{choices}\" -- \"$cur\"); "),
         Value::Other => String::new(),
     };
     let mut kinds: Vec<_> = entries.iter().filter_map(Entry::kind).collect();
@@ -102,7 +102,7 @@ fn operands(tool: &Tool, entries: &[Entry]) -> String {
     }
 }
 
-/// Walks over the words so far: the first operand, the release, and what `cases` look for.
+/// Scans the preceding words for the first operand, the release and the given cases.
 fn walk(entries: &[Entry], cases: &str) -> String {
     let valued: Vec<_> = entries.iter().filter(|entry| entry.value.is_some()).flat_map(names).collect();
     let release = of_kind(entries, Value::Release);

@@ -1,10 +1,10 @@
-//! For zsh: an autoloaded function.
+//! Completions for zsh: an autoloaded function.
 
 use super::{FIRST_LINE, LOADED, MODULES, RELEASES};
 use crate::commands::pages::tools::options_of_command;
 use crate::commands::pages::{Entry, Operands, Tool, Value};
 
-/// The file.
+/// Returns the completion file of a tool.
 #[must_use]
 pub fn zsh(tool: &Tool) -> String {
     let name = tool.page.name;
@@ -16,7 +16,7 @@ pub fn zsh(tool: &Tool) -> String {
         Operands::Nothing => "    && return 0\n".to_owned(),
         Operands::Commands(commands) => {
             let words: Vec<_> =
-                commands.iter().map(|(word, what)| format!("{word}\\:\"{}\"", describe(what))).collect();
+                commands.iter().map(|(command, about)| format!("{command}\\:\"{}\"", describe(about))).collect();
             let mut out = format!("    '1:command:(({}))' \\\n    '*::argument:->argument'\n", words.join(" "));
             out += "case $words[1] in\n";
             for (command, _) in commands {
@@ -39,7 +39,7 @@ pub fn zsh(tool: &Tool) -> String {
     out
 }
 
-/// A line of `_arguments`. Options may be repeated, and their order counts.
+/// Returns a specification for `_arguments`. Options can be repeated, since their order matters.
 fn option(entry: &Entry) -> String {
     let help = describe(&entry.line());
     let (plus, equals, value) = match (entry.value, entry.kind()) {
@@ -48,7 +48,7 @@ fn option(entry: &Entry) -> String {
                 Value::Directory => "_files -/".to_owned(),
                 Value::File => "_files".to_owned(),
                 Value::Release => list(RELEASES),
-                Value::Words(words) => format!("({words})"),
+                Value::Choices(choices) => format!("({choices})"),
                 Value::Other => " ".to_owned(),
             };
             ("+", "=", format!(":{value}:{action}"))
@@ -65,12 +65,12 @@ fn quote(text: &str) -> String {
     text.replace('\'', "'\\''")
 }
 
-/// A description, in which brackets and colons mean nothing.
+/// Quotes a description, including brackets and colons.
 fn describe(text: &str) -> String {
     quote(text).replace('[', "\\[").replace(']', "\\]").replace(':', "\\:")
 }
 
-/// What adds the lines that a command prints. A colon in it would end the specification.
+/// Returns an action that offers the lines that a command prints. An unescaped colon would end the specification.
 fn list(command: &str) -> String {
     quote(&format!("compadd -- ${{(f)\"$({command})\"}}")).replace(':', "\\:")
 }

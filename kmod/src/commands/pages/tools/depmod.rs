@@ -1,4 +1,4 @@
-//! `depmod`'s page.
+//! The man page of `depmod`.
 
 use super::{EXIT_STATUS, OPTIONS};
 use crate::commands::depmod::ABOUT;
@@ -8,20 +8,21 @@ pub(super) const TOOL: Tool = Tool {
     page: &PAGE,
     options: || ABOUT.entries(),
     more: &[
-        ("all", "FILEs that are given all the same are not looked at."),
+        ("all", "FILE operands are then ignored."),
         (
             "incremental",
-            "What was read out of each module lies in `modules.kmodlab-cache` beside the lists. A module counts as \
-             unchanged if its inode, size and times are the same. What is written is what a full run writes.",
+            "The file `modules.kmodlab-cache`, next to the lists, stores what was read from each module. A module is \
+             considered unchanged if its inode, size and times are the same. The output is identical to that of a full \
+             run.",
         ),
-        ("basedir", "The module directory is then `DIR/lib/modules/RELEASE`. What is written goes there, too."),
-        ("moduledir", "It always lies below the base directory, also when it is written with a `/` in front."),
-        ("outdir", "Files go to `DIR/lib/modules/RELEASE`, which is made if it does not exist."),
-        ("symvers", "Of `Module.symvers`, what the kernel itself exports counts. Wins over `-F`."),
-        ("filesyms", "So symbols can be checked before the kernel runs for the first time."),
-        ("errsyms", "Weak symbols may be unknown."),
-        ("show", "All text lists are printed in one, without the binary ones."),
-        ("warn", "Two modules of one name are not told."),
+        ("basedir", "The module directory is then `DIR/lib/modules/RELEASE`. The output is written there as well."),
+        ("moduledir", "DIR is always relative to the root directory, even if it starts with `/`."),
+        ("outdir", "The output is written to `DIR/lib/modules/RELEASE`, which is created if necessary."),
+        ("symvers", "Only the symbols that the kernel itself exports are used. This option overrides `-F`."),
+        ("filesyms", "This allows checking symbols before the kernel is booted."),
+        ("errsyms", "Unknown weak symbols are not reported."),
+        ("show", "All text lists are printed one after another. The binary indexes are omitted."),
+        ("warn", "Duplicate module names are not reported."),
     ],
     operands: Operands::Release,
 };
@@ -36,18 +37,17 @@ static PAGE: Page = Page {
             title: "DESCRIPTION",
             blocks: &[
                 Block::Text(
-                    "`depmod` reads the modules below `/lib/modules/RELEASE` and writes down which module needs which \
-                     other ones, which aliases and symbols each has, and what else `modprobe`(8) wants to know. \
-                     RELEASE is that of the running kernel unless it is given.",
+                    "`depmod` reads the modules below `/lib/modules/RELEASE` and writes their dependencies, aliases, \
+                     exported symbols and other data for `modprobe`(8). RELEASE defaults to the running kernel.",
                 ),
                 Block::Text(
-                    "With FILEs, which are absolute paths, only these modules are looked at, and the configuration is \
-                     not read.",
+                    "If FILE operands are given, which must be absolute paths, only these modules are indexed, and the \
+                     configuration is not read.",
                 ),
                 Block::Text(
-                    "Each file is written under another name and then renamed: a reader never finds half of one, and a \
-                     run that fails leaves the old ones. Modules that need each other in a circle cannot be loaded; \
-                     they are told, and nothing is written. A file that is no module is told and listed all the same.",
+                    "Each output file is replaced atomically: a reader never sees an incomplete file, and a failed run \
+                     keeps the old files. Modules in a dependency cycle cannot be loaded; a cycle is reported, and no \
+                     file is written. An invalid module file is reported and listed without further data.",
                 ),
             ],
         },
@@ -59,19 +59,16 @@ static PAGE: Page = Page {
                 Block::Item("`/etc/depmod.d/*.conf`", "The configuration; see `depmod.d`(5)."),
                 Block::Item(
                     "`modules.order`, `modules.builtin`, `modules.builtin.modinfo`",
-                    "Written by the build of the kernel and read here: the order of modules, and what is built in.",
+                    "Input files from the kernel build: the order of modules, and the built-in modules.",
                 ),
-                Block::Item(
-                    "`modules.kmodlab-cache`",
-                    "What `--incremental` remembers. It may be removed at any time.",
-                ),
-                Block::Item("`modules.dep`, `modules.alias` and others", "What is written; see `modules.dep`(5)."),
+                Block::Item("`modules.kmodlab-cache`", "The cache of `--incremental`. It can be removed at any time."),
+                Block::Item("`modules.dep`, `modules.alias` and others", "The output; see `modules.dep`(5)."),
             ],
         },
         Section {
             title: "EXAMPLES",
             blocks: &[
-                Block::Text("Index the modules of the running kernel; of an image of another system:"),
+                Block::Text("Index the modules of the running kernel, then those of a mounted system image:"),
                 Block::Example("depmod\ndepmod -b /mnt/image -F /mnt/image/boot/System.map-6.12.1 6.12.1"),
             ],
         },

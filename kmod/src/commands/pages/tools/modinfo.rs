@@ -1,4 +1,4 @@
-//! `modinfo`'s page.
+//! The man page of `modinfo`.
 
 use super::{EXIT_STATUS, OPTIONS};
 use crate::commands::modinfo::ABOUT;
@@ -8,10 +8,13 @@ pub(super) const TOOL: Tool = Tool {
     page: &PAGE,
     options: || ABOUT.entries(),
     more: &[
-        ("field", "One on each line, without its name. A field that a module does not have gives nothing."),
-        ("parameters", "One on each line, with what it means and its type."),
-        ("null", "For programs that read the output."),
-        ("modname", "So a module can be asked for whose name is an alias of others, too."),
+        (
+            "field",
+            "Each value is printed on a separate line, without the name of the field. A missing field prints nothing.",
+        ),
+        ("parameters", "Each is printed on a separate line, with its description and type."),
+        ("null", "This format is intended for programs."),
+        ("modname", "This selects a module even if its name is also an alias of other modules."),
         ("basedir", "The module directory is then `DIR/lib/modules/RELEASE`."),
     ],
     operands: Operands::ModuleOrFile,
@@ -20,26 +23,26 @@ pub(super) const TOOL: Tool = Tool {
 static PAGE: Page = Page {
     name: "modinfo",
     section: 8,
-    about: "show what modules say of themselves",
+    about: "show information about modules",
     synopsis: &["modinfo [OPTION...] MODULE|FILE..."],
     sections: &[
         Section {
             title: "DESCRIPTION",
             blocks: &[
                 Block::Text(
-                    "`modinfo` prints what is written in modules: who made them, under which licence, which aliases \
-                     and parameters they have, what they depend on, and who signed them. Nothing of it is checked, the \
-                     signature neither.",
+                    "`modinfo` prints the information that modules contain: their authors, license, aliases, \
+                     parameters, dependencies and signature. It verifies nothing, not even the signature.",
                 ),
                 Block::Text(
-                    "An operand that ends in `.ko`, or in this and the suffix of a compression, and is a file, is read. \
-                     Any other one is a module's name or an alias, to be looked up in the module directory of the \
-                     running kernel; all modules that an alias stands for are shown. Aliases of `modprobe.d`(5) do not \
-                     count. Of a module that is built into the kernel, what its build wrote down is shown.",
+                    "An operand that is an existing file whose name ends in `.ko`, optionally followed by `.gz`, `.xz` \
+                     or `.zst`, is read as a module file. Any other operand is a module name or an alias, which is \
+                     looked up in the module directory of the running kernel. All modules of an alias are shown. \
+                     Aliases in `modprobe.d`(5) are ignored. Information about built-in modules comes from \
+                     `modules.builtin.modinfo`.",
                 ),
                 Block::Text(
-                    "Of several options that ask for one field the last one counts. After an operand that cannot be \
-                     shown the others are shown all the same.",
+                    "If several options select a field, the last one applies. If an operand cannot be shown, `modinfo` \
+                     continues with the next.",
                 ),
             ],
         },
@@ -48,7 +51,9 @@ static PAGE: Page = Page {
         Section {
             title: "EXAMPLES",
             blocks: &[
-                Block::Text("The parameters of a module; the licence of a file; all files of what a device needs:"),
+                Block::Text(
+                    "Print the parameters of a module, the license of a file, and the files of all modules for a device:",
+                ),
                 Block::Example(
                     "modinfo -p loop\n\
                      modinfo -F license ./hello.ko\n\

@@ -1,4 +1,4 @@
-//! `modprobe`'s page.
+//! The man page of `modprobe`.
 
 use super::{EXIT_STATUS, FORCE, MODVERSION, OPTIONS, VERMAGIC};
 use crate::commands::modprobe::arguments::ABOUT;
@@ -8,55 +8,58 @@ pub(super) const TOOL: Tool = Tool {
     page: &PAGE,
     options: || ABOUT.entries(),
     more: &[
-        ("all", "Goes on after failures: a name that nothing has is a warning then. No parameters can be given."),
+        ("all", "A failure does not end the run, and an unknown name is only a warning. Parameters cannot be given."),
         (
             "remove",
-            "With each module goes what it needed, as far as nobody else uses it. Several may be named; a fatal error \
-             ends the run unless `-a` or `-q` is given, too.",
+            "The dependencies of a module are removed as well if nothing else uses them. Every operand is a module. A \
+             fatal error ends the run unless `-a` or `-q` is given.",
         ),
-        ("remove-holders", "Only those that use it directly. Implies `-r`."),
+        ("remove-holders", "Only direct users are removed. Implies `-r`."),
         (
             "wait",
-            "The pauses between the attempts grow from 2 milliseconds on. MSEC may be written with `0x` or `0` in \
-             front, for 16 or 8 as base. When the time is over and the module still there, that is a failure.",
+            "The pauses between attempts start at 2 milliseconds and grow. A prefix of `0x` or `0` selects base 16 or \
+             8. If the module is still loaded after MSEC milliseconds, that is a failure.",
         ),
         (
             "first-time",
-            "Without it a module that is loaded (or built in) already, or with `-r` one that is not there, is a \
-             success, since nothing has to be done.",
+            "By default it is a success if there is nothing to do because the module is already loaded or built in (with \
+             `-r`: not loaded).",
         ),
         (
             "ignore-install",
-            "When loading, this is about the named module only: those that it needs keep theirs. It does not lift a \
-             `mask` of `kmod.d`(5).",
+            "When loading, this affects only the named module, not its dependencies. It does not override a `mask` of \
+             `kmod.d`(5).",
         ),
         (
             "use-blacklist",
-            "Without it the blacklist stops only what is found through an alias. A module that is stopped by it is \
-             left out silently, and that is a success.",
+            "By default the blacklist applies only to modules that an alias resolves to. A blacklisted module is \
+             skipped silently, which is not a failure.",
         ),
         FORCE,
         MODVERSION,
         VERMAGIC,
-        ("show-alias", "One on each line; nothing is loaded, and the blacklist does not count."),
+        ("show-alias", "Each is printed on a separate line. Nothing is loaded, and the blacklist is ignored."),
         (
             "show-depends",
-            "Lines that begin with `insmod`, `install` or `builtin`, in the order in which modules would be loaded. \
-             Nothing is loaded, no command is run.",
+            "The output consists of `insmod`, `install` and `builtin` lines in load order. Nothing is loaded, and no \
+             command runs.",
         ),
-        ("show-config", "All files of the configuration and the kernel command line, then the aliases of the indexes."),
-        ("show-modversions", "Lines of checksum and symbol. The operand is a file or a module's name."),
-        ("show-exports", "Lines of checksum and symbol. The operand is a file or a module's name."),
-        ("dry-run", "All is looked up, but no module is loaded or removed and no command is run."),
+        (
+            "show-config",
+            "The configuration includes the kernel command line. The aliases of the module directory follow.",
+        ),
+        ("show-modversions", "Each line contains a checksum and a symbol. The operand is a file or a module name."),
+        ("show-exports", "Each line contains a checksum and a symbol. The operand is a file or a module name."),
+        ("dry-run", "Names are resolved, but no module is loaded or removed and no command runs."),
         (
             "config",
-            "Also the commands that the configuration runs get it, in `MODPROBE_OPTIONS`. `kmod.d`(5) is read all the \
-             same. What does not exist is passed over.",
+            "Install and remove commands inherit this option in `MODPROBE_OPTIONS`. `kmod.d`(5) is read in any case. A \
+             missing PATH is ignored.",
         ),
-        ("dirname", "Configuration, /proc and /sys stay those of this system."),
-        ("syslog", "Also when standard error was closed at start. Facility `daemon`."),
-        ("quiet", "Wrong use is told all the same. The exit status says what happened."),
-        ("verbose", "What is done is printed on standard output. May be repeated."),
+        ("dirname", "The configuration, /proc and /sys are still those of the running system."),
+        ("syslog", "This is the default if standard error is closed at startup. The facility is `daemon`."),
+        ("quiet", "Messages about wrong use are printed nevertheless. The exit status is unaffected."),
+        ("verbose", "Steps are printed on standard output."),
     ],
     operands: Operands::Modules,
 };
@@ -64,7 +67,7 @@ pub(super) const TOOL: Tool = Tool {
 static PAGE: Page = Page {
     name: "modprobe",
     section: 8,
-    about: "load and remove modules with all that belongs to them",
+    about: "load and remove modules with their dependencies",
     synopsis: &[
         "modprobe [OPTION...] MODULE [PARAMETER...]",
         "modprobe [OPTION...] -a MODULE...",
@@ -77,28 +80,27 @@ static PAGE: Page = Page {
             title: "DESCRIPTION",
             blocks: &[
                 Block::Text(
-                    "`modprobe` loads MODULE after the modules that it depends on, with the options that the \
-                     configuration has for each, or removes it. In names `-` and `_` are the same.",
+                    "`modprobe` loads MODULE after its dependencies, each with the options from the configuration, or \
+                     removes it. In module names `-` and `_` are equivalent.",
                 ),
                 Block::Text(
-                    "MODULE is a module's name or an alias, as the kernel and device managers use it. What it stands \
-                     for is looked up in this order, and the first place that knows it decides: `alias` lines of the \
-                     configuration; modules of the module directory; symbols, for names that begin with `symbol:`; \
-                     `install` and `remove` lines; aliases of modules; modules that are built into the kernel, and \
-                     their aliases. All modules that it stands for there are loaded, and the last one decides on \
-                     success.",
+                    "MODULE is a module name or an alias, as used by the kernel and device managers. It is looked up in \
+                     this order, and the first match applies: `alias` lines of the configuration; modules of the \
+                     module directory; exported symbols, for names that start with `symbol:`; `install` and `remove` \
+                     lines; aliases of modules; built-in modules and their aliases. If an alias resolves to several \
+                     modules, all are loaded, and the last one determines the exit status.",
                 ),
                 Block::Text(
-                    "A MODULE that begins with `/` or `./` is a module file; what it depends on is looked up by its \
-                     name. But when the kernel starts `modprobe`, its word is always a name.",
+                    "A MODULE that starts with `/` or `./` is the path of a module file, whose dependencies are looked \
+                     up by its name. When the kernel runs `modprobe`, the operand is always a name.",
                 ),
                 Block::Text(
-                    "The PARAMETERs come behind the options of the configuration. A value with blanks is put in double \
-                     quotes, as the kernel wants it.",
+                    "PARAMETER operands follow the options from the configuration. A value that contains spaces is \
+                     passed in double quotes, as the kernel expects.",
                 ),
                 Block::Text(
-                    "What the kernel has against a module stands in its log; see dmesg(1). As far as that may be read, \
-                     the error message names the symbol or the parameter.",
+                    "If the kernel rejects a module, its log contains the reason; see dmesg(1). If `modprobe` can read \
+                     the log, the error message includes the reason, for example the symbol or the parameter.",
                 ),
             ],
         },
@@ -108,19 +110,16 @@ static PAGE: Page = Page {
             blocks: &[
                 Block::Item(
                     "`MODPROBE_OPTIONS`",
-                    "Options that are read before those of the command line, split into words as a shell does it. \
-                     Commands of the configuration get it with `-C`, `-q`, `-s` and `-v` added as they were given.",
+                    "Options that precede those of the command line, separated and quoted as in a shell. Install and \
+                     remove commands inherit it with the given `-C`, `-q`, `-s` and `-v` options added.",
                 ),
-                Block::Item(
-                    "`MODPROBE_MODULE`",
-                    "Set for commands of the configuration: the module that they are for.",
-                ),
+                Block::Item("`MODPROBE_MODULE`", "Set for install and remove commands: the name of the module."),
                 Block::Item(
                     "`KMOD_LOG`",
-                    "A number, or `err`, `info`, `debug`: how grave messages about the configuration have to be to be \
-                     shown. 3 without it; with 2 they are gone.",
+                    "The level of messages about configuration files: a number as in syslog(3), `err`, `info` or `debug`. \
+                     The default is 3. A lower number hides these messages.",
                 ),
-                Block::Item("`POSIXLY_CORRECT`", "When set, options end at the first operand."),
+                Block::Item("`POSIXLY_CORRECT`", "If set, the first operand ends the options."),
             ],
         },
         EXIT_STATUS,
@@ -129,21 +128,23 @@ static PAGE: Page = Page {
             blocks: &[
                 Block::Item(
                     "`/lib/modules/RELEASE/modules.*`",
-                    "The indexes that `depmod`(8) writes; see `modules.dep`(5).",
+                    "The indexes written by `depmod`(8); see `modules.dep`(5).",
                 ),
                 Block::Item("`/etc/modprobe.d/*.conf`", "The configuration; see `modprobe.d`(5)."),
                 Block::Item("`/etc/kmod.d/*.conf`", "Masks; see `kmod.d`(5)."),
                 Block::Item(
                     "`/proc/cmdline`",
-                    "`MODULE.PARAMETER=VALUE` is an option, `modprobe.blacklist=A,B` a blacklist.",
+                    "`MODULE.PARAMETER=VALUE` sets an option, `modprobe.blacklist=A,B` blacklists modules.",
                 ),
-                Block::Item("`/sys/module`", "What is loaded."),
+                Block::Item("`/sys/module`", "The loaded modules."),
             ],
         },
         Section {
             title: "EXAMPLES",
             blocks: &[
-                Block::Text("Load a module with a parameter; see what would be loaded for a device; remove a module:"),
+                Block::Text(
+                    "Load a module with a parameter, print what would be loaded for a device, and remove a module:",
+                ),
                 Block::Example(
                     "modprobe loop max_loop=16\n\
                      modprobe -D \"$(cat /sys/class/net/eth0/device/modalias)\"\n\

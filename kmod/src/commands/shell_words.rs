@@ -1,9 +1,11 @@
-//! `MODPROBE_OPTIONS`: splitting into words, and quoting so that a word survives it. As a shell does it, without
-//! expansions: blanks, tabs and newlines separate, `'…'` keeps all, `"…"` and a bare `\` keep the next byte.
+//! Splits `MODPROBE_OPTIONS` into arguments as a shell does, without expansions, and quotes arguments for it.
+//!
+//! Spaces, tabs and newlines separate. Single quotes preserve everything; in double quotes and outside quotes a backslash
+//! preserves the next byte.
 
 use std::borrow::Cow;
 
-/// Splits. Empty words are dropped; an unclosed quote ends with the text.
+/// Splits a text into arguments. Empty arguments are dropped; the end of the text closes an open quote.
 #[must_use]
 pub fn split(text: &[u8]) -> Vec<Vec<u8>> {
     let mut words = vec![Vec::new()];
@@ -34,7 +36,7 @@ pub fn split(text: &[u8]) -> Vec<Vec<u8>> {
     words
 }
 
-/// The word as it must stand in the variable.
+/// Quotes an argument so that [`split`] returns it unchanged.
 #[must_use]
 pub fn quote(word: &[u8]) -> Cow<'_, [u8]> {
     let special = |b: &u8| matches!(b, b' ' | b'\t' | b'\n' | b'\'' | b'"' | b'\\');
@@ -56,27 +58,27 @@ pub fn quote(word: &[u8]) -> Cow<'_, [u8]> {
 mod tests {
     use super::*;
 
-    fn shown(text: &str) -> Vec<String> {
+    fn arguments(text: &str) -> Vec<String> {
         split(text.as_bytes()).into_iter().map(|word| String::from_utf8(word).unwrap()).collect()
     }
 
     #[test]
-    fn words_are_split_at_blanks_and_empty_ones_dropped() {
-        assert_eq!(shown("  -q \t-v\n"), ["-q", "-v"]);
-        assert_eq!(shown(" '' \"\" "), [""; 0]);
-        assert_eq!(shown(""), [""; 0]);
+    fn white_space_separates_and_empty_arguments_are_dropped() {
+        assert_eq!(arguments("  -q \t-v\n"), ["-q", "-v"]);
+        assert_eq!(arguments(" '' \"\" "), [""; 0]);
+        assert_eq!(arguments(""), [""; 0]);
     }
 
     #[test]
-    fn quotes_and_backslashes_keep_blanks() {
+    fn quotes_and_backslashes_preserve_spaces() {
         assert_eq!(
-            shown(r#"-C 'a b' --config="c d" e\ f 'g\h' "i\"j" 'k"#),
+            arguments(r#"-C 'a b' --config="c d" e\ f 'g\h' "i\"j" 'k"#),
             ["-C", "a b", "--config=c d", "e f", r"g\h", "i\"j", "k"]
         );
     }
 
     #[test]
-    fn a_quoted_word_reads_back() {
+    fn a_quoted_argument_splits_to_itself() {
         arbtest::arbtest(|u| {
             let words: Vec<Vec<u8>> = u.arbitrary()?;
             let text = words.iter().map(|word| quote(word).into_owned()).collect::<Vec<_>>().join(&b' ');
