@@ -1,13 +1,13 @@
-//! Bodies of the fuzz targets that need no guest. Each takes the fuzzer's bytes and panics when a promise is broken;
-//! the targets in `fuzz/` call them, and plain tests run them over `fuzz/seeds` and `fuzz/regressions`, so that a
-//! stable toolchain replays every input that ever mattered.
+//! The bodies of the fuzz targets. Each is a function of the fuzzer's bytes that panics when a promise is broken. The
+//! targets in `fuzz/` call them, and `tests/replay.rs` runs them on `fuzz/seeds` and `fuzz/regressions`, so that a stable
+//! toolchain replays all known inputs. docs/guide/fuzzing.md lists the promises.
+//!
+//! Each body is in the file of its target's name, except two:
 //!
 //! ```text
-//!   names   module_name: names, aliases, patterns, and what the kernel makes of a name
-//!   deps    modules_dep: modules.dep as text and as index, and the plans that follow from it
+//!   names   module_name: names, aliases, patterns, and a model of the kernel's requests
+//!   deps    modules_dep: modules.dep as text and as an index, and the plans for its modules
 //! ```
-//!
-//! Every other body is in the file of its target's name.
 
 mod arguments;
 mod cmdline;
@@ -49,10 +49,10 @@ pub use resolve::resolve;
 pub use signature::signature;
 pub use symbols::symbols;
 
-/// A target's body.
+/// The body of a target.
 pub type Body = fn(&[u8]);
 
-/// Every target that has its body here, by its name in `fuzz/fuzz_targets`.
+/// All targets, by their names in `fuzz/fuzz_targets`.
 pub const TARGETS: &[(&str, Body)] = &[
     ("arguments", arguments),
     ("cmdline", cmdline),

@@ -1,4 +1,4 @@
-//! Every seed and every input that once broke something goes through its fuzz target's body, without a fuzzer.
+//! Runs the bodies of the fuzz targets on all seeds and regressions, without a fuzzer.
 
 use conformance::replay::TARGETS;
 use std::fs;
@@ -8,7 +8,7 @@ fn fuzz() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz")
 }
 
-/// The files of a directory, in the order of their names; none for a directory that is not there.
+/// The files of a directory, sorted by name; none if the directory does not exist.
 fn files(dir: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
     let mut files: Vec<PathBuf> =
@@ -18,13 +18,13 @@ fn files(dir: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn every_seed_and_every_regression_keeps_the_promises() {
+fn no_seed_or_regression_breaks_a_promise() {
     for (target, body) in TARGETS {
         let seeds = files(&fuzz().join("seeds").join(target));
         assert!(!seeds.is_empty(), "{target} has no seed");
         for input in seeds.into_iter().chain(files(&fuzz().join("regressions").join(target))) {
             let data = fs::read(&input).unwrap();
-            // Names the input when the body panics.
+            // Shows the input if the body panics.
             eprintln!("{}", input.display());
             body(&data);
         }
@@ -32,7 +32,7 @@ fn every_seed_and_every_regression_keeps_the_promises() {
 }
 
 #[test]
-fn every_fuzz_target_has_its_body_here() {
+fn every_fuzz_target_has_a_body() {
     let mut targets: Vec<&str> = TARGETS.iter().map(|(name, _)| *name).collect();
     targets.sort_unstable();
     let programs = files(&fuzz().join("fuzz_targets"));

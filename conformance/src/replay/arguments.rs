@@ -4,16 +4,16 @@ use kmod::commands::options::{Apply, Flag, Order, Parsed, parse};
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
-/// What was taken, in its order: the flag, and its value if it has one.
-type Taken = Vec<(&'static str, Option<Vec<u8>>)>;
+/// The parsed flags in order, each with its value if it has one.
+type Applied = Vec<(&'static str, Option<Vec<u8>>)>;
 
 macro_rules! flag {
     ($short:expr, $long:literal, [$($old:literal),*], set) => {
-        flag!($short, $long, [$($old),*], Apply::Set(|taken: &mut Taken| taken.push(($long, None))))
+        flag!($short, $long, [$($old),*], Apply::Set(|applied: &mut Applied| applied.push(($long, None))))
     };
     ($short:expr, $long:literal, [$($old:literal),*], take) => {
-        flag!($short, $long, [$($old),*], Apply::Value("X", |taken: &mut Taken, value: OsString| {
-            taken.push(($long, Some(value.into_vec())));
+        flag!($short, $long, [$($old),*], Apply::Value("X", |applied: &mut Applied, value: OsString| {
+            applied.push(($long, Some(value.into_vec())));
         }))
     };
     ($short:expr, $long:literal, [$($old:literal),*], $apply:expr) => {
@@ -21,8 +21,8 @@ macro_rules! flag {
     };
 }
 
-/// One of each kind: names that begin another name, names that share a beginning, an old name, letters alone, names alone.
-static FLAGS: &[Flag<Taken>] = &[
+/// Flags of each kind: names that are a prefix of another, names with a common prefix, old names, with and without a letter.
+static FLAGS: &[Flag<Applied>] = &[
     flag!(Some('a'), "all", [], set),
     flag!(Some('A'), "all-of-them", ["any"], set),
     flag!(Some('C'), "config", [], take),
@@ -34,57 +34,61 @@ static FLAGS: &[Flag<Taken>] = &[
     flag!(Some('V'), "version", [], Apply::Version),
 ];
 
-/// The input is arguments with NULs between; its first byte says whether the first operand ends the options.
+/// The input is arguments separated by NULs; the first byte says whether the first operand ends the options.
 ///
 /// # Panics
-/// When a promise about the reading of options is broken.
+/// Panics if a promise about option parsing is broken.
 pub fn arguments(data: &[u8]) {
     let (first, rest) = data.split_first().unwrap_or((&0, &[]));
     let order = if first % 2 == 0 { Order::Any } else { Order::OptionsFirst };
     let words: Vec<Vec<u8>> = rest.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect();
-    let mut taken = Taken::new();
-    let parsed = parse(FLAGS, owned(&words), order, &mut taken);
-    let told = match &parsed {
+    let mut applied = Applied::new();
+    let parsed = parse(FLAGS, owned(&words), order, &mut applied);
+    let outcome = match &parsed {
         Ok(Parsed::Run(operands)) => {
             let operands: Vec<&[u8]> = operands.iter().map(|operand| operand.as_bytes()).collect();
-            reads_back(&taken, &operands, order);
+            check_round_trip(&applied, &operands, order);
             format!("run {operands:?}")
         }
         Ok(Parsed::Help) => "help".to_owned(),
         Ok(Parsed::Version) => "version".to_owned(),
         Err(error) => {
             let text = error.to_string();
-            assert!(text.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{text:?} is no text");
+            assert!(text.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{text:?} is not printable");
             "wrong".to_owned()
         }
     };
-    let mut by_hand = Naive { words: &words, taken: Taken::new() };
-    assert_eq!((by_hand.read(order), by_hand.taken), (told, taken), "another reader reads something else");
+    let mut naive = Naive { words: &words, applied: Applied::new() };
+    assert_eq!((naive.read(order), naive.applied), (outcome, applied), "the naive parser differs");
 }
 
 fn owned(words: &[Vec<u8>]) -> Vec<OsString> {
     words.iter().cloned().map(OsString::from_vec).collect()
 }
 
-/// What was taken, written plainly, is taken again.
-fn reads_back(taken: &Taken, operands: &[&[u8]], order: Order) {
+/// The parsed flags and operands, written out plainly, parse the same.
+fn check_round_trip(applied: &Applied, operands: &[&[u8]], order: Order) {
     let long = |(name, value): &(&str, Option<Vec<u8>>)| match value {
         Some(value) => [b"--", name.as_bytes(), b"=", value].concat(),
         None => [b"--", name.as_bytes()].concat(),
     };
-    let mut words: Vec<Vec<u8>> = taken.iter().map(long).collect();
+    let mut words: Vec<Vec<u8>> = applied.iter().map(long).collect();
     words.push(b"--".to_vec());
     words.extend(operands.iter().map(|operand| operand.to_vec()));
-    let mut again = Taken::new();
+    let mut again = Applied::new();
     let parsed = parse(FLAGS, owned(&words), order, &mut again);
     let operands = operands.iter().map(|operand| OsString::from_vec(operand.to_vec())).collect();
-    assert_eq!((parsed, &again), (Ok(Parsed::Run(operands)), taken), "what was taken is not taken again");
+    assert_eq!(
+        (parsed, &again),
+        (Ok(Parsed::Run(operands)), applied),
+        "the parsed options, written out, parse differently"
+    );
 }
 
-/// What an argument is, read one after the other with an index in place of an iterator.
+/// A second parser, which reads the arguments by index.
 struct Naive<'a> {
     words: &'a [Vec<u8>],
-    taken: Taken,
+    applied: Applied,
 }
 
 impl Naive<'_> {
@@ -117,8 +121,9 @@ impl Naive<'_> {
     fn long(&mut self, word: &[u8], place: &mut usize) -> Option<&'static str> {
         let mut parts = word.splitn(2, |byte| *byte == b'=');
         let (name, value) = (parts.next().unwrap_or_default(), parts.next());
-        let is =
-            |flag: &&Flag<Taken>, fits: &dyn Fn(&str) -> bool| fits(flag.long) || flag.old.iter().any(|old| fits(old));
+        let is = |flag: &&Flag<Applied>, fits: &dyn Fn(&str) -> bool| {
+            fits(flag.long) || flag.old.iter().any(|old| fits(old))
+        };
         let exact = FLAGS.iter().find(|flag| is(flag, &|known| known.as_bytes() == name));
         let mut begun = FLAGS.iter().filter(|flag| is(flag, &|known| known.as_bytes().starts_with(name)));
         let flag = match (exact, begun.next(), begun.next()) {
@@ -148,11 +153,11 @@ impl Naive<'_> {
         None
     }
 
-    fn apply(&mut self, flag: &Flag<Taken>, value: Option<&[u8]>, place: &mut usize) -> Option<&'static str> {
+    fn apply(&mut self, flag: &Flag<Applied>, value: Option<&[u8]>, place: &mut usize) -> Option<&'static str> {
         match flag.apply {
             Apply::Help => return Some("help"),
             Apply::Version => return Some("version"),
-            Apply::Set(_) => self.taken.push((flag.long, None)),
+            Apply::Set(_) => self.applied.push((flag.long, None)),
             Apply::Value(..) => {
                 let value = match value {
                     Some(value) => value.to_vec(),
@@ -162,7 +167,7 @@ impl Naive<'_> {
                         next.clone()
                     }
                 };
-                self.taken.push((flag.long, Some(value)));
+                self.applied.push((flag.long, Some(value)));
             }
         }
         None

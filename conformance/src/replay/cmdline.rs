@@ -3,42 +3,42 @@
 use kmod::cmdline::{Item, items};
 use kmod::name::normalise_alias;
 
-/// A module's item, or the name of one that cannot be.
+/// An item, or the invalid module name in one.
 type Found = Result<Item, Vec<u8>>;
 
 /// The input is a kernel command line.
 ///
 /// # Panics
-/// When a promise about the kernel command line is broken.
+/// Panics if a promise about the kernel command line is broken.
 pub fn cmdline(data: &[u8]) {
     let found = items(data);
-    assert_eq!(found, naive(data), "another reader reads something else");
-    found.iter().for_each(is_well_formed);
+    assert_eq!(found, naive(data), "the naive parser differs");
+    found.iter().for_each(check_form);
     let good: Vec<Item> = found.into_iter().flatten().collect();
     let again: Vec<Found> = items(&written(&good));
-    assert_eq!(again, good.into_iter().map(Ok).collect::<Vec<_>>(), "what was written reads back as something else");
-    // Words do not know what stands around them, unless a quote is open.
+    assert_eq!(again, good.into_iter().map(Ok).collect::<Vec<_>>(), "the items, written out, parse differently");
+    // Items do not depend on what surrounds them, unless a quote is open.
     let (first, second) = data.split_at(data.len() / 2);
     if first.iter().filter(|byte| **byte == b'"').count() % 2 == 0 {
         let both = [items(first), items(second)].concat();
-        assert_eq!(items(&[first, b"\n", second].concat()), both, "two command lines are not one");
+        assert_eq!(items(&[first, b"\n", second].concat()), both, "two command lines joined parse differently");
     }
 }
 
-fn is_well_formed(found: &Found) {
+fn check_form(found: &Found) {
     match found {
         Ok(Item::Option { module, text }) => {
-            is_name(module);
+            check_name(module);
             let parameter = text.split(|byte| *byte == b'=').next().unwrap_or_default();
             assert!(!parameter.is_empty() && !parameter.contains(&b'.') && !parameter.iter().any(separates));
             assert!(!text.contains(&0) && text.iter().filter(|byte| **byte == b'"').count() % 2 == 0);
         }
-        Ok(Item::Blacklist(name)) => is_name(name),
-        Err(name) => assert!(normalise_alias(name).is_err(), "a good name is refused"),
+        Ok(Item::Blacklist(name)) => check_name(name),
+        Err(name) => assert!(normalise_alias(name).is_err(), "a valid name is rejected"),
     }
 }
 
-fn is_name(name: &[u8]) {
+fn check_name(name: &[u8]) {
     assert_eq!(normalise_alias(name).as_deref(), Ok(name), "a name is not normalised");
     assert!(!name.is_empty() && !name.iter().any(|byte| separates(byte) || matches!(byte, b'"' | b'=')));
 }
@@ -47,7 +47,7 @@ fn separates(byte: &u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | 0x0b | 0x0c | b'\r' | 0)
 }
 
-/// As a boot loader would have to write them.
+/// The items as a kernel command line.
 fn written(items: &[Item]) -> Vec<u8> {
     let item = |item: &Item| match item {
         Item::Option { module, text } => [module.as_slice(), b".", text].concat(),
@@ -56,7 +56,7 @@ fn written(items: &[Item]) -> Vec<u8> {
     items.iter().map(item).collect::<Vec<_>>().join(&b' ')
 }
 
-/// The items, word by word, from the description of the syntax.
+/// A second parser, written from the description of the syntax.
 fn naive(line: &[u8]) -> Vec<Found> {
     let mut found = Vec::new();
     let mut rest = line;

@@ -5,82 +5,85 @@ mod real;
 
 use arbitrary::{Arbitrary, Unstructured};
 use encode::{Format, Part};
-use kmod::object::compress::decompress as undone;
+use kmod::object::compress::decompress as decompress_file;
 use kmod::object::{Compression, Limits, ObjectErrorKind};
 
-/// What a structured input begins with; everything else is a file, compressed or not.
+/// The first byte of a structured input; any other input is a file, compressed or not.
 const STRUCTURED: u8 = b'S';
-/// What decompression may cost here: small, so that bombs are found.
+/// Small, so that decompression bombs exceed them.
 const LIMITS: Limits = Limits { size: 1 << 20, window: 8 << 20 };
 
-/// The input is a file, or `S` and the making of one.
+/// The input is a file, or `S` and the parameters of one.
 ///
 /// # Panics
-/// When a promise about compressed files is broken.
+/// Panics if a promise about compressed files is broken.
 pub fn decompress(data: &[u8]) {
     match data.split_first() {
         Some((&STRUCTURED, bytes)) => {
             let Ok(recipe) = Recipe::arbitrary(&mut Unstructured::new(bytes)) else { return };
             let (mut file, plain) = recipe.make();
-            match undone(&file, &LIMITS) {
-                Ok(out) => assert_eq!(out, plain, "what comes out is not what went in"),
-                Err(error) => panic!("a good file is refused: {error}"),
+            match decompress_file(&file, &LIMITS) {
+                Ok(out) => assert_eq!(out, plain, "the output is not the content"),
+                Err(error) => panic!("a valid file is rejected: {error}"),
             }
-            hostile(&file, usize::from(recipe.cut));
+            check_any_file(&file, usize::from(recipe.cut));
             recipe.damage(&mut file);
-            hostile(&file, usize::from(recipe.cut));
+            check_any_file(&file, usize::from(recipe.cut));
         }
-        _ => hostile(data, data.len() / 2),
+        _ => check_any_file(data, data.len() / 2),
     }
 }
 
-/// Whatever the bytes are: no more than the limit comes out, the limit is exact, what was cut off gives nothing else than the
-/// beginning, and two files behind each other give both contents.
-fn hostile(file: &[u8], cut: usize) {
+/// For all files: the output does not exceed the limit, and the limit is exact; a truncated file gives an error or the
+/// beginning; two concatenated files give both contents.
+fn check_any_file(file: &[u8], cut: usize) {
     let format = Compression::sniff(file);
-    let out = match undone(file, &LIMITS) {
+    let out = match decompress_file(file, &LIMITS) {
         Ok(out) => out,
-        Err(error) => return is_explained(&error, format),
+        Err(error) => return check_error(&error, format),
     };
     let length = out.len() as u64;
-    assert!(length <= LIMITS.size, "{length} bytes came out");
-    let with_limit = |size| undone(file, &Limits { size, ..LIMITS });
+    assert!(length <= LIMITS.size, "the output has {length} bytes");
+    let with_limit = |size| decompress_file(file, &Limits { size, ..LIMITS });
     assert_eq!(with_limit(length).ok().as_ref(), Some(&out), "the limit is not exact");
     if let Some(less) = length.checked_sub(1) {
         let error = with_limit(less).err();
-        assert!(matches!(error, Some(ObjectErrorKind::TooLarge(told)) if told == less), "one byte too many: {error:?}");
+        assert!(
+            matches!(error, Some(ObjectErrorKind::TooLarge(limit)) if limit == less),
+            "one byte too many: {error:?}"
+        );
     }
-    if let Ok(beginning) = undone(&file[..cut % (file.len() + 1)], &LIMITS) {
+    if let Ok(beginning) = decompress_file(&file[..cut % (file.len() + 1)], &LIMITS) {
         let is_file = format == Compression::None || cut % (file.len() + 1) >= 6;
-        assert!(!is_file || out.starts_with(&beginning), "a cut file gives something else than the beginning");
+        assert!(!is_file || out.starts_with(&beginning), "a truncated file does not give the beginning");
     }
     if 2 * length <= LIMITS.size {
-        let twice = undone(&[file, file].concat(), &LIMITS);
-        assert_eq!(twice.ok(), Some([out.as_slice(), &out].concat()), "two files are not both contents");
+        let twice = decompress_file(&[file, file].concat(), &LIMITS);
+        assert_eq!(twice.ok(), Some([out.as_slice(), &out].concat()), "two files do not give both contents");
     }
-    match undone(file, &Limits { window: 4096, ..LIMITS }) {
-        Ok(again) => assert_eq!(again, out, "a smaller window gives something else"),
+    match decompress_file(file, &Limits { window: 4096, ..LIMITS }) {
+        Ok(again) => assert_eq!(again, out, "a smaller window changes the output"),
         Err(error) => assert!(matches!(error, ObjectErrorKind::Window { limit: 4096, .. }), "{error}"),
     }
 }
 
-fn is_explained(error: &ObjectErrorKind, sniffed: Compression) {
+fn check_error(error: &ObjectErrorKind, sniffed: Compression) {
     match error {
         ObjectErrorKind::TooLarge(limit) => assert_eq!(*limit, LIMITS.size),
         ObjectErrorKind::Window { format, limit } => assert_eq!((*format, *limit), (sniffed, LIMITS.window)),
         ObjectErrorKind::Decompress { format, .. } => assert_eq!(*format, sniffed),
-        other => panic!("decompression cannot fail so: {other}"),
+        other => panic!("decompression cannot cause this error: {other}"),
     }
-    assert!(sniffed != Compression::None, "what is not compressed is refused: {error}");
+    assert!(sniffed != Compression::None, "an uncompressed file is rejected: {error}");
 }
 
-/// A file of several parts, one behind the other.
+/// A file of several concatenated parts.
 #[derive(Debug, Arbitrary)]
 struct Recipe {
     format: Format,
     parts: Vec<Part>,
     cut: u16,
-    /// What is changed afterwards: where, and to what.
+    /// Bytes to change afterwards: positions and values.
     damage: Vec<(u16, u8)>,
 }
 

@@ -4,33 +4,30 @@ use arbitrary::{Arbitrary, Unstructured};
 use kmod::depmod::Options;
 use kmod::depmod::cache::view::{CachedModule, modules, sealed, write};
 
-/// What a structured input begins with; everything else stands in the place of the entries.
+/// The first byte of a structured input; any other input replaces the entries of a cache.
 const STRUCTURED: u8 = b'S';
 
-/// The input is what stands between the head and the checksum of a cache; or, behind `S`, the making of one, then damaged.
+/// The input is what is between the head and the checksum of a cache, or `S` and the parameters of a cache that is then
+/// damaged.
 ///
 /// # Panics
-/// When a promise about depmod's cache is broken.
+/// Panics if a promise about depmod's cache is broken.
 pub fn depmod_cache(data: &[u8]) {
     let options = Options::new("/nonexistent");
     if let Some((&STRUCTURED, bytes)) = data.split_first() {
         let Ok(recipe) = Recipe::arbitrary(&mut Unstructured::new(bytes)) else { return };
         recipe.check(&options);
     }
-    assert_eq!(modules(data, &options), None, "bytes without a head are believed");
+    assert_eq!(modules(data, &options), None, "a cache without a head is accepted");
     if let Some(found) = modules(&sealed(data, &options), &options) {
-        // What was understood, written anew, is understood in the same way.
-        assert_eq!(
-            modules(&write(&found, &options), &options).as_ref(),
-            Some(&found),
-            "it reads back as something else"
-        );
+        let again = modules(&write(&found, &options), &options);
+        assert_eq!(again.as_ref(), Some(&found), "the modules, written again, read differently");
         let bytes: usize = found.iter().map(size).sum();
-        assert!(bytes <= data.len(), "{bytes} bytes come out of {}", data.len());
+        assert!(bytes <= data.len(), "{bytes} bytes were read from {}", data.len());
     }
 }
 
-/// The bytes of names that a module has.
+/// The size of all names of a module.
 fn size(module: &CachedModule) -> usize {
     let info = module.info.iter().map(|(_, value)| value.len() + 1);
     let exports = module.exports.iter().map(|(name, _)| name.len() + 1);
@@ -69,15 +66,15 @@ impl Recipe {
         }
         let file = write(&made, options);
         made.sort_unstable();
-        assert_eq!(modules(&file, options).as_ref(), Some(&made), "what was written is not what is read");
+        assert_eq!(modules(&file, options).as_ref(), Some(&made), "a written cache reads differently");
 
         let other = Options { incremental: true, quick: true, ..options.clone() };
-        assert_eq!(modules(&file, &other).as_ref(), Some(&made), "an option that changes nothing that is read counts");
+        assert_eq!(modules(&file, &other).as_ref(), Some(&made), "an irrelevant option invalidates the cache");
 
         let place = self.place % file.len();
-        assert_eq!(modules(&file[..place], options), None, "a cut file is believed");
+        assert_eq!(modules(&file[..place], options), None, "a truncated cache is accepted");
         let mut damaged = file;
         damaged[place] ^= self.change.max(1);
-        assert_eq!(modules(&damaged, options), None, "a changed byte is not noticed");
+        assert_eq!(modules(&damaged, options), None, "a damaged cache is accepted");
     }
 }

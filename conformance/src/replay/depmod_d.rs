@@ -10,18 +10,18 @@ use std::path::Path;
 
 /// The kernel that the configuration is read for.
 const RELEASE: &[u8] = b"6.1.0-9-cloud-amd64";
-/// Of the directories that a configuration has so many are tried, from the beginning.
+/// How many of a configuration's directories are tried.
 const TRIED: usize = 16;
 
 /// The input is a file of depmod.d.
 ///
 /// # Panics
-/// When a promise about the configuration of depmod is broken.
+/// Panics if a promise about depmod's configuration is broken.
 pub fn depmod_d(data: &[u8]) {
     let (config, bad) = read(data);
     let expected = naive::read(data, RELEASE, &is_for);
-    assert_eq!(config, expected.config, "another reader reads something else");
-    assert_eq!(bad, expected.bad, "another reader refuses other lines");
+    assert_eq!(config, expected.config, "the naive parser differs");
+    assert_eq!(bad, expected.bad, "the naive parser rejects other lines");
 
     for name in [&b"build"[..], b"source"] {
         assert!(config.is_excluded(name));
@@ -31,33 +31,33 @@ pub fn depmod_d(data: &[u8]) {
         assert_eq!(config.is_excluded(name), named);
     }
     let candidates = candidates(&config);
-    candidates.iter().for_each(|(name, path)| ranks_hold(&config, name, path));
-    an_override_wins(&config, &candidates);
+    candidates.iter().for_each(|(name, path)| check_rank(&config, name, path));
+    check_override(&config, &candidates);
 }
 
-/// The configuration, and of each line that is left out its number and first word.
+/// The configuration, and the number and first word of each rejected line.
 fn read(text: &[u8]) -> (DepmodConfig, Vec<(usize, Vec<u8>)>) {
     let (mut config, mut warnings) = (DepmodConfig::default(), Vec::new());
     config.add_file(Path::new("f"), text, RELEASE, &mut warnings);
     let bad = |warning: ConfigWarning| match warning {
         ConfigWarning::BadLine { line, word, .. } => (line, word),
-        other => panic!("a text cannot cause: {other}"),
+        other => panic!("a file's text cannot cause this warning: {other}"),
     };
     (config, warnings.into_iter().map(bad).collect())
 }
 
-/// Whether a kernel expression is for our release, by a line of its own; none when it is no expression.
+/// Whether a kernel expression matches our release, found out with a separate line; `None` for an invalid expression.
 fn is_for(kernel: &[u8]) -> Option<bool> {
     let (config, bad) = read(&[b"external ", &escaped(kernel)[..], b" /probe"].concat());
     bad.is_empty().then_some(!config.externals.is_empty())
 }
 
-/// Backslashes doubled, since those of a file are taken away when its lines are joined.
+/// Doubles backslashes, since joining the lines of a file removes one.
 fn escaped(text: &[u8]) -> Vec<u8> {
     text.iter().flat_map(|byte| if *byte == b'\\' { vec![b'\\'; 2] } else { vec![*byte] }).collect()
 }
 
-/// Modules and where they lie, the places of the configuration and others.
+/// Modules with paths in the directories of the configuration and in others.
 fn candidates(config: &DepmodConfig) -> Vec<(ModuleName, Vec<u8>)> {
     let mut dirs: Vec<&[u8]> = vec![b"kernel", b"updates", b"updates/x", b"updatesx", b"", b"/opt"];
     let below = |search: &'_ Search| match search {
@@ -71,7 +71,7 @@ fn candidates(config: &DepmodConfig) -> Vec<(ModuleName, Vec<u8>)> {
     stems.extend(config.overrides.iter().take(4).map(|line| line.name.as_bytes().to_vec()));
     let mut candidates = Vec::new();
     for stem in stems {
-        let Ok(name) = ModuleName::new(&stem) else { panic!("an override has a name that is none") };
+        let Ok(name) = ModuleName::new(&stem) else { panic!("an override has an invalid name") };
         for dir in &dirs {
             for suffix in [&b"/"[..], b"/sub/", b"x/"] {
                 candidates.push((name.clone(), [*dir, suffix, &stem, b".ko"].concat()));
@@ -85,18 +85,18 @@ fn rank(config: &DepmodConfig, name: &ModuleName, path: &[u8]) -> usize {
     config.rank(name, path, path.starts_with(b"/"))
 }
 
-/// A rank is what the lines say, and one that `search` can give.
-fn ranks_hold(config: &DepmodConfig, name: &ModuleName, path: &[u8]) {
+/// The rank is what the naive parser says, and within the range that `search` allows.
+fn check_rank(config: &DepmodConfig, name: &ModuleName, path: &[u8]) {
     let rank = rank(config, name, path);
     assert_eq!(rank, naive::rank(config, name, path, path.starts_with(b"/")), "{path:?}");
     let words = if config.searches.is_empty() { 2 } else { config.searches.len() };
     assert!(rank <= words + 1);
     let overridden = config.overrides.iter().any(|line| line.name == *name);
-    assert!(rank > 0 || overridden, "{path:?} is overridden by nothing");
+    assert!(rank > 0 || overridden, "{path:?} has rank 0 without an override");
 }
 
-/// One `override` line more puts its file before all others of the module, and changes nothing else.
-fn an_override_wins(config: &DepmodConfig, candidates: &[(ModuleName, Vec<u8>)]) {
+/// One more `override` line puts its file first and changes no other rank.
+fn check_override(config: &DepmodConfig, candidates: &[(ModuleName, Vec<u8>)]) {
     let Ok(chosen) = ModuleName::new(b"a") else { return };
     let mut more = config.clone();
     more.add_file(Path::new("more"), b"override a * /chosen/dir/", RELEASE, &mut Vec::new());

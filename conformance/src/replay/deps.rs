@@ -11,46 +11,46 @@ use kmod::tree::{ModuleEntry, Tree, TreeError, text};
 use std::fs;
 use std::path::Path;
 
-/// What a structured input begins with; everything else is the text of a modules.dep itself.
+/// The first byte of a structured input; any other input is the text of a modules.dep.
 const STRUCTURED: u8 = b'S';
-/// Of a long list so many modules are planned, from the beginning.
+/// How many modules of a list are planned.
 const PLANNED: usize = 24;
 
-/// The input is a modules.dep, or `S` and the making of one.
+/// The input is a modules.dep, or `S` and the parameters of one.
 ///
 /// # Panics
-/// When a promise about module lists is broken, or when the temporary directory cannot be written.
+/// Panics if a promise about module lists is broken, or if the temporary directory cannot be written.
 pub fn modules_dep(data: &[u8]) {
     let memory = Path::new("/dev/shm");
     let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
-    let dir = dir.unwrap_or_else(|error| panic!("no temporary directory: {error}"));
+    let dir = dir.unwrap_or_else(|error| panic!("cannot create a temporary directory: {error}"));
     let Some((&STRUCTURED, bytes)) = data.split_first() else {
-        if let Some((tree, entries)) = text_and_index_agree(dir.path(), data) {
-            plans_hold(&tree, &entries, &Config::default());
+        if let Some((tree, entries)) = check_text_and_index(dir.path(), data) {
+            check_plans(&tree, &entries, &Config::default());
         }
         return;
     };
     let Ok(list) = List::arbitrary(&mut Unstructured::new(bytes)) else { return };
     let modules = list.modules();
-    let Some((tree, entries)) = text_and_index_agree(dir.path(), &render(&modules)) else {
-        panic!("a list as depmod writes it was refused")
+    let Some((tree, entries)) = check_text_and_index(dir.path(), &render(&modules)) else {
+        panic!("a list as depmod writes it is rejected")
     };
     let expected: Vec<_> = modules.iter().map(|module| module.entry(dir.path())).collect();
-    assert_eq!(entries, expected, "what was written is what is read");
-    plans_hold(&tree, &entries, &Config::default());
-    plans_hold(&tree, &entries, &Config { softdeps: list.softdeps(), ..Config::default() });
+    assert_eq!(entries, expected, "a written list reads differently");
+    check_plans(&tree, &entries, &Config::default());
+    check_plans(&tree, &entries, &Config { softdeps: list.softdeps(), ..Config::default() });
 }
 
-fn plans_hold(tree: &Tree, entries: &[ModuleEntry], config: &Config) {
+fn check_plans(tree: &Tree, entries: &[ModuleEntry], config: &Config) {
     let graph = Graph::new(entries);
     for entry in entries.iter().take(PLANNED) {
-        graph.plans_hold(tree, config, &entry.name);
+        graph.check_plans(tree, config, &entry.name);
     }
 }
 
-/// A module directory answers the same from modules.dep and from the index that is made of it, and each line can be
-/// found by its module's name. Gives what it lists, or `None` for a text that it refuses.
-fn text_and_index_agree(dir: &Path, list: &[u8]) -> Option<(Tree, Vec<ModuleEntry>)> {
+/// A module directory gives the same answers from modules.dep and from the index made from it, and each line can be found
+/// by its module's name. Returns the entries, or `None` for a text that is rejected.
+fn check_text_and_index(dir: &Path, list: &[u8]) -> Option<(Tree, Vec<ModuleEntry>)> {
     write(&dir.join("modules.dep"), list);
     let by_text = Tree::new(dir);
     let entries = match by_text.modules() {
@@ -59,35 +59,35 @@ fn text_and_index_agree(dir: &Path, list: &[u8]) -> Option<(Tree, Vec<ModuleEntr
             let bad = |(number, parsed): (usize, Result<text::DepLine<'_>, _>)| {
                 number == line && parsed.is_ok_and(|parsed| ModuleName::from_path(parsed.path).is_ok())
             };
-            assert!(!text::dep_lines(list).any(bad), "line {line} is refused without a reason");
+            assert!(!text::dep_lines(list).any(bad), "line {line} is rejected without a reason");
             return None;
         }
-        Err(error) => panic!("a list was refused for a reason that it cannot have: {error}"),
+        Err(error) => panic!("a list cannot cause this error: {error}"),
     };
 
     let mut writer = IndexWriter::new();
     let mut priority = 0;
     for (number, parsed) in text::dep_lines(list) {
-        let Ok(parsed) = parsed else { panic!("line {number} was accepted and cannot be parsed") };
+        let Ok(parsed) = parsed else { panic!("line {number} was accepted but cannot be parsed") };
         let Ok(name) = ModuleName::from_path(parsed.path) else { panic!("line {number} was accepted without a name") };
         let deps: Vec<&[u8]> = parsed.deps().collect();
         let line = [parsed.path, b":", &deps.iter().flat_map(|dep| [b" ", *dep]).collect::<Vec<_>>().concat()].concat();
-        // A name that is not 7-bit has no place in an index.
+        // An index cannot contain a name that is not 7-bit.
         if writer.insert(name.as_bytes(), &line, priority).is_ok() {
             priority += 1;
         }
     }
-    let Ok(index) = writer.to_bytes() else { panic!("a list of {} bytes has too large an index", list.len()) };
+    let Ok(index) = writer.to_bytes() else { panic!("the index of a list of {} bytes is too large", list.len()) };
     write(&dir.join("modules.dep.bin"), &index);
     let by_index = Tree::new(dir);
     match by_index.modules() {
-        Ok(again) => assert_eq!(again, entries, "the index lists what the text lists"),
-        Err(error) => panic!("an index that was just written cannot be read: {error}"),
+        Ok(again) => assert_eq!(again, entries, "the index and the text differ"),
+        Err(error) => panic!("a written index is rejected: {error}"),
     }
     for entry in &entries {
         let first = entries.iter().find(|other| other.name == entry.name);
         for tree in [&by_text, &by_index] {
-            assert_eq!(tree.module(&entry.name).ok().flatten().as_ref(), first, "a name finds its first line");
+            assert_eq!(tree.module(&entry.name).ok().flatten().as_ref(), first, "a name does not find its first line");
         }
     }
     Some((by_index, entries))
@@ -99,25 +99,25 @@ fn write(path: &Path, bytes: &[u8]) {
     }
 }
 
-/// A list as depmod could have written it, cycles and repeated names included.
+/// A list as depmod could write it, with cycles and repeated names.
 #[derive(Debug, Arbitrary)]
 struct List {
     modules: Vec<Recipe>,
-    /// Soft dependencies: of which module, on which before and after it; all by number.
+    /// Soft dependencies by number: the module, the modules to load before it and after it.
     softdeps: Vec<(u8, Vec<u8>, Vec<u8>)>,
 }
 
-/// How one line is made.
+/// The parameters of one line.
 #[derive(Debug, Arbitrary)]
 struct Recipe {
     dir: u8,
     name: [u8; 3],
     suffix: u8,
-    /// Other lines, by number.
+    /// The lines of its dependencies, by number.
     needs: Vec<u8>,
 }
 
-/// One line: the module's path and the paths of what it needs.
+/// One line: the paths of the module and its dependencies.
 struct Module {
     path: String,
     needs: Vec<String>,

@@ -1,5 +1,4 @@
-//! ELF files made from their sections, in every form that a module may have: what the bodies of targets put in, so that they
-//! know what must come out.
+//! Builds ELF files from sections, in every form that a module may have, so that the expected output is known.
 
 use arbitrary::Arbitrary;
 
@@ -8,21 +7,21 @@ pub(super) const SYMTAB: u32 = 2;
 pub(super) const STRTAB: u32 = 3;
 pub(super) const SYMTAB_SHNDX: u32 = 18;
 
-/// How the file writes its numbers, and where it keeps the count of its sections.
+/// The file's class and byte order, and where it stores the number of its sections.
 #[derive(Debug, Clone, Copy, Arbitrary)]
 pub(super) struct Form {
     pub(super) is_32: bool,
     is_big: bool,
-    /// Count of sections and index of their names stand in the first section, as when there are very many.
+    /// The number of sections and the index of their names are in the first section, as in a file with very many.
     many_sections: bool,
     is_sparc: bool,
 }
 
-/// One section but the first and the last, which every file has.
+/// A section, other than the first and the last, which every file has.
 pub(super) struct Section {
     pub(super) name: &'static str,
     pub(super) kind: u32,
-    /// The number of the section that this one refers to.
+    /// The number of the section that this one refers to (`sh_link`).
     pub(super) link: u32,
     pub(super) bytes: Vec<u8>,
 }
@@ -36,7 +35,7 @@ impl Form {
         if self.is_big { word.to_be_bytes().to_vec() } else { word.to_le_bytes().to_vec() }
     }
 
-    /// An address, offset or size; of a 32-bit file the low half.
+    /// An address, offset or size; the low half in a 32-bit file.
     pub(super) fn address(self, address: u64) -> Vec<u8> {
         match (self.is_32, self.is_big) {
             (true, _) => self.word(address as u32),
@@ -45,7 +44,7 @@ impl Form {
         }
     }
 
-    /// SPARC's modules name a register as an undefined symbol.
+    /// Whether registers may be undefined symbols, as in modules for SPARC.
     pub(super) fn is_sparc(self) -> bool {
         self.is_sparc
     }
@@ -60,7 +59,7 @@ impl Form {
         }
     }
 
-    /// The file. The first of the sections has number 1.
+    /// The file. The first of `sections` has number 1.
     pub(super) fn file(self, sections: &[Section]) -> Vec<u8> {
         const NAMES: &str = ".shstrtab";
         let names: Vec<&str> =

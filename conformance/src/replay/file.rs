@@ -1,11 +1,11 @@
-//! Files that are in no directory, for readers that want a path.
+//! Files in memory, for functions that need a path.
 
 use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::AsRawFd as _;
 use std::path::PathBuf;
 
-/// A regular file in memory, gone when it is dropped.
+/// A regular file in memory, removed on drop.
 pub(super) struct Unnamed(File);
 
 impl Unnamed {
@@ -15,10 +15,10 @@ impl Unnamed {
             file.write_all(bytes)?;
             Ok(file)
         };
-        Self(make().unwrap_or_else(|error: std::io::Error| panic!("no file in memory: {error}")))
+        Self(make().unwrap_or_else(|error: std::io::Error| panic!("cannot create a file in memory: {error}")))
     }
 
-    /// Where it can be opened, as long as it is there.
+    /// The path that opens it.
     pub(super) fn path(&self) -> PathBuf {
         PathBuf::from(format!("/proc/self/fd/{}", self.0.as_raw_fd()))
     }

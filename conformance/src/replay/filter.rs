@@ -6,7 +6,7 @@ use crate::filter::Filter;
 /// The input is a filter expression.
 ///
 /// # Panics
-/// When an expression does not read back as it is written, or an error has no column.
+/// Panics if an expression, printed, parses differently, or an error has an invalid column.
 pub fn filter(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let all = behaviours::all();
@@ -24,7 +24,7 @@ pub fn filter(data: &[u8]) {
             for behaviour in &all {
                 let wanted = filter.matches(behaviour);
                 assert_eq!(again.matches(behaviour), wanted, "{written} on {}", behaviour.id);
-                // One more parenthesis may be one too many.
+                // One more parenthesis may exceed the limit.
                 if let Ok(negated) = &negated {
                     assert_ne!(negated.matches(behaviour), wanted, "all() - ({text}) on {}", behaviour.id);
                 }

@@ -8,74 +8,70 @@ use arbitrary::{Arbitrary, Unstructured};
 use kmod::index::{Index, IndexError, IndexWriter, InsertError, KEY_LIMIT, Value};
 use oracle::Entry;
 
-/// What a structured input begins with; everything else is an index as a file has it.
+/// The first byte of a structured input; any other input is an index file.
 const STRUCTURED: u8 = b'S';
-/// Of the keys of an index so many are asked for, from the beginning.
-const ASKED: usize = 8;
-/// A file of this size is not read at once.
+/// How many keys of an index are looked up.
+const LOOKUPS: usize = 8;
+/// A file of this size is read in blocks, not as a whole.
 const LARGE: usize = 40 << 10;
-/// What one value costs at least in a file: its priority and the NUL behind it.
+/// The minimum size of a value in a file: its priority and the NUL after it.
 const VALUE_SIZE: usize = 5;
 
-/// The input is an index, or `S` and the making of one.
+/// The input is an index, or `S` and the parameters of one.
 ///
 /// # Panics
-/// When a promise about indexes is broken.
+/// Panics if a promise about indexes is broken.
 pub fn index(data: &[u8]) {
     match data.split_first() {
         Some((&STRUCTURED, bytes)) => {
             if let Ok(recipe) = Recipe::arbitrary(&mut Unstructured::new(bytes)) {
-                recipe.round_trip();
+                recipe.check_round_trip();
             }
         }
-        _ => hostile(data),
+        _ => check_any_index(data),
     }
 }
 
-/// Whatever the bytes are: all questions agree with the list of all entries, and nothing costs more than the file's size.
-fn hostile(data: &[u8]) {
+/// For all bytes: every lookup agrees with the list of all entries, and no result is larger than the file.
+fn check_any_index(data: &[u8]) {
     let Ok(index) = Index::parse(data.to_vec()) else { return };
-    let mut passed: Vec<Entry> = Vec::new();
+    let mut listed: Vec<Entry> = Vec::new();
     let whole = index.for_each(|key, priority, bytes| {
-        passed.push((key.to_vec(), Value { priority, bytes: bytes.to_vec() }));
+        listed.push((key.to_vec(), Value { priority, bytes: bytes.to_vec() }));
     });
-    let cost: usize = passed.iter().map(|(_, value)| value.bytes.len() + VALUE_SIZE).sum();
+    let cost: usize = listed.iter().map(|(_, value)| value.bytes.len() + VALUE_SIZE).sum();
     assert!(cost <= data.len(), "the values have {cost} bytes in a file of {}", data.len());
-    assert!(passed.iter().all(|(key, _)| key.len() <= KEY_LIMIT));
-    assert!(passed.is_sorted_by(|(a, _), (b, _)| a <= b), "the keys are not in order");
+    assert!(listed.iter().all(|(key, _)| key.len() <= KEY_LIMIT));
+    assert!(listed.is_sorted_by(|(a, _), (b, _)| a <= b), "the keys are not in order");
     let end: Vec<u8> = data[data.len().saturating_sub(6)..].iter().map(|byte| byte & 0x7f).collect();
-    file_and_memory_agree(data, &passed, &end);
+    check_file_and_memory(data, &listed, &end);
     match whole {
         Ok(()) => {
-            assert_eq!(index.entries().ok().as_ref(), Some(&passed));
-            agrees(&index, &passed, &[end.as_slice(), b"", b"ab", b"a*"]);
+            assert_eq!(index.entries().ok().as_ref(), Some(&listed));
+            check_lookups(&index, &listed, &[end.as_slice(), b"", b"ab", b"a*"]);
         }
         Err(_) => {
-            // What is broken may lie off the way; an answer is none too many bytes all the same.
+            // A lookup may not pass the damaged part; its result must be bounded too.
             assert!(index.entries().is_err());
             let found = index.matches(&end).unwrap_or_default();
             let cost: usize = found.iter().map(|value| value.bytes.len() + VALUE_SIZE).sum();
-            assert!(cost <= 2 * data.len(), "the answer has {cost} bytes from a file of {}", data.len());
+            assert!(cost <= 2 * data.len(), "the result has {cost} bytes, from a file of {}", data.len());
         }
     }
 }
 
-/// A file of which only blocks are read says what the same bytes in memory say, also of what is wrong with them.
-fn file_and_memory_agree(data: &[u8], entries: &[Entry], name: &[u8]) {
+/// A file that is read in blocks gives the same results and errors as the same bytes in memory.
+fn check_file_and_memory(data: &[u8], entries: &[Entry], name: &[u8]) {
     let mut bytes = data.to_vec();
     bytes.resize(LARGE.max(data.len()), 0);
     let file = Unnamed::new(&bytes);
     let (Ok(file), Ok(memory)) = (Index::read(&file.path()), Index::parse(bytes)) else {
-        panic!("a longer file is refused")
+        panic!("a longer file is rejected")
     };
-    let keys = entries.iter().rev().step_by(entries.len() / ASKED + 1).map(|(key, _)| key.as_slice());
+    let keys = entries.iter().rev().step_by(entries.len() / LOOKUPS + 1).map(|(key, _)| key.as_slice());
     for key in keys.chain([name]) {
         assert_eq!(kind(file.get(key)), kind(memory.get(key)), "{key:?} in the file and in memory");
-        assert_eq!(
-            kind(file.matches(key)),
-            kind(memory.matches(key)),
-            "what matches {key:?} in the file and in memory"
-        );
+        assert_eq!(kind(file.matches(key)), kind(memory.matches(key)), "matches of {key:?} in the file and in memory");
     }
     assert_eq!(kind(file.entries()), kind(memory.entries()), "the file and its bytes in memory");
 }
@@ -84,10 +80,10 @@ fn kind<T>(result: Result<T, IndexError>) -> Result<T, String> {
     result.map_err(|error| error.kind.to_string())
 }
 
-/// `get` and `matches` say what the list of all entries says, for its own keys, for names made of these, and for others.
-fn agrees(index: &Index, entries: &[Entry], more: &[&[u8]]) {
+/// `get` and `matches` agree with the list of all entries, for its keys, for names made from them, and for `more`.
+fn check_lookups(index: &Index, entries: &[Entry], more: &[&[u8]]) {
     let mut names: Vec<Vec<u8>> = more.iter().map(|name| name.to_vec()).collect();
-    for (key, _) in entries.iter().take(ASKED) {
+    for (key, _) in entries.iter().take(LOOKUPS) {
         names.push(oracle::name_for(key));
         names.push(key.clone());
         names.push(key[..key.len() / 2].to_vec());
@@ -95,21 +91,21 @@ fn agrees(index: &Index, entries: &[Entry], more: &[&[u8]]) {
     for name in names {
         match index.get(&name) {
             Ok(value) => assert_eq!(value.as_deref(), oracle::get(entries, &name)),
-            Err(error) => panic!("all entries can be listed, but not one be had: {error}"),
+            Err(error) => panic!("all entries can be listed, but not looked up: {error}"),
         }
         match index.matches(&name) {
-            Ok(values) => assert_eq!(values, oracle::matches(entries, &name), "what matches {name:?}"),
+            Ok(values) => assert_eq!(values, oracle::matches(entries, &name), "matches of {name:?}"),
             Err(error) => panic!("all entries can be listed, but not searched: {error}"),
         }
     }
 }
 
-/// Keys and values as they are inserted.
+/// The keys and values to insert.
 #[derive(Debug, Arbitrary)]
 struct Recipe {
     insertions: Vec<Insertion>,
     shape: children_first::Shape,
-    /// What is changed afterwards: where, and to what.
+    /// Bytes to change afterwards: positions and values.
     damage: Vec<(u16, u8)>,
 }
 
@@ -117,15 +113,15 @@ struct Recipe {
 struct Insertion {
     key: Key,
     value: Text,
-    /// Few, so that they meet.
+    /// Reduced to a small range, so that values share a priority.
     priority: u8,
 }
 
-/// How a value is made.
+/// A value.
 #[derive(Debug, Arbitrary)]
 enum Text {
     Short([u8; 2]),
-    /// Some of them longer than what is read of a file at once.
+    /// Some are longer than a block of a file.
     Long(u8),
 }
 
@@ -139,14 +135,14 @@ impl Text {
     }
 }
 
-/// How a key is made.
+/// A key.
 #[derive(Debug, Arbitrary)]
 enum Key {
-    /// Of few letters, so that keys share prefixes and hold wildcards.
+    /// From a small alphabet, so that keys share prefixes and contain wildcards.
     Letters(Vec<u8>),
-    /// Any bytes, also such as no key may have.
+    /// Any bytes, including those that a key must not have.
     Bytes(Vec<u8>),
-    /// Some of them about as long as a key may be.
+    /// Some have about the maximum length of a key.
     Long(u8),
 }
 
@@ -163,43 +159,43 @@ impl Key {
 }
 
 impl Recipe {
-    /// What was inserted is what is read, whoever laid out the nodes.
-    fn round_trip(&self) {
+    /// The inserted entries are read back, from our writer's layout and from another one.
+    fn check_round_trip(&self) {
         let mut writer = IndexWriter::new();
-        let mut taken: Vec<Entry> = Vec::new();
+        let mut accepted: Vec<Entry> = Vec::new();
         for insertion in &self.insertions {
             let (key, bytes) = (insertion.key.bytes(), insertion.value.bytes());
             let value = Value { priority: u32::from(insertion.priority % 4), bytes };
             let expected = oracle::refusal(&key, &value.bytes);
             match (writer.insert(&key, &value.bytes, value.priority), expected) {
-                (Ok(()), None) => taken.push((key, value)),
+                (Ok(()), None) => accepted.push((key, value)),
                 (Err(InsertError::BadCharacter { byte, .. }), Some(oracle::Refusal::Byte(bad))) => {
                     assert_eq!(byte, bad)
                 }
                 (Err(InsertError::TooLong(length)), Some(oracle::Refusal::Length)) => assert_eq!(length, key.len()),
                 (Err(InsertError::NulInValue(_)), Some(oracle::Refusal::Value)) => {}
-                (result, expected) => panic!("inserting {key:?} gave {result:?}, expected {expected:?}"),
+                (result, expected) => panic!("inserting {key:?}: {result:?}, expected {expected:?}"),
             }
         }
-        let entries = oracle::in_order(&taken);
+        let entries = oracle::in_order(&accepted);
         let duplicates: Vec<_> =
             writer.duplicates().iter().map(|(key, value)| (key.to_vec(), value.to_vec())).collect();
-        assert_eq!(duplicates, oracle::duplicates(&taken));
-        let ours = writer.to_bytes().unwrap_or_else(|error| panic!("what was taken cannot be written: {error}"));
+        assert_eq!(duplicates, oracle::duplicates(&accepted));
+        let ours = writer.to_bytes().unwrap_or_else(|error| panic!("accepted entries cannot be written: {error}"));
         for mut bytes in [ours, children_first::write(&entries, &self.shape)] {
-            file_and_memory_agree(&bytes, &entries, b"ab");
+            check_file_and_memory(&bytes, &entries, b"ab");
             let index =
-                Index::parse(bytes.clone()).unwrap_or_else(|error| panic!("a header just written is refused: {error}"));
+                Index::parse(bytes.clone()).unwrap_or_else(|error| panic!("a written header is rejected: {error}"));
             match index.entries() {
                 Ok(read) => assert_eq!(read, entries),
-                Err(error) => panic!("an index just written is refused: {error}"),
+                Err(error) => panic!("a written index is rejected: {error}"),
             }
-            agrees(&index, &entries, &[b"", b"a", b"ab_", b"nosuch"]);
+            check_lookups(&index, &entries, &[b"", b"a", b"ab_", b"nosuch"]);
             for (at, byte) in &self.damage {
                 let at = usize::from(*at) % bytes.len();
                 bytes[at] = *byte;
             }
-            hostile(&bytes);
+            check_any_index(&bytes);
         }
     }
 }

@@ -6,27 +6,27 @@ use arbitrary::{Arbitrary, Unstructured};
 use kmod::commands::modinfo::listing::{Style, readable};
 use kmod::object::{ElfModule, Limits, Modinfo, Module, Signature};
 
-/// What a structured input begins with; everything else is a module file, or else the bytes of its `.modinfo`.
+/// The first byte of a structured input; any other input is a module file, or the bytes of its `.modinfo`.
 const STRUCTURED: u8 = b'S';
 
-/// The input is a module file that is not compressed, the strings of one, or `S` and the making of one.
+/// The input is an uncompressed module file, the strings of one, or `S` and the parameters of one.
 ///
 /// # Panics
-/// When a promise about what modinfo prints is broken, or when no file can be made in memory.
+/// Panics if a promise about modinfo's output is broken, or if a file in memory cannot be created.
 pub fn modinfo(data: &[u8]) {
     if let Some((&STRUCTURED, bytes)) = data.split_first() {
         let Ok(recipe) = Recipe::arbitrary(&mut Unstructured::new(bytes)) else { return };
         let file = recipe.file();
-        let said = strings(&file).unwrap_or_else(|| panic!("a file as a compiler makes it is refused"));
-        assert_eq!(said, recipe.strings(), "what was put in is not what comes out");
-        listings_hold(&said, &recipe.appended);
+        let strings = strings(&file).unwrap_or_else(|| panic!("a valid module is rejected"));
+        assert_eq!(strings, recipe.strings(), "the strings are not those of the module");
+        check_listings(&strings, &recipe.appended);
         return;
     }
-    let said = strings(data);
-    listings_hold(said.as_deref().unwrap_or(data), data);
+    let strings = strings(data);
+    check_listings(strings.as_deref().unwrap_or(data), data);
 }
 
-/// A module with these strings, and what is appended to it.
+/// A module with these strings and appended bytes.
 #[derive(Debug, Arbitrary)]
 struct Recipe {
     form: Form,
@@ -68,28 +68,33 @@ impl Recipe {
     }
 }
 
-/// The bytes of `.modinfo`, read from memory and, what must be the same, piece by piece from a file.
+/// The bytes of `.modinfo`, read from memory and in pieces from a file, which must give the same.
 fn strings(bytes: &[u8]) -> Option<Vec<u8>> {
     let whole = ElfModule::parse(bytes).and_then(|elf| elf.section(b".modinfo"));
     let whole = whole.map(|section| section.map(|bytes| bytes.to_vec())).map_err(|kind| kind.to_string());
-    // What begins as a compressed file does would be decompressed.
+    // Only ELF files: one with the magic number of a compressed file would be decompressed.
     if bytes.starts_with(b"\x7fELF") {
         let file = Unnamed::new(bytes);
         let opened = Module::open(&file.path(), &Limits::default());
-        let module = opened.unwrap_or_else(|error| panic!("a file in memory is refused: {error}"));
+        let module = opened.unwrap_or_else(|error| panic!("a file in memory is rejected: {error}"));
         let pieces = module.elf().map_err(|error| error.kind).and_then(|elf| elf.section(b".modinfo"));
         let pieces = pieces.map(|section| section.map(|bytes| bytes.to_vec())).map_err(|kind| kind.to_string());
-        assert_eq!(pieces, whole, "the file in pieces says something else than the whole");
-        let appended = module.signature_bytes().unwrap_or_else(|error| panic!("the end cannot be read: {error}"));
+        assert_eq!(pieces, whole, "the file in pieces differs from the whole");
+        let appended =
+            module.signature_bytes().unwrap_or_else(|error| panic!("the end of the file cannot be read: {error}"));
         let parsed = appended.as_deref().and_then(Signature::parse);
-        assert_eq!(parsed, Signature::parse(bytes), "the end of the file says something else than the whole");
+        assert_eq!(
+            parsed,
+            Signature::parse(bytes),
+            "the signature at the end of the file differs from that of the whole"
+        );
     }
     whole.ok().flatten()
 }
 
 type Entry<'a> = (&'a [u8], &'a [u8]);
 
-/// Another reader of the strings.
+/// A second parser for the strings.
 fn naive(strings: &[u8]) -> Vec<Entry<'_>> {
     let mut entries = Vec::new();
     for string in strings.split(|byte| *byte == 0) {
@@ -102,30 +107,30 @@ fn naive(strings: &[u8]) -> Vec<Entry<'_>> {
     entries
 }
 
-/// Everything that modinfo can print of these strings and of the signature at the end of these bytes.
-fn listings_hold(strings: &[u8], signed: &[u8]) {
+/// Checks all listings of these strings and of the signature at the end of `signed`.
+fn check_listings(strings: &[u8], signed: &[u8]) {
     let modinfo = Modinfo::new(strings);
     let entries = naive(strings);
-    assert_eq!(modinfo.iter().collect::<Vec<_>>(), entries, "another reader finds other strings");
+    assert_eq!(modinfo.iter().collect::<Vec<_>>(), entries, "the naive parser differs");
     let signature = Signature::parse(signed);
     let list = |field: Option<&[u8]>, null: bool| {
         Style { field: field.map(<[u8]>::to_vec), null }.list(modinfo.iter(), signature.as_ref())
     };
     let (parameters, invalid) = parameters(&entries);
 
-    // Everything, as programs get it.
+    // Everything, in the format for programs.
     let all = list(None, true);
     assert_eq!(all.invalid, invalid);
     let mut rest = split(&all.text).into_iter();
     for (key, value) in entries.iter().filter(|(key, _)| !matches!(*key, b"parm" | b"parmtype")) {
-        assert_eq!(rest.next(), Some([key, &b"="[..], value].concat()), "an entry is not what stands in the module");
+        assert_eq!(rest.next(), Some([key, &b"="[..], value].concat()), "an entry differs from that of the module");
     }
     let of_signature: Vec<Vec<u8>> = rest.by_ref().take(if signature.is_some() { 5 } else { 0 }).collect();
     let (column, listed): (&[u8], Vec<_>) = (b"parm:           ", rest.collect());
     let expected = parameters.iter().map(|parameter| [column, &parameter.text(true)].concat());
-    assert_eq!(listed, expected.collect::<Vec<_>>(), "parameters are not each once, the last one first");
+    assert_eq!(listed, expected.collect::<Vec<_>>(), "parameters are not listed once each, the last one first");
 
-    // One field after the other.
+    // Each field.
     for (key, _) in entries.iter().take(64) {
         let values: Vec<Vec<u8>> = if *key == b"parm" {
             parameters.iter().map(|parameter| parameter.text(false)).collect()
@@ -137,14 +142,14 @@ fn listings_hold(strings: &[u8], signed: &[u8]) {
         };
         assert_eq!(split(&list(Some(key), true).text), values, "a field's values are not those of the module");
         let lines = values.iter().flat_map(|value| [&value[..], b"\n"]).collect::<Vec<_>>().concat();
-        assert_eq!(list(Some(key), false).text, lines, "a field is not printed as it is");
+        assert_eq!(list(Some(key), false).text, lines, "a field is not printed unchanged");
     }
     assert!(list(Some(b"no such \0 field"), false).text.is_empty());
-    people_can_read(&list(None, false).text, &entries);
+    check_readable(&list(None, false).text, &entries);
 }
 
-/// The listing for people: no control character, and each line is a key's or begins with tabs.
-fn people_can_read(text: &[u8], entries: &[Entry<'_>]) {
+/// The listing for people contains no control character, and each line begins with a key or with tabs.
+fn check_readable(text: &[u8], entries: &[Entry<'_>]) {
     assert_eq!(
         readable(text).iter().filter(|byte| **byte != b'\t').count(),
         text.iter().filter(|byte| **byte != b'\t').count()
@@ -160,20 +165,20 @@ fn people_can_read(text: &[u8], entries: &[Entry<'_>]) {
         let ends = line.iter().enumerate().filter(|(_, byte)| **byte == b':').map(|(at, _)| at).chain([line.len()]);
         assert!(
             ends.into_iter().any(|end| keys.contains(&line[..end])),
-            "{:?} is no key's line",
+            "{:?} does not begin with a key",
             kmod::name::Escaped(line)
         );
     }
 }
 
-/// What ends in NUL, one by one.
+/// Splits text into entries, each of which ends in NUL.
 fn split(text: &[u8]) -> Vec<Vec<u8>> {
     let mut parts: Vec<Vec<u8>> = text.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect();
-    assert_eq!(parts.pop(), Some(Vec::new()), "the last entry has no end");
+    assert_eq!(parts.pop(), Some(Vec::new()), "the last entry does not end in NUL");
     parts
 }
 
-/// A parameter as it is put together from its strings.
+/// A parameter, assembled from its strings.
 struct Parameter<'a> {
     name: &'a [u8],
     description: Option<&'a [u8]>,
@@ -192,7 +197,7 @@ impl Parameter<'_> {
     }
 }
 
-/// The parameters, last one first, and what is none.
+/// The parameters, the last one first, and the invalid entries.
 fn parameters<'a>(entries: &[Entry<'a>]) -> (Vec<Parameter<'a>>, Vec<Vec<u8>>) {
     let (mut all, mut invalid): (Vec<Parameter<'_>>, _) = (Vec::new(), Vec::new());
     for (key, value) in entries.iter().filter(|(key, _)| matches!(*key, b"parm" | b"parmtype")) {

@@ -1,4 +1,4 @@
-//! The body of the fuzz target `modprobe_d`. The same text is read as a file of kmod.d too.
+//! The body of the fuzz target `modprobe_d`, which reads the same text as a file of kmod.d too.
 
 mod naive;
 
@@ -8,31 +8,31 @@ use std::path::Path;
 
 pub(super) use naive::joined;
 
-/// Of the names that a configuration has so many are asked for, from the beginning.
-const ASKED: usize = 24;
+/// How many of a configuration's names are looked up.
+const LOOKUPS: usize = 24;
 
 /// The input is a file of modprobe.d, or of kmod.d.
 ///
 /// # Panics
-/// When a promise about the configuration is broken.
+/// Panics if a promise about the configuration is broken.
 pub fn modprobe_d(data: &[u8]) {
-    masks(data);
+    check_masks(data);
     let (config, warnings) = read(data);
     let expected = naive::read(data);
-    assert_eq!(config, expected.config, "another reader reads something else");
-    let told: Vec<_> = warnings.iter().map(warning).collect();
-    assert_eq!(told, expected.bad, "another reader refuses other lines");
-    shown_reads_back(&config);
+    assert_eq!(config, expected.config, "the naive parser differs");
+    let bad: Vec<_> = warnings.iter().map(warning).collect();
+    assert_eq!(bad, expected.bad, "the naive parser rejects other lines");
+    check_dump(&config);
     for name in names(&config) {
-        answers_agree(&config, &name);
+        check_lookups(&config, &name);
     }
-    // Where one file ends and the next begins makes no difference, if it is between lines.
+    // Two files with the same lines give the same configuration as one.
     let at = data.iter().enumerate().skip(data.len() / 2).find(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
     let (first, second) = data.split_at(at.unwrap_or(data.len()));
     if !naive::is_open(first) {
         let mut both = read(first).0;
         both.add_file(Path::new("second"), second, &mut Vec::new());
-        assert_eq!(both, config, "two halves are not the whole");
+        assert_eq!(both, config, "two halves give another configuration than the whole");
     }
 }
 
@@ -42,36 +42,36 @@ fn read(text: &[u8]) -> (Config, Vec<ConfigWarning>) {
     (config, warnings)
 }
 
-/// What kmod.d masks is what its lines say, and a module has the first that matches.
-fn masks(text: &[u8]) {
+/// The masks of kmod.d are those that the naive parser finds, and the first one that matches a module applies.
+fn check_masks(text: &[u8]) {
     let (mut masks, mut warnings) = (Masks::default(), Vec::new());
     masks.add_file(Path::new("f"), text, &mut warnings);
     let (expected, bad) = naive::masks(text);
     let read: Vec<_> = masks.0.iter().map(|mask| (mask.line, mask.pattern.clone())).collect();
-    assert_eq!(read, expected, "another reader masks something else");
-    let told: Vec<_> = warnings.iter().map(warning).collect();
-    assert_eq!(told, bad, "another reader refuses other lines");
+    assert_eq!(read, expected, "the naive parser finds other masks");
+    let rejected: Vec<_> = warnings.iter().map(warning).collect();
+    assert_eq!(rejected, bad, "the naive parser rejects other lines");
     for (line, pattern) in &expected {
         let Ok(name) = ModuleName::new(pattern) else { continue };
         let first = expected.iter().find(|(_, pattern)| fnmatch(pattern, name.as_bytes())).map(|(line, _)| *line);
-        assert_eq!(masks.find(&name).map(|mask| mask.line), first, "what masks the name of line {line}");
+        assert_eq!(masks.find(&name).map(|mask| mask.line), first, "the mask of the name in line {line}");
     }
 }
 
-/// The line, its first word, and whether it meant something once.
+/// The line, its first word, and whether it is deprecated.
 fn warning(warning: &ConfigWarning) -> (usize, Vec<u8>, bool) {
     match warning {
         ConfigWarning::BadLine { line, word, .. } => (*line, word.clone(), false),
         ConfigWarning::Deprecated { line, word, .. } => (*line, word.clone(), true),
-        other => panic!("a text cannot cause: {other}"),
+        other => panic!("a file's text cannot cause this warning: {other}"),
     }
 }
 
-/// What `modprobe -c` prints has one line for each directive, and is a configuration file again.
-fn shown_reads_back(config: &Config) {
+/// The output of `modprobe -c` has one line for each directive, and is a configuration file.
+fn check_dump(config: &Config) {
     let (again, warnings) = read(&show::as_file(config));
-    assert!(warnings.is_empty(), "what was shown is refused: {}", warnings[0]);
-    assert_eq!(&again, config, "what was shown reads back as something else");
+    assert!(warnings.is_empty(), "the output is rejected: {}", warnings[0]);
+    assert_eq!(&again, config, "the output is another configuration");
     let shown = show::lines(config);
     let directives = config.aliases.len()
         + config.options.len()
@@ -86,7 +86,7 @@ fn shown_reads_back(config: &Config) {
     }
 }
 
-/// Every name of the configuration; of a pattern, a name that it matches if it is a simple one.
+/// The names of the configuration; for each pattern also a name that matches it, if it is simple.
 fn names(config: &Config) -> Vec<ModuleName> {
     let mut names: Vec<&[u8]> = vec![b"a", b"a_b"];
     names.extend(config.options.iter().map(|options| options.name.as_slice()));
@@ -96,12 +96,12 @@ fn names(config: &Config) -> Vec<ModuleName> {
     names.extend(config.blacklist.iter().map(Vec::as_slice));
     let simple =
         |name: &[u8]| name.iter().filter(|byte| **byte != b'*').map(|b| if *b == b'?' { b'a' } else { *b }).collect();
-    let made = |name: &[u8]| [name.to_vec(), simple(name)];
-    names.iter().take(ASKED).flat_map(|name| made(name)).filter_map(|name| ModuleName::new(&name).ok()).collect()
+    let both = |name: &[u8]| [name.to_vec(), simple(name)];
+    names.iter().take(LOOKUPS).flat_map(|name| both(name)).filter_map(|name| ModuleName::new(&name).ok()).collect()
 }
 
-/// Questions about a module are answered as the lines say, read one by one.
-fn answers_agree(config: &Config, module: &ModuleName) {
+/// Lookups of a module agree with a search of the lines.
+fn check_lookups(config: &Config, module: &ModuleName) {
     for alias in [None, Some(&b"a"[..]), Some(b"al_ias")] {
         assert_eq!(config.options_for(module, alias), naive::options(config, module, alias), "options of {module}");
     }

@@ -1,5 +1,5 @@
-//! The body of the fuzz target `module_lists`: the text lists of a module directory but modules.dep, which has a target of
-//! its own, and the kernel's own lists of symbols.
+//! The body of the fuzz target `module_lists`: the text lists of a module directory, except modules.dep, which has its own
+//! target, and the kernel's lists of symbols.
 
 mod naive;
 
@@ -12,115 +12,112 @@ use kmod::tree::{Tree, TreeError};
 use std::fs;
 use std::path::Path;
 
-/// Of the entries of a list so many are asked for, from the beginning.
-const ASKED: usize = 12;
+/// How many entries of a list are looked up.
+const LOOKUPS: usize = 12;
 
-/// The input is a modules.alias, a modules.symbols, a modules.builtin, a modules.builtin.modinfo, a modules.devname, a
-/// Module.symvers and a System.map.
+/// The input is read as a modules.alias, a modules.symbols, a modules.builtin, a modules.builtin.modinfo, a
+/// modules.devname, a Module.symvers and a System.map.
 ///
 /// # Panics
-/// When a promise about lists is broken, or when the temporary directory cannot be written.
+/// Panics if a promise about lists is broken, or if the temporary directory cannot be written.
 pub fn module_lists(data: &[u8]) {
     let memory = Path::new("/dev/shm");
     let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
-    let dir = dir.unwrap_or_else(|error| panic!("no temporary directory: {error}"));
-    let lab = Lab { dir: dir.path(), data };
-    lab.aliases("modules.alias", Tree::aliases, Tree::alias_entries);
-    lab.aliases("modules.symbols", Tree::symbols, Tree::symbol_entries);
-    lab.builtin();
-    lab.builtin_aliases();
-    device_nodes(data);
-    kernel_symbols(data);
+    let dir = dir.unwrap_or_else(|error| panic!("cannot create a temporary directory: {error}"));
+    let lists = Lists { dir: dir.path(), data };
+    lists.check_aliases("modules.alias", Tree::aliases, Tree::alias_entries);
+    lists.check_aliases("modules.symbols", Tree::symbols, Tree::symbol_entries);
+    lists.check_builtin();
+    lists.check_builtin_aliases();
+    check_device_nodes(data);
+    check_kernel_symbols(data);
 }
 
-type Question<T> = fn(&Tree, &[u8]) -> Result<Vec<T>, TreeError>;
+type Lookup<T> = fn(&Tree, &[u8]) -> Result<Vec<T>, TreeError>;
 type All = fn(&Tree) -> Result<Vec<oracle::Entry>, TreeError>;
 
-struct Lab<'a> {
+/// A module directory whose lists contain the input.
+struct Lists<'a> {
     dir: &'a Path,
     data: &'a [u8],
 }
 
-impl Lab<'_> {
+impl Lists<'_> {
     fn write(&self, file: &str, bytes: &[u8]) {
         let path = self.dir.join(file);
         fs::write(&path, bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
 
-    /// The text says what a naive reader finds, the index that is made of that says the same, and a text that is refused has a
-    /// bad line there.
-    fn aliases(&self, file: &str, question: Question<ModuleName>, all: All) {
+    /// The text has the entries that the naive parser finds, the index made from them gives the same answers, and a text is
+    /// rejected at its first bad line.
+    fn check_aliases(&self, file: &str, lookup: Lookup<ModuleName>, all: All) {
         self.write(file, self.data);
         let tree = Tree::new(self.dir);
         let lines = match (naive::aliases(self.data), all(&tree)) {
             (Ok(lines), Ok(entries)) => {
-                assert_eq!(entries, oracle::in_order(&lines), "another reader of {file} finds something else");
+                assert_eq!(entries, oracle::in_order(&lines), "the naive parser of {file} differs");
                 lines
             }
             (Err(bad), Err(TreeError::Line { line, .. })) => return assert_eq!(line, bad, "the bad line of {file}"),
             (naive, read) => panic!("{file}: {naive:?} and {read:?}"),
         };
-        let names: Vec<Vec<u8>> = lines.iter().take(ASKED).map(|(key, _)| oracle::name_for(key)).collect();
+        let names: Vec<Vec<u8>> = lines.iter().take(LOOKUPS).map(|(key, _)| oracle::name_for(key)).collect();
         let answers = |tree: &Tree| -> Vec<Result<Vec<ModuleName>, String>> {
-            names.iter().map(|name| question(tree, name).map_err(|error| error.to_string())).collect()
+            names.iter().map(|name| lookup(tree, name).map_err(|error| error.to_string())).collect()
         };
         let by_text = answers(&tree);
         let mut writer = IndexWriter::new();
         for (key, value) in &lines {
-            assert_eq!(
-                writer.insert(key, &value.bytes, value.priority),
-                Ok(()),
-                "a naive reader finds what is no entry"
-            );
+            assert_eq!(writer.insert(key, &value.bytes, value.priority), Ok(()), "an index rejects an entry of {file}");
         }
         self.write(&format!("{file}.bin"), &writer.to_bytes().unwrap_or_else(|error| panic!("{file}: {error}")));
-        assert_eq!(answers(&Tree::new(self.dir)), by_text, "the index says something else than {file}");
+        assert_eq!(answers(&Tree::new(self.dir)), by_text, "the index of {file} differs");
         for (name, answer) in names.iter().zip(by_text) {
             let values = oracle::matches(&oracle::in_order(&lines), name);
             let expected: Result<Vec<ModuleName>, _> =
                 values.iter().map(|value| ModuleName::new(&value.bytes)).collect();
-            assert_eq!(answer.ok(), expected.ok(), "what {name:?} finds in {file}");
+            assert_eq!(answer.ok(), expected.ok(), "modules for {name:?} in {file}");
         }
     }
 
-    fn builtin(&self) {
+    fn check_builtin(&self) {
         self.write("modules.builtin", self.data);
         let tree = Tree::new(self.dir);
         let nosuch = ModuleName::new(b"no_such").unwrap_or_else(|error| panic!("{error}"));
         match naive::builtin(self.data) {
             Ok(names) => {
-                for name in names.iter().take(ASKED).chain([&nosuch]) {
+                for name in names.iter().take(LOOKUPS).chain([&nosuch]) {
                     let listed = names.contains(name) && oracle::refusal(name.as_bytes(), b"").is_none();
                     assert_eq!(tree.is_builtin(name).ok(), Some(listed), "whether {name} is built in");
                 }
             }
             Err(bad) => match tree.is_builtin(&nosuch) {
                 Err(TreeError::Line { line, .. }) => assert_eq!(line, bad),
-                other => panic!("line {bad} names no module, and {other:?}"),
+                other => panic!("line {bad} is not a module's path, but the result is {other:?}"),
             },
         }
     }
 
-    fn builtin_aliases(&self) {
+    fn check_builtin_aliases(&self) {
         let found: Vec<_> = builtin_modinfo_entries(self.data).collect();
-        assert_eq!(found, naive::builtin_modinfo(self.data), "another reader of modules.builtin.modinfo");
+        assert_eq!(found, naive::builtin_modinfo(self.data), "the naive parser of modules.builtin.modinfo differs");
         self.write("modules.builtin.modinfo", self.data);
         let tree = Tree::new(self.dir);
         let entries = oracle::in_order(&naive::builtin_aliases(&found));
-        for (key, _) in entries.iter().take(ASKED) {
+        for (key, _) in entries.iter().take(LOOKUPS) {
             let name = oracle::name_for(key);
             let values: Vec<Value> = oracle::matches(&entries, &name);
             let expected: Vec<ModuleName> =
                 values.iter().filter_map(|value| ModuleName::new(&value.bytes).ok()).collect();
-            assert_eq!(tree.builtin_aliases(&name).ok(), Some(expected), "what {name:?} finds");
+            assert_eq!(tree.builtin_aliases(&name).ok(), Some(expected), "built-in modules for {name:?}");
         }
     }
 }
 
-/// A naive reader finds the same nodes; each stays below /dev, and reads back as it is printed.
-fn device_nodes(data: &[u8]) {
+/// The naive parser finds the same nodes; each node stays below /dev and, printed, parses the same.
+fn check_device_nodes(data: &[u8]) {
     let found: Vec<_> = devname_lines(data).collect();
-    assert_eq!(found, naive::device_nodes(data), "another reader of modules.devname");
+    assert_eq!(found, naive::device_nodes(data), "the naive parser of modules.devname differs");
     for node in found.iter().filter_map(|(_, node)| node.as_ref().ok()) {
         let path = String::from_utf8_lossy(node.path);
         assert!(!path.starts_with('/') && Path::new(path.as_ref()).components().count() == path.split('/').count());
@@ -128,24 +125,24 @@ fn device_nodes(data: &[u8]) {
         let kind = if node.is_block { 'b' } else { 'c' };
         let line = format!("{} {path} {kind}{}:{}", String::from_utf8_lossy(node.module), node.major, node.minor);
         let again: Vec<_> = devname_lines(line.as_bytes()).collect();
-        assert_eq!(again, [(1, Ok(*node))], "what was printed reads back as something else");
+        assert_eq!(again, [(1, Ok(*node))], "a printed node parses differently");
     }
 }
 
-/// Printed as the kernel's build does, symbols read back as they are, and a naive reader finds the same.
-fn kernel_symbols(data: &[u8]) {
+/// The naive parsers find the same symbols, and symbols printed like the kernel's build prints them parse the same.
+fn check_kernel_symbols(data: &[u8]) {
     let symvers = KernelSymbols::from_symvers(data);
-    assert_eq!(symvers.symbols, naive::symvers(data), "another reader of Module.symvers");
+    assert_eq!(symvers.symbols, naive::symvers(data), "the naive parser of Module.symvers differs");
     let line = |(name, crc): &(Vec<u8>, Option<u64>)| {
         let crc = crc.map_or("none".to_owned(), |crc| format!("{crc:#010x}"));
         [crc.as_bytes(), b"\t", name, b"\tvmlinux\tEXPORT_SYMBOL\t\n"].concat()
     };
     let text: Vec<u8> = symvers.symbols.iter().flat_map(line).collect();
-    assert_eq!(KernelSymbols::from_symvers(&text), symvers, "what was printed reads back as something else");
+    assert_eq!(KernelSymbols::from_symvers(&text), symvers, "printed symbols parse differently");
 
     let map = KernelSymbols::from_system_map(data);
-    assert_eq!(map.symbols, naive::system_map(data), "another reader of System.map");
+    assert_eq!(map.symbols, naive::system_map(data), "the naive parser of System.map differs");
     let line = |(name, _): &(Vec<u8>, _)| [b"ffffffff81000000 r __ksymtab_", name.as_slice(), b"\n"].concat();
     let text: Vec<u8> = map.symbols.iter().flat_map(line).collect();
-    assert_eq!(KernelSymbols::from_system_map(&text), map, "what was printed reads back as something else");
+    assert_eq!(KernelSymbols::from_system_map(&text), map, "printed symbols parse differently");
 }

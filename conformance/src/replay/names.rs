@@ -3,54 +3,54 @@
 use kmod::name::{ModuleName, NAME_LIMIT, NameError, fnmatch, normalise_alias};
 use kmod::request::{Event, NAME_SIZE, OverLimit, PATH_SIZE, Refusal, Requests};
 
-/// How long a name may be where all its ends are tried one by one.
+/// The maximum length of a name whose suffixes are all matched.
 const SHORT: usize = 64;
 
-/// The input is a pattern, a NUL, and a name (which may hold NULs); without a NUL it is both.
+/// The input is a pattern, a NUL, and a name (which may contain NULs); without a NUL it is both.
 ///
 /// # Panics
-/// When a promise about names, aliases or patterns is broken.
+/// Panics if a promise about names, aliases or patterns is broken.
 pub fn module_name(data: &[u8]) {
     let (pattern, name) = match data.iter().position(|&byte| byte == 0) {
         Some(nul) => (&data[..nul], &data[nul + 1..]),
         None => (data, data),
     };
-    names(name);
-    aliases(pattern);
-    aliases(name);
-    patterns(pattern, name);
-    requests(pattern, name);
+    check_name(name);
+    check_alias(pattern);
+    check_alias(name);
+    check_pattern(pattern, name);
+    check_request(pattern, name);
 }
 
-/// `-` and `_` are one letter, a suffix is none of the name, and normalising twice is normalising once.
-fn names(name: &[u8]) {
-    let made = ModuleName::new(name);
-    assert_eq!(ModuleName::new(&dashes_swapped(name)).is_ok(), made.is_ok());
+/// `-` and `_` are the same letter, a suffix is not part of the name, and normalisation is idempotent.
+fn check_name(name: &[u8]) {
+    let module = ModuleName::new(name);
+    assert_eq!(ModuleName::new(&dashes_swapped(name)).is_ok(), module.is_ok());
     let stem = name.split(|&byte| byte == b'.').next().unwrap_or_default();
-    match &made {
-        Ok(made) => {
-            let bytes = made.as_bytes();
+    match &module {
+        Ok(module) => {
+            let bytes = module.as_bytes();
             assert!(!bytes.is_empty() && bytes.len() <= NAME_LIMIT);
             assert!(bytes.iter().all(|byte| !matches!(byte, b'-' | b'.' | 0)));
-            assert_eq!(ModuleName::new(bytes).as_ref(), Ok(made));
-            assert_eq!(ModuleName::new(&dashes_swapped(name)).as_ref(), Ok(made));
-            assert_eq!(ModuleName::new(&[stem, b".ko.xz"].concat()).as_ref(), Ok(made));
+            assert_eq!(ModuleName::new(bytes).as_ref(), Ok(module));
+            assert_eq!(ModuleName::new(&dashes_swapped(name)).as_ref(), Ok(module));
+            assert_eq!(ModuleName::new(&[stem, b".ko.xz"].concat()).as_ref(), Ok(module));
         }
         Err(NameError::Empty) => assert!(stem.is_empty()),
         Err(NameError::TooLong(length)) => assert!(*length == stem.len() && *length > NAME_LIMIT),
         Err(NameError::Nul(_)) => assert!(stem.contains(&0)),
-        Err(other) => panic!("a name has no reason to be refused with: {other}"),
+        Err(other) => panic!("a name cannot cause this error: {other}"),
     }
-    // The directory says nothing about the name.
+    // The directory does not affect the name.
     let from_path = ModuleName::from_path(name);
     assert_eq!(ModuleName::from_path(&[b"kernel/a-b.c/", name].concat()), from_path);
     if !name.contains(&b'/') {
-        assert_eq!(from_path, made);
+        assert_eq!(from_path, module);
     }
 }
 
-/// Normalising an alias changes dashes outside brackets to underscores, and nothing else.
-fn aliases(alias: &[u8]) {
+/// The normalisation of an alias changes dashes outside of brackets to underscores, and nothing else.
+fn check_alias(alias: &[u8]) {
     match normalise_alias(alias) {
         Ok(normal) => {
             assert_eq!(normalise_alias(&normal).as_ref(), Ok(&normal));
@@ -70,34 +70,34 @@ fn aliases(alias: &[u8]) {
         Err(NameError::TooLong(length)) => assert!(length == alias.len() && length > NAME_LIMIT),
         Err(NameError::Nul(_)) => assert!(alias.contains(&0)),
         Err(NameError::Bracket(_)) => assert!(alias.iter().any(|byte| matches!(byte, b'[' | b']'))),
-        Err(other) => panic!("an alias has no reason to be refused with: {other}"),
+        Err(other) => panic!("an alias cannot cause this error: {other}"),
     }
 }
 
-/// What a pattern matches follows from what its rest matches, and an escaped name matches itself alone.
-fn patterns(pattern: &[u8], name: &[u8]) {
+/// The matches of a pattern follow from those of its rest, and an escaped name matches only itself.
+fn check_pattern(pattern: &[u8], name: &[u8]) {
     let matched = fnmatch(pattern, name);
     let literal = escaped(name);
     assert!(fnmatch(&literal, name));
     assert!(!fnmatch(&literal, &[name, b"x"].concat()));
     assert_eq!(fnmatch(&literal, pattern), pattern == name);
-    // A literal beginning takes exactly itself, `?` one byte.
+    // A literal prefix matches exactly itself, `?` one byte.
     assert_eq!(fnmatch(&[&literal, pattern].concat(), &[name, name].concat()), matched);
     assert_eq!(fnmatch(&[b"?", pattern].concat(), &[b"\xff", name].concat()), matched);
-    // A star takes any beginning; many stars are one.
+    // A star matches any prefix; several stars are the same as one.
     if name.len() <= SHORT {
-        let some_end = (0..=name.len()).any(|from| fnmatch(pattern, &name[from..]));
-        assert_eq!(fnmatch(&[b"*", pattern].concat(), name), some_end);
-        assert_eq!(fnmatch(&[b"***", pattern].concat(), name), some_end);
+        let some_suffix = (0..=name.len()).any(|from| fnmatch(pattern, &name[from..]));
+        assert_eq!(fnmatch(&[b"*", pattern].concat(), name), some_suffix);
+        assert_eq!(fnmatch(&[b"***", pattern].concat(), name), some_suffix);
     }
     if !pattern.iter().any(|byte| matches!(byte, b'*' | b'?' | b'[' | b'\\')) {
         assert_eq!(matched, pattern == name);
     }
 }
 
-/// The kernel hands a name of at most 55 bytes to the helper as it is, behind `--`, and refuses every other; the path is
-/// what was written, up to a newline and no longer than fits; without one nothing is started.
-fn requests(path: &[u8], name: &[u8]) {
+/// The kernel passes a name of at most 55 bytes to the helper unchanged, after `--`, and refuses all others. The path is the
+/// written text up to a newline, truncated to the size of the buffer; with an empty path no helper is started.
+fn check_request(path: &[u8], name: &[u8]) {
     let text = name.split(|&byte| byte == 0).next().unwrap_or_default();
     for era in [OverLimit::Refuse, OverLimit::WaitKillable, OverLimit::WaitUnkillable] {
         let mut requests = Requests::new(era);
@@ -116,7 +116,7 @@ fn requests(path: &[u8], name: &[u8]) {
                 assert!(*started == id && text.len() < NAME_SIZE && !argv[0].is_empty());
                 assert_eq!(helper.argv, argv);
             }
-            other => panic!("a request alone must not give {other:?}"),
+            other => panic!("unexpected events for a single request: {other:?}"),
         }
         assert_eq!(requests.running(), usize::from(matches!(events.as_slice(), [Event::Start(..)])));
     }

@@ -2,27 +2,27 @@
 
 use kmod::execute::linux::{ListedModule, parse_proc_modules};
 
-/// The input is a /proc/modules.
+/// The input is the content of /proc/modules.
 ///
 /// # Panics
-/// When a promise about the list of loaded modules is broken.
+/// Panics if a promise about the list of loaded modules is broken.
 pub fn proc_modules(data: &[u8]) {
     let modules = parse_proc_modules(data);
     let again = parse_proc_modules(&printed(&modules));
-    assert_eq!(again, modules, "what was printed reads back as something else");
+    assert_eq!(again, modules, "the modules, printed, parse differently");
     let by_line: Vec<ListedModule> = data.split(|byte| *byte == b'\n').filter_map(naive).collect();
-    assert_eq!(modules, by_line, "another reader reads something else");
+    assert_eq!(modules, by_line, "the naive parser differs");
     for module in &modules {
         let bad = |word: &[u8]| word.is_empty() || word.iter().any(|byte| matches!(byte, b' ' | b'\n'));
         assert!(!bad(&module.name) && !module.holders.iter().any(|holder| bad(holder) || holder.contains(&b',')));
     }
-    // A line that was cut off, as a short read would leave it, gives nothing that the whole has not.
-    let cut = parse_proc_modules(&data[..data.len() / 2]);
-    let whole = &cut[..cut.len().saturating_sub(1)];
-    assert_eq!(whole, &modules[..whole.len()], "the lines before a cut have changed");
+    // Truncation, as by a short read, affects only the last line.
+    let truncated = parse_proc_modules(&data[..data.len() / 2]);
+    let whole = &truncated[..truncated.len().saturating_sub(1)];
+    assert_eq!(whole, &modules[..whole.len()], "truncation changes a line before it");
 }
 
-/// As the kernel prints it.
+/// The modules in the kernel's format.
 fn printed(modules: &[ListedModule]) -> Vec<u8> {
     let line = |module: &ListedModule| {
         let users = module.users.map_or("-".to_owned(), |users| users.to_string());
@@ -36,7 +36,8 @@ fn printed(modules: &[ListedModule]) -> Vec<u8> {
     modules.iter().flat_map(line).collect()
 }
 
-/// `NAME SIZE USERS HOLDERS …`: a name, a size, a number or anything else for "unknown", and names with a comma behind each.
+/// A second parser for `NAME SIZE USERS HOLDERS …`: USERS is a number, or anything else for "unknown"; each holder is
+/// followed by a comma.
 fn naive(line: &[u8]) -> Option<ListedModule> {
     let fields: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
     let [name, size, users, holders, ..] = fields.as_slice() else { return None };
@@ -51,7 +52,7 @@ fn naive(line: &[u8]) -> Option<ListedModule> {
     (!name.is_empty()).then_some(module)
 }
 
-/// A decimal number with or without a sign that fits into 64 bits.
+/// A decimal number, with or without a sign, that fits into 64 bits.
 fn number(text: &[u8]) -> Option<i64> {
     let (negative, digits) = match text {
         [b'-', digits @ ..] => (true, digits),

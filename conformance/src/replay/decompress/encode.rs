@@ -1,5 +1,5 @@
-//! Compressed files made by hand, of blocks that are not compressed: every container, with all that it may hold, and no
-//! encoder's habits. What real compressors make is in [`super::real`].
+//! Containers of all formats, built by hand from uncompressed blocks, with optional fields that real encoders never write.
+//! The output of real compressors is in [`super::real`].
 
 use super::real;
 use arbitrary::Arbitrary;
@@ -11,22 +11,22 @@ pub(super) enum Format {
     Zstd,
 }
 
-/// One stream, member or frame, or what may stand between two.
+/// One stream, member or frame, or the filler between two.
 #[derive(Debug, Arbitrary)]
 pub(super) enum Part {
-    /// By hand.
-    Made { content: Vec<Content>, shape: u8 },
-    /// By a real compressor; which one, by number.
+    /// Built by hand.
+    Built { content: Vec<Content>, shape: u8 },
+    /// The output of a real compressor, by number.
     Real(u8),
-    /// What has no content: padding of .xz, a frame to be skipped of .zst.
+    /// A part without content: padding of .xz, a skippable frame of .zst.
     Filler(u8),
 }
 
-/// What one block holds.
+/// The content of one block.
 #[derive(Debug, Arbitrary)]
 pub(super) enum Content {
     Bytes(Vec<u8>),
-    /// One byte, many times.
+    /// One byte, repeated.
     Run(u8, u16),
 }
 
@@ -40,10 +40,10 @@ impl Content {
 }
 
 impl Part {
-    /// The bytes in the file and what they stand for. No file begins with filler.
+    /// The bytes in the file and their content. No file begins with filler.
     pub(super) fn make(&self, format: Format, is_first: bool) -> (Vec<u8>, Vec<u8>) {
         match (self, format) {
-            (Self::Made { content, shape }, _) => {
+            (Self::Built { content, shape }, _) => {
                 let blocks: Vec<Vec<u8>> = content.iter().map(Content::bytes).collect();
                 let file = match format {
                     Format::Gzip => gzip(&blocks, *shape),
@@ -90,7 +90,7 @@ fn gzip(blocks: &[Vec<u8>], shape: u8) -> Vec<u8> {
     out
 }
 
-/// A stream: the .xz file format 1.2.1. Each block of the stream holds two chunks.
+/// A stream: the .xz file format 1.2.1. Each block has two chunks.
 fn xz(blocks: &[Vec<u8>], shape: u8) -> Vec<u8> {
     let check = [0_u8, 1, 4][usize::from(shape % 3)];
     let flags = [0, check];
@@ -98,7 +98,7 @@ fn xz(blocks: &[Vec<u8>], shape: u8) -> Vec<u8> {
     let mut records = Vec::new();
     for plain in blocks {
         let start = out.len();
-        // One filter, LZMA2, with a dictionary of 4 KiB and more.
+        // One filter, LZMA2, with a dictionary of at least 4 KiB.
         let header = [2, 0, 0x21, 1, shape >> 4, 0, 0, 0];
         out.extend([&header[..], &crc32(&header).to_le_bytes()].concat());
         let (first, second) = plain.split_at(plain.len() / 2);
@@ -141,7 +141,7 @@ fn pad(out: &mut Vec<u8>, start: usize) {
     }
 }
 
-/// Seven bits a byte, the low ones first.
+/// A variable-length integer: seven bits in each byte, the low ones first.
 fn number(mut number: usize) -> Vec<u8> {
     let mut out = Vec::new();
     while number >= 0x80 {
@@ -157,9 +157,9 @@ fn zstd(blocks: &[Content], shape: u8) -> Vec<u8> {
     let plain: usize = blocks.iter().map(|content| content.bytes().len()).sum();
     let mut out = b"\x28\xb5\x2f\xfd".to_vec();
     match (shape & 1, u8::try_from(plain)) {
-        // The whole content is the window, and its size is told.
+        // A single segment: the content is the window, and its size is given.
         (1, Ok(size)) => out.extend([0x20, size]),
-        // A window of 128 KiB to 8 MiB, a size that is not told or told in four bytes.
+        // A window of 128 KiB to 8 MiB; the size is not given, or in four bytes.
         (_, _) if shape & 2 == 0 => out.extend([0, (7 + shape % 7) << 3]),
         (_, _) => out.extend([&[0x80, 7 << 3][..], &(plain as u32).to_le_bytes()].concat()),
     }
@@ -171,7 +171,7 @@ fn zstd(blocks: &[Content], shape: u8) -> Vec<u8> {
         out.extend(&((content.bytes().len() as u32) << 3 | kind << 1).to_le_bytes()[..3]);
         out.extend(bytes);
     }
-    // The last block is one without content.
+    // The last block is empty.
     out.extend([1, 0, 0]);
     out
 }

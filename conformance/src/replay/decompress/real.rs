@@ -1,4 +1,4 @@
-//! What real compressors made of [`plain`]: xz 5.4, gzip 1.12 and zstd 1.5, with the options that the files' names tell.
+//! The output of real compressors for [`plain`]: xz 5.4, gzip 1.12 and zstd 1.5, with the options in the files' names.
 
 use super::encode::Format;
 
@@ -14,13 +14,13 @@ const ZSTD: &[&[u8]] = &[
     include_bytes!("streams/22-long-stream.zst"),
 ];
 
-/// The content: lines as modules.dep has them.
+/// The content: lines of a modules.dep.
 pub(super) fn plain() -> Vec<u8> {
     let line = |number: u32| format!("kernel/fs/m{}.ko: kernel/lib/crc{}.ko\n", number * 7919 % 1000, number % 13);
     (0..64).map(line).collect::<String>().into_bytes()
 }
 
-/// One of a format, and what it must give.
+/// A file in this format, and its content.
 pub(super) fn stream(format: Format, number: usize) -> (Vec<u8>, Vec<u8>) {
     let streams = match format {
         Format::Gzip => GZIP,

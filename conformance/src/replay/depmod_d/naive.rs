@@ -1,4 +1,4 @@
-//! depmod.d once more, from its description.
+//! A second parser for depmod.d, written from its description.
 
 use crate::replay::modprobe_d::joined;
 use kmod::depmod::DepmodConfig;
@@ -7,13 +7,13 @@ use kmod::name::ModuleName;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 
-/// A configuration, and of each line that it leaves out the number and the first word.
+/// A configuration, and the number and first word of each rejected line.
 pub(super) struct Reading {
     pub(super) config: DepmodConfig,
     pub(super) bad: Vec<(usize, Vec<u8>)>,
 }
 
-/// `is_for` says whether a kernel expression is for the release; here only what needs no regular expression is known.
+/// `is_for` says whether a kernel expression matches the release; expressions that need no regex are decided here.
 pub(super) fn read(text: &[u8], release: &[u8], is_for: &dyn Fn(&[u8]) -> Option<bool>) -> Reading {
     let mut reading = Reading { config: DepmodConfig::default(), bad: Vec::new() };
     let known = |kernel: &[u8]| match kernel {
@@ -70,15 +70,15 @@ fn take(
     Some(())
 }
 
-/// Without slashes at its ends.
+/// The path without leading and trailing slashes.
 fn path(dir: &[u8]) -> Vec<u8> {
     let start = dir.iter().position(|byte| *byte != b'/').unwrap_or(dir.len());
     let end = dir.iter().rposition(|byte| *byte != b'/').map_or(start, |last| last + 1);
     dir[start..end].to_vec()
 }
 
-/// 0 for an `override`, else the place of the first word of `search` that names the file's directory or one above it, counted
-/// from 1; without such a word that of `built-in`, and without that one more than there are words.
+/// 0 for an `override`, else the position, from 1, of the first word of `search` that names the file's directory or a
+/// parent of it. If there is none, the position of `built-in`; if that is missing too, one more than the number of words.
 pub(super) fn rank(config: &DepmodConfig, name: &ModuleName, path: &[u8], external: bool) -> usize {
     let mut components: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
     components.pop();

@@ -1,4 +1,4 @@
-//! What every plan must keep to, judged from the module list alone.
+//! Checks plans against the module list alone.
 
 use kmod::config::Config;
 use kmod::name::ModuleName;
@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-/// Who needs whom, by name.
+/// The dependency graph, by module name.
 pub(super) struct Graph<'a> {
-    /// The line that counts for each module: its first.
+    /// The first line of each module, which is the one in effect.
     entries: BTreeMap<&'a ModuleName, &'a ModuleEntry>,
-    /// For each listed module, all that it needs, directly or not; itself only if it is part of a cycle.
+    /// The direct and indirect dependencies of each listed module; includes the module itself if it is part of a cycle.
     reachable: BTreeMap<&'a ModuleName, BTreeSet<ModuleName>>,
 }
 
@@ -48,7 +48,7 @@ impl<'a> Graph<'a> {
         self.reachable.get(from).is_some_and(|reachable| reachable.contains(to))
     }
 
-    /// Whether each of these comes once and behind all that it needs.
+    /// Whether each module occurs once, after all its dependencies.
     fn is_load_order(&self, names: &[ModuleName]) -> bool {
         names.iter().enumerate().all(|(at, name)| {
             !names[..at].contains(name) && self.needs(name).iter().all(|need| names[..at].contains(need))
@@ -56,10 +56,10 @@ impl<'a> Graph<'a> {
     }
 
     /// Plans the load and the removal of one listed module, and checks both.
-    pub(super) fn plans_hold(&self, tree: &Tree, config: &Config, module: &ModuleName) {
+    pub(super) fn check_plans(&self, tree: &Tree, config: &Config, module: &ModuleName) {
         let found = match find(tree, config, module.as_bytes()) {
             Ok(found) => found,
-            // A file may be called so; nothing that asks by name can mean it.
+            // A file may have this name, but a request cannot.
             Err(_) => return,
         };
         assert!(found.problems.is_empty());
@@ -67,20 +67,20 @@ impl<'a> Graph<'a> {
             return;
         }
         let hit = Hit { module: module.clone(), alias: None };
-        assert_eq!(found.hits, std::slice::from_ref(&hit), "a listed module is found by its name");
-        self.load_holds(config, module, &load_plan(tree, config, &hit, &LoadRequest::default()));
+        assert_eq!(found.hits, std::slice::from_ref(&hit), "a listed module is not found by its name");
+        self.check_load(config, module, &load_plan(tree, config, &hit, &LoadRequest::default()));
         let removal = removal_plan(tree, config, &hit, &RemovalRequest::default());
         assert!(removal.problems.is_empty());
-        self.removal_holds(module, &removal.steps);
+        self.check_removal(module, &removal.steps);
     }
 
-    /// Each module once, all that is needed, what is needed before what needs it.
-    fn load_holds(&self, config: &Config, module: &ModuleName, plan: &LoadPlan) {
+    /// The plan contains each module once, all dependencies, and each dependency before the modules that need it.
+    fn check_load(&self, config: &Config, module: &ModuleName, plan: &LoadPlan) {
         assert!(plan.problems.is_empty() && !plan.blacklisted);
         assert_eq!(&plan.module, module);
         let place: BTreeMap<&ModuleName, usize> =
             plan.steps.iter().enumerate().map(|(at, step)| (&step.module, at)).collect();
-        assert_eq!(place.len(), plan.steps.len(), "a module is planned once");
+        assert_eq!(place.len(), plan.steps.len(), "a module is planned twice");
         let mut required = self.reachable[module].clone();
         required.insert(module.clone());
         for (at, step) in plan.steps.iter().enumerate() {
@@ -88,32 +88,28 @@ impl<'a> Graph<'a> {
             match (self.entries.get(&step.module), &step.action) {
                 (Some(entry), Action::Insert(path)) => assert_eq!(path, &entry.path),
                 (None, Action::Insert(path)) => assert_eq!(name_of(path).as_ref(), Some(&step.module)),
-                (_, action) => panic!("{} is not inserted but: {action:?}", step.module),
+                (_, action) => panic!("{} is not inserted: {action:?}", step.module),
             }
             for need in self.needs(&step.module) {
                 let before = place.get(&need).is_some_and(|&place| place < at);
-                assert!(
-                    before || self.reaches(&need, &step.module),
-                    "{} comes before {need}, which it needs",
-                    step.module
-                );
+                assert!(before || self.reaches(&need, &step.module), "{} is before its dependency {need}", step.module);
             }
         }
-        assert!(required.iter().all(|module| place.contains_key(module)), "something needed is not planned");
+        assert!(required.iter().all(|module| place.contains_key(module)), "a dependency is not planned");
         if config.softdeps.is_empty() {
-            assert_eq!(plan.steps.len(), required.len(), "something is planned that nobody needs");
+            assert_eq!(plan.steps.len(), required.len(), "an unneeded module is planned");
             let mut expected: Vec<ModuleName> = self.needs(module).into_iter().rev().collect();
             expected.push(module.clone());
-            // A line as depmod writes it, complete and in order, is followed as it stands.
+            // The plan follows a line that depmod wrote, complete and in order, from right to left.
             if self.is_load_order(&expected) {
                 let order: Vec<ModuleName> = plan.steps.iter().map(|step| step.module.clone()).collect();
-                assert_eq!(order, expected, "from right to left of the line");
+                assert_eq!(order, expected, "the plan does not follow the line from right to left");
             }
         }
     }
 
-    /// Frames lie inside each other, and the module that was asked for is removed.
-    fn removal_holds(&self, module: &ModuleName, steps: &[RemovalStep]) {
+    /// Frames are nested, and the requested module is removed.
+    fn check_removal(&self, module: &ModuleName, steps: &[RemovalStep]) {
         let mut frames: Vec<(&ModuleName, usize)> = Vec::new();
         let mut unloaded = false;
         for (at, step) in steps.iter().enumerate() {
@@ -123,7 +119,10 @@ impl<'a> Graph<'a> {
             match step {
                 RemovalStep::Begin { module, end, .. } => {
                     let outer = frames.last().map_or(steps.len(), |(_, end)| *end);
-                    assert!(at < *end && *end <= outer, "a frame ends at {end}, inside one that ends at {outer}");
+                    assert!(
+                        at < *end && *end <= outer,
+                        "a frame that ends at {end} is inside one that ends at {outer}"
+                    );
                     frames.push((module, *end));
                 }
                 RemovalStep::Unload { module: gone, .. } => {
@@ -131,13 +130,13 @@ impl<'a> Graph<'a> {
                     unloaded |= gone == module;
                 }
                 RemovalStep::Sweep(modules) => {
-                    let Some((framed, _)) = frames.last() else { panic!("a sweep outside every frame") };
+                    let Some((framed, _)) = frames.last() else { panic!("a sweep outside of all frames") };
                     let needed = |swept| self.reachable.get(*framed).is_some_and(|reachable| reachable.contains(swept));
-                    assert!(modules.iter().all(needed), "a sweep takes what {framed} does not need");
+                    assert!(modules.iter().all(needed), "a sweep removes a module that {framed} does not need");
                 }
             }
         }
-        assert!(unloaded, "the plan to remove {module} does not");
+        assert!(unloaded, "the plan does not remove {module}");
     }
 }
 

@@ -1,5 +1,5 @@
-//! Another writer of indexes: children first, as depmod wrote them up to version 33, and in forms that no depmod writes but
-//! the format allows.
+//! A second index writer: children first, like depmod up to version 33, and in layouts that the format allows but no depmod
+//! writes.
 
 use super::oracle::Entry;
 use arbitrary::Arbitrary;
@@ -10,24 +10,24 @@ const PREFIX: u32 = 0x8000_0000;
 const VALUES: u32 = 0x4000_0000;
 const CHILDREN: u32 = 0x2000_0000;
 
-/// Down to this depth nodes of one byte are written if asked for: their number is the depth of the recursion.
+/// Nodes of one byte are written down to this depth only, which limits the recursion.
 const DEEPEST: usize = 64;
 
-/// What the format leaves open.
+/// The layout, where the format leaves a choice.
 #[derive(Debug, Arbitrary)]
 pub(super) struct Shape {
-    /// Each byte of a key has a node of its own.
+    /// Each byte of a key has its own node.
     one_byte_nodes: bool,
-    /// Bytes that belong to no node, before each one.
+    /// The number of unused bytes before each node.
     gap: u8,
-    /// Many of them, so that nodes lie far from each other.
+    /// Whether gaps are large, so that nodes are far from each other.
     wide: bool,
-    /// So many children more than needed, on either side, that are not there.
+    /// The number of absent children on either side of a node's range.
     spare: u8,
     minor_version: u8,
 }
 
-/// A node whose key is `key[..depth]`, and all below it.
+/// A node with its subtree.
 #[derive(Default)]
 struct Node<'e> {
     prefix: Vec<u8>,
@@ -35,7 +35,7 @@ struct Node<'e> {
     values: Vec<&'e Value>,
 }
 
-/// The bytes of an index with these entries, which are in order.
+/// The bytes of an index with these sorted entries.
 pub(super) fn write(entries: &[Entry], shape: &Shape) -> Vec<u8> {
     let mut root = Node::default();
     for (key, value) in entries {
@@ -52,7 +52,7 @@ pub(super) fn write(entries: &[Entry], shape: &Shape) -> Vec<u8> {
 }
 
 impl<'e> Node<'e> {
-    /// Takes a chain of only children into this node's prefix.
+    /// Merges a chain of only children into this node's prefix.
     fn merge(&mut self) {
         while self.values.is_empty() && self.children.len() == 1 {
             let Some((byte, child)) = self.children.pop_first() else { return };
@@ -62,7 +62,7 @@ impl<'e> Node<'e> {
         }
     }
 
-    /// Writes it behind its children, and gives its offset with flags.
+    /// Writes the node after its children, and returns its offset with flags.
     fn write(&mut self, shape: &Shape, depth: usize, out: &mut Vec<u8>) -> u32 {
         if !shape.one_byte_nodes || depth >= DEEPEST {
             self.merge();

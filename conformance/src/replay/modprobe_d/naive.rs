@@ -1,13 +1,13 @@
-//! modprobe.d once more, from its description: slow, simple, and with nothing of the reader that it judges but the
-//! normalising of names and the matching of patterns, which have a target of their own.
+//! A second parser for modprobe.d, written from its description: slow and simple. It shares only the normalisation of names
+//! and the matching of patterns with the parser under test; the target `module_name` checks these.
 
 use kmod::config::{Alias, Command, Config, ModuleOptions, Softdep, Weakdep};
 use kmod::name::{ModuleName, fnmatch, normalise_alias};
 
-/// A line that is left out: where, its first word, whether that meant something once.
+/// A rejected line: its number, its first word, and whether it is deprecated.
 pub(super) type BadLine = (usize, Vec<u8>, bool);
 
-/// A configuration, and the lines that it leaves out.
+/// A configuration and its rejected lines.
 #[derive(Default)]
 pub(super) struct Reading {
     pub(super) config: Config,
@@ -17,11 +17,11 @@ pub(super) struct Reading {
 pub(super) fn read(text: &[u8]) -> Reading {
     let mut reading = Reading::default();
     for (number, line) in joined(text) {
-        let blanks = |line: &[u8]| line.iter().all(|byte| b" \t".contains(byte));
-        if line.starts_with(b"#") || blanks(&line) {
+        let is_blank = |line: &[u8]| line.iter().all(|byte| b" \t".contains(byte));
+        if line.starts_with(b"#") || is_blank(&line) {
             continue;
         }
-        if reading.take(&line).is_none() {
+        if reading.apply(&line).is_none() {
             let word = fields(&line).next().unwrap_or_default();
             reading.bad.push((number, word.to_vec(), matches!(word, b"include" | b"config")));
         }
@@ -29,10 +29,10 @@ pub(super) fn read(text: &[u8]) -> Reading {
     reading
 }
 
-/// A line that masks something: where, and the pattern.
+/// A `mask` line: its number and pattern.
 type Masked = (usize, Vec<u8>);
 
-/// The lines of kmod.d, and those that it leaves out.
+/// The masks and the rejected lines of a file of kmod.d.
 pub(super) fn masks(text: &[u8]) -> (Vec<Masked>, Vec<BadLine>) {
     let (mut masks, mut bad) = (Vec::new(), Vec::new());
     for (number, line) in joined(text).into_iter().filter(|(_, line)| !line.starts_with(b"#")) {
@@ -48,13 +48,13 @@ pub(super) fn masks(text: &[u8]) -> (Vec<Masked>, Vec<BadLine>) {
     (masks, bad)
 }
 
-/// Whether the text ends within a line that a backslash continues.
+/// Whether the text ends inside a line that a backslash continues.
 pub(super) fn is_open(text: &[u8]) -> bool {
-    let behind = text.strip_suffix(b"\n").unwrap_or(text);
-    behind.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
+    let end = text.strip_suffix(b"\n").unwrap_or(text);
+    end.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
 }
 
-/// Escapes are undone first, each byte with whether it was one: an escaped newline is none, another newline ends a line.
+/// The lines with their numbers. Undoes escapes first and marks the escaped bytes: an escaped newline joins two lines.
 pub(in crate::replay) fn joined(text: &[u8]) -> Vec<(usize, Vec<u8>)> {
     let mut bytes: Vec<(u8, bool)> = Vec::new();
     let mut at = 0;
@@ -80,7 +80,7 @@ fn fields(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     line.split(|byte| b" \t".contains(byte)).filter(|field| !field.is_empty())
 }
 
-/// All that stands behind the one blank after the second field.
+/// Everything after the second field and the single space that follows it.
 fn value(line: &[u8]) -> Option<&[u8]> {
     let mut rest = line;
     for _ in 0..2 {
@@ -92,8 +92,8 @@ fn value(line: &[u8]) -> Option<&[u8]> {
 }
 
 impl Reading {
-    /// Takes a line, if it is one.
-    fn take(&mut self, line: &[u8]) -> Option<()> {
+    /// Applies a line; `None` if it is invalid.
+    fn apply(&mut self, line: &[u8]) -> Option<()> {
         let config = &mut self.config;
         let keyword = fields(line).next()?;
         let pattern = normalise_alias(fields(line).nth(1)?).ok()?;
@@ -128,10 +128,10 @@ impl Reading {
 }
 
 pub(super) fn options(config: &Config, module: &ModuleName, alias: Option<&[u8]>) -> Vec<u8> {
-    let meant = |options: &&ModuleOptions| {
+    let applies = |options: &&ModuleOptions| {
         options.name == module.as_bytes() || alias.is_some_and(|alias| options.name == alias)
     };
-    let texts: Vec<&[u8]> = config.options.iter().filter(meant).map(|options| options.text.as_slice()).collect();
+    let texts: Vec<&[u8]> = config.options.iter().filter(applies).map(|options| options.text.as_slice()).collect();
     texts.join(&b' ')
 }
 

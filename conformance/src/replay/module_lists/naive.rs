@@ -1,4 +1,4 @@
-//! The lists once more, from their descriptions.
+//! Second parsers for the lists, written from their descriptions.
 
 use super::oracle::{self, Entry};
 use kmod::index::Value;
@@ -7,17 +7,18 @@ use kmod::tree::text::DeviceNode;
 
 type Symbol = (Vec<u8>, Option<u64>);
 
-/// Lines with their numbers from 1, but those that are blank.
+/// The lines that are not blank, with their numbers from 1.
 fn lines(text: &[u8]) -> Vec<(usize, &[u8])> {
     let numbered = text.split(|byte| *byte == b'\n').enumerate().map(|(at, line)| (at + 1, line));
     numbered.filter(|(_, line)| !line.iter().all(u8::is_ascii_whitespace)).collect()
 }
 
-fn words<'t>(line: &'t [u8], blanks: &[u8]) -> Vec<&'t [u8]> {
-    line.split(|byte| blanks.contains(byte)).filter(|word| !word.is_empty()).collect()
+fn words<'t>(line: &'t [u8], separators: &[u8]) -> Vec<&'t [u8]> {
+    line.split(|byte| separators.contains(byte)).filter(|word| !word.is_empty()).collect()
 }
 
-/// `alias PATTERN MODULE`: what an index can hold of it, in the order of the lines; else the number of the first bad line.
+/// Parses `alias PATTERN MODULE`. Returns the entries that an index can contain, in the order of the lines, or the number of
+/// the first bad line.
 pub(super) fn aliases(text: &[u8]) -> Result<Vec<Entry>, usize> {
     let mut entries = Vec::new();
     for (number, line) in lines(text) {
@@ -34,12 +35,12 @@ pub(super) fn aliases(text: &[u8]) -> Result<Vec<Entry>, usize> {
     Ok(entries)
 }
 
-/// One path a line; else the number of the first line that names no module.
+/// Parses one path per line. Returns the modules, or the number of the first line without a module's name.
 pub(super) fn builtin(text: &[u8]) -> Result<Vec<ModuleName>, usize> {
     lines(text).into_iter().map(|(number, line)| ModuleName::from_path(line).map_err(|_| number)).collect()
 }
 
-/// `MODULE.KEY=VALUE`, a NUL behind each.
+/// Parses `MODULE.KEY=VALUE` entries, each followed by a NUL.
 pub(super) fn builtin_modinfo(bytes: &[u8]) -> Vec<(&[u8], &[u8], &[u8])> {
     let mut found = Vec::new();
     for entry in bytes.split(|byte| *byte == 0) {
@@ -54,7 +55,7 @@ pub(super) fn builtin_modinfo(bytes: &[u8]) -> Vec<(&[u8], &[u8], &[u8])> {
     found
 }
 
-/// What an index can hold of the aliases among these.
+/// The aliases among these entries that an index can contain.
 pub(super) fn builtin_aliases(entries: &[(&[u8], &[u8], &[u8])]) -> Vec<Entry> {
     let mut aliases = Vec::new();
     for (module, _, value) in entries.iter().filter(|(_, key, _)| *key == b"alias") {
@@ -66,7 +67,7 @@ pub(super) fn builtin_aliases(entries: &[(&[u8], &[u8], &[u8])]) -> Vec<Entry> {
     aliases
 }
 
-/// `MODULE PATH cMAJOR:MINOR`; a line that is none as it stands.
+/// Parses `MODULE PATH cMAJOR:MINOR`; an invalid line is returned unchanged.
 pub(super) fn device_nodes(text: &[u8]) -> Vec<(usize, Result<DeviceNode<'_>, &[u8]>)> {
     let entries = lines(text).into_iter().filter(|(_, line)| !line.starts_with(b"#"));
     entries.map(|(number, line)| (number, device_node(line).ok_or(line))).collect()
@@ -94,7 +95,7 @@ fn device_node(line: &[u8]) -> Option<DeviceNode<'_>> {
     })
 }
 
-/// `0xCHECKSUM SYMBOL vmlinux …`
+/// Parses `0xCHECKSUM SYMBOL vmlinux …`.
 pub(super) fn symvers(text: &[u8]) -> Vec<Symbol> {
     let mut symbols = Vec::new();
     for line in text.split(|byte| *byte == b'\n') {
@@ -105,7 +106,7 @@ pub(super) fn symvers(text: &[u8]) -> Vec<Symbol> {
     symbols
 }
 
-/// Hexadecimal, with `0x` before it or without.
+/// A hexadecimal number, with or without `0x`.
 fn checksum(text: &[u8]) -> Option<u64> {
     let digits = text.strip_prefix(b"0x").unwrap_or(text);
     let mut sum: u128 = 0;
@@ -116,7 +117,7 @@ fn checksum(text: &[u8]) -> Option<u64> {
     (!digits.is_empty()).then_some(sum as u64)
 }
 
-/// `ADDRESS TYPE __ksymtab_SYMBOL`
+/// Parses `ADDRESS TYPE __ksymtab_SYMBOL`.
 pub(super) fn system_map(text: &[u8]) -> Vec<Symbol> {
     let lines = text.split(|byte| *byte == b'\n').map(|line| words(line, b" \t\r"));
     let named = |words: Vec<&[u8]>| Some((words.get(2)?.strip_prefix(b"__ksymtab_")?.to_vec(), None));

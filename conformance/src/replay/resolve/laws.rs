@@ -1,4 +1,4 @@
-//! What a request must mean, judged from the directory and the configuration alone.
+//! The laws that the plans of a request must obey, checked against the directory and the configuration alone.
 
 use super::recipe::Directory;
 use kmod::config::Config;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 type Names = BTreeSet<ModuleName>;
 
-/// What a name stands for: the first of seven sources that knows it.
+/// The modules that a name means, from the first of seven sources that knows it.
 pub(super) fn hits(tree: &Directory, config: &Config, name: &[u8]) -> Vec<Hit> {
     let itself = ModuleName::new(name).ok().filter(|module| module.as_bytes() == name);
     let by_name = |module: Option<ModuleName>| module.into_iter().map(|module| Hit { module, alias: None }).collect();
@@ -43,55 +43,55 @@ pub(super) fn hits(tree: &Directory, config: &Config, name: &[u8]) -> Vec<Hit> {
     sources.into_iter().find(|hits| !hits.is_empty()).unwrap_or_default()
 }
 
-/// One hit, and who wants whom because of it.
-pub(super) struct Wishes<'a> {
+/// The expected contents of the plans for one hit.
+pub(super) struct Oracle<'a> {
     tree: &'a Directory,
     pub(super) config: &'a Config,
     pub(super) hit: &'a Hit,
     request: &'a LoadRequest,
-    /// All that is asked for because of the hit, with what each asks for before it and after it.
+    /// All modules that the hit involves, each with its soft dependencies to load before it and after it.
     soft: BTreeMap<ModuleName, (Names, Names)>,
 }
 
-impl<'a> Wishes<'a> {
+impl<'a> Oracle<'a> {
     pub(super) fn new(tree: &'a Directory, config: &'a Config, hit: &'a Hit, request: &'a LoadRequest) -> Self {
-        let mut wishes = Self { tree, config, hit, request, soft: BTreeMap::new() };
+        let mut oracle = Self { tree, config, hit, request, soft: BTreeMap::new() };
         let mut todo = vec![hit.module.clone()];
         while let Some(module) = todo.pop() {
-            if !wishes.soft.contains_key(&module) {
-                let (pre, post) = wishes.soft(&module);
-                todo.extend(wishes.needs(&module).into_iter().chain(pre.clone()).chain(post.clone()));
-                wishes.soft.insert(module, (pre, post));
+            if !oracle.soft.contains_key(&module) {
+                let (pre, post) = oracle.soft(&module);
+                todo.extend(oracle.needs(&module).into_iter().chain(pre.clone()).chain(post.clone()));
+                oracle.soft.insert(module, (pre, post));
             }
         }
-        wishes
+        oracle
     }
 
     fn soft(&self, module: &ModuleName) -> (Names, Names) {
         if self.request.ignore_commands && *module == self.hit.module {
             return Default::default();
         }
-        let mut wanted: (Names, Names) = Default::default();
+        let mut soft: (Names, Names) = Default::default();
         for line in self.config.softdeps.iter().filter(|line| fnmatch(&line.pattern, module.as_bytes())) {
-            for (names, list) in [(&line.pre, &mut wanted.0), (&line.post, &mut wanted.1)] {
+            for (names, list) in [(&line.pre, &mut soft.0), (&line.post, &mut soft.1)] {
                 let found = names.iter().flat_map(|name| hits(self.tree, self.config, name));
                 list.extend(found.map(|hit| hit.module));
             }
         }
-        wanted
+        soft
     }
 
     fn entry(&self, module: &ModuleName) -> Option<&kmod::tree::ModuleEntry> {
         self.tree.modules.iter().find(|entry| entry.name == *module)
     }
 
-    /// What a module's line names.
+    /// The dependencies in a module's line.
     pub(super) fn needs(&self, module: &ModuleName) -> Names {
         let deps = self.entry(module).map(|entry| entry.deps.as_slice()).unwrap_or_default();
         deps.iter().map(|path| name_of(path)).filter(|need| need != module).collect()
     }
 
-    /// All that a module needs, directly or not; itself only as part of a cycle.
+    /// A module's direct and indirect dependencies; includes the module itself if it is part of a cycle.
     pub(super) fn closure(&self, module: &ModuleName) -> Names {
         let (mut closure, mut todo) = (Names::new(), self.needs(module));
         while let Some(next) = todo.pop_first() {
@@ -102,7 +102,7 @@ impl<'a> Wishes<'a> {
         closure
     }
 
-    /// Whether nothing leads back to itself, by needs and wishes.
+    /// Whether hard and soft dependencies have no cycle.
     fn is_acyclic(&self) -> bool {
         let mut left: BTreeMap<&ModuleName, Names> = BTreeMap::new();
         for (module, (pre, post)) in &self.soft {
@@ -111,7 +111,7 @@ impl<'a> Wishes<'a> {
         loop {
             let before = left.len();
             let open: Names = left.keys().map(|module| (*module).clone()).collect();
-            left.retain(|_, wanted| wanted.iter().any(|other| open.contains(other)));
+            left.retain(|_, needs| needs.iter().any(|other| open.contains(other)));
             if left.len() == before {
                 return left.is_empty();
             }
@@ -122,21 +122,21 @@ impl<'a> Wishes<'a> {
         self.tree.is_builtin(module).unwrap_or_default()
     }
 
-    /// Built in is what is listed so; or what has no file and was found by the alias of a built-in module. Whether a line of
-    /// another module that names its file is seen before depends on the order of the soft dependencies.
-    fn builtin_holds(&self, plan: &LoadPlan, module: &ModuleName, told: bool) {
+    /// A module is built in if it is listed as such, or if it has no file and was found by the alias of a built-in module.
+    /// Whether the plan meets a line of another module with its file first depends on the order of the soft dependencies.
+    fn check_builtin(&self, plan: &LoadPlan, module: &ModuleName, planned: bool) {
         let by_alias = |alias: &Vec<u8>| self.tree.builtin_aliases(alias).is_ok_and(|all| all.contains(module));
         let listed = self.tree.module(module).is_ok_and(|entry| entry.is_some());
         let named = plan.steps.iter().any(|step| self.needs(&step.module).contains(module));
         if self.is_builtin(module) || listed {
-            assert_eq!(told, self.is_builtin(module), "whether {module} is built in");
+            assert_eq!(planned, self.is_builtin(module), "whether {module} is built in");
         } else if *module == self.hit.module {
             let found = self.hit.alias.as_ref().is_some_and(by_alias);
-            assert!(told == found || !told && named, "whether {module} is built in, by its alias");
+            assert!(planned == found || !planned && named, "whether {module} is built in, by its alias");
         }
     }
 
-    /// What of a module and all that it needs is masked.
+    /// The masked modules among a module and its dependencies.
     pub(super) fn masked(&self, module: &ModuleName) -> Names {
         let mut all = self.closure(module);
         all.insert(module.clone());
@@ -145,13 +145,13 @@ impl<'a> Wishes<'a> {
         all.into_iter().filter(is_masked).collect()
     }
 
-    /// Each module once, what it needs before it, nothing that nobody asked for, each in the way that the configuration says.
-    pub(super) fn load_holds(&self, plan: &LoadPlan) {
+    /// The plan contains each module once, after its dependencies, and no other module; each step follows the configuration.
+    pub(super) fn check_load(&self, plan: &LoadPlan) {
         assert!(plan.problems.is_empty());
         assert_eq!(plan.module, self.hit.module);
         let listed = self.config.blacklist.iter().any(|name| name.as_slice() == plan.module.as_bytes());
         let stopped = listed && (self.hit.alias.is_some() || self.request.use_blacklist);
-        assert_eq!(plan.blacklisted, stopped, "the blacklist stops aliases, and names if it is asked to");
+        assert_eq!(plan.blacklisted, stopped, "whether the blacklist stops the load");
         if stopped {
             assert!(plan.steps.is_empty());
             return;
@@ -161,33 +161,33 @@ impl<'a> Wishes<'a> {
         assert_eq!(place.len(), plan.steps.len(), "a module is planned twice");
         let mut required = self.closure(&plan.module);
         required.insert(plan.module.clone());
-        assert!(required.iter().all(|module| place.contains_key(module)), "something needed is not planned");
+        assert!(required.iter().all(|module| place.contains_key(module)), "a dependency is not planned");
         let acyclic = self.is_acyclic();
         for (at, step) in plan.steps.iter().enumerate() {
             let module = &step.module;
-            let Some((pre, _)) = self.soft.get(module) else { panic!("nobody asked for {module}") };
+            let Some((pre, _)) = self.soft.get(module) else { panic!("{module} is planned but not needed") };
             assert_eq!(step.required, required.contains(module), "whether {module} is required");
-            self.builtin_holds(plan, module, step.builtin);
+            self.check_builtin(plan, module, step.builtin);
             let before = |other: &ModuleName| place.get(other).is_some_and(|place| *place < at);
             for need in self.needs(module) {
                 assert!(before(&need) || self.closure(&need).contains(module), "{need} is not before {module}");
             }
-            assert!(!acyclic || pre.iter().all(before), "what {module} wishes before it is not");
+            assert!(!acyclic || pre.iter().all(before), "a soft dependency of {module} is not before it");
             let masked: Names = step.masked.iter().map(|(module, _)| module.clone()).collect();
-            assert_eq!(masked, self.masked(module), "what of {module} is masked");
-            self.step_holds(module, &step.action, &step.options);
+            assert_eq!(masked, self.masked(module), "the masked dependencies of {module}");
+            self.check_step(module, &step.action, &step.options);
         }
         if acyclic {
-            let wanted: BTreeSet<&ModuleName> = self.soft.keys().collect();
-            assert_eq!(place.keys().copied().collect::<BTreeSet<_>>(), wanted, "not all that was asked for is planned");
+            let expected: BTreeSet<&ModuleName> = self.soft.keys().collect();
+            assert_eq!(place.keys().copied().collect::<BTreeSet<_>>(), expected, "the planned modules");
         }
     }
 
-    fn step_holds(&self, module: &ModuleName, action: &Action, options: &[u8]) {
+    fn check_step(&self, module: &ModuleName, action: &Action, options: &[u8]) {
         let is_target = *module == self.hit.module;
         let install = self.config.install.iter().find(|line| fnmatch(&line.pattern, module.as_bytes()));
         let install = install.filter(|_| !(is_target && self.request.ignore_commands));
-        // A module without a line lies where another's line says, if that one was looked at.
+        // The path of a module without a line comes from the line of a module that needs it.
         let named = |path: &&PathBuf| name_of(path) == *module;
         let known: Vec<&PathBuf> = match self.entry(module) {
             Some(entry) => vec![&entry.path],
@@ -195,9 +195,9 @@ impl<'a> Wishes<'a> {
         };
         match (action, install) {
             (Action::Run(command), Some(line)) => assert_eq!(*command, line.command),
-            (Action::Insert(path), None) => assert!(known.contains(&path), "{module} does not lie at {path:?}"),
+            (Action::Insert(path), None) => assert!(known.contains(&path), "{path:?} is not the path of {module}"),
             (Action::None, None) => assert!(self.entry(module).is_none(), "{module} has a file"),
-            (action, install) => panic!("{module}: {action:?}, and the configuration says {install:?}"),
+            (action, install) => panic!("{module}: {action:?}, but the install command is {install:?}"),
         }
         let alias = self.hit.alias.as_ref().filter(|_| is_target);
         let given: Vec<&[u8]> = self.config.options.iter().map(|line| line.text.as_slice()).collect();
@@ -207,15 +207,15 @@ impl<'a> Wishes<'a> {
         let own =
             if alias.is_some_and(|alias| alias.as_slice() == module.as_bytes()) { by_name } else { by_name + by_alias };
         if is_target {
-            assert_eq!(words.last(), Some(&&b"given=1"[..]), "what was given comes last");
+            assert_eq!(words.last(), Some(&&b"given=1"[..]), "the given arguments are not last");
             assert_eq!(words.len(), own + 1);
         } else {
             assert!(words.iter().all(|word| given.contains(word)) && words.len() >= own, "options of {module}");
         }
     }
 
-    /// Frames lie inside each other, each module has one, and what is swept was needed by the frame's.
-    pub(super) fn removal_holds(&self, plan: &RemovalPlan) {
+    /// Frames are nested, each module has one, and a sweep contains the dependencies of its frame's module.
+    pub(super) fn check_removal(&self, plan: &RemovalPlan) {
         assert!(plan.problems.is_empty());
         let mut frames: Vec<(&ModuleName, usize)> = Vec::new();
         let (mut framed, mut unloaded) = (Names::new(), Names::new());
@@ -226,9 +226,12 @@ impl<'a> Wishes<'a> {
             match step {
                 RemovalStep::Begin { module, end, builtin, listed, fatal, command } => {
                     let outer = frames.last().map_or(plan.steps.len(), |(_, end)| *end);
-                    assert!(at < *end && *end <= outer, "a frame ends at {end}, inside one that ends at {outer}");
+                    assert!(
+                        at < *end && *end <= outer,
+                        "a frame that ends at {end} is inside one that ends at {outer}"
+                    );
                     assert_eq!(*builtin, self.is_builtin(module));
-                    assert_eq!((*listed, *fatal), (at > 0, at == 0), "only the module itself must go");
+                    assert_eq!((*listed, *fatal), (at > 0, at == 0), "only the requested module must be removed");
                     assert_eq!(*command, self.remove_command(module).is_some());
                     assert!(framed.insert(module.clone()), "{module} has two frames");
                     frames.push((module, *end));
@@ -239,14 +242,14 @@ impl<'a> Wishes<'a> {
                     assert!(unloaded.insert(module.clone()), "{module} is unloaded twice");
                 }
                 RemovalStep::Sweep(modules) => {
-                    let Some((module, _)) = frames.last() else { panic!("a sweep outside every frame") };
+                    let Some((module, _)) = frames.last() else { panic!("a sweep outside of all frames") };
                     let mut needed = self.needs(module);
                     needed.retain(|need| !frames.iter().any(|(open, _)| *open == need));
-                    assert_eq!(modules.iter().cloned().collect::<Names>(), needed, "what {module} needed");
+                    assert_eq!(modules.iter().cloned().collect::<Names>(), needed, "the dependencies of {module}");
                 }
             }
         }
-        assert_eq!(framed, unloaded, "a frame without its module");
+        assert_eq!(framed, unloaded, "a frame does not unload its module");
         assert!(matches!(plan.steps.first(), Some(RemovalStep::Begin { module, .. }) if *module == self.hit.module));
     }
 

@@ -1,4 +1,4 @@
-//! A module directory, a configuration and a request, made from a fuzzer's bytes.
+//! A module directory, a configuration and a request, generated from the fuzzer's bytes.
 
 use arbitrary::Arbitrary;
 use kmod::config::Config;
@@ -8,58 +8,58 @@ use kmod::tree::{ModuleEntry, TreeError};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// So many modules may have lines of their own; the last names have none, and are known by what needs them alone.
+/// How many modules may have a line in modules.dep. The other names occur only as dependencies.
 const LISTED: usize = 12;
 const NAMES: [&str; 14] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "un_1", "un_2"];
-/// What is asked for besides, and what aliases are made of.
+/// Names to request, and targets of aliases, that are not modules.
 const ALIASES: [&str; 6] = ["al_1", "al_2", "x[ab]", "xa", "symbol:s", "nosuch"];
 const PATTERNS: [&str; 8] = ["al_1", "al*", "al?2", "x[ab]", "a", "*", "?", "symbol:*"];
 
 #[derive(Debug, Arbitrary)]
 pub(super) struct Recipe {
     modules: Vec<Needs>,
-    /// Needs point forward only, so that there is an order.
+    /// Dependencies point forward only, so that there is no cycle.
     acyclic: bool,
-    /// Each line of modules.dep names all that is needed, as depmod writes it.
+    /// Each line of modules.dep lists all dependencies, as depmod writes it.
     complete: bool,
     aliases: Vec<(u8, u8)>,
     symbols: Vec<u8>,
     builtin: Vec<u8>,
     builtin_aliases: Vec<(u8, u8)>,
     directives: Vec<Directive>,
-    name: Asked,
+    name: RequestName,
     pub(super) ignore_commands: bool,
     pub(super) use_blacklist: bool,
-    /// What is loaded before, each with a user or without.
+    /// Modules that are already loaded, each with or without a user.
     preloaded: Vec<(u8, bool)>,
-    /// Modules whose files are gone.
+    /// Modules whose files are missing.
     missing: Vec<u8>,
 }
 
-/// What a module needs, by numbers.
+/// A module's dependencies, by number.
 #[derive(Debug, Arbitrary)]
 struct Needs(Vec<u8>);
 
 #[derive(Debug, Arbitrary)]
-enum Asked {
+enum RequestName {
     Module(u8),
     Alias(u8),
 }
 
 #[derive(Debug, Arbitrary)]
 enum Directive {
-    Alias { pattern: u8, target: Asked },
-    Options(Asked),
+    Alias { pattern: u8, target: RequestName },
+    Options(RequestName),
     Install(u8),
     Remove(u8),
     Blacklist(u8),
-    Softdep { of: u8, pre: Vec<Asked>, post: Vec<Asked> },
-    SoftdepOfAll(Asked),
+    Softdep { of: u8, pre: Vec<RequestName>, post: Vec<RequestName> },
+    SoftdepOfAll(RequestName),
     Mask(u8),
     MaskAll,
 }
 
-impl Asked {
+impl RequestName {
     fn text(&self) -> &'static str {
         match self {
             Self::Module(number) => module(*number),
@@ -77,7 +77,7 @@ fn pattern(number: u8) -> &'static str {
 }
 
 pub(super) fn name(text: &str) -> ModuleName {
-    ModuleName::new(text.as_bytes()).unwrap_or_else(|error| panic!("{text} is no name: {error}"))
+    ModuleName::new(text.as_bytes()).unwrap_or_else(|error| panic!("invalid name {text}: {error}"))
 }
 
 fn path(text: &str) -> PathBuf {
@@ -85,13 +85,13 @@ fn path(text: &str) -> PathBuf {
 }
 
 impl Recipe {
-    /// What is asked for.
+    /// The requested name.
     pub(super) fn name(&self) -> Vec<u8> {
         self.name.text().as_bytes().to_vec()
     }
 
-    /// Whether lines are complete and without cycles, as depmod makes them.
-    pub(super) fn is_depmods(&self) -> bool {
+    /// Whether the lines are complete and without cycles, as depmod writes them.
+    pub(super) fn is_from_depmod(&self) -> bool {
         self.acyclic && self.complete
     }
 
@@ -99,14 +99,14 @@ impl Recipe {
         self.modules.len().min(LISTED)
     }
 
-    /// What the module of a number needs itself.
+    /// The direct dependencies of a module.
     fn needs(&self, number: usize) -> Vec<usize> {
         let Some(Needs(needs)) = self.modules.get(number).filter(|_| number < LISTED) else { return Vec::new() };
         let needs = needs.iter().take(NAMES.len()).map(|need| usize::from(*need) % NAMES.len());
         needs.filter(|need| !self.acyclic || *need > number).collect()
     }
 
-    /// The line of modules.dep: with `complete` in an order that can be followed from right to left, if there is one.
+    /// The line of modules.dep; with `complete`, in an order that can be loaded from right to left, if there is one.
     fn line(&self, number: usize) -> Vec<usize> {
         if !self.complete {
             return self.needs(number);
@@ -116,7 +116,7 @@ impl Recipe {
         order.into_iter().rev().collect()
     }
 
-    /// Deepest first. As deep as there are names.
+    /// Adds dependencies, deepest first. The recursion is at most as deep as there are names.
     fn visit(&self, number: usize, seen: &mut BTreeSet<usize>, order: &mut Vec<usize>) {
         for need in self.needs(number) {
             if seen.insert(need) {
@@ -144,7 +144,7 @@ impl Recipe {
 
     pub(super) fn config(&self) -> Config {
         let (mut text, mut masks) = (String::new(), String::new());
-        let names = |asked: &[Asked]| asked.iter().map(Asked::text).collect::<Vec<_>>().join(" ");
+        let names = |names: &[RequestName]| names.iter().map(RequestName::text).collect::<Vec<_>>().join(" ");
         for directive in &self.directives {
             match directive {
                 Directive::Alias { pattern: by, target } => {
@@ -173,7 +173,7 @@ impl Recipe {
         self.preloaded.iter().map(|(of, used)| (name(module(*of)), *used))
     }
 
-    /// Every file that is there.
+    /// The existing files.
     pub(super) fn files(&self) -> impl Iterator<Item = PathBuf> {
         let missing: BTreeSet<&str> = self.missing.iter().map(|of| module(*of)).collect();
         NAMES.into_iter().filter(move |name| !missing.contains(name)).map(path)

@@ -1,4 +1,4 @@
-//! Signatures made from their parts, in the old forms and as PKCS#7 with every way to write a length.
+//! Builds signatures from parts: in the old forms, and as PKCS#7 with lengths in every encoding.
 
 use arbitrary::Arbitrary;
 use kmod::object::Signature;
@@ -12,11 +12,11 @@ const MARKER: &[u8] = b"~Module signature appended~\n";
 pub(super) struct Recipe {
     before: Vec<u8>,
     form: Form,
-    /// Of the trailer: which of the two algorithms, and the bytes that mean nothing.
+    /// The trailer's algorithm and its padding, which is ignored.
     is_rsa: bool,
     padding: [u8; 3],
     signature: Vec<u8>,
-    /// Positions and bytes that are changed afterwards.
+    /// Bytes to change afterwards: positions, from the end, and values.
     damage: Vec<(u16, u8)>,
 }
 
@@ -35,25 +35,25 @@ struct Message {
     certificates: Option<Vec<u8>>,
     revocations: Option<Vec<u8>>,
     attributes: Option<Vec<u8>>,
-    behind: Vec<u8>,
+    trailing: Vec<u8>,
     lengths: Lengths,
 }
 
 #[derive(Debug, Arbitrary)]
 enum Key {
-    /// The serial number's bytes without a sign, and zeros before it.
+    /// The bytes of an unsigned serial number, and the number of zeros before them.
     Serial(Vec<u8>, u8),
     Identifier(Vec<u8>),
 }
 
-/// How the lengths of what holds elements are written, one after the other and again from the beginning.
+/// The encodings of the lengths of all elements, in order; repeated as needed.
 #[derive(Debug, Arbitrary)]
 struct Lengths(Vec<Length>);
 
 #[derive(Debug, Clone, Copy, Arbitrary)]
 enum Length {
     Short,
-    /// With so many bytes more than are needed, up to three.
+    /// The long form, with up to three more bytes than needed.
     Long(u8),
     Indefinite,
 }
@@ -74,7 +74,7 @@ impl Recipe {
         [&self.before[..], signer, key, &signature, &head, &lengths, &self.padding, &length, MARKER].concat()
     }
 
-    /// What must be read.
+    /// The signature that the parser must return.
     pub(super) fn expected(&self) -> Signature<'_> {
         match &self.form {
             Form::Old { is_x509, hash, .. } => {
@@ -99,7 +99,7 @@ impl Recipe {
         }
     }
 
-    /// Changes some bytes, counted from the end, where what matters stands.
+    /// Changes some bytes near the end, where the signature is.
     pub(super) fn damage(&self, file: &mut [u8]) {
         for (at, byte) in &self.damage {
             let at = file.len().checked_sub(1 + usize::from(*at));
@@ -114,7 +114,7 @@ impl Recipe {
         }
     }
 
-    /// An empty one is none.
+    /// The signature, which must not be empty.
     fn old_signature(&self) -> Vec<u8> {
         if self.signature.is_empty() { b"s".to_vec() } else { self.signature.clone() }
     }
@@ -127,26 +127,26 @@ impl Message {
         let version = out.plain(2, &[1]);
         let signer = self.signer_element(&mut out);
         let hash = out.plain(6, &self.hash_bytes());
-        let hash = out.holder(0x30, &[&hash]);
+        let hash = out.constructed(0x30, &[&hash]);
         let algorithm = out.plain(6, b"\x2a\x03");
-        let algorithm = out.holder(0x30, &[&algorithm]);
+        let algorithm = out.constructed(0x30, &[&algorithm]);
         let mut list = |tag: u8, content: &Option<Vec<u8>>| match content {
-            // Whatever stands in them has a length.
+            // The content is arbitrary, but its length is valid.
             Some(bytes) => {
                 let inner = out.plain(4, bytes);
-                out.holder(tag, &[&inner])
+                out.constructed(tag, &[&inner])
             }
             None => Vec::new(),
         };
         let (certificates, revocations) = (list(0xa0, &self.certificates), list(0xa1, &self.revocations));
         let attributes = list(0xa0, &self.attributes);
         let bytes = out.plain(4, signature);
-        let info = out.holder(0x30, &[&version, &signer, &hash, &attributes, &algorithm, &bytes]);
-        let infos = out.holder(0x31, &[&info]);
-        let hashes = out.holder(0x31, &[&hash]);
-        let signed = out.holder(0x30, &[&version, &hashes, &algorithm, &certificates, &revocations, &infos]);
-        let content = out.holder(0xa0, &[&signed]);
-        [out.holder(0x30, &[&kind, &content]), self.behind.clone()].concat()
+        let info = out.constructed(0x30, &[&version, &signer, &hash, &attributes, &algorithm, &bytes]);
+        let infos = out.constructed(0x31, &[&info]);
+        let hashes = out.constructed(0x31, &[&hash]);
+        let signed = out.constructed(0x30, &[&version, &hashes, &algorithm, &certificates, &revocations, &infos]);
+        let content = out.constructed(0xa0, &[&signed]);
+        [out.constructed(0x30, &[&kind, &content]), self.trailing.clone()].concat()
     }
 
     fn signer_element(&self, out: &mut Encoder<'_>) -> Vec<u8> {
@@ -157,13 +157,13 @@ impl Message {
                 for (is_common, text) in &self.names {
                     let kind = out.plain(6, if *is_common { b"\x55\x04\x03" } else { b"\x55\x04\x0a" });
                     let text = out.plain(12, text);
-                    let part = out.holder(0x30, &[&kind, &text]);
-                    names.extend(out.holder(0x31, &[&part]));
+                    let part = out.constructed(0x30, &[&kind, &text]);
+                    names.extend(out.constructed(0x31, &[&part]));
                 }
-                let name = out.holder(0x30, &[&names]);
-                // A zero keeps it from being negative.
+                let name = out.constructed(0x30, &[&names]);
+                // A leading zero makes the number positive.
                 let serial = out.plain(2, &[&vec![0; usize::from(zeros % 4) + 1], &bytes[..]].concat());
-                out.holder(0x30, &[&name, &serial])
+                out.constructed(0x30, &[&name, &serial])
             }
         }
     }
@@ -183,7 +183,7 @@ impl Message {
         }
     }
 
-    /// The numbers behind 2.25, which is no hash's.
+    /// The object identifier of the hash: SHA-256's, or an unknown one below 2.25.
     fn hash_bytes(&self) -> Vec<u8> {
         if self.is_sha256 {
             return b"\x60\x86\x48\x01\x65\x03\x04\x02\x01".to_vec();
@@ -222,7 +222,7 @@ struct Encoder<'a> {
 }
 
 impl Encoder<'_> {
-    /// An element that holds bytes.
+    /// An element whose content is bytes.
     fn plain(&mut self, tag: u8, content: &[u8]) -> Vec<u8> {
         let length = match self.length() {
             Length::Indefinite => Length::Short,
@@ -231,8 +231,8 @@ impl Encoder<'_> {
         [&[tag][..], &definite(length, content.len()), content].concat()
     }
 
-    /// An element that holds elements.
-    fn holder(&mut self, tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    /// An element whose content is elements.
+    fn constructed(&mut self, tag: u8, parts: &[&[u8]]) -> Vec<u8> {
         let content = parts.concat();
         match self.length() {
             Length::Indefinite => [&[tag, 0x80][..], &content, &[0, 0]].concat(),

@@ -1,10 +1,10 @@
-//! Modules with symbols, and what must be said of them.
+//! Modules with symbols, and the expected results.
 
-use super::Said;
+use super::Symbols;
 use crate::replay::elf::{Form, PROGBITS, STRTAB, SYMTAB, SYMTAB_SHNDX, Section};
 use arbitrary::Arbitrary;
 
-/// The sections' numbers are fixed: this one holds checksums.
+/// The number of the section with checksums; section numbers are fixed.
 const CRCS: u16 = 1;
 const ABSOLUTE: u16 = 0xfff1;
 const WIDE: u16 = 0xffff;
@@ -12,15 +12,15 @@ const COMMON: u16 = 0xfff2;
 /// The length of an entry of `__versions`.
 const VERSION_SIZE: usize = 64;
 
-/// How a module's symbols are made.
+/// The parameters of a module.
 #[derive(Debug, Arbitrary)]
 pub(super) struct Recipe {
     form: Form,
     symbols: Vec<Symbol>,
     versions: Vec<(Name, u32)>,
-    /// The names of exports without checksums, which count only where no symbol is one.
+    /// The names of exports without checksums, which are used only if no symbol is an export.
     strings: Vec<Name>,
-    /// What is changed afterwards: where, and to what.
+    /// Bytes to change afterwards: positions and values.
     damage: Vec<(u16, u8)>,
 }
 
@@ -30,26 +30,26 @@ enum Symbol {
     Export(Name, Crc),
     /// Undefined.
     Import { name: Name, weak: bool, register: bool },
-    /// Of no interest.
+    /// A symbol that must be ignored.
     Other(Name),
 }
 
 /// Where a checksum is.
 #[derive(Debug, Clone, Copy, Arbitrary)]
 enum Crc {
-    /// It is the symbol's value.
+    /// In the symbol's value.
     Value(u32),
-    /// It lies in the section, which each of these makes longer.
+    /// In the section, which grows by this checksum.
     Section(u32),
-    /// Likewise, but the section's number does not stand in the symbol itself.
+    /// Likewise, but the section's number is not in the symbol itself.
     Wide(u32),
-    /// Behind the section's end.
+    /// After the end of the section.
     Outside,
-    /// In a section that is none.
+    /// In a section that does not exist.
     Nowhere,
 }
 
-/// Few letters, so that names meet.
+/// From a small alphabet, so that names collide.
 #[derive(Debug, Arbitrary)]
 struct Name(Vec<u8>);
 
@@ -112,8 +112,8 @@ impl Recipe {
         ])
     }
 
-    pub(super) fn expected(&self) -> Said {
-        let mut said = Said { versions: self.versions(), ..Said::default() };
+    pub(super) fn expected(&self) -> Symbols {
+        let mut expected = Symbols { versions: self.versions(), ..Symbols::default() };
         for symbol in &self.symbols {
             match symbol {
                 Symbol::Export(name, crc) => {
@@ -121,27 +121,27 @@ impl Recipe {
                         Crc::Value(crc) | Crc::Section(crc) | Crc::Wide(crc) => Some(u64::from(crc)),
                         Crc::Outside | Crc::Nowhere => None,
                     };
-                    said.exports.push((name.bytes(), crc));
+                    expected.exports.push((name.bytes(), crc));
                 }
                 Symbol::Import { register: true, .. } if self.form.is_sparc() => {}
-                Symbol::Import { name, weak, .. } => said.imports.push((name.bytes(), *weak, None)),
+                Symbol::Import { name, weak, .. } => expected.imports.push((name.bytes(), *weak, None)),
                 Symbol::Other(_) => {}
             }
         }
-        if said.exports.is_empty() {
+        if expected.exports.is_empty() {
             let names = self.strings.iter().map(Name::bytes).filter(|name| !name.is_empty());
-            said.exports.extend(names.map(|name| (name, None)));
+            expected.exports.extend(names.map(|name| (name, None)));
         }
-        said.imports.retain(|(name, ..)| !name.is_empty());
-        // Of two versions the last counts; what has one and no symbol comes behind, once.
-        let crc = |name: &Vec<u8>| said.versions.iter().rfind(|(other, _)| other == name).map(|(_, crc)| *crc);
-        said.imports.iter_mut().for_each(|import| import.2 = crc(&import.0));
-        for (name, _) in said.versions.iter().filter(|(name, _)| !name.is_empty()) {
-            if !said.imports.iter().any(|import| import.0 == *name) {
-                said.imports.push((name.clone(), false, crc(name)));
+        expected.imports.retain(|(name, ..)| !name.is_empty());
+        // The last version of a symbol counts. Names that have a version but no symbol follow, once each.
+        let crc = |name: &Vec<u8>| expected.versions.iter().rfind(|(other, _)| other == name).map(|(_, crc)| *crc);
+        expected.imports.iter_mut().for_each(|import| import.2 = crc(&import.0));
+        for (name, _) in expected.versions.iter().filter(|(name, _)| !name.is_empty()) {
+            if !expected.imports.iter().any(|import| import.0 == *name) {
+                expected.imports.push((name.clone(), false, crc(name)));
             }
         }
-        said
+        expected
     }
 
     fn versions(&self) -> Vec<(Vec<u8>, u64)> {
