@@ -1,20 +1,21 @@
-//! The engine: makes pairs ready, gives each behaviour a guest of its own, judges, and tells what happens.
+//! The engine: prepares pairs, runs each behaviour in its own guest, judges it, and emits events.
 
 mod attempts;
 pub(crate) mod check;
 mod order;
 mod rows;
 
-pub use attempts::{repeated, retried};
-pub use rows::{Place, rows};
+pub use attempts::{merge_repetitions, merge_retries};
+pub use rows::{RowPosition, rows};
 
 use crate::allowed_findings::AllowedFindings;
 use crate::behaviour::{Behaviour, Group};
-use crate::engine::attempts::is_bad;
-use crate::engine::check::{check, panicked};
+use crate::engine::attempts::is_unsuccessful;
+use crate::engine::check::{panic_message, run_behaviour};
 use crate::event::{Event, KernelName, Row, RunEnd, RunInfo, SkippedKernel};
 use crate::pair::{Host, PairError, PreparedKernel, ReadyPair};
 use crate::shard::Shard;
+use harness::{Accel, Profile};
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -23,194 +24,196 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use vm_images::{Kernel, Subject};
 
-/// What to run.
-pub struct Plan {
-    /// The kernels: ready to look at, or left out with a reason.
+/// A run: what to run, and how.
+pub struct RunSpec {
+    /// The kernels, or the reason for which a kernel is left out.
     pub kernels: Vec<Result<Kernel, SkippedKernel>>,
     /// The subjects.
     pub subjects: Vec<Subject>,
     /// The behaviours.
     pub behaviours: Vec<&'static Behaviour>,
-    /// The part of the rows that is run.
+    /// The part of the rows to run.
     pub shard: Option<Shard>,
-    /// How the rows are gone through.
-    pub flow: Flow,
-    /// Guests at a time.
+    /// Retries, repetitions and order.
+    pub policy: RunPolicy,
+    /// The maximum number of guests at a time.
     pub jobs: usize,
-    /// Wall-clock limit of one behaviour.
+    /// The wall-clock limit of one behaviour.
     pub limit: Duration,
-    /// Where each guest's console is kept.
+    /// The directory in which to save the console of each guest.
     pub keep: Option<PathBuf>,
-    /// A kernel that does not reach the agent is a failure instead of an error (to bisect a boot).
+    /// Whether a kernel that does not reach the agent is a failure instead of an error (to bisect a boot).
     pub boot_failure_fails: bool,
-    /// Findings on consoles that fail nothing.
+    /// The console findings that do not count.
     pub allowed: AllowedFindings,
 }
 
-/// How the rows of a plan are gone through.
+/// How often and in which order the rows of a run are run.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Flow {
-    /// A row that fails or cannot be judged is tried so many times again, each in a guest of its own.
+pub struct RunPolicy {
+    /// The maximum number of retries of a failed or inconclusive row, each in a new guest.
     pub retries: u32,
-    /// Each row is run so many times; 0 is once too. Those are not retried.
+    /// The number of runs of each row; 0 means 1. Repeated rows are not retried.
     pub repeat: u32,
-    /// No work is begun after the first row that fails or cannot be judged.
+    /// Whether to start no more work after the first failed or inconclusive row.
     pub fail_fast: bool,
-    /// Shuffles the order in which rows are begun; else the long ones come first.
+    /// The seed that shuffles the order of the rows. Without one, groups with long behaviours are first.
     pub seed: Option<u64>,
 }
 
-impl Plan {
-    /// The rows that are run.
-    fn rows(&self) -> Vec<Place> {
+impl RunSpec {
+    /// Returns the rows to run.
+    fn rows(&self) -> Vec<RowPosition> {
         rows(self.kernels.len(), self.subjects.len(), &self.behaviours, self.shard.as_ref())
     }
 
-    /// Of this kernel and subject, the numbers of the behaviours that are run.
+    /// Returns the numbers of the behaviours to run on this kernel with this subject.
     fn behaviours_of(&self, kernel: usize, subject: usize) -> Vec<usize> {
-        let here = |place: &Place| (place.0, place.1) == (kernel, subject);
-        self.rows().into_iter().filter(here).map(|place| place.2).collect()
+        let in_pair = |row: &RowPosition| (row.0, row.1) == (kernel, subject);
+        self.rows().into_iter().filter(in_pair).map(|row| row.2).collect()
     }
 }
 
-/// A piece of work.
-enum Work {
+/// A unit of work.
+enum Task {
     Prepare { kernel: usize },
     Check { kernel: Arc<Prepared>, behaviour: usize, repetition: u32 },
 }
 
 struct Prepared {
-    /// Which kernel and which subject of the plan.
-    place: (usize, usize),
+    /// The numbers of the kernel and of the subject in the run.
+    position: (usize, usize),
     name: KernelName,
     subject: String,
     ready: Result<ReadyPair, PairError>,
 }
 
 struct Queue {
-    work: VecDeque<Work>,
+    tasks: VecDeque<Task>,
+    /// The number of kernels being prepared, each of which may add tasks.
     preparing: usize,
 }
 
-/// What the workers share.
-struct Run<'a> {
-    plan: &'a Plan,
+/// The state that the workers share.
+struct Shared<'a> {
+    spec: &'a RunSpec,
     host: &'a Host,
-    /// Set from outside: end as soon as possible.
+    /// Set by the caller to end the run as soon as possible.
     stop: &'a AtomicBool,
-    /// A bad row came and `--fail-fast` is on: begin nothing more.
+    /// Set when no more work may be started because of [`RunPolicy::fail_fast`].
     halt: AtomicBool,
-    tell: &'a (dyn Fn(Event) + Sync),
+    emit: &'a (dyn Fn(Event) + Sync),
     queue: Mutex<Queue>,
     changed: Condvar,
-    /// Repetitions of rows that are not complete.
-    repetitions: Mutex<BTreeMap<Place, Vec<Row>>>,
+    /// Repetitions of the rows that are not complete.
+    repetitions: Mutex<BTreeMap<RowPosition, Vec<Row>>>,
     judged: AtomicUsize,
 }
 
-/// Runs a plan; events go to `tell` from several threads, one at a time. `stop` ends it early.
-pub fn run(plan: &Plan, host: &Host, stop: &AtomicBool, tell: &(dyn Fn(Event) + Sync)) {
-    let begun = Instant::now();
+/// Runs all rows of `spec`. Events are passed to `emit` from several threads. `stop` ends the run early.
+pub fn run(spec: &RunSpec, host: &Host, stop: &AtomicBool, emit: &(dyn Fn(Event) + Sync)) {
+    let started = Instant::now();
     let boot = &host.boot;
-    tell(Event::Started(RunInfo {
+    emit(Event::Started(RunInfo {
         kmodlab: env!("CARGO_PKG_VERSION").to_owned(),
         qemu: host.qemu.version.to_string(),
-        accelerator: format!("{:?}", boot.accel).to_lowercase(),
-        profile: format!("{:?}", boot.profile).to_lowercase(),
-        virtual_time: boot.virtual_time && boot.accel == harness::Accel::Tcg,
-        shard: plan.shard.clone(),
-        seed: plan.flow.seed,
+        accelerator: accelerator_name(boot.accel).to_owned(),
+        profile: profile_name(boot.profile).to_owned(),
+        virtual_time: boot.virtual_time && boot.accel == Accel::Tcg,
+        shard: spec.shard.clone(),
+        seed: spec.policy.seed,
     }));
-    let rows = plan.rows();
-    if let Some(shard) = &plan.shard {
-        let all = crate::engine::rows(plan.kernels.len(), plan.subjects.len(), &plan.behaviours, None).len();
-        tell(Event::Note(format!("{shard}: {} of {all} rows", rows.len())));
+    let rows = spec.rows();
+    if let Some(shard) = &spec.shard {
+        let all = crate::engine::rows(spec.kernels.len(), spec.subjects.len(), &spec.behaviours, None).len();
+        emit(Event::Note(format!("{shard}: {} of {all} rows", rows.len())));
     }
-    let mut queue = Queue { work: VecDeque::new(), preparing: 0 };
-    for (number, kernel) in plan.kernels.iter().enumerate() {
+    let mut queue = Queue { tasks: VecDeque::new(), preparing: 0 };
+    for (number, kernel) in spec.kernels.iter().enumerate() {
         match kernel {
-            // A kernel of which this shard has no row is not booted.
-            Ok(_) if rows.iter().all(|place| place.0 != number) => {}
-            Ok(_) => queue.work.push_back(Work::Prepare { kernel: number }),
-            Err(skipped) => tell(Event::KernelSkipped(skipped.clone())),
+            // A kernel without a row in this shard is not booted.
+            Ok(_) if rows.iter().all(|row| row.0 != number) => {}
+            Ok(_) => queue.tasks.push_back(Task::Prepare { kernel: number }),
+            Err(skipped) => emit(Event::KernelSkipped(skipped.clone())),
         }
     }
-    if let Some(seed) = plan.flow.seed {
-        tell(Event::Note(format!("the order of work follows --seed {seed}")));
-        order::shuffle(seed, queue.work.make_contiguous());
+    if let Some(seed) = spec.policy.seed {
+        emit(Event::Note(format!("order of the rows: seed {seed}")));
+        order::shuffle(seed, queue.tasks.make_contiguous());
     }
-    let run = Run {
-        plan,
+    let shared = Shared {
+        spec,
         host,
         stop,
         halt: AtomicBool::new(false),
-        tell,
+        emit,
         queue: Mutex::new(queue),
         changed: Condvar::new(),
         repetitions: Mutex::new(BTreeMap::new()),
         judged: AtomicUsize::new(0),
     };
     std::thread::scope(|scope| {
-        // More workers than guests would have nothing to do.
-        let guests = rows.len() * plan.flow.repeat.max(1) as usize;
-        for _ in 0..plan.jobs.min(guests).max(1) {
-            scope.spawn(|| run.work());
+        // There is no work for more workers than guests.
+        let guests = rows.len() * spec.policy.repeat.max(1) as usize;
+        for _ in 0..spec.jobs.min(guests).max(1) {
+            scope.spawn(|| shared.work());
         }
     });
-    // What was repeated less often than it should have been is told as it is.
-    let begun_rows = std::mem::take(&mut *lock(&run.repetitions));
-    begun_rows.into_values().filter_map(repeated).for_each(|row| run.judge(row));
-    let there = rows.iter().filter(|place| plan.kernels[place.0].is_ok()).count();
-    let (interrupted, stopped) = (stop.load(Ordering::SeqCst), run.halt.load(Ordering::SeqCst));
-    let not_run = there - run.judged.load(Ordering::SeqCst).min(there);
-    tell(Event::Ended(RunEnd {
+    // A run that ended early reports rows with fewer repetitions than requested.
+    let incomplete_rows = std::mem::take(&mut *lock(&shared.repetitions));
+    incomplete_rows.into_values().filter_map(merge_repetitions).for_each(|row| shared.report(row));
+    let expected = rows.iter().filter(|row| spec.kernels[row.0].is_ok()).count();
+    let (interrupted, stopped) = (stop.load(Ordering::SeqCst), shared.halt.load(Ordering::SeqCst));
+    let not_run = expected - shared.judged.load(Ordering::SeqCst).min(expected);
+    emit(Event::Ended(RunEnd {
         interrupted,
         stopped: stopped && not_run > 0,
         not_run,
-        wall_ms: millis(begun.elapsed()),
+        wall_ms: millis(started.elapsed()),
     }));
 }
 
-/// A mutex whose poison means nothing: no critical section here can panic half way.
+/// Locks a mutex and ignores poison: no critical section of the engine can panic in the middle of a change.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Run<'_> {
-    /// A worker: takes work until there is none.
+impl Shared<'_> {
+    /// Runs a worker, which takes tasks until there are none.
     fn work(&self) {
-        while let Some(work) = self.next() {
-            match work {
-                Work::Prepare { kernel: number } => {
-                    let checks = match &self.plan.kernels[number] {
-                        // The other workers wait for this one: it must get to the end whatever happens in it.
+        while let Some(task) = self.next() {
+            match task {
+                Task::Prepare { kernel: number } => {
+                    let checks = match &self.spec.kernels[number] {
+                        // The other workers wait for this one, so it must return even if preparation panics.
                         Ok(kernel) => {
-                            catch_unwind(AssertUnwindSafe(|| prepare(self.plan, number, kernel, self.host, self.tell)))
-                                .unwrap_or_else(|panic| unprepared(self.plan, number, kernel, &panicked(&*panic)))
+                            catch_unwind(AssertUnwindSafe(|| prepare(self.spec, number, kernel, self.host, self.emit)))
+                                .unwrap_or_else(|panic| unprepared(self.spec, number, kernel, &panic_message(&*panic)))
                         }
                         Err(_) => Vec::new(),
                     };
                     let mut queue = lock(&self.queue);
-                    queue.work.extend(checks);
+                    queue.tasks.extend(checks);
                     queue.preparing -= 1;
                     self.changed.notify_all();
                 }
-                Work::Check { kernel, behaviour, repetition } => self.check(&kernel, behaviour, repetition),
+                Task::Check { kernel, behaviour, repetition } => self.check(&kernel, behaviour, repetition),
             }
         }
     }
 
-    fn next(&self) -> Option<Work> {
+    /// Returns the next task. Waits while a kernel is being prepared.
+    fn next(&self) -> Option<Task> {
         let mut queue = lock(&self.queue);
         loop {
             if self.stop.load(Ordering::SeqCst) || self.halt.load(Ordering::SeqCst) {
                 return None;
             }
-            if let Some(work) = queue.work.pop_front() {
-                if matches!(work, Work::Prepare { .. }) {
+            if let Some(task) = queue.tasks.pop_front() {
+                if matches!(task, Task::Prepare { .. }) {
                     queue.preparing += 1;
                 }
-                return Some(work);
+                return Some(task);
             }
             if queue.preparing == 0 {
                 return None;
@@ -219,105 +222,105 @@ impl Run<'_> {
         }
     }
 
-    /// Runs a behaviour, again if it may be, and tells the row when it is complete.
+    /// Runs a behaviour with its retries or one of its repetitions, and reports the row when it is complete.
     fn check(&self, kernel: &Prepared, behaviour: usize, repetition: u32) {
-        let attempt = |number| check(self.plan, kernel, behaviour, number, self.host, self.stop);
-        let repeat = self.plan.flow.repeat;
+        let attempt = |number| run_behaviour(self.spec, kernel, behaviour, number, self.host, self.stop);
+        let repeat = self.spec.policy.repeat;
         if repeat > 1 {
             let row = attempt(repetition);
-            let bad = is_bad(row.verdict);
+            let unsuccessful = is_unsuccessful(row.verdict);
             let complete = {
                 let mut repetitions = lock(&self.repetitions);
-                let rows = repetitions.entry(row.place).or_default();
-                let place = row.place;
+                let position = row.position;
+                let rows = repetitions.entry(position).or_default();
                 rows.push(row);
-                if rows.len() == repeat as usize { repetitions.remove(&place) } else { None }
+                if rows.len() == repeat as usize { repetitions.remove(&position) } else { None }
             };
-            complete.and_then(repeated).into_iter().for_each(|row| self.judge(row));
-            self.halt_if(bad);
+            complete.and_then(merge_repetitions).into_iter().for_each(|row| self.report(row));
+            self.halt_if(unsuccessful);
             return;
         }
         let mut attempts = vec![attempt(0)];
-        while attempts.last().is_some_and(|row| is_bad(row.verdict))
-            && attempts.len() <= self.plan.flow.retries as usize
+        while attempts.last().is_some_and(|row| is_unsuccessful(row.verdict))
+            && attempts.len() <= self.spec.policy.retries as usize
             && !self.stop.load(Ordering::SeqCst)
             && kernel.ready.is_ok()
         {
             attempts.push(attempt(u32::try_from(attempts.len()).unwrap_or(u32::MAX)));
         }
-        if let Some(row) = retried(attempts) {
-            let bad = is_bad(row.verdict);
-            self.judge(row);
-            self.halt_if(bad);
+        if let Some(row) = merge_retries(attempts) {
+            let unsuccessful = is_unsuccessful(row.verdict);
+            self.report(row);
+            self.halt_if(unsuccessful);
         }
     }
 
-    fn judge(&self, row: Row) {
+    fn report(&self, row: Row) {
         self.judged.fetch_add(1, Ordering::SeqCst);
-        (self.tell)(Event::Judged(Box::new(row)));
+        (self.emit)(Event::Judged(Box::new(row)));
     }
 
-    fn halt_if(&self, bad: bool) {
-        if bad && self.plan.flow.fail_fast && !self.halt.swap(true, Ordering::SeqCst) {
-            // Whoever waits for work waits for this too; the lock keeps the word from coming between look and wait.
+    fn halt_if(&self, unsuccessful: bool) {
+        if unsuccessful && self.spec.policy.fail_fast && !self.halt.swap(true, Ordering::SeqCst) {
+            // The lock makes sure that no waiting worker misses the notification between its test of `halt` and its wait.
             drop(lock(&self.queue));
             self.changed.notify_all();
         }
     }
 }
 
-/// Makes a kernel ready with every subject, and says what there is to check.
+/// Prepares a kernel with every subject and returns the checks to run.
 fn prepare(
-    plan: &Plan,
+    spec: &RunSpec,
     kernel_number: usize,
     kernel: &Kernel,
     host: &Host,
-    tell: &(dyn Fn(Event) + Sync),
-) -> Vec<Work> {
+    emit: &(dyn Fn(Event) + Sync),
+) -> Vec<Task> {
     let name = KernelName { name: kernel.name.clone(), release: kernel.release.to_string() };
-    tell(Event::Preparing(format!("kernel {} ({})", name.name, name.release)));
-    kernel.notes.iter().for_each(|note| tell(Event::Note(format!("kernel {}: {note}", name.name))));
-    let side = PreparedKernel::new(kernel.clone(), host);
-    let mut work = Vec::new();
-    for (number, subject) in plan.subjects.iter().enumerate() {
-        let behaviours = plan.behaviours_of(kernel_number, number);
+    emit(Event::Preparing(format!("kernel {} ({})", name.name, name.release)));
+    kernel.notes.iter().for_each(|note| emit(Event::Note(format!("kernel {}: {note}", name.name))));
+    let prepared_kernel = PreparedKernel::new(kernel.clone(), host);
+    let mut tasks = Vec::new();
+    for (number, subject) in spec.subjects.iter().enumerate() {
+        let behaviours = spec.behaviours_of(kernel_number, number);
         if behaviours.is_empty() {
             continue;
         }
-        let ready = match &side {
-            Ok(side) => side.pair(subject, host),
+        let ready = match &prepared_kernel {
+            Ok(kernel) => kernel.pair(subject, host),
             Err(error) => Err(PairError::Unusable(error.to_string())),
         };
         for note in ready.iter().flat_map(|ready| &ready.notes) {
-            tell(Event::Note(format!("kernel {} with {}: {note}", name.name, subject.name())));
+            emit(Event::Note(format!("kernel {} with {}: {note}", name.name, subject.name())));
         }
-        let place = (kernel_number, number);
-        let prepared = Arc::new(Prepared { place, name: name.clone(), subject: subject.name().to_owned(), ready });
-        tell(Event::PairReady { kernel: name.clone(), subject: subject.name().to_owned(), rows: behaviours.len() });
-        work.extend(checks(plan, &prepared, behaviours));
+        let position = (kernel_number, number);
+        let prepared = Arc::new(Prepared { position, name: name.clone(), subject: subject.name().to_owned(), ready });
+        emit(Event::PairReady { kernel: name.clone(), subject: subject.name().to_owned(), rows: behaviours.len() });
+        tasks.extend(checks(spec, &prepared, behaviours));
     }
-    if let Some(seed) = plan.flow.seed {
-        order::shuffle(seed.wrapping_add(kernel_number as u64), &mut work);
-        return work;
+    if let Some(seed) = spec.policy.seed {
+        order::shuffle(seed.wrapping_add(kernel_number as u64), &mut tasks);
+        return tasks;
     }
-    // The long ones first, so that no core is idle while another finishes the last.
-    work.sort_by_key(|work| match work {
-        Work::Check { behaviour, .. } => rank(plan.behaviours[*behaviour].group),
-        Work::Prepare { .. } => 0,
+    // Long behaviours first, so that no core is idle while another finishes the last one.
+    tasks.sort_by_key(|task| match task {
+        Task::Check { behaviour, .. } => rank(spec.behaviours[*behaviour].group),
+        Task::Prepare { .. } => 0,
     });
-    work
+    tasks
 }
 
-/// The work on these behaviours: each as often as the plan says.
-fn checks(plan: &Plan, kernel: &Arc<Prepared>, behaviours: Vec<usize>) -> Vec<Work> {
+/// Returns the checks of these behaviours, one per repetition.
+fn checks(spec: &RunSpec, kernel: &Arc<Prepared>, behaviours: Vec<usize>) -> Vec<Task> {
     let check = |behaviour| {
-        let times = 0..plan.flow.repeat.max(1);
-        times.map(move |repetition| Work::Check { kernel: Arc::clone(kernel), behaviour, repetition })
+        let repetitions = 0..spec.policy.repeat.max(1);
+        repetitions.map(move |repetition| Task::Check { kernel: Arc::clone(kernel), behaviour, repetition })
     };
     behaviours.into_iter().flat_map(check).collect()
 }
 
-/// Groups, the one with the longest behaviours first.
+/// Returns the rank of a group; the group with the longest behaviours has rank 0.
 fn rank(group: Group) -> u8 {
     match group {
         Group::Loop => 0,
@@ -328,17 +331,34 @@ fn rank(group: Group) -> u8 {
     }
 }
 
-/// The checks of a kernel whose preparation ended in a panic of ours: each of them says so.
-fn unprepared(plan: &Plan, number: usize, kernel: &Kernel, reason: &str) -> Vec<Work> {
+/// Returns the checks of a kernel whose preparation panicked. Each reports `reason`.
+fn unprepared(spec: &RunSpec, number: usize, kernel: &Kernel, reason: &str) -> Vec<Task> {
     let name = KernelName { name: kernel.name.clone(), release: kernel.release.to_string() };
-    let mut work = Vec::new();
-    for (at, subject) in plan.subjects.iter().enumerate() {
+    let mut tasks = Vec::new();
+    for (subject_number, subject) in spec.subjects.iter().enumerate() {
         let (name, subject) = (name.clone(), subject.name().to_owned());
         let ready = Err(PairError::Unusable(reason.to_owned()));
-        let prepared = Arc::new(Prepared { place: (number, at), name, subject, ready });
-        work.extend(checks(plan, &prepared, plan.behaviours_of(number, at)));
+        let position = (number, subject_number);
+        let prepared = Arc::new(Prepared { position, name, subject, ready });
+        tasks.extend(checks(spec, &prepared, spec.behaviours_of(number, subject_number)));
     }
-    work
+    tasks
+}
+
+/// The accelerator's name in reports.
+fn accelerator_name(accelerator: Accel) -> &'static str {
+    match accelerator {
+        Accel::Tcg => "tcg",
+        Accel::Kvm => "kvm",
+    }
+}
+
+/// The boot profile's name in reports.
+fn profile_name(profile: Profile) -> &'static str {
+    match profile {
+        Profile::Faithful => "faithful",
+        Profile::Fast => "fast",
+    }
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -1,54 +1,55 @@
-//! What a run tells: events, which reporters consume. Nothing in the lab prints.
+//! The events of a run, which reporters consume. Nothing in the lab prints.
 
+use crate::engine::RowPosition;
 use crate::era::Eras;
 use crate::fact::Fact;
 use crate::shard::Shard;
 use crate::verdict::Verdict;
 use serde::{Deserialize, Serialize};
 
-/// Something happened in a run.
+/// An event of a run.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// The run begins.
+    /// The run has started.
     Started(RunInfo),
-    /// One line on what is being prepared.
+    /// Preparation in progress, as one line.
     Preparing(String),
-    /// Something that the user should know.
+    /// A note to the user.
     Note(String),
-    /// A kernel that was asked for is left out; the reason says why. It never fails a run.
+    /// A requested kernel is left out, which does not fail the run.
     KernelSkipped(SkippedKernel),
-    /// A kernel with a subject is ready; so many rows will follow.
+    /// A kernel with a subject is ready to run.
     PairReady {
         /// The kernel.
         kernel: KernelName,
         /// The subject.
         subject: String,
-        /// How many rows.
+        /// The number of rows that will follow.
         rows: usize,
     },
-    /// One behaviour was judged.
+    /// A row has been judged.
     Judged(Box<Row>),
-    /// The run is over.
+    /// The run has ended.
     Ended(RunEnd),
 }
 
-/// The lab, as reports name it.
+/// The lab in which a run took place.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RunInfo {
-    /// Version of kmodlab.
+    /// The version of kmodlab.
     pub kmodlab: String,
-    /// QEMU's version.
+    /// The version of QEMU.
     pub qemu: String,
-    /// `tcg` or `kvm`.
+    /// The accelerator: `tcg` or `kvm`.
     pub accelerator: String,
-    /// `faithful` or `fast`.
+    /// The boot profile: `faithful` or `fast`.
     pub profile: String,
     /// Whether guest time is virtual.
     pub virtual_time: bool,
-    /// The part of the rows that was run; absent for all of them.
+    /// The part of the rows that was run; absent if all were run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<Shard>,
-    /// The seed of the order in which rows were begun; absent for the usual order.
+    /// The seed of the order in which rows were run; absent for the default order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
 }
@@ -56,29 +57,28 @@ pub struct RunInfo {
 /// A kernel in a report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KernelName {
-    /// What the user called it.
+    /// The name that the user gave.
     pub name: String,
-    /// `uname -r`.
+    /// The release (`uname -r`).
     pub release: String,
 }
 
 /// A kernel that was left out.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SkippedKernel {
-    /// What the user called it.
+    /// The name that the user gave.
     pub name: String,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
 /// One behaviour on one kernel with one subject.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Row {
-    /// Which kernel, subject and behaviour of the run: reports that are written at the end have this order, whichever
-    /// guest was done first.
+    /// The numbers of the kernel, the subject and the behaviour. Reports written at the end are sorted by it.
     #[serde(skip)]
-    pub place: (usize, usize, usize),
-    /// The behaviour's id.
+    pub position: RowPosition,
+    /// The id of the behaviour.
     pub id: String,
     /// Its catalogue id.
     pub catalogue: String,
@@ -88,48 +88,48 @@ pub struct Row {
     pub statement: String,
     /// Its source.
     pub source: String,
-    /// `kernel` or `both`: a row about the kernel alone is run once for each kernel.
+    /// `kernel` or `both`. A behaviour about the kernel alone is run once per kernel.
     pub about: String,
     /// The kernel.
     pub kernel: KernelName,
-    /// The kernel's eras and what decided them; absent if the kernel never came so far.
+    /// The eras of the kernel and what decided them; absent if the kernel could not be prepared.
     pub eras: Option<Eras>,
     /// The subject.
     pub subject: String,
     /// The verdict.
     pub verdict: Verdict,
-    /// Why it is not a pass.
+    /// The reason, unless it passed.
     pub reason: Option<String>,
-    /// What was observed.
+    /// The observations.
     pub facts: Vec<Fact>,
-    /// Guest time from the check's begin to its end, in milliseconds; absent if the guest never said.
+    /// The duration of the check in milliseconds of guest time; absent if the guest did not report its clock.
     pub guest_ms: Option<u64>,
-    /// Wall time from the clone's start to its end, in milliseconds.
+    /// The duration in milliseconds of wall time, from the start of the guest to its end.
     pub wall_ms: u64,
-    /// The console's last lines, unless it passed.
+    /// The last lines of the console, if it failed or could not be judged.
     pub console: Vec<String>,
-    /// What the monitor found on the console, in its order.
+    /// The findings on the console, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<ConsoleFinding>,
-    /// Whether attempts came out differently.
+    /// Whether attempts had different verdicts.
     #[serde(default, skip_serializing_if = "is_false")]
     pub flaky: bool,
-    /// Every attempt in its order, if there was more than one (`--retries`, `--repeat`).
+    /// All attempts in order, if there was more than one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<Attempt>,
 }
 
-/// A report of trouble on a guest's console.
+/// A finding on a guest's console: a report of the kernel that something is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsoleFinding {
-    /// What kind: panic, oops, warning, …
+    /// The kind: panic, oops, warning, …
     pub kind: String,
-    /// The line that names it.
+    /// The line that describes it.
     pub title: String,
-    /// Its lines with a few from before it, cut out of the console; none for one of the template's boot.
+    /// Its lines on the console and a few lines before it; empty for a finding from the boot of the template.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trace: Vec<String>,
-    /// Why it does not count, if it stands in a list of allowed findings.
+    /// The reason for which it does not count, if it is in a list of allowed findings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed: Option<String>,
 }
@@ -140,34 +140,34 @@ impl std::fmt::Display for ConsoleFinding {
     }
 }
 
-/// One of several attempts at a row, each in a guest of its own.
+/// One of several attempts at a row, each in a new guest.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Attempt {
     /// The verdict.
     pub verdict: Verdict,
-    /// Why it is not a pass.
+    /// The reason, unless it passed.
     pub reason: Option<String>,
-    /// What was observed, of a bad one.
+    /// The observations, if it was unsuccessful.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub facts: Vec<Fact>,
-    /// Guest time, as in a row.
+    /// The duration in guest time, as in a row.
     pub guest_ms: Option<u64>,
-    /// Wall time, as in a row.
+    /// The duration in wall time, as in a row.
     pub wall_ms: u64,
-    /// The console's last lines, of a bad one.
+    /// The last lines of the console, if it was unsuccessful.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub console: Vec<String>,
-    /// What the monitor found, of a bad one.
+    /// The findings on the console, if it was unsuccessful.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<ConsoleFinding>,
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_false(value: &bool) -> bool {
     !value
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero(value: &usize) -> bool {
     *value == 0
 }
@@ -175,14 +175,14 @@ fn is_zero(value: &usize) -> bool {
 /// How a run ended.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RunEnd {
-    /// It was interrupted: rows are missing.
+    /// Whether it was interrupted, so that rows are missing.
     pub interrupted: bool,
-    /// It stopped at the first bad row (`--fail-fast`): rows are missing.
+    /// Whether it stopped at the first unsuccessful row, so that rows are missing.
     #[serde(default, skip_serializing_if = "is_false")]
     pub stopped: bool,
-    /// How many rows are missing.
+    /// The number of missing rows.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub not_run: usize,
-    /// Wall time of the run in milliseconds.
+    /// The duration of the run in milliseconds of wall time.
     pub wall_ms: u64,
 }

@@ -4,7 +4,7 @@
 mod support;
 
 use conformance::behaviour::{About, Behaviour, Group};
-use conformance::engine::Flow;
+use conformance::engine::RunPolicy;
 use conformance::report::json::Report;
 use conformance::verdict::Verdict;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -37,8 +37,8 @@ fn a_row_that_passes_when_it_is_tried_again_is_flaky_and_shows_each_failure() {
     if !vm_or_skip() {
         return;
     }
-    let flow = Flow { retries: 4, ..Flow::default() };
-    let rows = support::lab::run(vec![&FAILS_TWICE], &Setup { mark: "kmodlab.test=flaky", flow, ..Setup::default() });
+    let policy = RunPolicy { retries: 4, ..RunPolicy::default() };
+    let rows = support::lab::run(vec![&FAILS_TWICE], &Setup { mark: "kmodlab.test=flaky", policy, ..Setup::default() });
     let [row] = &rows[..] else { panic!("{rows:#?}") };
     assert_eq!((row.verdict, row.flaky), (Verdict::Pass, true), "{row:#?}");
     let verdicts: Vec<Verdict> = row.attempts.iter().map(|attempt| attempt.verdict).collect();
@@ -83,7 +83,7 @@ fn a_seed_gives_an_order_that_comes_again_and_is_told() {
     let order = |seed: &str| {
         let output = run(&[&["run", "--jobs", "1", "--seed", seed], &ids[..]].concat());
         let text = String::from_utf8(output.stdout).unwrap();
-        assert!(text.contains(&format!("--seed {seed}")), "{text}");
+        assert!(text.contains(&format!("seed {seed}")), "{text}");
         let words = text.lines().filter(|line| line.starts_with(" pass")).map(|line| line.split_whitespace().nth(1));
         words.map(|id| id.unwrap().to_owned()).collect::<Vec<_>>()
     };

@@ -4,7 +4,7 @@ use super::baseline::Baseline;
 use super::connection::AgentConnection;
 use super::{MANIFEST, Manifest, output};
 use crate::allowed_findings::AllowedFindings;
-use crate::engine::check::carry_out;
+use crate::engine::check::run_check;
 use crate::lab::{Guest, Lab, Pair};
 use crate::select::select;
 use crate::verdict::{CheckEnd, Verdict, judge};
@@ -80,7 +80,7 @@ fn check(
     };
     let (end, facts, known) = {
         let mut lab = Lab::new(line, pair, Instant::now() + LIMIT);
-        let end = carry_out(behaviour, &mut lab);
+        let end = run_check(behaviour, &mut lab);
         let (facts, known) = lab.into_facts();
         (end, facts, known)
     };

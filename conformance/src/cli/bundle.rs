@@ -5,7 +5,7 @@ use super::error::CliError;
 use super::{Outcome, lookup, setup, show_progress, signals};
 use crate::bundle::lava::{self, INITRAMFS, KERNEL};
 use crate::bundle::{Entry, LAST, MANIFEST, Manifest, PROGRAM};
-use crate::engine::check::unmet;
+use crate::engine::check::first_unmet_need;
 use crate::pair::PreparedKernel;
 use crate::select::select_filtered;
 use crate::verdict::exit;
@@ -43,7 +43,7 @@ pub(super) fn bundle(common: &Common, args: &BundleArgs) -> Outcome {
     let (subject, kernels) = signals::or_interrupted(&stop, obtain())?;
     let kernel = lookup::only(kernels)?;
     let side = PreparedKernel::new(kernel, &host).map_err(CliError::inconclusive)?;
-    let unmet = |behaviour| unmet(behaviour, subject.commands(), side.modules(), side.facts());
+    let unmet = |behaviour| first_unmet_need(behaviour, subject.commands(), side.modules(), side.facts());
     let entry = |behaviour: &&'static crate::behaviour::Behaviour| Entry {
         id: behaviour.id.to_owned(),
         unmet: unmet(behaviour).map(|need| need.to_string()),

@@ -136,7 +136,7 @@ fn reports(common: &Common, args: &CompareArgs) -> Result<Option<(Report, Report
 fn of_kernel(report: &Report, number: usize) -> Report {
     let mut part = Report::empty();
     for event in report.events() {
-        if !matches!(&event, Event::Judged(row) if row.place.0 != number) {
+        if !matches!(&event, Event::Judged(row) if row.position.0 != number) {
             part.take(&event);
         }
     }

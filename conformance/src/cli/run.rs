@@ -5,7 +5,7 @@ use super::error::CliError;
 use super::{Outcome, jobs, lookup, setup, signals};
 use crate::allowed_findings::AllowedFindings;
 use crate::behaviour::Behaviour;
-use crate::engine::{self, Flow, Plan};
+use crate::engine::{self, RunPolicy, RunSpec};
 use crate::event::Event;
 use crate::pair::{Host, PreparedKernel};
 use crate::report::Reporter;
@@ -78,19 +78,19 @@ pub(super) fn carry_out(
         print_commands(&kernels, &subjects, &host)?;
         return Ok(None);
     }
-    let plan = Plan {
+    let spec = RunSpec {
         kernels,
         subjects,
         behaviours,
         shard,
-        flow: Flow { retries: args.retries, repeat: args.repeat, fail_fast: args.fail_fast, seed: args.seed },
+        policy: RunPolicy { retries: args.retries, repeat: args.repeat, fail_fast: args.fail_fast, seed: args.seed },
         jobs: args.jobs.unwrap_or_else(|| jobs::default(args.cold)),
         limit: Duration::from_secs(args.timeout).mul_f64(setup::timeout_factor(&args.guest)?),
         boot_failure_fails: args.boot_failure == BootFailure::Fail,
         keep: args.keep.clone(),
         allowed,
     };
-    engine::run(&plan, &host, &stop, &tell);
+    engine::run(&spec, &host, &stop, &tell);
 
     Ok(Some(reporters.into_inner().unwrap_or_else(PoisonError::into_inner)))
 }

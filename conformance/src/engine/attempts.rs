@@ -1,43 +1,44 @@
-//! A row that was tried more than once: what is said of all attempts together. None of them is hidden.
+//! Rows with several attempts. All attempts stay visible in the row.
 
 use crate::event::{Attempt, Row};
 use crate::verdict::Verdict;
 
-/// Whether another attempt could come out better.
+/// Returns whether a row with this verdict is retried: it failed or could not be judged.
 #[must_use]
-pub fn is_bad(verdict: Verdict) -> bool {
+pub fn is_unsuccessful(verdict: Verdict) -> bool {
     matches!(verdict, Verdict::Fail | Verdict::Error)
 }
 
-/// The row of an attempt and its retries: the last one's. One that was bad before stays in `attempts`.
+/// Merges an attempt and its retries into one row, which has the verdict of the last attempt.
 #[must_use]
-pub fn retried(attempts: Vec<Row>) -> Option<Row> {
+pub fn merge_retries(attempts: Vec<Row>) -> Option<Row> {
     let last = attempts.len().checked_sub(1)?;
-    together(attempts, last)
+    merge(attempts, last)
 }
 
-/// The row of repetitions: the worst one's, the first of these; its reason says how many were so.
+/// Merges repetitions into one row, which has the verdict of the worst repetition. The reason names their number.
 #[must_use]
-pub fn repeated(attempts: Vec<Row>) -> Option<Row> {
-    let badness = |verdict| match verdict {
+pub fn merge_repetitions(attempts: Vec<Row>) -> Option<Row> {
+    let severity = |verdict| match verdict {
         Verdict::Pass => 0,
         Verdict::Known => 1,
         Verdict::Skip => 2,
         Verdict::Error => 3,
         Verdict::Fail => 4,
     };
-    let worst = attempts.iter().map(|row| badness(row.verdict)).max()?;
-    let at = attempts.iter().position(|row| badness(row.verdict) == worst)?;
+    let worst = attempts.iter().map(|row| severity(row.verdict)).max()?;
+    let first = attempts.iter().position(|row| severity(row.verdict) == worst)?;
     let all = attempts.len();
-    let alike = attempts.iter().filter(|row| badness(row.verdict) == worst).count();
-    let mut row = together(attempts, at)?;
+    let count = attempts.iter().filter(|row| severity(row.verdict) == worst).count();
+    let mut row = merge(attempts, first)?;
     if row.flaky {
-        row.reason = row.reason.map(|reason| format!("{alike} of {all} times: {reason}"));
+        row.reason = row.reason.map(|reason| format!("{count} of {all} times: {reason}"));
     }
     Some(row)
 }
 
-fn together(attempts: Vec<Row>, chosen: usize) -> Option<Row> {
+/// Merges attempts into the row of the `chosen` one.
+fn merge(attempts: Vec<Row>, chosen: usize) -> Option<Row> {
     if attempts.len() < 2 {
         return attempts.into_iter().next();
     }
@@ -49,16 +50,16 @@ fn together(attempts: Vec<Row>, chosen: usize) -> Option<Row> {
 }
 
 fn attempt(row: Row) -> Attempt {
-    // What a good attempt saw is what every good attempt sees, and stands in the row.
-    let bad = is_bad(row.verdict);
+    // Only an unsuccessful attempt needs its own evidence: that of the others is in the row.
+    let unsuccessful = is_unsuccessful(row.verdict);
     Attempt {
         verdict: row.verdict,
         reason: row.reason,
-        facts: if bad { row.facts } else { Vec::new() },
+        facts: if unsuccessful { row.facts } else { Vec::new() },
         guest_ms: row.guest_ms,
         wall_ms: row.wall_ms,
-        console: if bad { row.console } else { Vec::new() },
-        findings: if bad { row.findings } else { Vec::new() },
+        console: if unsuccessful { row.console } else { Vec::new() },
+        findings: if unsuccessful { row.findings } else { Vec::new() },
     }
 }
 
@@ -75,34 +76,37 @@ mod tests {
         verdicts.iter().map(row).collect()
     }
 
-    fn said(row: Option<Row>) -> (Verdict, bool, Option<String>, Vec<Verdict>) {
+    fn summary(row: Option<Row>) -> (Verdict, bool, Option<String>, Vec<Verdict>) {
         let row = row.unwrap();
         (row.verdict, row.flaky, row.reason, row.attempts.iter().map(|attempt| attempt.verdict).collect())
     }
 
     #[test]
-    fn a_retry_that_passes_is_a_flaky_pass_that_shows_the_failure() {
+    fn a_retry_that_passes_is_a_flaky_pass_with_the_failed_attempt() {
         use Verdict::{Error, Fail, Pass};
-        let row = retried(rows(&[Fail, Error, Pass]));
+        let row = merge_retries(rows(&[Fail, Error, Pass]));
         let attempts = &row.as_ref().unwrap().attempts;
         assert!(!attempts[0].console.is_empty() && !attempts[0].facts.is_empty() && attempts[2].facts.is_empty());
-        assert_eq!(said(row), (Pass, true, None, vec![Fail, Error, Pass]));
+        assert_eq!(summary(row), (Pass, true, None, vec![Fail, Error, Pass]));
     }
 
     #[test]
-    fn one_that_fails_each_time_fails_and_is_not_flaky() {
+    fn a_row_that_fails_each_time_fails_and_is_not_flaky() {
         use Verdict::{Fail, Pass};
-        assert_eq!(said(retried(rows(&[Fail, Fail]))), (Fail, false, Some("it was fail".into()), vec![Fail, Fail]));
-        assert_eq!(said(retried(rows(&[Pass]))), (Pass, false, None, vec![]));
-        assert!(retried(Vec::new()).is_none() && repeated(Vec::new()).is_none());
+        assert_eq!(
+            summary(merge_retries(rows(&[Fail, Fail]))),
+            (Fail, false, Some("it was fail".into()), vec![Fail, Fail])
+        );
+        assert_eq!(summary(merge_retries(rows(&[Pass]))), (Pass, false, None, vec![]));
+        assert!(merge_retries(Vec::new()).is_none() && merge_repetitions(Vec::new()).is_none());
     }
 
     #[test]
-    fn of_repetitions_the_worst_counts_and_its_reason_says_how_often() {
+    fn the_worst_repetition_counts_and_the_reason_says_how_often_it_occurred() {
         use Verdict::{Error, Fail, Pass};
-        let (verdict, flaky, reason, _) = said(repeated(rows(&[Pass, Fail, Error, Fail])));
+        let (verdict, flaky, reason, _) = summary(merge_repetitions(rows(&[Pass, Fail, Error, Fail])));
         assert_eq!((verdict, flaky, reason.as_deref()), (Fail, true, Some("2 of 4 times: it was fail")));
-        assert_eq!(said(repeated(rows(&[Pass, Pass]))).0, Pass);
-        assert!(!said(repeated(rows(&[Fail, Fail]))).1);
+        assert_eq!(summary(merge_repetitions(rows(&[Pass, Pass]))).0, Pass);
+        assert!(!summary(merge_repetitions(rows(&[Fail, Fail]))).1);
     }
 }

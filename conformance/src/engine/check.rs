@@ -1,7 +1,6 @@
-//! One behaviour in a guest of its own: what it needs is looked at, its check observes, the guest ends, the whole is
-//! judged and becomes a row.
+//! Runs one behaviour in its own guest: tests its needs, runs its check, ends the guest, judges, and returns a row.
 
-use super::{Plan, Prepared, millis};
+use super::{Prepared, RunSpec, millis};
 use crate::allowed_findings::AllowedFindings;
 use crate::behaviour::{About, Behaviour, Need};
 use crate::event::{ConsoleFinding, Row};
@@ -19,30 +18,30 @@ use std::time::{Duration, Instant};
 use vm_images::ImageFacts;
 use vm_images::modules::ModuleTree;
 
-/// Lines of console that a row keeps.
+/// The number of console lines in a row.
 const CONSOLE_LINES: usize = 40;
-/// How long the guest's clock may be waited for.
+/// The limit for reading the guest's clock.
 const CLOCK_LIMIT: Duration = Duration::from_secs(10);
 
-/// What a panic said, as a reason.
-pub(super) fn panicked(panic: &(dyn Any + Send)) -> String {
-    let said = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("kmodlab itself panicked: {}", said.unwrap_or("no message"))
+/// Returns the message of a panic as a reason.
+pub(super) fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let message = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("kmodlab panicked: {}", message.unwrap_or("no message"))
 }
 
-/// Runs one behaviour in a guest of its own, for the `attempt`-th time from 0.
-pub(super) fn check(
-    plan: &Plan,
+/// Runs one behaviour in its own guest. `attempt` counts from 0.
+pub(super) fn run_behaviour(
+    spec: &RunSpec,
     prepared: &Prepared,
     number: usize,
     attempt: u32,
     host: &Host,
     stop: &AtomicBool,
 ) -> Row {
-    let begun = Instant::now();
-    let behaviour = plan.behaviours[number];
+    let started = Instant::now();
+    let behaviour = spec.behaviours[number];
     let mut row = Row {
-        place: (prepared.place.0, prepared.place.1, number),
+        position: (prepared.position.0, prepared.position.1, number),
         id: behaviour.id.to_owned(),
         catalogue: behaviour.catalogue.to_owned(),
         group: behaviour.group.to_string(),
@@ -66,24 +65,24 @@ pub(super) fn check(
         flaky: false,
         attempts: Vec::new(),
     };
-    let keep = plan.keep.as_deref().map(|dir| (dir, attempt));
+    let keep = spec.keep.as_deref().map(|dir| (dir, attempt));
     match &prepared.ready {
         Err(error) => {
-            if plan.boot_failure_fails && matches!(error, PairError::Boot(error) if is_guest_failure(error)) {
+            if spec.boot_failure_fails && matches!(error, PairError::Boot(error) if is_guest_failure(error)) {
                 row.verdict = Verdict::Fail;
             }
             row.reason = Some(error.to_string());
         }
         Ok(ready) => {
             row.eras = Some(ready.pair.eras);
-            match unmet(behaviour, &ready.pair.commands, ready.modules.as_ref(), &ready.facts) {
+            match first_unmet_need(behaviour, &ready.pair.commands, ready.modules.as_ref(), &ready.facts) {
                 Some(need) => (row.verdict, row.reason) = (Verdict::Skip, Some(format!("needs {need}"))),
                 None => match ready.guest(host) {
-                    Ok(vm) => observe(vm, behaviour, ready, begun + plan.limit, keep, &plan.allowed, &mut row),
+                    Ok(vm) => observe(vm, behaviour, ready, started + spec.limit, keep, &spec.allowed, &mut row),
                     Err(error) => {
                         let booted = ready.boots_each_guest();
-                        if plan.boot_failure_fails && booted && is_guest_failure(&error) && !stop.load(Ordering::SeqCst)
-                        {
+                        let stopped = stop.load(Ordering::SeqCst);
+                        if spec.boot_failure_fails && booted && is_guest_failure(&error) && !stopped {
                             row.verdict = Verdict::Fail;
                         }
                         row.reason = Some(format!("no guest: {error}"));
@@ -95,9 +94,9 @@ pub(super) fn check(
     if row.verdict == Verdict::Error && stop.load(Ordering::SeqCst) {
         row.reason = Some("interrupted".to_owned());
     }
-    // What the guest said reaches reports in their one text form.
+    // Text from the guest is escaped before it reaches a report.
     row.reason = row.reason.map(|reason| reason.lines().map(printable).collect::<Vec<_>>().join("\n"));
-    row.wall_ms = millis(begun.elapsed());
+    row.wall_ms = millis(started.elapsed());
     row
 }
 
@@ -105,8 +104,8 @@ fn printable(line: &str) -> String {
     text::escape(line.as_bytes())
 }
 
-/// The first need that is not met.
-pub(crate) fn unmet(
+/// Returns the first need that is not met.
+pub(crate) fn first_unmet_need(
     behaviour: &Behaviour,
     commands: &[String],
     modules: Option<&ModuleTree>,
@@ -123,7 +122,7 @@ pub(crate) fn unmet(
     behaviour.needs.iter().find(|need| !met(need)).copied()
 }
 
-/// Lets the check observe, ends the guest, and judges.
+/// Runs the check in a guest, ends the guest, and judges.
 fn observe(
     mut vm: Vm,
     behaviour: &Behaviour,
@@ -133,26 +132,26 @@ fn observe(
     allowed: &AllowedFindings,
     row: &mut Row,
 ) {
-    let from = clock(&mut vm, deadline);
+    let from = guest_time(&mut vm, deadline);
     let (end, known) = {
         let mut lab = Lab::new(&mut vm, &ready.pair, deadline);
-        // A guest that does not even say what time it is would only cost the check its time.
+        // If the guest does not answer this request, the check would only run into its time limit.
         let end = match &from {
-            Ok(_) => carry_out(behaviour, &mut lab),
-            Err(silent) => CheckEnd::LabFailed(format!("before the check: {silent}")),
+            Ok(_) => run_check(behaviour, &mut lab),
+            Err(error) => CheckEnd::LabFailed(format!("before the check: {error}")),
         };
         let (facts, known) = lab.into_facts();
         row.facts = facts;
         (end, known)
     };
-    if let (Ok(from), Ok(to)) = (from, clock(&mut vm, deadline)) {
+    if let (Ok(from), Ok(to)) = (from, guest_time(&mut vm, deadline)) {
         row.guest_ms = Some(to.millis_since(from));
     }
     let ending = vm.end_as_planned();
-    // Read now: a guest may die while it ends.
+    // Read the console only now: a guest can crash while it shuts down.
     let console = vm.console();
-    if let Some(Err(error)) = keep.map(|(dir, attempt)| keep_console(dir, attempt, row, &console)) {
-        row.console.push(format!("kmodlab: the console could not be kept: {error}"));
+    if let Some(Err(error)) = keep.map(|(dir, attempt)| save_console(dir, attempt, row, &console)) {
+        row.console.push(format!("kmodlab: cannot save the console: {error}"));
     }
     let end = match end {
         CheckEnd::Finished if !ending.planned => unplanned(&ending),
@@ -167,7 +166,8 @@ fn observe(
     }
 }
 
-/// What was found on the consoles of a row's guest: its template's boot, since a clone's own console begins behind it, and its own.
+/// Returns the findings on the console of a row's guest. The console of a clone begins after the boot of its template,
+/// so the findings of that boot are included.
 fn findings(ready: &ReadyPair, ending: &Ending, allowed: &AllowedFindings) -> Vec<ConsoleFinding> {
     let boot = ready.boot_findings().iter().map(|text| {
         let (kind, title) = text.split_once(": ").unwrap_or(("", text));
@@ -182,21 +182,21 @@ fn findings(ready: &ReadyPair, ending: &Ending, allowed: &AllowedFindings) -> Ve
         .collect()
 }
 
-/// Lets a check observe, and says how it ended.
-pub(crate) fn carry_out(behaviour: &Behaviour, lab: &mut Lab<'_>) -> CheckEnd {
+/// Runs a check and returns how it ended.
+pub(crate) fn run_check(behaviour: &Behaviour, lab: &mut Lab<'_>) -> CheckEnd {
     match catch_unwind(AssertUnwindSafe(|| (behaviour.check)(lab))) {
         Ok(Ok(())) => CheckEnd::Finished,
         Ok(Err(LabError::Need(need))) => CheckEnd::NeedUnmet(format!("needs {need}")),
         Ok(Err(LabError::Guest(GuestError::Crashed(reason)))) => CheckEnd::GuestCrashed(reason),
         Ok(Err(error)) => CheckEnd::LabFailed(error.to_string()),
-        Err(panic) => CheckEnd::LabFailed(panicked(&*panic)),
+        Err(panic) => CheckEnd::LabFailed(panic_message(&*panic)),
     }
 }
 
-fn keep_console(dir: &Path, attempt: u32, row: &Row, console: &[u8]) -> std::io::Result<()> {
+fn save_console(dir: &Path, attempt: u32, row: &Row, console: &[u8]) -> std::io::Result<()> {
     std::fs::create_dir_all(dir)?;
-    let again = if attempt == 0 { String::new() } else { format!("-{}", attempt + 1) };
-    let name = format!("{}-{}-{}{again}.console", row.id, row.kernel.name, row.subject);
+    let suffix = if attempt == 0 { String::new() } else { format!("-{}", attempt + 1) };
+    let name = format!("{}-{}-{}{suffix}.console", row.id, row.kernel.name, row.subject);
     std::fs::write(dir.join(name.replace('/', "_")), console)
 }
 
@@ -207,15 +207,15 @@ fn last_lines(console: &[u8]) -> Vec<String> {
 }
 
 fn unplanned(ending: &Ending) -> CheckEnd {
-    CheckEnd::LabFailed(format!("the guest did not end as planned: {ending}"))
+    CheckEnd::LabFailed(format!("the guest did not shut down as planned: {ending}"))
 }
 
-/// What time it is in the guest, if it says so before the behaviour's time is up.
-fn clock(vm: &mut Vm, deadline: Instant) -> Result<GuestMicros, VmError> {
+/// Returns the guest's clock, if the guest answers within the time limit of the behaviour.
+fn guest_time(vm: &mut Vm, deadline: Instant) -> Result<GuestMicros, VmError> {
     let left = deadline.saturating_duration_since(Instant::now());
     match vm.call(&Request::Clock, CLOCK_LIMIT.min(left))? {
         Reply::Clock(time) => Ok(time),
-        other => Err(VmError::Protocol(format!("unexpected reply to the question for the time: {other:?}"))),
+        _ => Err(VmError::Protocol("unexpected reply to a clock request".to_owned())),
     }
 }
 
@@ -223,15 +223,15 @@ impl Guest for Vm {
     fn call(&mut self, request: &Request, wall: Duration) -> Result<Reply, GuestError> {
         Vm::call(self, request, wall).or_else(|error| match error {
             VmError::Dead(death) if death.evidence => Err(GuestError::Crashed(death.to_string())),
-            // The agent lives and says no: what that means is for the lab to judge.
+            // The agent answered with a failure, which the lab judges.
             VmError::Agent(why) => Ok(Reply::Failed(why)),
             other => Err(GuestError::Lost(other.to_string())),
         })
     }
 }
 
-/// Whether a boot failed for a reason of the guest's (and not of the host's): the kernel did not come up in
-/// time, or ended the machine itself. A QEMU that refused its arguments or was killed says nothing about the kernel.
+/// Returns whether the guest, and not the host, caused a boot to fail: the kernel did not come up in time, or it reset the
+/// machine or powered it off. A QEMU that rejected its arguments or was killed says nothing about the kernel.
 fn is_guest_failure(error: &BootError) -> bool {
     match error {
         BootError::Timeout { .. } => true,

@@ -1,12 +1,13 @@
-//! In which order work is begun.
+//! The order in which work is started.
 
-/// Shuffles; the same seed gives the same order of as many things, on every machine and in every version.
-pub fn shuffle<T>(seed: u64, things: &mut [T]) {
+/// Shuffles a list. The same seed gives the same order for the same number of items, on every machine and in every
+/// version.
+pub fn shuffle<T>(seed: u64, items: &mut [T]) {
     let mut state = seed;
-    for last in (1..things.len()).rev() {
-        // The bias of a remainder is of no account at so few things.
+    for last in (1..items.len()).rev() {
+        // The bias of the remainder is negligible for short lists.
         let chosen = next(&mut state) % (last as u64 + 1);
-        things.swap(last, usize::try_from(chosen).unwrap_or(last));
+        items.swap(last, usize::try_from(chosen).unwrap_or(last));
     }
 }
 
@@ -30,13 +31,13 @@ mod tests {
     }
 
     #[test]
-    fn a_seed_is_an_order_and_nothing_is_lost() {
+    fn a_seed_gives_the_same_order_again_and_loses_no_item() {
         arbtest::arbtest(|u| {
             let (seed, count): (u64, usize) = (u.arbitrary()?, u.int_in_range(0..=50)?);
             let order = |seed| {
-                let mut things: Vec<usize> = (0..count).collect();
-                shuffle(seed, &mut things);
-                things
+                let mut items: Vec<usize> = (0..count).collect();
+                shuffle(seed, &mut items);
+                items
             };
             let mut sorted = order(seed);
             assert_eq!(sorted, order(seed));

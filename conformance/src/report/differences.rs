@@ -47,7 +47,7 @@ impl Differences {
         let facts: Vec<_> = row.facts.iter().map(|fact| (fact.name.clone(), release(&fact.got))).collect();
         let known = self.behaviours.iter().position(|behaviour| behaviour.id == row.id);
         let at = known.unwrap_or_else(|| {
-            let (id, place, kernel_only) = (row.id.clone(), row.place.2, row.about == "kernel");
+            let (id, place, kernel_only) = (row.id.clone(), row.position.2, row.about == "kernel");
             self.behaviours.push(Behaviour { id, place, kernel_only, variants: Vec::new() });
             self.behaviours.len() - 1
         });

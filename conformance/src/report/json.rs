@@ -85,7 +85,7 @@ impl Report {
                 self.results.push((**row).clone());
             }
             Event::Ended(end) => {
-                self.results.sort_by_key(|row| row.place);
+                self.results.sort_by_key(|row| row.position);
                 self.exit_code = verdict::exit_code(self.results.iter().map(|row| row.verdict), end.interrupted);
                 self.end = Some(end.clone());
             }

@@ -77,7 +77,7 @@ impl<W: Write> Reporter for Ktap<W> {
         match event {
             Event::Judged(row) => self.rows.push((**row).clone()),
             Event::Ended(_) => {
-                self.rows.sort_by_key(|row| row.place);
+                self.rows.sort_by_key(|row| row.position);
                 self.write()?;
             }
             _ => {}

@@ -163,13 +163,13 @@ fn ordered(mut rows: Vec<Row>) -> Vec<Row> {
     let catalogue: HashMap<&str, usize> =
         behaviours::all().iter().enumerate().map(|(place, behaviour)| (behaviour.id, place)).collect();
     for row in &mut rows {
-        row.place = (
+        row.position = (
             kernels.iter().position(|kernel| *kernel == row.kernel).unwrap_or_default(),
             subjects.iter().position(|subject| *subject == row.subject).unwrap_or_default(),
             catalogue.get(row.id.as_str()).copied().unwrap_or(usize::MAX),
         );
     }
-    rows.sort_by_key(|row| row.place);
+    rows.sort_by_key(|row| row.position);
     rows
 }
 

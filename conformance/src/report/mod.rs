@@ -86,7 +86,7 @@ pub fn write_whole(path: &std::path::Path, text: &[u8]) -> io::Result<()> {
 pub(crate) mod sample {
     //! A small run that every reporter's test tells.
 
-    use crate::engine::retried;
+    use crate::engine::merge_retries;
     use crate::era::{CutOff, DecidedBy, Eras};
     use crate::event::{Event, KernelName, Row, RunEnd, RunInfo, SkippedKernel};
     use crate::fact::Fact;
@@ -101,7 +101,7 @@ pub(crate) mod sample {
             holds,
         };
         Row {
-            place: (0, 0, 0),
+            position: (0, 0, 0),
             id: id.into(),
             catalogue: "PATH-01".into(),
             group: "path".into(),
@@ -130,7 +130,7 @@ pub(crate) mod sample {
     /// A row that passed when it was tried again.
     pub fn flaky() -> Row {
         let bad = row("path.six", Verdict::Fail, Some("result: expected ENOENT, got EACCES"));
-        retried(vec![bad, row("path.six", Verdict::Pass, None)]).expect("two attempts")
+        merge_retries(vec![bad, row("path.six", Verdict::Pass, None)]).expect("two attempts")
     }
 
     fn kernel() -> KernelName {

@@ -2,7 +2,7 @@
 
 use conformance::allowed_findings::AllowedFindings;
 use conformance::behaviour::Behaviour;
-use conformance::engine::{self, Flow, Plan};
+use conformance::engine::{self, RunPolicy, RunSpec};
 use conformance::event::{Event, Row};
 use conformance::pair::{Boot, Host};
 use harness::{Accel, Limits, Profile, Qemu, Spawner, Templates};
@@ -25,7 +25,7 @@ pub struct Setup<'a> {
     /// Of one behaviour.
     pub limit: Duration,
     /// How the rows are gone through.
-    pub flow: Flow,
+    pub policy: RunPolicy,
     /// Findings that fail nothing.
     pub allowed: AllowedFindings,
 }
@@ -44,7 +44,7 @@ impl Default for Setup<'_> {
             cold: false,
             limits,
             limit: Duration::from_secs(300),
-            flow: Flow::default(),
+            policy: RunPolicy::default(),
             allowed: AllowedFindings::default(),
         }
     }
@@ -76,10 +76,10 @@ pub fn run(behaviours: Vec<&'static Behaviour>, setup: &Setup<'_>) -> Vec<Row> {
         cache: cache.clone(),
     };
     let kernel = vm_images::fetch(&Catalogue::builtin().unwrap(), "default", &Options::new(cache)).unwrap();
-    let plan = Plan {
+    let spec = RunSpec {
         allowed: setup.allowed.clone(),
         shard: None,
-        flow: setup.flow,
+        policy: setup.policy,
         kernels: vec![Ok(kernel)],
         subjects: vec![Subject::ours(&guest_dir()).unwrap()],
         behaviours,
@@ -89,7 +89,7 @@ pub fn run(behaviours: Vec<&'static Behaviour>, setup: &Setup<'_>) -> Vec<Row> {
         boot_failure_fails: false,
     };
     let rows = Mutex::new(Vec::new());
-    engine::run(&plan, &host, &AtomicBool::new(false), &|event| {
+    engine::run(&spec, &host, &AtomicBool::new(false), &|event| {
         if let Event::Judged(row) = event {
             rows.lock().unwrap().push(*row);
         }

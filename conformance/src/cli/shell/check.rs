@@ -2,7 +2,7 @@
 
 use crate::behaviour::Behaviour;
 use crate::cli::error::CliError;
-use crate::engine::check::carry_out;
+use crate::engine::check::run_check;
 use crate::lab::Lab;
 use crate::pair::ReadyPair;
 use crate::report::terminal::fact_line;
@@ -24,7 +24,7 @@ pub(super) fn selected(word: &str) -> Result<&'static Behaviour, CliError> {
 pub(super) fn run(vm: &mut Vm, behaviour: &Behaviour, ready: &ReadyPair, limit: Duration, status: impl Fn(&str)) {
     status(&format!("running {}: {}", behaviour.id, behaviour.statement));
     let mut lab = Lab::new(vm, &ready.pair, Instant::now() + limit);
-    let end = carry_out(behaviour, &mut lab);
+    let end = run_check(behaviour, &mut lab);
     let (facts, known) = lab.into_facts();
     facts.iter().for_each(|fact| status(&fact_line(fact)));
     if let Some(known) = known {
