@@ -1,9 +1,9 @@
-//! Boots a guest, takes a template of it, and says what each way to a running guest costs.
+//! Boots a guest in each profile, creates a template, and prints how long each way to a running guest takes.
 //!
 //! `cargo run --release -p harness --example boot -- KERNEL INITRAMFS [TEMPLATES_DIR]`
 
 use agent::proto::{Reply, Request};
-use harness::{Limits, Profile, Qemu, Spawner, Spec, Templates, boot_cold};
+use harness::{Profile, Qemu, Spawner, Spec, Templates, WallLimits, boot_cold};
 use std::time::{Duration, Instant};
 
 const CALL: Duration = Duration::from_secs(10);
@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let qemu = Qemu::find(None)?;
     let spawner = Spawner::start()?;
-    let limits = Limits::default();
+    let limits = WallLimits::default();
     let faithful = Spec::new(&kernel, &initramfs);
     println!("{}", qemu.command_line(&faithful));
     let fast = Spec { profile: Profile::Fast, ..faithful.clone() };
@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let Some(dir) = args.next() else { return Ok(()) };
     let templates = Templates::open(dir)?;
-    for name in ["made or found", "found"] {
+    for name in ["created or found", "found"] {
         let started = Instant::now();
         let template = templates.get(&qemu, &faithful, &format!("{kernel} {initramfs}"), &spawner, &limits)?;
         println!("template, {name}: {:.3?}, in {}", started.elapsed(), template.dir().display());

@@ -1,11 +1,12 @@
-//! What a cold boot costs, from the start of QEMU to the agent's greeting, as rows of a table: faithful and fast, in real and in
-//! virtual time, by turns.
+//! Measures cold boots, from the start of QEMU to the agent's greeting, and prints rows of a table: the faithful and
+//! the fast profile, in real and in virtual time, alternating.
 //!
 //! `cargo run --release -p harness --example boot_time -- KERNEL INITRAMFS [VMLINUX [COUNT]]`
 //!
-//! VMLINUX is the unpacked kernel that the fast profile enters directly (`kmodlab run --profile fast --print-command` names it).
+//! VMLINUX is the unpacked kernel that the fast profile enters directly (`kmodlab run --profile fast --print-command`
+//! prints its path).
 
-use harness::{Limits, Profile, Qemu, Spawner, Spec, boot_cold};
+use harness::{Profile, Qemu, Spawner, Spec, WallLimits, boot_cold};
 use std::time::{Duration, Instant};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -15,7 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let fast_kernel = rest.first().unwrap_or(kernel);
     let count: usize = rest.get(1).map_or(Ok(5), |count| count.parse())?;
-    let (qemu, spawner, limits) = (Qemu::find(None)?, Spawner::start()?, Limits::default());
+    let (qemu, spawner, limits) = (Qemu::find(None)?, Spawner::start()?, WallLimits::default());
     let spec = |kernel: &String, profile, virtual_time| Spec { profile, virtual_time, ..Spec::new(kernel, initramfs) };
     let ways = [
         ("faithful, real time", spec(kernel, Profile::Faithful, false)),

@@ -1,10 +1,10 @@
-//! What a clone costs: from the start of QEMU to the agent's first reply, to a second, to its planned end;
-//! one at a time and several at once; and the memory that each holds for itself.
+//! Measures clones: from the start of QEMU to the agent's first reply, to a second reply, and to the planned end; one
+//! at a time and several at once; and the private memory of each.
 //!
 //! `cargo run --release -p harness --example clone_time -- KERNEL INITRAMFS TEMPLATES_DIR [COUNT]`
 
 use agent::proto::Request;
-use harness::{Limits, Qemu, Spawner, Spec, Template, Templates};
+use harness::{Qemu, Spawner, Spec, Template, Templates, WallLimits};
 use std::error::Error;
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{}", qemu.banner);
     for virtual_time in [true, false] {
         let spec = Spec { virtual_time, ..Spec::new(kernel, initramfs) };
-        let template = Templates::open(dir)?.get(&qemu, &spec, &args[..2].join(" "), &spawner, &Limits::default())?;
+        let template =
+            Templates::open(dir)?.get(&qemu, &spec, &args[..2].join(" "), &spawner, &WallLimits::default())?;
         println!("{} time:", if virtual_time { "virtual" } else { "real" });
         one_at_a_time(&template, &spawner, count)?;
         for together in [4, 8] {
@@ -50,7 +51,7 @@ fn one_at_a_time(template: &Template, spawner: &Spawner, count: usize) -> Result
         [("first reply", first), ("second reply", second), ("QEMU's CPU time so far", cpu), ("planned end", end)]
     {
         times.sort();
-        println!("  {name}: least {:.1?}, median {:.1?}, most {:.1?}", times[0], times[count / 2], times[count - 1]);
+        println!("  {name}: min {:.1?}, median {:.1?}, max {:.1?}", times[0], times[count / 2], times[count - 1]);
     }
     println!("  private memory of the last: {} MiB", memory >> 10);
     Ok(())
@@ -62,7 +63,7 @@ fn at_once(template: &Template, spawner: &Spawner, together: usize) -> Result<()
         let threads: Vec<_> = (0..together).map(|_| scope.spawn(|| template.clone_vm(spawner))).collect();
         threads.into_iter().map(|thread| thread.join().map_err(|_| "a thread panicked")).collect::<Result<Vec<_>, _>>()
     })?;
-    println!("  {together} at once: all have answered after {:.1?}", started.elapsed());
+    println!("  {together} at once: all answered after {:.1?}", started.elapsed());
     clones.into_iter().collect::<Result<Vec<_>, _>>()?;
     Ok(())
 }
@@ -73,7 +74,7 @@ fn private_kib(pid: u32) -> Result<u64, Box<dyn Error>> {
     Ok(values.filter_map(|rest| rest.trim().strip_suffix(" kB")?.parse::<u64>().ok()).sum())
 }
 
-/// What all threads of a process have used of the CPUs: a figure that a busy host changes little.
+/// Returns the CPU time of all threads of a process, which depends little on the load of the host.
 fn cpu_time(pid: u32) -> Result<Duration, Box<dyn Error>> {
     let mut nanos = 0;
     for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {

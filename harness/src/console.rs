@@ -1,14 +1,14 @@
-//! What a guest printed: its last 4 MiB, with positions that stay true when older bytes are dropped.
+//! The console output of a guest: its last 4 MiB, with positions that stay valid when older bytes are dropped.
 
 use std::collections::VecDeque;
 
-/// How much is kept.
+/// Bytes kept.
 const KEEP: usize = 4 << 20;
 
 #[derive(Debug, Default)]
 pub(crate) struct Console {
     bytes: VecDeque<u8>,
-    /// Position of the first byte that is still there.
+    /// Position of the first byte still kept.
     start: u64,
 }
 
@@ -20,27 +20,27 @@ impl Console {
         self.start += surplus as u64;
     }
 
-    /// The position behind the last byte.
+    /// Returns the position after the last byte.
     pub(crate) fn end(&self) -> u64 {
         self.start + self.bytes.len() as u64
     }
 
-    /// The bytes from `position` on, as far as they are still there.
+    /// Returns the bytes from `position` on that are still kept.
     pub(crate) fn since(&self, position: u64) -> Vec<u8> {
         let skip = usize::try_from(position.saturating_sub(self.start)).unwrap_or(usize::MAX).min(self.bytes.len());
         self.bytes.range(skip..).copied().collect()
     }
 
-    /// The last `count` lines that are not empty, in [`printable`] form.
+    /// Returns the last `count` lines that are not empty, in [`printable`] form.
     pub(crate) fn tail(&self, count: usize) -> Vec<String> {
-        // Enough for `count` lines of a console; a longer line is cut at its front.
+        // Enough for `count` console lines; a longer line loses its beginning.
         let bytes = self.since(self.end().saturating_sub(64 << 10));
         let lines: Vec<String> = lines(&bytes).map(printable).collect();
         lines[lines.len().saturating_sub(count)..].to_vec()
     }
 }
 
-/// The lines that are not empty, without their ends.
+/// Returns the lines that are not empty, without line endings.
 fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     bytes
         .split(|&byte| byte == b'\n')
@@ -48,7 +48,7 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter(|line| !line.is_empty())
 }
 
-/// A reversible text form: bytes that are not printable ASCII as `\xNN`, a backslash as two; tabs stay.
+/// Formats bytes reversibly: `\xNN` for everything but printable ASCII and tabs, `\\` for a backslash.
 pub(crate) fn printable(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for &byte in bytes {
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mark_finds_what_came_later_and_survives_dropped_bytes() {
+    fn a_position_stays_valid_when_older_bytes_are_dropped() {
         let mut console = Console::default();
         console.push(b"before");
         let mark = console.end();
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tail_is_whole_lines_in_reversible_text() {
+    fn the_tail_consists_of_whole_lines_in_printable_form() {
         let mut console = Console::default();
         console.push(b"one\r\n\r\ntwo \\ \xff\r\nthree");
         assert_eq!(console.tail(2), ["two \\\\ \\xff", "three"]);

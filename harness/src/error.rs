@@ -1,65 +1,74 @@
-//! What can go wrong between the host and a guest.
+//! The errors of the host and of a guest.
+//!
+//! An error that has a cause exposes it as [`source`](std::error::Error::source) and leaves it out of its own
+//! text; [`error_chain`] prints the whole chain.
 
 use crate::ending::Death;
 use crate::monitor::Finding;
+use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The host's side failed: QEMU is missing, a file cannot be written, QEMU's control port talks nonsense.
+/// A failure on the host: QEMU is missing, a file cannot be written, QEMU's control port misbehaves.
 #[derive(Debug, thiserror::Error)]
 pub enum HarnessError {
-    /// No QEMU.
-    #[error(
-        "{} was not found: install it (`apt-get install qemu-system-x86`, or ci/setup), or name one with --qemu",
-        path.display()
-    )]
+    /// There is no QEMU.
+    #[error("QEMU not found: {}", path.display())]
     QemuMissing {
-        /// What was looked for.
+        /// The program that was looked for.
         path: PathBuf,
     },
-    /// There is a QEMU that cannot be used.
-    #[error("{} cannot be used: {reason}", path.display())]
+    /// The program is not a usable QEMU.
+    #[error("cannot use {} as QEMU: {reason}", path.display())]
     QemuUnusable {
         /// The program.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// A file or directory.
-    #[error("cannot {action} {}: {source}", path.display())]
+    /// An operation on a file or directory failed.
+    #[error("cannot {action} {}", path.display())]
     Io {
-        /// What was tried, as a verb.
+        /// The operation, as a verb.
         action: &'static str,
-        /// With what.
+        /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A system call without a path.
-    #[error("cannot {action}: {source}")]
+    /// An operation without a path failed.
+    #[error("cannot {action}")]
     System {
-        /// What was tried.
+        /// The operation.
         action: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A directory that others may write to.
-    #[error("{} belongs to another user: remove it or name another cache directory", path.display())]
+    /// The directory belongs to another user, who could change what is in it.
+    #[error("{} belongs to another user", path.display())]
     NotOurs {
         /// The directory.
         path: PathBuf,
     },
     /// The program is ending: [`crate::Spawner::kill_all`] was called.
-    #[error("interrupted: no further guest is started")]
+    #[error("interrupted")]
     Interrupted,
-    /// QEMU's control port.
-    #[error("QEMU refused or did not answer `{command}`: {reason}")]
+    /// QEMU refused a command on its control port, or did not answer.
+    #[error("QEMU command `{command}` failed: {reason}")]
     Qmp {
         /// The command.
         command: String,
-        /// QEMU's words, or what is missing.
+        /// QEMU's description of the error, or what is missing.
         reason: String,
+    },
+    /// A command could not be sent to QEMU's control port.
+    #[error("cannot send `{command}` to QEMU")]
+    QmpSend {
+        /// The command.
+        command: String,
+        /// The system's error.
+        source: io::Error,
     },
 }
 
@@ -74,10 +83,10 @@ impl HarnessError {
     }
 }
 
-/// No guest came up.
+/// A guest did not boot.
 #[derive(Debug, thiserror::Error)]
 pub enum BootError {
-    /// The host's side.
+    /// A failure on the host.
     #[error(transparent)]
     Harness(#[from] HarnessError),
     /// The guest ended before its agent answered.
@@ -88,49 +97,83 @@ pub enum BootError {
     Timeout {
         /// The limit.
         limit: Duration,
-        /// Since when.
+        /// The start of the limit.
         stage: &'static str,
-        /// The guest as it was when it was killed.
+        /// The guest when it was killed.
         death: Box<Death>,
     },
     /// The agent in the initramfs was built from other sources.
-    #[error(
-        "the guest's agent speaks version {found:#x} of the protocol, this program {expected:#x}: build the guest programs anew with ci/setup"
-    )]
+    #[error("the guest's agent speaks protocol version {found:#x}, this program speaks {expected:#x}")]
     Version {
-        /// The agent's.
+        /// The agent's version.
         found: u32,
-        /// Ours.
+        /// This program's version.
         expected: u32,
     },
-    /// The agent answered nonsense.
-    #[error("the agent's first answer was not a greeting: {0}")]
+    /// The agent's first message was not a greeting.
+    #[error("the agent's first message is not a greeting: {0}")]
     Protocol(String),
 }
 
-/// A call to the agent that gave no result.
+/// A call to the agent failed.
 #[derive(Debug, thiserror::Error)]
 pub enum VmError {
     /// The guest has ended.
     #[error("the guest ended: {0}")]
     Dead(Box<Death>),
-    /// No reply in time. The guest still runs and may be called again; a late reply is dropped.
-    #[error("the agent did not answer within {} s of wall time; the console's last lines:\n    {}", limit.as_secs_f32(), tail.join("\n    "))]
+    /// No reply arrived in time. The guest still runs and can be called again; a late reply is dropped.
+    #[error("the agent did not answer within {} s of wall time; last lines of the console:\n    {}", limit.as_secs_f32(), tail.join("\n    "))]
     Timeout {
         /// The limit.
         limit: Duration,
-        /// The console's last lines.
+        /// The last lines of the console.
         tail: Vec<String>,
-        /// What the console has shown so far.
+        /// The findings on the console so far.
         findings: Vec<Finding>,
     },
-    /// A reply that is none.
-    #[error("protocol: {0}")]
+    /// The reply cannot be read.
+    #[error("protocol error: {0}")]
     Protocol(String),
-    /// The agent could not do it.
+    /// The agent reported a failure.
     #[error("agent: {0}")]
     Agent(String),
-    /// The host's side.
+    /// A failure on the host.
     #[error(transparent)]
     Harness(#[from] HarnessError),
+}
+
+/// Formats an error and its causes, joined with `: `. Errors of the system are printed without Rust's
+/// `(os error N)`.
+#[must_use]
+pub fn error_chain(error: &(dyn Error + 'static)) -> String {
+    let mut links = vec![link_text(error)];
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        links.push(link_text(error));
+        cause = error.source();
+    }
+    links.join(": ")
+}
+
+fn link_text(error: &(dyn Error + 'static)) -> String {
+    let text = error.to_string();
+    let code = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
+    let suffix = code.map(|code| format!(" (os error {code})"));
+    suffix.and_then(|suffix| text.strip_suffix(&suffix).map(str::to_owned)).unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cause_is_printed_once() {
+        let error = HarnessError::io("read", Path::new("/k/bzImage"))(io::Error::from_raw_os_error(2));
+        assert_eq!(error_chain(&error), "cannot read /k/bzImage: No such file or directory");
+        let error =
+            BootError::Harness(HarnessError::system("create a pipe for QEMU")(io::Error::from_raw_os_error(24)));
+        assert_eq!(error_chain(&error), "cannot create a pipe for QEMU: Too many open files");
+        let error = HarnessError::QmpSend { command: "cont".to_owned(), source: io::ErrorKind::TimedOut.into() };
+        assert_eq!(error_chain(&error), "cannot send `cont` to QEMU: timed out");
+    }
 }

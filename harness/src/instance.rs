@@ -1,8 +1,8 @@
-//! One QEMU process with its ports, from its start to its end.
+//! One QEMU process and its ports, from start to end.
 
 use crate::console::printable;
 use crate::ending::{Death, Ending, Exit};
-use crate::error::{BootError, HarnessError};
+use crate::error::{BootError, HarnessError, error_chain};
 use crate::monitor::Monitor;
 use crate::pump::{self, Ports, Pump};
 use crate::qmp::{self, Qmp};
@@ -18,23 +18,23 @@ use std::os::unix::process::ExitStatusExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Lines of the console that an error carries.
+/// Console lines in an error.
 pub(crate) const TAIL: usize = 40;
-/// How long a QEMU whose ports are closed may take to be gone.
+/// How long QEMU may take to exit after it closed its ports.
 const EXIT: Duration = Duration::from_secs(5);
 
 /// A template's device state on its way into QEMU.
 pub(crate) struct Incoming {
     /// QEMU's end of the pipe.
     pub(crate) state: OwnedFd,
-    /// Ours, and what goes through it.
+    /// Our end of the pipe and the bytes to write.
     pub(crate) feed: (OwnedFd, Arc<[u8]>),
 }
 
-/// A QEMU process with its ports, from its start on.
+/// A started QEMU process and its ports.
 #[derive(Debug)]
 pub(crate) struct Instance {
-    // Fields are dropped in this order: QEMU must be gone before its pump can end.
+    // Fields are dropped in this order: QEMU must have ended before its pump can end.
     pub(crate) process: Process,
     pub(crate) pump: Pump,
     pub(crate) qmp: Qmp,
@@ -53,7 +53,7 @@ impl Instance {
     ) -> Result<Self, HarnessError> {
         let pair = || {
             socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
-                .map_err(HarnessError::system("make a pair of sockets for QEMU"))
+                .map_err(HarnessError::system("create a socket pair for QEMU"))
         };
         let ((console, their_console), (agent, their_agent), (qmp, their_qmp)) = (pair()?, pair()?, pair()?);
         let (stderr, output) = pump::pipe()?;
@@ -74,18 +74,19 @@ impl Instance {
         let ports =
             Ports { console: Arc::clone(&console), agent: Arc::clone(&agent), qmp: Arc::clone(&qmp), stderr, feed };
         let monitor = Monitor::new(!matches!(role, Role::Clone { .. }));
-        let pump = Pump::start(ports, monitor).map_err(HarnessError::system("start the thread that reads a guest"))?;
+        let pump = Pump::start(ports, monitor)
+            .map_err(HarnessError::system("start the thread that reads the guest's output"))?;
         let qmp = Qmp::new(qmp, Arc::clone(&pump.shared));
         Ok(Self { process, pump, qmp, agent, console, qemu: qemu.clone() })
     }
 
-    /// Opens the control port: events are sent from then on.
+    /// Opens the control port; QEMU sends events from then on.
     pub(crate) fn negotiate(&mut self, deadline: Instant) -> Result<(), HarnessError> {
         self.qmp.call("qmp_capabilities", Value::Null, deadline).map(drop)
     }
 
-    /// Reads the device state from QEMU's descriptor `number` and lets the guest go on. All is sent at once:
-    /// QEMU carries it out in order, and each wait for an answer would cost a part of the clone's time.
+    /// Makes QEMU read the device state from its descriptor `number`, and resumes the guest. The commands are sent
+    /// at once: QEMU executes them in order, and every round trip would add to the time a clone takes.
     pub(crate) fn resume(&mut self, number: RawFd, deadline: Instant) -> Result<(), HarnessError> {
         let commands = [
             ("qmp_capabilities", Value::Null),
@@ -101,25 +102,26 @@ impl Instance {
             qmp::migration_status(event).filter(|status| matches!(status.as_str(), "completed" | "failed"))
         });
         if status.as_deref() != Some("completed") {
-            let reason = format!("the template's state was not taken: {}", status.as_deref().unwrap_or("no answer"));
+            let reason = format!("the device state was not loaded: {}", status.as_deref().unwrap_or("no answer"));
             return Err(HarnessError::Qmp { command: "migrate-incoming".to_owned(), reason });
         }
         self.qmp.call("cont", Value::Null, deadline).map(drop)
     }
 
-    /// The agent's first message: it greets when it is ready. `None`: it did not, in time or before its end.
+    /// Returns the greeting that the agent sends when it is ready; `None` if the guest ended or the deadline passed
+    /// first.
     pub(crate) fn greeting(&self, deadline: Instant) -> Result<Option<Reply>, BootError> {
         let frame = self.pump.shared.wait(deadline, |state| state.frames.pop_front());
         let reply = frame.map(|(_, payload)| frame::decode(&payload)).transpose();
-        reply.map_err(|error| BootError::Protocol(error.to_string()))
+        reply.map_err(|error| BootError::Protocol(error_chain(&error)))
     }
 
-    /// Has QEMU closed its ports, as it does when it ends?
+    /// Returns whether QEMU has closed its ports, as it does when it exits.
     pub(crate) fn has_ended(&self) -> bool {
         self.pump.shared.lock().ended
     }
 
-    /// Waits for QEMU's end, or forces it, and reads the last words.
+    /// Waits for QEMU to exit, or kills it, and reads its remaining output.
     pub(crate) fn end(&mut self, bye: bool, kill: bool) -> Ending {
         if kill {
             self.process.kill();

@@ -1,33 +1,34 @@
-//! Boots a guest in QEMU, owns QEMU's life, and talks to the agent in the guest.
+//! Boots a guest in QEMU, manages QEMU's lifetime, and talks to the agent in the guest.
 //!
-//! It knows nothing of modules: callers give a kernel and an initramfs whose `/init` is the agent,
-//! and get a [`Vm`] that answers [`agent::proto::Request`]s. Every wait has a limit, a guest that dies
-//! says how and with which last words, and no QEMU outlives the program, however that ends.
+//! This crate knows nothing about modules. The caller supplies a kernel and an initramfs whose `/init`
+//! is the agent, and gets a [`Vm`] that answers [`agent::proto::Request`]s. Every wait has a limit. A
+//! guest that dies reports how it ended and the last lines of its console. No QEMU outlives the program,
+//! however the program ends.
 //!
 //! ```text
-//!   machine    facts of the one machine we boot: its device model, its ports, its clock
+//!   machine    constants of the one supported machine: device model, ports, clock
 //!   spec       Spec -> QEMU's argv; pure
-//!   qemu       finds QEMU and asks for its version
-//!   accel      is KVM here, really? asked by booting a guest under a deadline
+//!   qemu       finds QEMU and reads its version
+//!   accel      tests whether KVM works by booting a guest with a deadline
 //!   spawn      the thread that starts every QEMU and lives as long as the program
-//!   pump       one thread a guest: drains console, agent port, QMP and stderr
-//!     console    what the guest printed, bounded
+//!   pump       one thread per guest: drains console, agent port, QMP and stderr
+//!     console    the guest's output, bounded
 //!     monitor    console lines -> findings (panic, oops, KASAN, lockdep, hung task, ...); pure
-//!   qmp        QEMU's control port: stop, migrate, cont, why it ended
+//!   qmp        QEMU's control port: stop, migrate, cont, shutdown reason
 //!   instance   one QEMU process with its ports
 //!   vm         a running guest: call, findings, shutdown
-//!   ending     how a guest ended, and what a dead one leaves as evidence
-//!   template   a booted guest kept on disk by content; clones of it start in milliseconds
-//!   rundir     a locked temporary directory; what dead runs left is swept
+//!   ending     how a guest ended, and the evidence a dead guest leaves
+//!   template   a booted guest kept on disk by content; its clones start in milliseconds
+//!   rundir     a locked temporary directory; directories of dead runs are removed
 //!   lock       files locked with flock(2)
-//!   error      what can go wrong
+//!   error      the error types
 //! ```
 //!
-//! What a caller writes (`examples/boot.rs` is the whole program):
+//! A caller looks like this (`examples/boot.rs` is a complete program):
 //!
 //! ```no_run
 //! use agent::proto::{Reply, Request};
-//! use harness::{Limits, Qemu, Spawner, Spec, Templates};
+//! use harness::{Qemu, Spawner, Spec, Templates, WallLimits};
 //! use std::time::Duration;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -35,7 +36,7 @@
 //! let spawner = Spawner::start()?;
 //! let spec = Spec::new("bzImage", "initramfs.cpio");
 //! let templates = Templates::open("/var/tmp/templates")?;
-//! let template = templates.get(&qemu, &spec, "ids of kernel and initramfs", &spawner, &Limits::default())?;
+//! let template = templates.get(&qemu, &spec, "ids of kernel and initramfs", &spawner, &WallLimits::default())?;
 //! let mut vm = template.clone_vm(&spawner)?;
 //! if let Reply::Clock(time) = vm.call(&Request::Clock, Duration::from_secs(5))? {
 //!     println!("{time:?}");
@@ -64,11 +65,11 @@ mod template;
 mod vm;
 
 pub use ending::{Death, Ending, Exit};
-pub use error::{BootError, HarnessError, VmError};
+pub use error::{BootError, HarnessError, VmError, error_chain};
 pub use monitor::{Finding, Kind};
 pub use qemu::{Qemu, Version};
 pub use rundir::RunDir;
 pub use spawn::Spawner;
 pub use spec::{Accel, Channels, Profile, Role, Spec, qemu_args};
 pub use template::{Stored, Template, Templates, Verified};
-pub use vm::{Hello, Limits, Vm, boot_cold};
+pub use vm::{Hello, Vm, WallLimits, boot_cold};

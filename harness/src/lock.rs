@@ -1,4 +1,4 @@
-//! Files that are locked with flock(2): the kernel lets go of them when their holder dies, however it dies.
+//! Files locked with flock(2): the kernel releases the lock when its holder dies, however it dies.
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-/// A held lock. Dropping it lets go.
+/// A held lock. Dropping it releases the lock.
 #[derive(Debug)]
 pub(crate) struct Lock {
     file: File,
@@ -17,14 +17,14 @@ pub(crate) struct Lock {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// Together with others.
+    /// Others may hold a shared lock too.
     Shared,
-    /// Alone.
+    /// Nobody else holds the lock.
     Exclusive,
 }
 
 impl Lock {
-    /// Tries to lock a file, which is made if it is not there. `None`: another one holds it.
+    /// Tries to lock a file, creating it if necessary. Returns `None` if somebody else holds the lock.
     pub(crate) fn try_take(path: &Path, mode: Mode) -> io::Result<Option<Self>> {
         let operation = match mode {
             Mode::Shared => FlockOperation::NonBlockingLockShared,
@@ -38,7 +38,7 @@ impl Lock {
                 Err(Errno::INTR) => continue,
                 Err(error) => return Err(error.into()),
             }
-            // A former holder may have removed the file between our open and our lock.
+            // A previous holder may have removed the file between our open and our lock.
             let ours = file.metadata()?;
             match std::fs::metadata(path) {
                 Ok(there) if (there.dev(), there.ino()) == (ours.dev(), ours.ino()) => {
@@ -51,7 +51,7 @@ impl Lock {
         }
     }
 
-    /// Locks a file, waiting for others at most this long. `None`: it is held still.
+    /// Locks a file, waiting at most `limit`. Returns `None` if somebody else still holds the lock.
     pub(crate) fn take(path: &Path, mode: Mode, limit: Duration) -> io::Result<Option<Self>> {
         let deadline = Instant::now() + limit;
         loop {
@@ -65,14 +65,14 @@ impl Lock {
         }
     }
 
-    /// Sets the file's time to now: what it guards was used.
+    /// Sets the file's modification time to now, to record that what it guards was used.
     pub(crate) fn touch(&self) {
-        let _ = self.file.set_modified(SystemTime::now()); // it orders a later clean-up, nothing more
+        let _ = self.file.set_modified(SystemTime::now()); // only the order of a later clean-up depends on it
     }
 
-    /// Removes the file and lets go. For a holder that is alone.
+    /// Removes the file and releases the lock, which must be exclusive.
     pub(crate) fn remove(self) {
-        let _ = std::fs::remove_file(&self.path); // one that stays is locked and removed the next time
+        let _ = std::fs::remove_file(&self.path); // a file that stays is removed the next time
     }
 }
 
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_exclusive_lock_is_alone_and_shared_ones_are_not() {
+    fn an_exclusive_lock_excludes_all_others_and_shared_locks_coexist() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
         let one = Lock::try_take(&path, Mode::Shared).unwrap().unwrap();

@@ -1,8 +1,9 @@
-//! Console lines -> findings. Pure: no clock, no guest; tested on the logs in `fixtures/console`.
+//! Finds reports of kernel failures in console lines. Pure: no clock, no guest; tested with the logs in
+//! `fixtures/console`.
 //!
-//! A header is believed only at the start of a printk message, and `WARNING:` only in the shapes that the
-//! kernel's own checks have: drivers write that word too. A program in the guest can write to `/dev/kmsg` what
-//! looks like a report; the console does not tell the two apart, the kernel log's facility does.
+//! A header counts only at the start of a printk message, and `WARNING:` only in the forms that the kernel's own
+//! checks use, because drivers print that word too. A program in the guest can write text that looks like a report
+//! to `/dev/kmsg`; the console cannot distinguish the two, but the facility in the kernel log can.
 
 use crate::console::printable;
 use std::collections::VecDeque;
@@ -10,48 +11,48 @@ use std::fmt;
 
 /// Lines of context before a report.
 const BEFORE: usize = 5;
-/// Longest report, in lines.
+/// Maximum length of a report, in lines.
 const LINES: usize = 100;
-/// Longest line that is looked at whole.
+/// Maximum length of a line, in bytes; the rest is dropped.
 const LINE: usize = 2000;
-/// Most reports that are kept; more say nothing new.
+/// Maximum number of reports kept.
 const FINDINGS: usize = 50;
 /// An oops follows the line that announces it within this many lines.
 const FOLLOWS: usize = 12;
 
-/// What kind of trouble.
+/// The kind of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// The kernel gave up.
+    /// The kernel panicked.
     Panic,
     /// A fault in the kernel: bad address, general protection, invalid opcode, `kernel BUG at`.
     Oops,
-    /// `BUG:` of another kind: a broken page table entry, sleeping in atomic context, …
+    /// Any other `BUG:`, such as a bad page table entry or sleeping in atomic context.
     Bug,
     /// A `WARN`.
     Warning,
-    /// The address sanitizer.
+    /// A report of KASAN or KFENCE.
     Kasan,
-    /// The undefined behaviour sanitizer.
+    /// A report of UBSAN.
     Ubsan,
-    /// The memory sanitizer or the race detector.
+    /// A report of KMSAN or KCSAN.
     Sanitizer,
-    /// The lock validator, or RCU's own checks.
+    /// A report of lockdep, or of RCU's own checks.
     Lockdep,
-    /// RCU waits for a CPU in vain.
+    /// An RCU stall.
     RcuStall,
-    /// A task sleeps uninterruptibly for too long.
+    /// A task blocked uninterruptibly for too long.
     HungTask,
-    /// A CPU or a workqueue does not get on.
+    /// A soft or hard lockup of a CPU, or a workqueue lockup.
     LockUp,
-    /// Memory ran out, and a process was killed for it.
+    /// Memory ran out and the kernel killed a process.
     OutOfMemory,
-    /// The kernel started a second time, or at all in a clone.
+    /// The kernel booted a second time, or booted in a clone.
     SecondBoot,
 }
 
 impl Kind {
-    /// Is this evidence that the kernel itself failed: panic, oops, lock-up?
+    /// Returns whether this kind proves that the kernel itself failed: panic, oops, stall, hang or lockup.
     #[must_use]
     pub fn is_fatal(self) -> bool {
         matches!(self, Self::Panic | Self::Oops | Self::LockUp | Self::RcuStall | Self::HungTask)
@@ -81,18 +82,18 @@ impl fmt::Display for Kind {
 /// One report on the console.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// What kind.
+    /// The kind.
     pub kind: Kind,
-    /// The line that names it, without time and caller.
+    /// The report's header, without time stamp and caller.
     pub title: String,
-    /// The report's lines, with a few from before it, as printable text.
+    /// The lines of the report and a few preceding lines, as printable text.
     pub lines: Vec<String>,
 }
 
-/// Reads a console as it comes.
+/// Collects findings from console output as it arrives.
 #[derive(Debug)]
 pub struct Monitor {
-    /// The line that has not ended yet.
+    /// The last line, as far as it has arrived.
     partial: Vec<u8>,
     before: VecDeque<String>,
     findings: Vec<Finding>,
@@ -101,14 +102,14 @@ pub struct Monitor {
     boots: u32,
 }
 
-/// The report that is being read: the last of the findings.
+/// State of the report being read, which is the last finding.
 #[derive(Debug)]
 struct Open {
     lines: usize,
     after_end: bool,
 }
 
-/// What a line is to the monitor.
+/// Classification of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Line {
     Header(Kind),
@@ -119,7 +120,7 @@ enum Line {
 }
 
 impl Monitor {
-    /// `boots`: is a boot expected on this console? A clone does not boot.
+    /// Creates a monitor. `boots` says whether a boot is expected on this console; a clone does not boot.
     #[must_use]
     pub fn new(boots: bool) -> Self {
         Self {
@@ -132,7 +133,7 @@ impl Monitor {
         }
     }
 
-    /// Adds bytes as they came.
+    /// Adds console output, in pieces of any size.
     pub fn push(&mut self, bytes: &[u8]) {
         for &byte in bytes {
             if byte == b'\n' {
@@ -144,7 +145,7 @@ impl Monitor {
         }
     }
 
-    /// What was found so far, the last line included if it has no end yet.
+    /// Returns the findings so far, including one in a last line that is not complete yet.
     #[must_use]
     pub fn findings(&self) -> Vec<Finding> {
         let mut findings = self.findings.clone();
@@ -158,7 +159,7 @@ impl Monitor {
                 boots: self.boots,
             };
             rest.line(&self.partial);
-            // A continuation of the last report adds nothing that decides.
+            // Within an open report only a panic matters.
             if self.open.is_none() {
                 findings.append(&mut rest.findings);
             } else {
@@ -189,7 +190,7 @@ impl Monitor {
             Some(kind) if self.belongs_to_open(kind) => {
                 if let Some(finding) = self.findings.last_mut() {
                     if kind == Kind::Oops && finding.kind == Kind::Bug {
-                        finding.kind = Kind::Oops; // "BUG: unable to handle …" and the like announced it
+                        finding.kind = Kind::Oops; // announced by "BUG: unable to handle …" or similar
                     }
                 }
             }
@@ -215,8 +216,8 @@ impl Monitor {
         }
     }
 
-    /// One fault gives several headers in a row: `BUG: unable to handle …` and `Oops: …`, `kernel BUG at …` and
-    /// `invalid opcode: …`, an RCU stall and the lines that say more of it.
+    /// Returns whether a header continues the open report. One fault prints several headers in a row: `BUG: unable
+    /// to handle …` and `Oops: …`, `kernel BUG at …` and `invalid opcode: …`, an RCU stall and its details.
     fn belongs_to_open(&self, kind: Kind) -> bool {
         let (Some(open), Some(last)) = (&self.open, self.findings.last()) else { return false };
         match (last.kind, kind) {
@@ -227,8 +228,8 @@ impl Monitor {
     }
 }
 
-/// What printk was given: the line without time and caller. Another program's output may stand before the
-/// time, when it did not end its line.
+/// Returns the printk message in a line, without time stamp and caller. The unfinished line of another program may
+/// precede the time stamp.
 fn message(line: &str) -> &str {
     let stamped = std::iter::once(0).chain(line.match_indices('[').map(|(at, _)| at)).find_map(|at| stamp(&line[at..]));
     let rest = stamped.unwrap_or(line);
@@ -240,7 +241,7 @@ fn message(line: &str) -> &str {
     caller.map_or(rest, |(_, rest)| rest).trim_start()
 }
 
-/// What stands behind a time stamp `[   12.345678]` at the start.
+/// Returns the text after a leading time stamp `[   12.345678]`.
 fn stamp(text: &str) -> Option<&str> {
     let (time, rest) = text.strip_prefix('[')?.split_once(']')?;
     let (seconds, micros) = time.trim_start().split_once('.')?;
@@ -248,7 +249,7 @@ fn stamp(text: &str) -> Option<&str> {
     (digits(seconds) && digits(micros) && micros.len() == 6).then(|| rest.strip_prefix(' ').unwrap_or(rest))
 }
 
-/// Starts of messages, the more special ones first.
+/// Beginnings of messages, the more specific ones first.
 const HEADERS: &[(&str, Kind)] = &[
     ("Kernel panic - not syncing", Kind::Panic),
     ("BUG: KASAN:", Kind::Kasan),
@@ -287,7 +288,7 @@ const HEADERS: &[(&str, Kind)] = &[
     ("Memory cgroup out of memory: Kill", Kind::OutOfMemory),
 ];
 
-/// What the lock validator says behind `WARNING: `.
+/// Lockdep's texts after `WARNING: `.
 const LOCKDEP: &[&str] = &[
     "possible ",
     "inconsistent lock state",
@@ -310,13 +311,13 @@ fn classify(message: &str, previous: Option<&str>) -> Line {
         return Line::Boot;
     }
     if let Some((_, kind)) = HEADERS.iter().find(|(start, _)| message.starts_with(start)) {
-        let told = match *kind {
+        let is_report = match *kind {
             Kind::LockUp => message.to_ascii_lowercase().contains("lockup"),
             _ => true,
         };
-        return if told { Line::Header(*kind) } else { Line::Other };
+        return if is_report { Line::Header(*kind) } else { Line::Other };
     }
-    // The allocator's own check: "BUG CACHE (TAINT): WHAT", under a ruler.
+    // A report of SLUB: "BUG CACHE (TAINT): WHAT", below a line of "=".
     let ruled = previous.is_some_and(|line| line.len() > 70 && line.bytes().all(|byte| byte == b'='));
     if ruled && message.starts_with("BUG ") && message.contains("): ") {
         return Line::Header(Kind::Bug);
@@ -349,7 +350,7 @@ mod tests {
     use super::*;
     use std::path::PathBuf;
 
-    /// A log with what is to be found in it: lines `# finding: kind: title`, in order, before the log.
+    /// A log preceded by the expected findings, in order: lines `# finding: kind: title`.
     struct Fixture {
         name: String,
         boots: bool,
@@ -385,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn every_recorded_console_gives_its_findings_and_no_others() {
+    fn every_console_fixture_yields_exactly_its_findings() {
         let fixtures = fixtures();
         assert!(fixtures.len() >= 60, "{} fixtures", fixtures.len());
         let harmless = fixtures.iter().filter(|fixture| fixture.expected.is_empty()).count();
@@ -398,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn how_the_bytes_arrive_does_not_matter() {
+    fn findings_do_not_depend_on_how_the_output_is_split() {
         for Fixture { name, boots, expected, log } in fixtures() {
             for size in [1, 7] {
                 let mut monitor = Monitor::new(boots);
@@ -411,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn a_finding_carries_lines_from_before_and_after_its_header_up_to_the_end_marker() {
+    fn a_finding_contains_context_lines_and_the_report_up_to_its_end_marker() {
         let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/console");
         let mut monitor = Monitor::new(true);
         monitor.push(&fixture(&dir.join("warn.txt")).log);
@@ -422,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn reports_and_lines_without_end_stay_bounded() {
+    fn the_number_of_reports_and_the_length_of_lines_are_bounded() {
         let mut monitor = Monitor::new(true);
         for _ in 0..1000 {
             monitor.push(b"[    1.000000] BUG: again\n[    1.000001] ");
@@ -436,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn any_bytes_are_read_without_a_panic() {
+    fn arbitrary_bytes_do_not_panic() {
         arbtest::arbtest(|u| {
             let mut monitor = Monitor::new(u.arbitrary()?);
             monitor.push(u.arbitrary()?);

@@ -1,5 +1,5 @@
-//! One thread a guest that reads all that comes out of it, always: a guest whose console nobody reads stops
-//! in mid-panic. What was read is kept, bounded, for the threads that wait for it.
+//! One thread per guest that continuously reads all its output: a guest whose console nobody reads stops in the
+//! middle of a panic. The output is kept, within bounds, for the threads that wait for it.
 
 use crate::console::Console;
 use crate::error::HarnessError;
@@ -15,39 +15,39 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Frames and QMP messages that nobody has taken yet: one reply is awaited at a time, more is a guest gone mad.
+/// Maximum number of frames or QMP messages in a queue. One reply is awaited at a time; only a broken guest sends more.
 const QUEUE: usize = 64;
-/// Longest QMP message.
+/// Maximum length of a QMP message.
 const QMP_LINE: usize = 1 << 20;
-/// How much of QEMU's own output is kept.
+/// Maximum amount kept of QEMU's own output.
 const STDERR: usize = 64 << 10;
 
-/// The host's ends of a QEMU's ports.
+/// The host's ends of QEMU's ports.
 #[derive(Debug)]
 pub(crate) struct Ports {
     pub(crate) console: Arc<OwnedFd>,
     pub(crate) agent: Arc<OwnedFd>,
     pub(crate) qmp: Arc<OwnedFd>,
     pub(crate) stderr: OwnedFd,
-    /// Bytes for QEMU to read, and the pipe to write them to: a template's device state.
+    /// A template's device state, and the pipe through which QEMU reads it.
     pub(crate) feed: Option<(OwnedFd, Arc<[u8]>)>,
 }
 
-/// What was read and not yet taken.
+/// The output of a guest that has not been consumed yet.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) console: Console,
     pub(crate) monitor: Monitor,
     /// Frames from the agent: sequence number and payload.
     pub(crate) frames: VecDeque<(u32, Vec<u8>)>,
-    /// Bytes on the agent's port that belong to no frame.
+    /// Bytes on the agent's port that are not part of a frame.
     pub(crate) noise: u64,
-    /// Answers from QMP.
+    /// Answers on QMP.
     pub(crate) answers: VecDeque<serde_json::Value>,
-    /// Events from QMP; the oldest are dropped.
+    /// Events on QMP; the oldest are dropped.
     pub(crate) events: VecDeque<serde_json::Value>,
     pub(crate) stderr: Vec<u8>,
-    /// All ports are closed: QEMU has ended.
+    /// Whether all ports are closed, that is, QEMU has ended.
     pub(crate) ended: bool,
 }
 
@@ -62,7 +62,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until `found` gives something, QEMU ends (it is asked once more then), or the deadline passes.
+    /// Waits until `found` returns a value, QEMU ends (`found` is called once more then), or the deadline passes.
     pub(crate) fn wait<T>(&self, deadline: Instant, mut found: impl FnMut(&mut State) -> Option<T>) -> Option<T> {
         let mut state = self.lock();
         loop {
@@ -78,7 +78,7 @@ impl Shared {
     }
 }
 
-/// The running thread. It ends when QEMU does.
+/// The running thread. It ends when QEMU ends.
 #[derive(Debug)]
 pub(crate) struct Pump {
     pub(crate) shared: Arc<Shared>,
@@ -103,15 +103,15 @@ impl Pump {
         Ok(Self { shared, thread: Some(thread) })
     }
 
-    /// Waits for the thread. To be called when QEMU has ended, which closes its ports.
+    /// Waits for the thread. Call this after QEMU has ended and so closed its ports.
     pub(crate) fn join(&mut self) {
         if let Some(thread) = self.thread.take() {
-            let _ = thread.join(); // a panic there has been printed, and `ended` was set by the guard
+            let _ = thread.join(); // a panic has been printed already, and the guard has set `ended`
         }
     }
 }
 
-/// Says that nothing more comes, also when the thread panics.
+/// Sets `ended` when dropped, also if the thread panics.
 struct End<'a>(&'a Shared);
 
 impl Drop for End<'_> {
@@ -135,7 +135,8 @@ fn run(mut ports: Ports, shared: &Shared) {
     let mut open = vec![Port::Console, Port::Agent, Port::Qmp, Port::Stderr];
     let mut fed = 0;
     if let Some((pipe, _)) = &ports.feed {
-        // A pipe that takes all at once spares wake-ups; the system may refuse, then it goes in pieces.
+        // With a pipe that holds the whole state the thread wakes up less often. If the system refuses the size, the
+        // state is written in pieces.
         let _ = rustix::pipe::fcntl_setpipe_size(pipe, 1 << 20);
         let _ = rustix::io::ioctl_fionbio(pipe, true);
         open.push(Port::Feed);
@@ -147,7 +148,7 @@ fn run(mut ports: Ports, shared: &Shared) {
         let ready = match wait_ready(&ports, &open) {
             Ok(ready) => ready,
             Err(Errno::INTR) => continue,
-            Err(_) => return, // poll fails for want of memory alone
+            Err(_) => return, // poll fails only if memory is short
         };
         for port in ready {
             let outcome = match port {
@@ -167,7 +168,7 @@ fn run(mut ports: Ports, shared: &Shared) {
                 }
             }
         }
-        // The reader knows the end of the state by the end of the pipe.
+        // The end of the pipe marks the end of the state.
         if !open.contains(&Port::Feed) || ports.feed.as_ref().is_some_and(|(_, bytes)| fed == bytes.len()) {
             open.retain(|port| *port != Port::Feed);
             ports.feed = None;
@@ -234,12 +235,12 @@ fn bounded<T>(queue: &mut VecDeque<T>, item: T) {
     queue.push_back(item);
 }
 
-/// A pipe: the end to read from, and the end to write to.
+/// Creates a pipe: read end, write end.
 pub(crate) fn pipe() -> Result<(OwnedFd, OwnedFd), HarnessError> {
-    rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(HarnessError::system("make a pipe for QEMU"))
+    rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(HarnessError::system("create a pipe for QEMU"))
 }
 
-/// Sends all of `bytes` to a socket whose reader may have stopped reading.
+/// Sends all of `bytes` to a socket, even if its reader is slow, until the deadline.
 pub(crate) fn send(socket: &OwnedFd, bytes: &[u8], deadline: Instant) -> io::Result<()> {
     use rustix::net::SendFlags;
     let mut rest = bytes;
@@ -254,7 +255,7 @@ pub(crate) fn send(socket: &OwnedFd, bytes: &[u8], deadline: Instant) -> io::Res
     Ok(())
 }
 
-/// Waits until a descriptor is ready; an error of kind `TimedOut` when it is not in time.
+/// Waits until a descriptor is ready; fails with `TimedOut` when the deadline passes.
 pub(crate) fn await_ready(fd: impl AsFd, flags: PollFlags, deadline: Instant) -> io::Result<()> {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());

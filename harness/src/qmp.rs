@@ -1,4 +1,4 @@
-//! QEMU's control port (QMP): one command, one answer, and the event that tells why a guest ended.
+//! QEMU's control port (QMP): commands, their answers, and the event with the reason of a shutdown.
 
 use crate::error::HarnessError;
 use crate::pump::{self, Shared};
@@ -10,10 +10,10 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long a QEMU that has closed one port may take to close the others.
+/// How long QEMU may take to close its other ports after it closed one.
 const END: Duration = Duration::from_secs(5);
 
-/// The host's end. The answers arrive through the guest's pump.
+/// The host's end of the port. Answers arrive through the guest's pump.
 #[derive(Debug)]
 pub(crate) struct Qmp {
     socket: Arc<OwnedFd>,
@@ -21,7 +21,7 @@ pub(crate) struct Qmp {
     next: u64,
 }
 
-/// A command whose answer has not been awaited yet.
+/// A command that was sent; its answer has not been read yet.
 #[must_use]
 pub(crate) struct Pending {
     id: u64,
@@ -33,8 +33,8 @@ impl Qmp {
         Self { socket, shared, next: 0 }
     }
 
-    /// Sends a command without waiting. QEMU carries commands out in order, so a caller may send several at once;
-    /// the first must be `qmp_capabilities`.
+    /// Sends a command without waiting for the answer. QEMU executes commands in order, so a caller may send several
+    /// at once; the first must be `qmp_capabilities`.
     pub(crate) fn send(
         &mut self,
         command: &'static str,
@@ -45,14 +45,14 @@ impl Qmp {
         self.next += 1;
         let sent = pump::send(&self.socket, &message(command, arguments, id), deadline);
         if sent.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
-            // QEMU closes its ports when it ends: whoever asks then why must find that it has.
+            // QEMU closes its ports when it ends; wait until that is visible to the caller.
             let _ = self.shared.wait(Instant::now() + END, |state| state.ended.then_some(()));
         }
         sent.map_err(failed(command))?;
         Ok(Pending { id, command })
     }
 
-    /// The answer to a command.
+    /// Waits for the answer to a command.
     pub(crate) fn answer(&self, pending: &Pending, deadline: Instant) -> Result<Value, HarnessError> {
         let answer = self.shared.wait(deadline, |state| {
             let index = state.answers.iter().position(|answer| answer["id"] == pending.id)?;
@@ -78,7 +78,7 @@ impl Qmp {
         self.answer(&pending, deadline)
     }
 
-    /// Gives QEMU a descriptor under a name (`getfd`).
+    /// Passes a descriptor to QEMU under a name (`getfd`).
     pub(crate) fn give(
         &mut self,
         name: &str,
@@ -92,7 +92,7 @@ impl Qmp {
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
         let fds = [descriptor];
         ancillary.push(SendAncillaryMessage::ScmRights(&fds));
-        // A short message on a port that QEMU has just read from fits the socket's buffer.
+        // QEMU has just read from the port, so a short message fits the socket's buffer.
         let sent =
             sendmsg(&*self.socket, &[IoSlice::new(&text)], &mut ancillary, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)
                 .map_err(|error| failed("getfd")(error.into()))?;
@@ -100,7 +100,7 @@ impl Qmp {
         self.answer(&Pending { id, command: "getfd" }, deadline).map(drop)
     }
 
-    /// Waits for an event that `wanted` accepts; earlier events stay.
+    /// Waits for an event that `wanted` accepts. Events stay in the queue.
     pub(crate) fn event<T>(&self, deadline: Instant, wanted: impl Fn(&Value) -> Option<T>) -> Option<T> {
         self.shared.wait(deadline, |state| state.events.iter().find_map(&wanted))
     }
@@ -115,15 +115,15 @@ fn message(command: &str, arguments: Value, id: u64) -> Vec<u8> {
 }
 
 fn failed(command: &str) -> impl FnOnce(io::Error) -> HarnessError {
-    move |error| HarnessError::Qmp { command: command.to_owned(), reason: error.to_string() }
+    move |source| HarnessError::QmpSend { command: command.to_owned(), source }
 }
 
-/// The reason in a `SHUTDOWN` event: `guest-reset`, `guest-shutdown`, `host-qmp-quit`, …
+/// Returns the reason in a `SHUTDOWN` event: `guest-reset`, `guest-shutdown`, `host-qmp-quit`, …
 pub(crate) fn shutdown_reason(event: &Value) -> Option<String> {
     (event["event"] == "SHUTDOWN").then(|| event["data"]["reason"].as_str().unwrap_or("unknown").to_owned())
 }
 
-/// The state in a `MIGRATION` event.
+/// Returns the status in a `MIGRATION` event.
 pub(crate) fn migration_status(event: &Value) -> Option<String> {
     (event["event"] == "MIGRATION").then(|| event["data"]["status"].as_str().unwrap_or_default().to_owned())
 }

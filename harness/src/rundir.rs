@@ -1,7 +1,7 @@
-//! A temporary directory that belongs to one run of the program, and the end of those whose run is dead.
+//! A temporary directory for one run of the program, and the removal of directories whose run is dead.
 //!
-//! Each directory holds a file that its owner keeps locked. The lock goes when the owner does, also by
-//! SIGKILL; whoever opens the next directory beside it finds the lock free and removes what lies there.
+//! Each directory contains a file that its owner keeps locked. The kernel releases the lock when the owner dies,
+//! also by SIGKILL. Whoever opens the next directory beside it finds the lock free and removes the old directory.
 
 use crate::error::HarnessError;
 use crate::lock::{Lock, Mode};
@@ -13,31 +13,31 @@ use std::time::Duration;
 
 const PREFIX: &str = "run-";
 const LOCK: &str = "lock";
-/// Held while a directory is made or swept, so that nobody sweeps one that is not locked yet.
+/// Held while a directory is created or removed, so that nobody removes a directory that is not locked yet.
 const GATE: &str = "gate";
-/// A sweep removes files; minutes mean that something else is wrong.
+/// Removing files takes less than this unless something is wrong.
 const GATE_LIMIT: Duration = Duration::from_secs(60);
 
 /// A locked temporary directory, removed when dropped.
 #[derive(Debug)]
 pub struct RunDir {
-    // Fields are dropped in this order: the directory goes first, then its lock.
+    // Fields are dropped in this order: the directory is removed first, then the lock is released.
     dir: tempfile::TempDir,
     _lock: Lock,
 }
 
 impl RunDir {
-    /// Makes a directory under `base` (which is made too) and removes those of runs that ended without doing so.
+    /// Creates a directory in `base` (which is created too) and removes the directories of dead runs.
     ///
     /// # Errors
-    /// The directory cannot be made, or `base` belongs to another user.
+    /// The directory cannot be created, or `base` belongs to another user.
     pub fn open(base: &Path) -> Result<Self, HarnessError> {
         private_dir(base)?;
         let _gate = sweep(base)?;
         let dir = tempfile::Builder::new()
             .prefix(PREFIX)
             .tempdir_in(base)
-            .map_err(HarnessError::io("make a directory in", base))?;
+            .map_err(HarnessError::io("create a directory in", base))?;
         let path = dir.path().join(LOCK);
         let lock = Lock::try_take(&path, Mode::Exclusive)
             .and_then(|lock| lock.ok_or_else(|| io::ErrorKind::ResourceBusy.into()))
@@ -45,37 +45,37 @@ impl RunDir {
         Ok(Self { dir, _lock: lock })
     }
 
-    /// The directory.
+    /// Returns the directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.dir.path()
     }
 
-    /// Leaves the directory for a person to look at, under a name that no sweep touches: `kept-…`.
+    /// Keeps the directory for inspection, under a name that later runs do not remove: `kept-…`.
     ///
     /// # Errors
-    /// It cannot be renamed; it is removed then.
+    /// The directory cannot be renamed; it is removed then.
     pub fn keep(self) -> Result<PathBuf, HarnessError> {
         let name = self.dir.path().file_name().unwrap_or_default().to_string_lossy().replacen(PREFIX, "kept-", 1);
         let kept = self.dir.path().with_file_name(name);
         std::fs::rename(self.dir.path(), &kept).map_err(HarnessError::io("rename", self.dir.path()))?;
-        let _ = self.dir.keep(); // it has another name now
+        let _ = self.dir.keep(); // it was renamed, so there is nothing to remove
         Ok(kept)
     }
 }
 
-/// Makes a directory that only we may enter, or checks that an existing one is ours.
+/// Creates a directory that only this user may enter, or checks that an existing one belongs to this user.
 pub(crate) fn private_dir(path: &Path) -> Result<(), HarnessError> {
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(HarnessError::io("create", path))?;
-    let owner = std::fs::metadata(path).map_err(HarnessError::io("look at", path))?.uid();
+    let owner = std::fs::metadata(path).map_err(HarnessError::io("stat", path))?.uid();
     if owner != rustix::process::geteuid().as_raw() {
         return Err(HarnessError::NotOurs { path: path.to_owned() });
     }
     Ok(())
 }
 
-/// Removes the directories whose owner is dead, and gives the lock under which nobody else sweeps or makes one.
-/// What cannot be removed stays for the next sweep: it is no reason not to run.
+/// Removes the directories whose owner is dead, and returns the lock that keeps others from creating or removing
+/// directories. A directory that cannot be removed stays for the next sweep; that is not an error.
 pub(crate) fn sweep(base: &Path) -> Result<Lock, HarnessError> {
     let path = base.join(GATE);
     let gate = Lock::take(&path, Mode::Exclusive, GATE_LIMIT)
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_run_leaves_nothing_and_a_kept_one_stays() {
+    fn a_dropped_directory_is_removed_and_a_kept_one_stays() {
         let base = tempfile::tempdir().unwrap();
         let base = base.path().join("made/here");
         let run = RunDir::open(&base).unwrap();
@@ -116,10 +116,10 @@ mod tests {
     }
 
     #[test]
-    fn the_next_run_sweeps_dead_ones_and_leaves_living_ones() {
+    fn the_next_run_removes_directories_of_dead_runs_only() {
         let base = tempfile::tempdir().unwrap();
         let living = RunDir::open(base.path()).unwrap();
-        // What a killed run leaves: a directory whose lock nobody holds, or one that it had no time to lock.
+        // A killed run leaves a directory whose lock is free, or one without a lock file.
         for (name, locked) in [("run-dead", true), ("run-early", false)] {
             std::fs::create_dir_all(base.path().join(name).join("deep")).unwrap();
             std::fs::write(base.path().join(name).join("deep/file"), "x").unwrap();

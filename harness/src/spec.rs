@@ -1,33 +1,33 @@
-//! What to boot, and QEMU's arguments for it. Pure: nothing is looked at or started here.
+//! The description of a guest machine, and QEMU's arguments for it. Pure: nothing is read or started here.
 
 use crate::machine;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 
-/// One guest machine.
+/// A guest machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spec {
-    /// The kernel, a bzImage, or a vmlinux that QEMU can enter directly (PVH).
+    /// The kernel: a bzImage, or a vmlinux that QEMU can enter directly (PVH).
     pub kernel: PathBuf,
     /// The initramfs; its `/init` is the agent.
     pub initramfs: PathBuf,
-    /// Kernel parameters on top of [`machine::APPEND`] and the profile's.
+    /// Kernel parameters, appended to [`machine::APPEND`] and those of the profile.
     pub append: Vec<String>,
     /// Memory in MiB.
     pub mem_mib: u32,
-    /// Which boot.
+    /// The boot profile.
     pub profile: Profile,
-    /// Which accelerator.
+    /// The accelerator.
     pub accel: Accel,
-    /// Virtual time: guest time advances with instructions and idle time costs nothing. TCG only.
+    /// Virtual time: guest time advances with instructions, and idle time costs nothing. TCG only.
     pub virtual_time: bool,
-    /// Wait for a debugger on this port of the loopback before the first instruction.
+    /// Wait on this loopback port for a debugger before the first instruction.
     pub gdb: Option<u16>,
 }
 
 impl Spec {
-    /// The default machine for a kernel and an initramfs: faithful, TCG, virtual time.
+    /// Returns the default machine for a kernel and an initramfs: faithful profile, TCG, virtual time.
     pub fn new(kernel: impl Into<PathBuf>, initramfs: impl Into<PathBuf>) -> Self {
         Self {
             kernel: kernel.into(),
@@ -41,67 +41,67 @@ impl Spec {
         }
     }
 
-    /// Is guest time virtual? Asked for, and possible with this accelerator.
+    /// Returns whether guest time is virtual: requested, and possible with this accelerator.
     #[must_use]
     pub fn is_virtual(&self) -> bool {
         self.virtual_time && self.accel == Accel::Tcg
     }
 
-    /// The kernel's command line.
+    /// Returns the kernel's command line.
     #[must_use]
     pub fn command_line(&self) -> String {
-        let mut words: Vec<String> = machine::APPEND.iter().map(ToString::to_string).collect();
+        let mut parameters: Vec<String> = machine::APPEND.iter().map(ToString::to_string).collect();
         if self.profile == Profile::Fast {
-            words.extend(machine::APPEND_FAST.iter().map(ToString::to_string));
-            // Without virtual time the counter's frequency is the host's, which is not known here.
+            parameters.extend(machine::APPEND_FAST.iter().map(ToString::to_string));
+            // In real time the TSC has the host's frequency, which is not known here.
             if self.is_virtual() {
-                words.push(format!("tsc_early_khz={}", machine::TSC_KHZ_VIRTUAL));
-                words.push("tsc=reliable".to_owned());
+                parameters.push(format!("tsc_early_khz={}", machine::TSC_KHZ_VIRTUAL));
+                parameters.push("tsc=reliable".to_owned());
             }
         }
-        words.extend(self.append.iter().cloned());
-        words.join(" ")
+        parameters.extend(self.append.iter().cloned());
+        parameters.join(" ")
     }
 }
 
-/// Which boot.
+/// A boot profile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Profile {
-    /// The kernel as it would boot anywhere.
+    /// The kernel boots as on any other machine.
     #[default]
     Faithful,
-    /// A quicker boot that leaves parts of the kernel out; see [`machine::APPEND_FAST`].
+    /// A faster boot without some parts of the kernel; see [`machine::APPEND_FAST`].
     Fast,
 }
 
-/// Which accelerator.
+/// An accelerator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Accel {
-    /// QEMU's own translation: the same everywhere, and with virtual time.
+    /// QEMU's own translation: the same on every host, and supports virtual time.
     #[default]
     Tcg,
-    /// The host's KVM; guest time is real then.
+    /// The host's KVM; guest time is real.
     Kvm,
 }
 
-/// What a QEMU process is for. Template and clone have the same arguments but for the way their memory is mapped.
+/// The purpose of a QEMU process. Template and clone have the same devices but map memory differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role<'a> {
-    /// Boots, and nothing is kept.
+    /// Boots a guest that is not kept.
     Cold,
-    /// Boots with its memory in this file.
+    /// Boots a guest with its memory in a file.
     Template {
         /// The file; QEMU creates it.
         memory: &'a Path,
     },
-    /// Waits for a template's device state, and maps the template's memory copy on write.
+    /// Waits for a template's device state, and maps the template's memory copy-on-write.
     Clone {
         /// The template's file.
         memory: &'a Path,
     },
 }
 
-/// Where QEMU's ports lead.
+/// The other ends of QEMU's ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Channels {
     /// Connected sockets that QEMU inherits.
@@ -113,11 +113,11 @@ pub enum Channels {
         /// QEMU's control port.
         qmp: RawFd,
     },
-    /// For a person who runs the command by hand: the console on the terminal, no agent, no control port.
+    /// For running QEMU by hand: the console is on the terminal; there is no agent and no control port.
     Terminal,
 }
 
-/// QEMU's arguments, without the program.
+/// Returns QEMU's arguments, without the program.
 #[must_use]
 pub fn qemu_args(spec: &Spec, role: Role<'_>, channels: Channels) -> Vec<OsString> {
     let mut args: Vec<OsString> = Vec::new();
@@ -132,7 +132,7 @@ pub fn qemu_args(spec: &Spec, role: Role<'_>, channels: Channels) -> Vec<OsStrin
             arg("-cpu", &machine::CPU_TCG);
             if virtual_time {
                 arg("-icount", &machine::ICOUNT);
-                // The guest's hardware clock runs with the guest, not with the host.
+                // The guest's RTC follows guest time, not the host's clock.
                 arg("-rtc", &"base=utc,clock=vm");
             }
         }
@@ -144,7 +144,7 @@ pub fn qemu_args(spec: &Spec, role: Role<'_>, channels: Channels) -> Vec<OsStrin
     arg("-smp", &"1");
     arg("-m", &format!("{}M", spec.mem_mib));
     arg("-object", &memory_object(spec.mem_mib, role));
-    // A clone has all of it in its memory, and QEMU would read both files anew: a fifth of what a clone costs.
+    // A clone already has both in its memory. QEMU would read the files again, a fifth of a clone's start-up time.
     if !matches!(role, Role::Clone { .. }) {
         arg("-kernel", &spec.kernel);
         arg("-initrd", &spec.initramfs);
@@ -179,7 +179,7 @@ pub fn qemu_args(spec: &Spec, role: Role<'_>, channels: Channels) -> Vec<OsStrin
 fn memory_object(mem_mib: u32, role: Role<'_>) -> OsString {
     let file = |memory: &Path, share: &str| {
         let mut value = OsString::from(format!("memory-backend-file,id=mem,size={mem_mib}M,share={share},mem-path="));
-        // QEMU writes a comma in a value as two.
+        // In QEMU's option syntax ",," is a comma in a value.
         for (index, part) in memory.as_os_str().as_encoded_bytes().split(|&byte| byte == b',').enumerate() {
             if index > 0 {
                 value.push(",,");
@@ -201,7 +201,7 @@ mod tests {
 
     const CHANNELS: Channels = Channels::Descriptors { console: 10, agent: 11, qmp: 12 };
 
-    /// One option a line, as a person reads it.
+    /// Formats arguments with one option per line.
     fn shown(args: &[OsString]) -> String {
         let mut text = String::new();
         for arg in args {
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cold_boot_has_these_arguments() {
+    fn arguments_of_a_cold_boot() {
         insta::assert_snapshot!(shown(&qemu_args(&spec(), Role::Cold, CHANNELS)), @r"
         -machine pc,memory-backend=mem
         -accel tcg
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn template_and_clone_differ_in_how_memory_is_mapped_and_in_waiting_for_state() {
+    fn template_and_clone_differ_only_in_memory_mapping_kernel_and_incoming_state() {
         let memory = Path::new("/cache/a,b/memory");
         let template = qemu_args(&spec(), Role::Template { memory }, CHANNELS);
         let clone = qemu_args(&spec(), Role::Clone { memory }, CHANNELS);
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn kvm_has_no_virtual_time_even_if_asked() {
+    fn kvm_ignores_virtual_time() {
         let spec = Spec { accel: Accel::Kvm, profile: Profile::Fast, ..spec() };
         insta::assert_snapshot!(shown(&qemu_args(&spec, Role::Cold, CHANNELS)), @r"
         -machine pc,memory-backend=mem
@@ -290,14 +290,14 @@ mod tests {
     }
 
     #[test]
-    fn real_time_drops_the_instruction_counter() {
+    fn real_time_has_no_icount_and_no_virtual_rtc() {
         let spec = Spec { virtual_time: false, ..spec() };
         let args = shown(&qemu_args(&spec, Role::Cold, Channels::Terminal));
         assert!(!args.contains("icount") && !args.contains("-rtc"), "{args}");
     }
 
     #[test]
-    fn the_fast_profile_and_extra_parameters_stand_behind_the_machines() {
+    fn the_parameters_of_the_profile_and_of_the_user_follow_the_default_ones() {
         let spec = Spec { profile: Profile::Fast, append: vec!["modprobe=/x".into()], ..spec() };
         insta::assert_snapshot!(spec.command_line(), @r"console=ttyS0 earlyprintk=serial,ttyS0,115200 rdinit=/init panic=-1 reboot=t loglevel=7 acpi=off pci=off no_timer_check cryptomgr.notests initcall_blacklist=init_kprobe_trace,load_system_certificate_list noreplace-smp mitigations=off nokaslr tsc_early_khz=1000000 tsc=reliable modprobe=/x");
     }

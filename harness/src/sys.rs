@@ -1,19 +1,19 @@
-//! The crate's one unsafe call: code that runs in a child between fork and exec.
+//! The crate's only unsafe code: a callback that runs in a child between fork and exec.
 
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// What may run between fork and exec: system calls, and nothing that allocates or takes a lock.
+/// Code that may run between fork and exec: it makes system calls only, and neither allocates nor takes a lock.
 pub(crate) trait Child: Send + Sync + 'static {
-    /// Prepares the child. An error ends it and is what `spawn` returns.
+    /// Prepares the child. On an error the child ends, and `spawn` returns the error.
     fn prepare(&self) -> io::Result<()>;
 }
 
 /// Runs `child.prepare()` in the child before `command` is executed.
 pub(crate) fn before_exec(command: &mut Command, child: impl Child) {
-    // SAFETY: the trait's contract is that `prepare` makes system calls only, which is what may be done in
-    // the child of a program with threads; its one implementation, in `spawn`, keeps it (rustix, no allocation).
+    // SAFETY: by the trait's contract `prepare` makes system calls only, which is allowed in the child of a
+    // multi-threaded program. Its only implementation, in `spawn`, adheres to that (rustix, no allocation).
     unsafe {
         command.pre_exec(move || child.prepare());
     }

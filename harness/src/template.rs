@@ -1,17 +1,17 @@
-//! Templates: a guest that was booted once, stopped when its agent was ready, and kept on disk by content.
+//! Templates: a guest that was booted once, stopped when its agent was ready, and stored on disk by content.
 //!
-//! A clone maps the template's memory copy on write and reads its device state, which is quicker than a boot
-//! by a factor of twenty and more. A template is a directory:
+//! A clone maps the template's memory copy-on-write and reads its device state, which is at least twenty times
+//! faster than a boot. A template is a directory:
 //!
 //! ```text
 //!   memory        the guest's memory, mapped by QEMU
-//!   device        QEMU's device state, some 300 KiB
-//!   meta.json     what it is and what the two files must look like
-//!   console.txt   what the boot showed
+//!   device        QEMU's device state, about 300 KiB
+//!   meta.json     the description of the guest, and checks of the two files
+//!   console.txt   the console output of the boot
 //! ```
 //!
-//! It is made in a run directory beside its place and renamed into it when it is whole. A lock file for each
-//! key keeps two runs from making the same one, and a clean-up from removing one in use.
+//! A template is created in a run directory beside its final place and renamed when it is complete. A lock file per
+//! key keeps two runs from creating the same template, and a clean-up from removing one that is in use.
 
 mod stored;
 
@@ -22,7 +22,7 @@ use crate::lock::{Lock, Mode};
 use crate::rundir::{RunDir, private_dir, sweep};
 use crate::spec::{Channels, Role, qemu_args};
 use crate::vm::Hello;
-use crate::{Limits, Qemu, Spawner, Spec, Vm};
+use crate::{Qemu, Spawner, Spec, Vm, WallLimits};
 use crate::{pump, qmp};
 use rustix::event::PollFlags;
 use serde::{Deserialize, Serialize};
@@ -36,69 +36,69 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-/// Version of the directory's layout and of what this program asks of a template.
+/// The version of the directory's layout, and of the requirements on a template.
 const FORMAT: u32 = 2;
-/// The device state of a PC takes 0.3 MiB; more than this is no device state.
+/// Maximum size of the device state; that of a PC takes 0.3 MiB.
 const DEVICE_MAX: usize = 64 << 20;
 /// How long stopping, saving and ending a booted guest may take.
 const SAVE: Duration = Duration::from_secs(60);
-/// Where templates are made.
+/// The directory in which templates are created.
 const WORK: &str = "work";
-/// Templates that were not used for longest are removed when they take more than this; one takes about 100 MiB.
+/// Total size from which on the least recently used templates are removed. One template takes about 100 MiB.
 const DISK: u64 = 4 << 30;
 
-/// A directory of templates, by content.
+/// A directory of templates, named by content.
 #[derive(Clone, Debug)]
 pub struct Templates {
     dir: PathBuf,
     disk: u64,
 }
 
-/// What `meta.json` holds.
+/// The contents of `meta.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Meta {
     format: u32,
-    /// The caller's key and QEMU's banner, for a person who looks.
+    /// The caller's key and QEMU's banner, for human readers.
     key: String,
     qemu: String,
     arguments: Vec<String>,
     hello: Hello,
     boot_millis: u64,
-    /// Titles of what the console showed while it booted.
+    /// The findings on the console during the boot.
     findings: Vec<String>,
     device_sha256: String,
     memory_len: u64,
-    /// A template's memory never changes once it is saved: its time tells if somebody wrote to it.
+    /// A saved template's memory never changes, so a different modification time shows that somebody wrote to it.
     memory_mtime: (i64, i64),
-    /// Compared when somebody asks: reading the memory before each clone would take longer than the clone.
+    /// Checked only on request: reading the memory before each clone would take longer than the clone itself.
     memory_sha256: String,
 }
 
-/// What lies in a template's place.
+/// The state of a template's directory.
 enum Found {
     Nothing,
-    /// What another version of this program made, or one that did not finish.
+    /// A template of another version of this program, or an incomplete one.
     Other,
-    /// It is not what it was; why.
+    /// The template was changed after it was saved; how.
     Damaged(&'static str),
     Whole(Box<Saved>),
 }
 
-/// A whole template as it was read.
+/// A complete template.
 struct Saved {
     meta: Meta,
     device: Arc<[u8]>,
 }
 
 impl Templates {
-    /// Opens the directory, which is made if it is not there, and sweeps what killed runs left unfinished in it.
+    /// Opens the directory, creating it if necessary, and removes templates that killed runs did not finish.
     ///
     /// # Errors
-    /// It cannot be made, or belongs to another user.
+    /// The directory cannot be created, or belongs to another user.
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self, HarnessError> {
         let dir = dir.into();
         private_dir(&dir)?;
-        // QEMU must find it from wherever it is started.
+        // QEMU may run in another directory.
         let dir = dir.canonicalize().map_err(HarnessError::io("find", &dir))?;
         let work = dir.join(WORK);
         private_dir(&work)?;
@@ -106,32 +106,32 @@ impl Templates {
         Ok(Self { dir, disk: DISK })
     }
 
-    /// Sets how much disk all templates together may take, in bytes; what is in use stays.
+    /// Limits the disk space of all templates together, in bytes. Templates in use stay.
     #[must_use]
     pub fn with_disk_limit(mut self, bytes: u64) -> Self {
         self.disk = bytes;
         self
     }
 
-    /// Is the template there, so that [`Self::get`] will not have to boot?
+    /// Returns whether the template exists, so that [`Self::get`] need not boot a guest.
     #[must_use]
     pub fn has(&self, qemu: &Qemu, spec: &Spec, key: &str) -> bool {
         let name = content_name(key, &qemu.banner, &key_arguments(spec));
         read(&self.dir.join(name)).is_ok_and(|found| matches!(found, Found::Whole(_)))
     }
 
-    /// The template for a machine; boots it if it is not there. `key` names the content of kernel and initramfs;
-    /// QEMU's version and the machine's arguments are added to it here.
+    /// Returns the template for a machine, booting a guest if there is none. `key` identifies the contents of kernel
+    /// and initramfs; QEMU's version and the machine's arguments are added to it here.
     ///
     /// # Errors
-    /// [`BootError`] if it has to be booted and does not come up.
+    /// [`BootError`] if a guest has to be booted and the boot fails.
     pub fn get(
         &self,
         qemu: &Qemu,
         spec: &Spec,
         key: &str,
         spawner: &Spawner,
-        limits: &Limits,
+        limits: &WallLimits,
     ) -> Result<Template, BootError> {
         let arguments = key_arguments(spec);
         let name = content_name(key, &qemu.banner, &arguments);
@@ -148,7 +148,7 @@ impl Templates {
             Template { shared: Arc::new(shared) }
         };
         loop {
-            // A whole template needs no lock but against its removal.
+            // For a complete template a shared lock is enough: it only prevents the removal.
             if let Some(lock) = Lock::try_take(&lock_path, Mode::Shared).map_err(lock_error)? {
                 if let Found::Whole(found) = read(&dir)? {
                     return Ok(template(lock, found, replaced));
@@ -162,7 +162,7 @@ impl Templates {
                 if !matches!(found, Found::Whole(_)) {
                     let work = RunDir::open(&self.dir.join(WORK))?;
                     if dir.exists() {
-                        // It is not whole, or of another format: its new place is swept.
+                        // Damaged or of another format: the work directory, and this with it, is removed below.
                         std::fs::rename(&dir, work.path().join("old")).map_err(HarnessError::io("remove", &dir))?;
                     }
                     self.prune();
@@ -174,7 +174,7 @@ impl Templates {
                 continue;
             }
             if Instant::now() > deadline {
-                return Err(lock_error(io::Error::other("another run has held it for too long")).into());
+                return Err(lock_error(io::Error::other("another run holds the lock for too long")).into());
             }
             if spawner.is_closed() {
                 return Err(HarnessError::Interrupted.into());
@@ -183,8 +183,8 @@ impl Templates {
         }
     }
 
-    /// Removes the templates that were not used for longest until the rest fits the limit. What is in use or
-    /// cannot be removed stays. [`Self::get`] does so before it makes one.
+    /// Removes the least recently used templates until the rest fits the limit. Templates that are in use or cannot
+    /// be removed stay. [`Self::get`] calls this before it creates a template.
     pub fn prune(&self) {
         let Ok(entries) = self.dir.read_dir() else { return };
         let mut templates: Vec<(SystemTime, u64, PathBuf)> = entries
@@ -211,7 +211,8 @@ impl Templates {
     }
 }
 
-/// The arguments that shape the guest, with the files' places left out: those are not its content.
+/// Returns the arguments that are part of a template's key: all but the paths of files, whose contents are in the
+/// caller's key.
 fn key_arguments(spec: &Spec) -> Vec<String> {
     let nowhere = Path::new("");
     let spec = Spec { kernel: nowhere.into(), initramfs: nowhere.into(), ..spec.clone() };
@@ -234,7 +235,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Reads a template and checks of it what is cheap.
+/// Reads a template and makes the cheap checks.
 fn read(dir: &Path) -> Result<Found, HarnessError> {
     let path = dir.join("meta.json");
     let text = match std::fs::read(&path) {
@@ -244,21 +245,21 @@ fn read(dir: &Path) -> Result<Found, HarnessError> {
     };
     let format = serde_json::from_slice::<serde_json::Value>(&text).ok();
     let Some(format) = format.and_then(|meta| meta.get("format")?.as_u64()) else {
-        return Ok(Found::Damaged("its description cannot be read"));
+        return Ok(Found::Damaged("meta.json cannot be parsed"));
     };
     if format != u64::from(FORMAT) {
         return Ok(Found::Other);
     }
     let Ok(meta) = serde_json::from_slice::<Meta>(&text) else {
-        return Ok(Found::Damaged("its description is not whole"));
+        return Ok(Found::Damaged("meta.json is incomplete"));
     };
     let (Ok(memory), Ok(device)) = (std::fs::metadata(dir.join("memory")), std::fs::read(dir.join("device"))) else {
-        return Ok(Found::Damaged("a file of it is missing"));
+        return Ok(Found::Damaged("a file is missing"));
     };
     Ok(if memory.len() != meta.memory_len || (memory.mtime(), memory.mtime_nsec()) != meta.memory_mtime {
-        Found::Damaged("somebody wrote to its memory")
+        Found::Damaged("its memory file was modified")
     } else if hex(&Sha256::digest(&device)) != meta.device_sha256 {
-        Found::Damaged("its device state is not what was saved")
+        Found::Damaged("its device state differs from what was saved")
     } else {
         Found::Whole(Box::new(Saved { meta, device: device.into() }))
     })
@@ -271,7 +272,7 @@ fn make(
     spec: &Spec,
     (key, arguments): (&str, &[String]),
     spawner: &Spawner,
-    limits: &Limits,
+    limits: &WallLimits,
 ) -> Result<(), BootError> {
     std::fs::create_dir(dir).map_err(HarnessError::io("create", dir))?;
     let memory = dir.join("memory");
@@ -281,7 +282,7 @@ fn make(
     let hello = vm.hello().clone();
     let deadline = Instant::now() + SAVE;
     let device = save(vm.qmp(), deadline)?;
-    let _ = vm.qmp().send("quit", serde_json::Value::Null, deadline)?; // QEMU may be gone before it answers
+    let _ = vm.qmp().send("quit", serde_json::Value::Null, deadline)?; // QEMU may exit before it answers
     let (console, findings) = (vm.console(), vm.findings());
     vm.end(deadline);
     let write = |name: &str, bytes: &[u8]| {
@@ -292,7 +293,7 @@ fn make(
     };
     write("device", &device)?;
     write("console.txt", &console)?;
-    // What is renamed into the cache must be on the disk: after a power cut nobody would see that it is not.
+    // The files must be on the disk before the rename: after a power cut nothing would show that they are not.
     let memory_sha256 = stored::memory_hash(&memory).map_err(HarnessError::io("read", &memory))?;
     let synced = File::open(&memory).and_then(|file| file.sync_data().and_then(|()| file.metadata()));
     let memory = synced.map_err(HarnessError::io("write", &memory))?;
@@ -315,7 +316,7 @@ fn make(
     Ok(())
 }
 
-/// Stops the guest and reads its device state. The guest must stand still first, or memory and devices disagree.
+/// Stops the guest and reads its device state. A running guest would make memory and devices inconsistent.
 fn save(qemu: &mut qmp::Qmp, deadline: Instant) -> Result<Vec<u8>, HarnessError> {
     qemu.call("stop", serde_json::Value::Null, deadline)?;
     qemu.call("migrate-set-capabilities", migration_capabilities(), deadline)?;
@@ -334,7 +335,8 @@ fn save(qemu: &mut qmp::Qmp, deadline: Instant) -> Result<Vec<u8>, HarnessError>
             break;
         }
         if state.len() > DEVICE_MAX {
-            return Err(HarnessError::Qmp { command: "migrate".to_owned(), reason: "it sends no end".to_owned() });
+            let reason = format!("the device state is larger than {} MiB", DEVICE_MAX >> 20);
+            return Err(HarnessError::Qmp { command: "migrate".to_owned(), reason });
         }
     }
     let status = qemu.event(deadline, |event| {
@@ -344,12 +346,12 @@ fn save(qemu: &mut qmp::Qmp, deadline: Instant) -> Result<Vec<u8>, HarnessError>
         Some("completed") => Ok(state),
         other => Err(HarnessError::Qmp {
             command: "migrate".to_owned(),
-            reason: format!("it ended as {:?}", other.unwrap_or("nothing")),
+            reason: format!("migration status: {}", other.unwrap_or("none within the limit")),
         }),
     }
 }
 
-/// Memory that is a shared file stays where it is; and tell how a migration goes.
+/// Capabilities of the migration: leave out memory in a shared file, and send events.
 pub(crate) fn migration_capabilities() -> serde_json::Value {
     json!({ "capabilities": [
         { "capability": "x-ignore-shared", "state": true },
@@ -357,7 +359,7 @@ pub(crate) fn migration_capabilities() -> serde_json::Value {
     ] })
 }
 
-/// A booted guest on disk. Clones of this value are cheap; while one lives, the template is not removed.
+/// A booted guest on disk. Clones of this value are cheap; while one exists, the template is not removed.
 #[derive(Clone, Debug)]
 pub struct Template {
     shared: Arc<Shared>,
@@ -367,7 +369,7 @@ pub struct Template {
 struct Shared {
     qemu: Qemu,
     spec: Spec,
-    limits: Limits,
+    limits: WallLimits,
     dir: PathBuf,
     meta: Meta,
     device: Arc<[u8]>,
@@ -376,48 +378,48 @@ struct Shared {
 }
 
 impl Template {
-    /// Starts a guest that goes on where the template stopped. Its clock is set and its random pool gets
-    /// a seed from the host; everything else is as in every other clone.
+    /// Starts a guest that continues where the template stopped. Its clock is set and its random pool gets a seed
+    /// from the host; everything else is the same as in every other clone.
     ///
     /// # Errors
-    /// [`BootError`] if it does not answer.
+    /// [`BootError`] if the guest does not answer.
     pub fn clone_vm(&self, spawner: &Spawner) -> Result<Vm, BootError> {
         let Shared { qemu, spec, limits, dir, meta, device, .. } = &*self.shared;
         let memory = dir.join("memory");
         Vm::restore(qemu, spec, &memory, device, &meta.hello, spawner, limits)
     }
 
-    /// Who the agent is.
+    /// Returns the agent's greeting.
     #[must_use]
     pub fn hello(&self) -> &Hello {
         &self.shared.meta.hello
     }
 
-    /// How long the template took from QEMU's start to the agent's greeting, in wall time.
+    /// Returns the wall time from QEMU's start to the agent's greeting when the template was booted.
     #[must_use]
     pub fn boot_time(&self) -> Duration {
         Duration::from_millis(self.shared.meta.boot_millis)
     }
 
-    /// Why the one that lay in the cache was not used, if it was damaged.
+    /// Returns what was damaged in a previous template that this one replaces; `None` if it replaces none.
     #[must_use]
     pub fn replaces_damaged(&self) -> Option<&'static str> {
         self.shared.replaced
     }
 
-    /// What the console showed while the template booted: `kind: title`, one each.
+    /// Returns the findings on the console during the boot, each as `kind: title`.
     #[must_use]
     pub fn boot_findings(&self) -> &[String] {
         &self.shared.meta.findings
     }
 
-    /// The directory with its files; `console.txt` there is the boot's console.
+    /// Returns the directory; `console.txt` in it contains the console output of the boot.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.shared.dir
     }
 
-    /// What was booted.
+    /// Returns the machine that was booted.
     #[must_use]
     pub fn spec(&self) -> &Spec {
         &self.shared.spec
@@ -430,7 +432,7 @@ mod tests {
     use crate::Profile;
 
     #[test]
-    fn all_that_shapes_a_guest_is_in_its_name_and_the_places_of_files_are_not() {
+    fn the_name_depends_on_the_machine_and_not_on_the_paths_of_its_files() {
         let name = |spec: &Spec, key, banner| content_name(key, banner, &key_arguments(spec));
         let spec = Spec::new("/a/kernel", "/a/initramfs");
         let base = name(&spec, "key", "QEMU 7.2");
@@ -447,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn opening_the_directory_sweeps_what_a_killed_run_was_making() {
+    fn opening_the_directory_removes_the_unfinished_template_of_a_killed_run() {
         let dir = tempfile::tempdir().unwrap();
         let dead = dir.path().join(WORK).join("run-dead");
         std::fs::create_dir_all(dead.join("new")).unwrap();

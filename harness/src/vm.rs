@@ -1,8 +1,8 @@
-//! A running guest: calls to its agent, what its console shows, and how it ends.
+//! A running guest: calls to its agent, its console, its end.
 
 use crate::Qemu;
 use crate::ending::{Death, Ending};
-use crate::error::{BootError, HarnessError, VmError};
+use crate::error::{BootError, HarnessError, VmError, error_chain};
 use crate::instance::{Incoming, Instance, TAIL};
 use crate::monitor::Finding;
 use crate::pump::{self, State};
@@ -17,32 +17,32 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-/// Limits in wall time. They are there so that nothing hangs, far above what is usual; limits that mean
-/// something to a test are guest time, and the agent keeps them.
+/// Limits in wall time, far above the usual durations, so that nothing hangs. Limits that matter to a test are in
+/// guest time, and the agent enforces them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct WallLimits {
     /// From the start of QEMU to the agent's greeting.
     pub boot: Duration,
     /// From the start of a clone to its agent's first reply.
     pub restore: Duration,
-    /// From the request to end to QEMU's end.
+    /// From the shutdown request to QEMU's end.
     pub shutdown: Duration,
 }
 
-impl Default for Limits {
+impl Default for WallLimits {
     fn default() -> Self {
         Self { boot: Duration::from_secs(120), restore: Duration::from_secs(20), shutdown: Duration::from_secs(20) }
     }
 }
 
-/// Who the agent is, in its own words.
+/// The agent's greeting.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
     /// `uname -r`.
     pub release: Vec<u8>,
     /// `/proc/cmdline`.
     pub cmdline: Vec<u8>,
-    /// The kernel's random id of this boot.
+    /// The kernel's random id of the boot.
     pub boot_id: Vec<u8>,
 }
 
@@ -53,27 +53,28 @@ impl Hello {
                 Ok(Self { release, cmdline, boot_id })
             }
             Reply::Hello { version, .. } => Err(BootError::Version { found: version, expected: proto::VERSION }),
-            other => Err(BootError::Protocol(format!("{other:?}"))),
+            Reply::Failed(reason) => Err(BootError::Protocol(reason)),
+            _ => Err(BootError::Protocol("unexpected kind of reply".to_owned())),
         }
     }
 }
 
-/// A guest whose agent has answered. Dropping it kills QEMU and waits for its end.
+/// A guest whose agent has answered. Dropping it kills QEMU and waits until it has ended.
 #[derive(Debug)]
 pub struct Vm {
     instance: Instance,
     hello: Hello,
     spec: Spec,
-    limits: Limits,
+    limits: WallLimits,
     seq: u32,
     bye: bool,
 }
 
-/// Boots a guest; nothing is kept.
+/// Boots a guest that is not kept as a template.
 ///
 /// # Errors
 /// [`BootError`] if QEMU cannot be started, or the agent does not answer in time.
-pub fn boot_cold(qemu: &Qemu, spec: &Spec, spawner: &Spawner, limits: &Limits) -> Result<Vm, BootError> {
+pub fn boot_cold(qemu: &Qemu, spec: &Spec, spawner: &Spawner, limits: &WallLimits) -> Result<Vm, BootError> {
     Vm::boot(qemu, spec, Role::Cold, spawner, limits)
 }
 
@@ -83,15 +84,17 @@ impl Vm {
         spec: &Spec,
         role: Role<'_>,
         spawner: &Spawner,
-        limits: &Limits,
+        limits: &WallLimits,
     ) -> Result<Self, BootError> {
         let deadline = Instant::now() + limits.boot;
         let mut instance = Instance::start(qemu, spec, role, None, spawner)?;
         let greeting = instance.negotiate(deadline).map_err(BootError::from).and_then(|()| instance.greeting(deadline));
         let hello = match greeting {
             Ok(Some(reply)) => Hello::from_reply(reply)?,
-            // QEMU's refusal of its arguments closes the control port: its own words say more.
-            Err(BootError::Harness(HarnessError::Qmp { .. })) | Ok(None) if instance.has_ended() => {
+            // QEMU that refuses its arguments closes the control port; its standard error tells why.
+            Err(BootError::Harness(HarnessError::Qmp { .. } | HarnessError::QmpSend { .. })) | Ok(None)
+                if instance.has_ended() =>
+            {
                 return Err(BootError::Dead(Box::new(instance.death(false, false, false))));
             }
             Ok(None) => {
@@ -104,7 +107,7 @@ impl Vm {
         Ok(Self { instance, hello, spec: spec.clone(), limits: *limits, seq: 0, bye: false })
     }
 
-    /// A clone of a stopped template: maps its memory, reads its device state, runs on.
+    /// Starts a clone of a template: maps its memory, reads its device state, resumes.
     pub(crate) fn restore(
         qemu: &Qemu,
         spec: &Spec,
@@ -112,7 +115,7 @@ impl Vm {
         device_state: &Arc<[u8]>,
         hello: &Hello,
         spawner: &Spawner,
-        limits: &Limits,
+        limits: &WallLimits,
     ) -> Result<Self, BootError> {
         let deadline = Instant::now() + limits.restore;
         let (state, pipe) = pump::pipe()?;
@@ -122,7 +125,7 @@ impl Vm {
         if let Err(error) = instance.resume(number, deadline) {
             let ended = instance.has_ended();
             let mut death = instance.death(false, false, !ended);
-            death.stderr.push(error.to_string());
+            death.stderr.push(error_chain(&error));
             return Err(BootError::Dead(Box::new(death)));
         }
         let mut vm = Self { instance, hello: hello.clone(), spec: spec.clone(), limits: *limits, seq: 0, bye: false };
@@ -135,11 +138,11 @@ impl Vm {
                 Err(BootError::Timeout { limit: limits.restore, stage: "the restore of a clone", death })
             }
             Err(VmError::Harness(error)) => Err(error.into()),
-            Err(error @ (VmError::Protocol(_) | VmError::Agent(_))) => Err(BootError::Protocol(error.to_string())),
+            Err(VmError::Protocol(reason) | VmError::Agent(reason)) => Err(BootError::Protocol(reason)),
         }
     }
 
-    /// Sets the clock and mixes in fresh randomness: both are the template's in a clone.
+    /// Sets the clock and seeds the random pool, which in a clone are those of the template.
     fn refresh(&mut self, limit: Duration) -> Result<(), VmError> {
         let mut seed = vec![0; 32];
         std::fs::File::open("/dev/urandom")
@@ -150,7 +153,7 @@ impl Vm {
         self.call(&Request::Refresh { realtime_ns, seed }, limit).map(drop)
     }
 
-    /// Asks the agent and waits for its reply, at most `wall` of host time.
+    /// Sends a request to the agent and waits for the reply, at most `wall` of host time.
     ///
     /// # Errors
     /// [`VmError::Dead`] if the guest has ended or ends meanwhile, [`VmError::Timeout`], [`VmError::Agent`] for
@@ -159,11 +162,11 @@ impl Vm {
         self.seq += 1;
         let seq = self.seq;
         let deadline = Instant::now() + wall;
-        let message = frame::encode(seq, request).map_err(|error| VmError::Protocol(error.to_string()))?;
-        // If the guest has gone, the wait says so, and better.
+        let message = frame::encode(seq, request).map_err(|error| VmError::Protocol(error_chain(&error)))?;
+        // If the guest has ended, the wait below reports it, with more detail than the failed send.
         let sent = pump::send(&self.instance.agent, &message, deadline);
         let reply = self.instance.pump.shared.wait(deadline, |state| {
-            // A frame of another number answers a call that was given up.
+            // A frame with another number answers an earlier call that timed out.
             std::iter::from_fn(|| state.frames.pop_front()).find(|(number, _)| *number == seq)
         });
         let Some((_, payload)) = reply else {
@@ -186,87 +189,87 @@ impl Vm {
                 self.bye |= reply == Reply::Bye;
                 Ok(reply)
             }
-            Err(error) => Err(VmError::Protocol(error.to_string())),
+            Err(error) => Err(VmError::Protocol(error_chain(&error))),
         }
     }
 
-    /// Who the agent said it is. In a clone: what it said in the template.
+    /// Returns the agent's greeting. A clone returns that of the template.
     #[must_use]
     pub fn hello(&self) -> &Hello {
         &self.hello
     }
 
-    /// What this guest is.
+    /// Returns the machine.
     #[must_use]
     pub fn spec(&self) -> &Spec {
         &self.spec
     }
 
-    /// The process id of QEMU.
+    /// Returns the process id of QEMU.
     #[must_use]
     pub fn qemu_pid(&self) -> u32 {
         self.instance.process.id()
     }
 
-    /// What the console has shown since QEMU started, at most its last 4 MiB.
+    /// Returns the console output since QEMU started, at most the last 4 MiB.
     #[must_use]
     pub fn console(&self) -> Vec<u8> {
         self.console_since(0)
     }
 
-    /// A position in the console's output, for [`Self::console_since`].
+    /// Returns the current position in the console output, for [`Self::console_since`].
     #[must_use]
     pub fn console_mark(&self) -> u64 {
         self.instance.pump.shared.lock().console.end()
     }
 
-    /// What the console has shown since a mark, as far as it is still kept.
+    /// Returns the console output since `mark` that is still kept.
     #[must_use]
     pub fn console_since(&self, mark: u64) -> Vec<u8> {
         self.instance.pump.shared.lock().console.since(mark)
     }
 
-    /// Waits until the console has shown something behind `mark`, the guest ends, or `wall` has passed.
+    /// Waits for console output after `mark`, until the guest ends or `wall` has passed, and returns it.
     #[must_use]
     pub fn wait_console(&self, mark: u64, wall: Duration) -> Vec<u8> {
         let more = |state: &mut State| (state.console.end() > mark).then(|| state.console.since(mark));
         self.instance.pump.shared.wait(Instant::now() + wall, more).unwrap_or_default()
     }
 
-    /// Types on the guest's console.
+    /// Sends input to the guest's console.
     ///
     /// # Errors
-    /// The guest takes no input within a second, or has ended.
+    /// The guest accepts no input within a second, or has ended.
     pub fn type_on_console(&self, bytes: &[u8]) -> Result<(), VmError> {
         pump::send(&self.instance.console, bytes, Instant::now() + Duration::from_secs(1))
-            .map_err(|error| HarnessError::system("type on the guest's console")(error).into())
+            .map_err(|error| HarnessError::system("send input to the guest's console")(error).into())
     }
 
-    /// What stands out on the console so far.
+    /// Returns the findings on the console so far.
     #[must_use]
     pub fn findings(&self) -> Vec<Finding> {
         self.instance.pump.shared.lock().monitor.findings()
     }
 
-    /// Has QEMU ended?
+    /// Returns whether QEMU has ended.
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.instance.has_ended()
     }
 
-    /// A command line that boots the same instance by hand, its console on the terminal; for a shell.
+    /// Returns a shell command that boots the same machine by hand, with its console on the terminal.
     #[must_use]
     pub fn command_line(&self) -> String {
         self.instance.qemu.command_line(&self.spec)
     }
 
-    /// Ends the guest in the planned way and tells how it ended. A guest that does not end is killed.
+    /// Shuts the guest down and returns how it ended. A guest that does not end is killed.
     #[must_use]
     pub fn shutdown(mut self) -> Ending {
         self.end_as_planned()
     }
 
-    /// [`Self::shutdown`], after which the console can still be read.
+    /// Like [`Self::shutdown`], but the console can still be read afterwards.
     #[must_use]
     pub fn end_as_planned(&mut self) -> Ending {
         let deadline = Instant::now() + self.limits.shutdown;
@@ -288,7 +291,7 @@ impl Vm {
         &mut self.instance.qmp
     }
 
-    /// For a template's guest, which is ended by QMP: waits, then kills what has not ended.
+    /// Waits for the end of a guest that was told to quit over QMP, and kills it if it does not end.
     pub(crate) fn end(mut self, deadline: Instant) -> Ending {
         let ended = self.instance.pump.shared.wait(deadline, |state| state.ended.then_some(())).is_some();
         self.instance.end(false, !ended)

@@ -1,7 +1,7 @@
-//! What lies in a directory of templates: a list, the check of every byte, removal.
+//! The contents of a directory of templates: list, full check, removal.
 //!
-//! A template is checked on each use by what is cheap: its description, the memory's length and time, the hash of the
-//! device state. Its memory, some hundred MiB that are not zero, is hashed when it is saved and when somebody asks.
+//! Each use of a template makes the cheap checks: its description, length and time of the memory file, the hash of the
+//! device state. The memory, about a hundred MiB that are not zero, is hashed only when it is saved and on request.
 
 use super::{Found, Templates, hex, read};
 use crate::error::HarnessError;
@@ -21,25 +21,25 @@ const PIECE: usize = 64 << 10;
 pub struct Stored {
     /// The name of its directory.
     pub name: String,
-    /// What it takes of the disk.
+    /// Disk space in bytes.
     pub bytes: u64,
-    /// When it was last asked for.
+    /// Time of the last use.
     pub used: SystemTime,
 }
 
-/// What the check of every byte says.
+/// The result of a full check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verified {
-    /// It is what was saved.
+    /// The template is as it was saved.
     Whole,
-    /// Another version of this program made it: nobody uses it, and nothing is known of it.
+    /// The template belongs to another version of this program; it is not used and cannot be checked.
     Other,
-    /// It is not; why.
+    /// The template was changed; how.
     Damaged(&'static str),
 }
 
 impl Templates {
-    /// The templates that are there, whole or not.
+    /// Returns all templates, complete or not.
     #[must_use]
     pub fn stored(&self) -> Vec<Stored> {
         let entries = self.dir.read_dir().into_iter().flatten().flatten();
@@ -62,7 +62,7 @@ impl Templates {
     pub fn verify(&self, name: &str) -> Result<Verified, HarnessError> {
         let dir = self.dir.join(name);
         let saved = match read(&dir)? {
-            Found::Nothing => return Ok(Verified::Damaged("it has no description")),
+            Found::Nothing => return Ok(Verified::Damaged("meta.json is missing")),
             Found::Other => return Ok(Verified::Other),
             Found::Damaged(what) => return Ok(Verified::Damaged(what)),
             Found::Whole(saved) => saved,
@@ -70,10 +70,10 @@ impl Templates {
         let memory = dir.join("memory");
         let now = memory_hash(&memory).map_err(HarnessError::io("read", &memory))?;
         let whole = now == saved.meta.memory_sha256;
-        Ok(if whole { Verified::Whole } else { Verified::Damaged("its memory is not what was saved") })
+        Ok(if whole { Verified::Whole } else { Verified::Damaged("its memory differs from what was saved") })
     }
 
-    /// Removes a template that nobody uses. Whether it is gone.
+    /// Removes a template unless it is in use. Returns whether it was removed.
     #[must_use]
     pub fn remove(&self, name: &str) -> bool {
         let path = self.dir.join(name);
@@ -86,7 +86,7 @@ impl Templates {
     }
 }
 
-/// A hash of a memory file: of each piece that is not zero, with its place. Most of a small guest's memory is zero, and a
+/// Hashes a memory file: each piece that is not zero, with its position. Most of a small guest's memory is zero, and a
 /// hole in the file.
 pub(super) fn memory_hash(path: &Path) -> io::Result<String> {
     let mut file = File::open(path)?;
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_memory_with_a_changed_or_moved_byte_hashes_to_something_else() {
+    fn a_changed_or_moved_byte_changes_the_hash() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("memory");
         let hash = |bytes: &[u8]| {
@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(first, hash(&memory));
         memory[PIECE + 7] = 0;
         memory[2 * PIECE + 7] = 1;
-        assert_ne!(first, hash(&memory), "the same piece in another place");
+        assert_ne!(first, hash(&memory), "the same piece at another position");
         memory[2 * PIECE + 7] = 0;
         assert_ne!(first, hash(&memory));
         memory[3 * PIECE + 4] = 1;

@@ -1,4 +1,4 @@
-//! Real guests: they answer, they are independent, and each way to die is told apart and leaves nothing behind.
+//! Tests with real guests: they answer, they are independent, every kind of death is recognised and leaves nothing.
 
 #![allow(clippy::unwrap_used)] // tests, helpers included
 
@@ -7,11 +7,11 @@ mod sigkill;
 
 use agent::proto::{Action, Errno, Reply, Request, Value};
 use harness::accel::{self, Kvm};
-use harness::{Accel, BootError, Death, Exit, Kind, Limits, Profile, Spec, Templates, VmError, boot_cold};
+use harness::{Accel, BootError, Death, Exit, Kind, Profile, Spec, Templates, VmError, WallLimits, boot_cold};
 use rig::{CALL, Rig, act, is_alive};
 use std::time::{Duration, Instant, SystemTime};
 
-/// What is asked of a guest that is to die by it: the call's error and how long that took.
+/// Carries out an action that kills the guest. Returns the error of the call and its duration.
 fn die(vm: &mut harness::Vm, action: Action, wall: Duration) -> (VmError, Duration) {
     let started = Instant::now();
     let error = vm.call(&Request::InInit(action), wall).unwrap_err();
@@ -21,14 +21,14 @@ fn die(vm: &mut harness::Vm, action: Action, wall: Duration) -> (VmError, Durati
 fn death(error: VmError) -> Death {
     match error {
         VmError::Dead(death) => *death,
-        other => panic!("not dead: {other}"),
+        other => panic!("expected a death: {other}"),
     }
 }
 
 #[test]
-fn a_cold_boot_greets_answers_and_ends_as_planned() {
+fn a_cold_boot_answers_and_shuts_down_cleanly() {
     let Some(rig) = Rig::open() else { return };
-    let mut vm = boot_cold(&rig.qemu, &rig.spec, &rig.spawner, &Limits::default()).unwrap();
+    let mut vm = boot_cold(&rig.qemu, &rig.spec, &rig.spawner, &WallLimits::default()).unwrap();
     let pid = vm.qemu_pid();
     assert!(String::from_utf8_lossy(&vm.hello().cmdline).contains("rdinit=/init"));
     assert!(matches!(vm.call(&Request::Clock, CALL).unwrap(), Reply::Clock(_)));
@@ -41,7 +41,7 @@ fn a_cold_boot_greets_answers_and_ends_as_planned() {
 }
 
 #[test]
-fn clones_are_independent_and_leave_the_template_as_it_was() {
+fn clones_are_independent_and_do_not_change_the_template() {
     let Some(rig) = Rig::open() else { return };
     let template = rig.template();
     let memory = template.dir().join("memory");
@@ -62,13 +62,13 @@ fn clones_are_independent_and_leave_the_template_as_it_was() {
 }
 
 #[test]
-fn a_clone_knows_the_time_of_day_and_has_randomness_of_its_own() {
+fn a_clone_has_the_current_time_and_its_own_random_numbers() {
     let Some(rig) = Rig::open() else { return };
     let mut random = Vec::new();
     for _ in 0..2 {
         let mut vm = rig.guest();
         let read = |path: &[u8], max| Action::Read { path: path.to_vec(), max };
-        // The second in which the guest booted is its time of day less its uptime.
+        // btime is the time of day minus the uptime.
         let Ok(Value::Bytes(stat)) = act(&mut vm, read(b"/proc/stat", 1 << 16)).result else { panic!() };
         let stat = String::from_utf8(stat).unwrap();
         let booted: u64 = stat.lines().find_map(|line| line.strip_prefix("btime ")).unwrap().parse().unwrap();
@@ -82,7 +82,7 @@ fn a_clone_knows_the_time_of_day_and_has_randomness_of_its_own() {
 }
 
 #[test]
-fn idle_guest_time_costs_no_wall_time_and_repeats() {
+fn idle_guest_time_costs_no_wall_time_and_is_reproducible() {
     let Some(rig) = Rig::open() else { return };
     let mut took = Vec::new();
     for _ in 0..2 {
@@ -96,7 +96,7 @@ fn idle_guest_time_costs_no_wall_time_and_repeats() {
 }
 
 #[test]
-fn a_panic_is_death_with_evidence() {
+fn a_panic_is_a_death_with_evidence() {
     let Some(rig) = Rig::open() else { return };
     let mut vm = rig.guest();
     let pid = vm.qemu_pid();
@@ -108,13 +108,13 @@ fn a_panic_is_death_with_evidence() {
     assert_eq!(kinds.last(), Some(&Kind::Panic), "{death}");
     assert!(death.tail.len() <= 40 && death.tail.iter().any(|line| line.contains("Kernel panic")), "{death}");
     assert!(!is_alive(pid));
-    // A dead guest stays dead, and says so again.
+    // Further calls report the death again.
     assert!(matches!(vm.call(&Request::Clock, CALL), Err(VmError::Dead(_))));
     assert!(!vm.shutdown().planned);
 }
 
 #[test]
-fn a_reset_that_was_not_asked_for_is_death_without_evidence() {
+fn an_unexpected_reset_is_a_death_without_evidence() {
     let Some(rig) = Rig::open() else { return };
     let mut vm = rig.guest();
     let (error, took) = die(&mut vm, Action::Reset, CALL);
@@ -122,11 +122,11 @@ fn a_reset_that_was_not_asked_for_is_death_without_evidence() {
     assert!(took < Duration::from_secs(10), "{took:?}");
     assert!(!death.evidence && !death.ending.planned, "{death}");
     assert_eq!(death.ending.reason.as_deref(), Some("guest-reset"));
-    assert!(death.to_string().contains("reset itself without being asked"), "{death}");
+    assert_eq!(death.ending.to_string(), "unexpected reset by the guest");
 }
 
 #[test]
-fn a_guest_that_hangs_is_a_timeout_within_its_limit_and_is_killed_when_dropped() {
+fn a_hung_guest_is_a_timeout_within_the_limit_and_is_killed_when_dropped() {
     let Some(rig) = Rig::open() else { return };
     let mut vm = rig.guest();
     let pid = vm.qemu_pid();
@@ -140,9 +140,9 @@ fn a_guest_that_hangs_is_a_timeout_within_its_limit_and_is_killed_when_dropped()
 }
 
 #[test]
-fn a_guest_that_hangs_does_not_end_as_planned() {
+fn a_hung_guest_does_not_end_as_planned() {
     let Some(rig) = Rig::open() else { return };
-    let limits = Limits { shutdown: Duration::from_secs(2), ..Limits::default() };
+    let limits = WallLimits { shutdown: Duration::from_secs(2), ..WallLimits::default() };
     let templates = Templates::open(rig.template().dir().parent().unwrap()).unwrap();
     let template = templates.get(&rig.qemu, &rig.spec, &rig.key, &rig.spawner, &limits).unwrap();
     let mut vm = template.clone_vm(&rig.spawner).unwrap();
@@ -154,7 +154,7 @@ fn a_guest_that_hangs_does_not_end_as_planned() {
 }
 
 #[test]
-fn a_qemu_that_stops_is_a_timeout_and_one_that_is_killed_is_death_without_evidence() {
+fn a_stopped_qemu_is_a_timeout_and_a_killed_one_a_death_without_evidence() {
     let Some(rig) = Rig::open() else { return };
     let mut vm = rig.guest();
     let pid = rustix::process::Pid::from_raw(i32::try_from(vm.qemu_pid()).unwrap()).unwrap();
@@ -170,10 +170,10 @@ fn a_qemu_that_stops_is_a_timeout_and_one_that_is_killed_is_death_without_eviden
 }
 
 #[test]
-fn a_guest_without_init_is_death_before_the_agent_and_no_evidence() {
+fn a_guest_without_init_dies_before_the_agent_answers_and_without_evidence() {
     let Some(rig) = Rig::open() else { return };
     let spec = Spec { initramfs: rig.initramfs_with_init(None), ..rig.spec.clone() };
-    match boot_cold(&rig.qemu, &spec, &rig.spawner, &Limits::default()) {
+    match boot_cold(&rig.qemu, &spec, &rig.spawner, &WallLimits::default()) {
         Err(BootError::Dead(death)) => {
             assert!(!death.evidence, "{death}");
             assert!(death.ending.findings.iter().any(|finding| finding.kind == Kind::Panic), "{death}");
@@ -183,9 +183,9 @@ fn a_guest_without_init_is_death_before_the_agent_and_no_evidence() {
 }
 
 #[test]
-fn an_agent_that_stays_silent_is_a_timeout_within_the_limit() {
+fn a_silent_agent_is_a_timeout_within_the_limit() {
     let Some(rig) = Rig::open() else { return };
-    let limits = Limits { boot: Duration::from_millis(700), ..Limits::default() };
+    let limits = WallLimits { boot: Duration::from_millis(700), ..WallLimits::default() };
     let started = Instant::now();
     match boot_cold(&rig.qemu, &rig.spec, &rig.spawner, &limits) {
         Err(BootError::Timeout { death, .. }) => assert_eq!(death.ending.exit, Exit::Killed),
@@ -195,10 +195,10 @@ fn an_agent_that_stays_silent_is_a_timeout_within_the_limit() {
 }
 
 #[test]
-fn qemus_own_words_are_told_when_it_refuses_the_kernel() {
+fn a_kernel_that_qemu_refuses_is_reported_with_qemus_message() {
     let Some(rig) = Rig::open() else { return };
     let spec = Spec { kernel: "/nowhere/bzImage".into(), ..rig.spec.clone() };
-    match boot_cold(&rig.qemu, &spec, &rig.spawner, &Limits::default()) {
+    match boot_cold(&rig.qemu, &spec, &rig.spawner, &WallLimits::default()) {
         Err(BootError::Dead(death)) => {
             assert!(death.stderr.iter().any(|line| line.contains("/nowhere/bzImage")), "{death}");
             assert_eq!(death.ending.exit, Exit::Code(1));
@@ -208,13 +208,13 @@ fn qemus_own_words_are_told_when_it_refuses_the_kernel() {
 }
 
 #[test]
-fn two_runs_make_a_template_once_and_a_broken_one_is_none() {
+fn two_runs_create_a_template_once_and_a_damaged_one_is_not_used() {
     let Some(rig) = Rig::open() else { return };
     let dir = rig.scratch.path().join("templates");
     let spec = Spec { profile: Profile::Fast, ..rig.spec.clone() };
     let get = || {
         let templates = Templates::open(&dir).unwrap();
-        templates.get(&rig.qemu, &spec, &rig.key, &rig.spawner, &Limits::default()).unwrap()
+        templates.get(&rig.qemu, &spec, &rig.key, &rig.spawner, &WallLimits::default()).unwrap()
     };
     let (one, two) = std::thread::scope(|scope| {
         let other = scope.spawn(get);
@@ -223,7 +223,7 @@ fn two_runs_make_a_template_once_and_a_broken_one_is_none() {
     assert_eq!((one.dir(), one.boot_time()), (two.dir(), two.boot_time()));
     assert!(one.clone_vm(&rig.spawner).unwrap().shutdown().is_clean());
     let left: Vec<_> = dir.join("work").read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(left, ["gate"], "nothing is left of the making");
+    assert_eq!(left, ["gate"], "no work directory is left");
 
     let templates = Templates::open(&dir).unwrap().with_disk_limit(0);
     let is_whole = || templates.has(&rig.qemu, &spec, &rig.key);
@@ -231,15 +231,15 @@ fn two_runs_make_a_template_once_and_a_broken_one_is_none() {
     let device = one.dir().join("device");
     let state = std::fs::read(&device).unwrap();
     std::fs::write(&device, &state[1..]).unwrap();
-    assert!(!is_whole(), "a byte of the device state is missing");
+    assert!(!is_whole(), "the device state lacks a byte");
     std::fs::write(&device, &state).unwrap();
     assert!(is_whole());
     let memory = std::fs::OpenOptions::new().write(true).open(one.dir().join("memory")).unwrap();
     memory.set_modified(SystemTime::now()).unwrap();
-    assert!(!is_whole(), "somebody wrote to the memory");
+    assert!(!is_whole(), "the memory file was modified");
 
     templates.prune();
-    assert!(one.dir().exists(), "it is in use");
+    assert!(one.dir().exists(), "the template is in use");
     let path = one.dir().to_owned();
     drop((one, two));
     templates.prune();
@@ -247,7 +247,7 @@ fn two_runs_make_a_template_once_and_a_broken_one_is_none() {
 }
 
 #[test]
-fn eight_clones_at_once_answer() {
+fn eight_concurrent_clones_answer() {
     let Some(rig) = Rig::open() else { return };
     let template = rig.template();
     std::thread::scope(|scope| {
@@ -265,7 +265,7 @@ fn eight_clones_at_once_answer() {
 }
 
 #[test]
-fn kill_all_ends_every_guest_and_later_ones_do_not_start() {
+fn kill_all_kills_every_guest_and_no_further_guest_starts() {
     let Some(rig) = Rig::open() else { return };
     let mut vm = rig.guest();
     let spawner = rig.spawner.clone();
@@ -278,7 +278,7 @@ fn kill_all_ends_every_guest_and_later_ones_do_not_start() {
 }
 
 #[test]
-fn kvm_is_believed_when_a_guest_came_up_and_asked_once() {
+fn kvm_is_probed_once_by_booting_a_guest() {
     let Some(rig) = Rig::open() else { return };
     let cache = rig.scratch.path().join("cache");
     let started = Instant::now();
@@ -290,6 +290,6 @@ fn kvm_is_believed_when_a_guest_came_up_and_asked_once() {
     assert!(started.elapsed() < Duration::from_millis(100));
     if kvm == Kvm::Works {
         let spec = Spec { accel: Accel::Kvm, ..rig.spec.clone() };
-        assert!(boot_cold(&rig.qemu, &spec, &rig.spawner, &Limits::default()).unwrap().shutdown().planned);
+        assert!(boot_cold(&rig.qemu, &spec, &rig.spawner, &WallLimits::default()).unwrap().shutdown().planned);
     }
 }

@@ -1,18 +1,19 @@
-//! What a test with a real guest needs: QEMU, a kernel, an initramfs with the agent, and templates kept between runs.
+//! The fixture of tests with a real guest: QEMU, a kernel, an initramfs with the agent, and templates kept between
+//! runs.
 //!
-//! `KMODLAB_TEST_KERNEL` and `KMODLAB_TEST_AGENT` name the files; else the catalogue's default kernel and the
-//! agent that `ci/setup` built are taken. A machine that has none skips such tests and says why, or fails them
-//! when `KMODLAB_REQUIRE_VM=1`.
+//! `KMODLAB_TEST_KERNEL` and `KMODLAB_TEST_AGENT` name kernel and agent; the defaults are the catalogue's default
+//! kernel and the agent that `ci/setup` built. Without them such tests are skipped with a message, or fail if
+//! `KMODLAB_REQUIRE_VM=1`.
 
 use agent::proto::{Action, ActionResult, Reply, Request};
-use harness::{Limits, Qemu, Spawner, Spec, Template, Templates, Vm};
+use harness::{Qemu, Spawner, Spec, Template, Templates, Vm, WallLimits, error_chain};
 use sha2::{Digest, Sha256};
 use std::env::var_os;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use vm_images::{Cache, Catalogue, Options, initramfs::Builder};
 
-/// Far above what a call takes on a loaded machine.
+/// Limit of a call, far above its duration on a loaded machine.
 pub const CALL: Duration = Duration::from_secs(30);
 
 pub struct Rig {
@@ -26,12 +27,12 @@ pub struct Rig {
 }
 
 impl Rig {
-    /// `None`: guests cannot be tested here, and that has been said.
+    /// Returns `None`, after printing the reason, if guests cannot be tested on this machine.
     pub fn open() -> Option<Self> {
         match Self::try_open() {
             Ok(rig) => Some(rig),
             Err(reason) if var_os("KMODLAB_REQUIRE_VM").is_some_and(|value| value == "1") => {
-                panic!("KMODLAB_REQUIRE_VM=1, but no guest can be tested: {reason}")
+                panic!("KMODLAB_REQUIRE_VM=1, but guests cannot be tested: {reason}")
             }
             Err(reason) => {
                 eprintln!("skipped: {reason}");
@@ -41,10 +42,10 @@ impl Rig {
     }
 
     fn try_open() -> Result<Self, String> {
-        let qemu = Qemu::find(None).map_err(|error| error.to_string())?;
+        let qemu = Qemu::find(None).map_err(|error| error_chain(&error))?;
         let kernel = kernel()?;
         let agent = agent()?;
-        let scratch = tempfile::tempdir_in(target_tmp()).map_err(|error| error.to_string())?;
+        let scratch = tempfile::tempdir_in(target_tmp()).map_err(|error| error_chain(&error))?;
         let mut archive = Builder::new();
         archive.file("/init", 0o755, agent.clone()).file("/bin/agent", 0o755, agent.clone()).node(
             "/dev/console",
@@ -53,25 +54,26 @@ impl Rig {
             1,
         );
         let initramfs = scratch.path().join("initramfs");
-        let bytes = archive.build().map_err(|error| error.to_string())?;
-        std::fs::write(&initramfs, &bytes).map_err(|error| error.to_string())?;
-        let key = format!("{} {}", digest(&std::fs::read(&kernel).map_err(|error| error.to_string())?), digest(&bytes));
-        let spawner = Spawner::start().map_err(|error| error.to_string())?;
+        let bytes = archive.build().map_err(|error| error_chain(&error))?;
+        std::fs::write(&initramfs, &bytes).map_err(|error| error_chain(&error))?;
+        let key =
+            format!("{} {}", digest(&std::fs::read(&kernel).map_err(|error| error_chain(&error))?), digest(&bytes));
+        let spawner = Spawner::start().map_err(|error| error_chain(&error))?;
         Ok(Self { qemu, spawner, spec: Spec::new(kernel, initramfs), key, scratch, agent })
     }
 
-    /// The template that all tests share; it stays between runs, by content.
+    /// Returns the template that all tests share; it is kept between runs, by content.
     pub fn template(&self) -> Template {
         let templates = Templates::open(target_tmp().join("templates")).unwrap().with_disk_limit(1 << 30);
-        templates.get(&self.qemu, &self.spec, &self.key, &self.spawner, &Limits::default()).unwrap()
+        templates.get(&self.qemu, &self.spec, &self.key, &self.spawner, &WallLimits::default()).unwrap()
     }
 
-    /// A fresh guest.
+    /// Starts a clone of the template.
     pub fn guest(&self) -> Vm {
         self.template().clone_vm(&self.spawner).unwrap()
     }
 
-    /// An initramfs whose `/init` is this program of the host, or none.
+    /// Creates an initramfs with this `/init`, or without one.
     pub fn initramfs_with_init(&self, init: Option<&[u8]>) -> PathBuf {
         let mut archive = Builder::new();
         archive.node("/dev/console", 0o020_600, 5, 1).file("/bin/agent", 0o755, self.agent.clone());
@@ -84,7 +86,7 @@ impl Rig {
     }
 }
 
-/// Carries one action out in the guest's PID 1.
+/// Carries out one action in the guest's PID 1.
 pub fn act(vm: &mut Vm, action: Action) -> ActionResult {
     match vm.call(&Request::InInit(action), CALL).unwrap() {
         Reply::Finished(mut end) => end.results.remove(0),
@@ -92,7 +94,7 @@ pub fn act(vm: &mut Vm, action: Action) -> ActionResult {
     }
 }
 
-/// Does a process of this id exist, other than as a zombie?
+/// Returns whether a process with this id exists and is not a zombie.
 pub fn is_alive(pid: u32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat"))
         .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().trim_start().starts_with('Z'))
@@ -112,9 +114,9 @@ fn kernel() -> Result<PathBuf, String> {
     }
     let dir =
         Cache::default_dir(|name| var_os(name)).ok_or("no cache directory: neither KMODLAB_CACHE nor HOME is set")?;
-    let cache = Cache::open(dir).map_err(|error| error.to_string())?;
-    let catalogue = Catalogue::builtin().map_err(|error| error.to_string())?;
-    let kernel = vm_images::fetch(&catalogue, "default", &Options::new(cache)).map_err(|error| error.to_string())?;
+    let cache = Cache::open(dir).map_err(|error| error_chain(&error))?;
+    let catalogue = Catalogue::builtin().map_err(|error| error_chain(&error))?;
+    let kernel = vm_images::fetch(&catalogue, "default", &Options::new(cache)).map_err(|error| error_chain(&error))?;
     Ok(kernel.image)
 }
 
@@ -122,7 +124,7 @@ fn agent() -> Result<PathBuf, String> {
     if let Some(path) = var_os("KMODLAB_TEST_AGENT") {
         return Ok(path.into());
     }
-    // TARGET/tmp is cargo's place for tests; ci/setup puts the guest programs into TARGET/guest.
+    // CARGO_TARGET_TMPDIR is TARGET/tmp; ci/setup puts the guest programs into TARGET/guest.
     let path = target_tmp().parent().unwrap_or(Path::new("/")).join("guest/agent");
-    if path.exists() { Ok(path) } else { Err(format!("there is no {}: run ci/setup", path.display())) }
+    if path.exists() { Ok(path) } else { Err(format!("{} does not exist: run ci/setup", path.display())) }
 }
