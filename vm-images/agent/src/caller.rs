@@ -1,4 +1,4 @@
-//! A job becomes its caller: namespaces, root, identity, capabilities, in the order that [`Caller`] states.
+//! Makes a job its caller: namespaces, root, identity, capabilities, in the order documented at [`Caller`].
 
 use crate::{actions::files, sys};
 use agent::proto::{Caller, Errno as Number, SetupFailure};
@@ -7,7 +7,8 @@ use rustix::io::{Errno, Result};
 use rustix::process::{DumpableBehavior, Signal, WaitOptions};
 use rustix::thread::{CapabilitySet, Gid, Uid};
 
-/// Becomes the caller. Returns in the process that is to act, which is another one if there is a new pid namespace.
+/// Becomes the caller. Returns in the process that carries out the actions, which is a child if there is a new pid
+/// namespace.
 pub fn assume(caller: &Caller) -> std::result::Result<(), SetupFailure> {
     let flag = |flag: i32| caller.unshare & flag as u64 != 0;
     let user = flag(libc::CLONE_NEWUSER);
@@ -49,7 +50,7 @@ fn step(name: &str, done: Result<()>) -> std::result::Result<(), SetupFailure> {
 
 fn set_ids(caller: &Caller) -> Result<()> {
     let Some(id) = caller.uid else { return Ok(()) };
-    // Some were asked for by name: they stay permitted through the change of uid and become effective below.
+    // Requested capabilities stay permitted across the change of uid and become effective in cut_capabilities.
     rustix::thread::set_keep_capabilities(caller.caps.is_some())?;
     rustix::thread::set_thread_groups(&[])?;
     let gid = Gid::from_raw(id);
@@ -60,7 +61,7 @@ fn set_ids(caller: &Caller) -> Result<()> {
 }
 
 fn map(inside: u32, outside: u32) -> Result<()> {
-    // A change of uid made /proc/self root's.
+    // After the change of uid, /proc/self belongs to root.
     rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable)?;
     let line = format!("{inside} {outside} 1\n");
     files::write(b"/proc/self/setgroups", b"deny", OFlags::WRONLY)?;
@@ -69,7 +70,7 @@ fn map(inside: u32, outside: u32) -> Result<()> {
     Ok(())
 }
 
-/// Only children live in a new pid namespace: a child goes on, this process waits for it and ends as it does.
+/// Only children enter a new pid namespace: a child continues, and this process waits for it and exits the same way.
 fn enter_pid_namespace() -> Result<()> {
     match sys::fork()? {
         sys::Fork::Child => rustix::process::set_parent_process_death_signal(Some(Signal::KILL)),
@@ -94,7 +95,7 @@ fn cut_bounding_set(keep: u64) -> Result<()> {
         }
         match rustix::thread::remove_capability_from_bounding_set(capability) {
             Ok(()) => {}
-            // The kernel knows no capability from here on.
+            // The kernel has no capability with this number or above.
             Err(Errno::INVAL) => break,
             Err(errno) => return Err(errno),
         }

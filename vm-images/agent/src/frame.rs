@@ -1,26 +1,26 @@
 //! Frames on the serial line: magic, length, sequence number, checksum, payload.
 //!
-//! A serial port carries whatever is written to it; a frame makes noise findable. The reader looks
-//! for the magic, believes nothing before the checksum agrees, and counts what it passed over.
+//! A serial port carries whatever is written to it; frames make noise recognisable. The reader searches
+//! for the magic, accepts a frame only if its checksum is right, and counts the bytes it skipped.
 
 use serde::{Serialize, de::DeserializeOwned};
 
-/// What a frame begins with.
+/// The first bytes of a frame.
 pub const MAGIC: [u8; 4] = [0xf7, b'K', b'L', 0x01];
-/// Length of what stands before the payload: magic, length (u32), sequence number (u32), CRC-32 (u32) over
-/// length, sequence number and payload; all integers little-endian.
+/// Length of the header: magic, length (u32), sequence number (u32), CRC-32 (u32) over length, sequence number and
+/// payload; all integers little-endian.
 pub const HEADER: usize = 16;
-/// Longest payload.
+/// Maximum length of a payload.
 pub const MAX_PAYLOAD: usize = 32 << 20;
 
-/// A frame that could not be made or read.
+/// A frame could not be encoded or decoded.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
-    /// The payload is over [`MAX_PAYLOAD`].
-    #[error("a message of {0} bytes is over the frame's limit of {MAX_PAYLOAD}")]
+    /// The payload is longer than [`MAX_PAYLOAD`].
+    #[error("a message of {0} bytes exceeds the limit of {MAX_PAYLOAD} bytes")]
     TooLong(usize),
-    /// The payload is no message of the expected type: host and agent are of different versions.
-    #[error("a frame's payload is not a message of this protocol: {0}")]
+    /// The payload is not a message of the expected type: host and agent have different versions.
+    #[error("the payload is not a message of this protocol")]
     Payload(#[from] postcard::Error),
 }
 
@@ -69,22 +69,22 @@ impl Decoder {
         Self::default()
     }
 
-    /// Adds bytes as they came.
+    /// Adds received bytes.
     pub fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// Bytes that were passed over because they belong to no frame.
+    /// Returns the number of bytes skipped because they are not part of a frame.
     #[must_use]
     pub fn noise(&self) -> u64 {
         self.noise
     }
 
-    /// The next whole frame: sequence number and payload. `None`: more bytes are needed.
+    /// Returns the next complete frame, sequence number and payload, or `None` if more bytes are needed.
     pub fn next_frame(&mut self) -> Option<(u32, Vec<u8>)> {
         loop {
             let start = self.buffer.windows(MAGIC.len()).position(|w| w == MAGIC);
-            // Keep what may be the beginning of a magic.
+            // Keep bytes that may be the beginning of a magic.
             let skip = start.unwrap_or(self.buffer.len().saturating_sub(MAGIC.len() - 1));
             self.buffer.drain(..skip);
             self.noise += skip as u64;
@@ -107,7 +107,7 @@ impl Decoder {
         }
     }
 
-    /// What looked like a frame is none: go on behind its first byte.
+    /// Continues after the first byte of something that only looked like a frame.
     fn reject(&mut self) {
         self.buffer.drain(..1);
         self.noise += 1;
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_frame_survives_noise_around_it_and_arrives_in_pieces() {
+    fn frames_are_found_in_noise_and_when_they_arrive_in_pieces() {
         let mut stream = b"console noise \xf7KL".to_vec();
         stream.extend(encode(7, &"hello").unwrap());
         stream.extend(b"\xf7KL\x01 more");
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flipped_bit_is_noise_and_the_next_frame_is_found() {
+    fn a_frame_with_a_flipped_bit_is_noise_and_the_next_frame_is_found() {
         let mut bad = encode(1, &"first").unwrap();
         let last = bad.len() - 1;
         bad[last] ^= 1;
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn any_bytes_are_noise_or_frames_but_never_a_panic() {
+    fn arbitrary_bytes_do_not_panic() {
         arbtest::arbtest(|u| {
             let bytes: Vec<u8> = u.arbitrary()?;
             let mut decoder = Decoder::new();

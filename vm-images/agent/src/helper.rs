@@ -1,12 +1,13 @@
-//! The recording helper: what the kernel starts in modprobe's place.
+//! The recording helper, which the kernel starts instead of modprobe.
 //!
-//! It notes who it was made, follows the plan that lies beside it, and is quick about it: hundreds may be
-//! started in a second. What it opens it closes again, so the descriptors that it finds are those it was given.
+//! It records its own process and follows the plan beside it. It must be fast: hundreds may be started within a
+//! second. It closes everything it opens, so that the descriptors it records are those it inherited.
 
 use crate::actions::{self, files};
 use crate::status::{Status, number};
+use crate::sys::strerror;
 use crate::{sys, time};
-use agent::plan::{Arg, End, Plan, Record};
+use agent::plan::{Arg, End, HelperPlan, Record};
 use agent::proto::GuestMicros;
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
@@ -14,7 +15,7 @@ use rustix::process::Resource;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 
-/// A helper's life.
+/// Runs the helper.
 pub fn main(argv: Vec<Vec<u8>>, envp: Vec<Vec<u8>>) -> i32 {
     let started = time::now();
     let path = own_path(&argv);
@@ -22,7 +23,7 @@ pub fn main(argv: Vec<Vec<u8>>, envp: Vec<Vec<u8>>) -> i32 {
         Ok(plan) => plan,
         Err(message) => {
             complain(&message);
-            Plan { record: true, actions: Vec::new(), end: End::Exit(1) }
+            HelperPlan { record: true, actions: Vec::new(), end: End::Exit(1) }
         }
     };
     if plan.record {
@@ -43,14 +44,14 @@ pub fn main(argv: Vec<Vec<u8>>, envp: Vec<Vec<u8>>) -> i32 {
             {
                 sys::default_signals();
                 let errno = sys::execute(&program, &argv, &envp);
-                complain(&format!("cannot execute {program:?}: {errno}"));
+                complain(&format!("cannot execute {}: {}", program.to_bytes().escape_ascii(), strerror(errno)));
             }
             sys::exit(127)
         }
     }
 }
 
-/// The path that the helper was started under, beside which its plan lies.
+/// Returns the path under which the helper was started; its plan is beside it.
 fn own_path(argv: &[Vec<u8>]) -> Vec<u8> {
     match argv.first() {
         Some(path) if !path.is_empty() => path.clone(),
@@ -62,15 +63,17 @@ fn beside(path: &[u8], ending: &[u8]) -> Vec<u8> {
     [path, ending].concat()
 }
 
-/// The plan. None at all is one too: record, and exit with 1.
-fn read_plan(path: &[u8]) -> Result<Plan, String> {
+/// Reads the plan. The default without a plan: record, and exit with 1.
+fn read_plan(path: &[u8]) -> Result<HelperPlan, String> {
     let file = beside(path, b".plan");
     let bytes = match files::read(&file, usize::MAX) {
         Ok(bytes) => bytes,
-        Err(rustix::io::Errno::NOENT) => return Ok(Plan { record: true, actions: Vec::new(), end: End::Exit(1) }),
-        Err(errno) => return Err(format!("{}: {errno}", file.escape_ascii())),
+        Err(rustix::io::Errno::NOENT) => {
+            return Ok(HelperPlan { record: true, actions: Vec::new(), end: End::Exit(1) });
+        }
+        Err(errno) => return Err(format!("cannot read {}: {}", file.escape_ascii(), strerror(errno))),
     };
-    postcard::from_bytes(&bytes).map_err(|error| format!("{} is no plan: {error}", file.escape_ascii()))
+    postcard::from_bytes(&bytes).map_err(|error| format!("{} is not a helper's plan: {error}", file.escape_ascii()))
 }
 
 fn append_record(path: &[u8], record: &Record) -> Result<(), String> {
@@ -78,18 +81,18 @@ fn append_record(path: &[u8], record: &Record) -> Result<(), String> {
     let frame = agent::frame::encode(0, record).map_err(|error| error.to_string())?;
     match files::write(&file, &frame, OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND) {
         Ok(written) if written == frame.len() => Ok(()),
-        Ok(written) => Err(format!("{}: only {written} of {} bytes written", file.escape_ascii(), frame.len())),
-        Err(errno) => Err(format!("{}: {errno}", file.escape_ascii())),
+        Ok(written) => Err(format!("{}: wrote only {written} of {} bytes", file.escape_ascii(), frame.len())),
+        Err(errno) => Err(format!("cannot write {}: {}", file.escape_ascii(), strerror(errno))),
     }
 }
 
-/// The console is the only place where a helper can say that it failed.
+/// Reports a failure on the console, the only place available to a helper.
 fn complain(message: &str) {
     let line = format!("agent: helper: {message}\n");
     let _ = files::write(b"/dev/console", line.as_bytes(), OFlags::WRONLY | OFlags::NOCTTY);
 }
 
-/// The argument list that a plan asks for.
+/// Builds the argument vector of [`End::Exec`].
 fn arguments(wanted: &[Arg], own: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let mut list = Vec::new();
     for arg in wanted {
@@ -102,7 +105,7 @@ fn arguments(wanted: &[Arg], own: &[Vec<u8>]) -> Vec<Vec<u8>> {
     list
 }
 
-/// Who this process is. What `/proc` would tell stays empty where there is none.
+/// Records this process. Without `/proc`, the values from there stay empty.
 fn record(time: GuestMicros, argv: &[Vec<u8>], envp: &[Vec<u8>]) -> Record {
     let mut record = Record {
         time,
@@ -128,7 +131,7 @@ fn record(time: GuestMicros, argv: &[Vec<u8>], envp: &[Vec<u8>]) -> Record {
     record
 }
 
-/// Adds what only `/proc/self` knows. Every walk of a path costs; so it is walked once.
+/// Adds the values from `/proc/self`. Path lookups are expensive here, so `/proc/self` is looked up only once.
 fn ask_proc(this: &OwnedFd, record: &mut Record) {
     let open = |name: &str, flags| rustix::fs::openat(this, name, flags | OFlags::CLOEXEC, Mode::empty());
     let link = |directory: &OwnedFd, name: &[u8]| {
@@ -168,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wrapper_passes_its_own_arguments_on() {
+    fn a_wrapper_passes_on_its_own_arguments() {
         let own = [b"/run/lab/wrap".to_vec(), b"-q".to_vec(), b"--".to_vec(), b"a\xff b".to_vec()];
         assert_eq!(arguments(&[Arg::Own(0), Arg::OwnFrom(1)], &own), own);
         let historic = [Arg::Literal(b"modprobe".to_vec()), Arg::Literal(b"-s".to_vec()), Arg::OwnFrom(2)];
@@ -178,12 +181,13 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_plan_is_to_record_and_a_broken_one_is_told() {
+    fn without_a_plan_the_helper_records_and_a_broken_plan_is_an_error() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("log").into_os_string().into_encoded_bytes();
         let none = read_plan(&path).unwrap();
         assert_eq!((none.record, none.end), (true, End::Exit(1)));
         std::fs::write(directory.path().join("log.plan"), [1, 200]).unwrap();
-        assert!(read_plan(&path).unwrap_err().contains("is no plan"));
+        let message = read_plan(&path).unwrap_err().replace(&directory.path().display().to_string(), "/run/lab");
+        assert_eq!(message, "/run/lab/log.plan is not a helper's plan: Hit the end of buffer, expected more data");
     }
 }

@@ -1,11 +1,12 @@
-//! PID 1: makes the guest habitable, then serves the host over the second serial port for ever.
+//! PID 1: mounts the usual file systems, then serves the host over the second serial port until the guest ends.
 //!
-//! It reaps, answers, and does nothing else: what a test asks for is done by jobs. It never causes a
-//! request for a module itself: a file system that is not in `/proc/filesystems` is not mounted.
+//! It reaps children and answers requests, and does nothing else: jobs carry out what a test requests. It never
+//! triggers a module request itself: a file system that is not in `/proc/filesystems` is not mounted.
 
 use crate::actions::{self, files};
 use crate::jobs::Jobs;
 use crate::kmsg::Log;
+use crate::sys::strerror;
 use crate::time::Moment;
 use crate::trace::Trace;
 use crate::{inner_host, processes, sys, time};
@@ -19,26 +20,26 @@ use rustix::termios::{ControlModes, OptionalActions, SpecialCodeIndex};
 use rustix::time::{ClockId, Timespec};
 
 const PORT: &[u8] = b"/dev/ttyS1";
-/// Where result files live, and the scratch directories of tests.
+/// The directory of result files and of the tests' scratch directories.
 const SCRATCH: &[u8] = b"/run/lab";
 
-/// PID 1's life.
+/// Runs PID 1.
 pub fn main() -> ! {
     mount_all();
     open_console();
     sys::watch_children();
     let served = start().and_then(|mut agent| agent.send(0, &hello()?).and_then(|()| agent.serve()));
     if let Err(message) = served {
-        eprintln!("agent: {message}; the guest is powered off");
+        eprintln!("agent: {message}; powering off");
     }
     end(RebootCommand::PowerOff)
 }
 
 fn start() -> Result<Agent, String> {
     let port = if inner_host::is_there() { inner_host::start()? } else { open_port()? };
-    files::make_directories(SCRATCH).map_err(|errno| format!("{}: {errno}", SCRATCH.escape_ascii()))?;
-    let directory = files::open(SCRATCH, OFlags::RDONLY | OFlags::DIRECTORY)
-        .map_err(|errno| format!("{}: {errno}", SCRATCH.escape_ascii()))?;
+    let failed = |action, errno| format!("cannot {action} {}: {}", SCRATCH.escape_ascii(), strerror(errno));
+    files::make_directories(SCRATCH).map_err(|errno| failed("create", errno))?;
+    let directory = files::open(SCRATCH, OFlags::RDONLY | OFlags::DIRECTORY).map_err(|errno| failed("open", errno))?;
     wait_for_random();
     Ok(Agent {
         port,
@@ -50,11 +51,11 @@ fn start() -> Result<Agent, String> {
     })
 }
 
-/// Drains nothing, syncs nothing: the guest has no disk.
+/// Ends the guest. There is nothing to sync: it has no disk.
 fn end(how: RebootCommand) -> ! {
     let _ = rustix::system::reboot(how);
     let _ = rustix::system::reboot(RebootCommand::Restart);
-    // PID 1's end is a panic, and a panic resets the machine: it ends in any case.
+    // When PID 1 exits the kernel panics, and a panic resets the machine, so the guest ends in any case.
     sys::exit(1)
 }
 
@@ -63,7 +64,7 @@ fn mount_all() {
         let _ = files::make_directories(at);
         match files::mount(name.as_bytes(), at, name.as_bytes(), 0, data) {
             Ok(()) | Err(Errno::BUSY) => {}
-            Err(errno) => eprintln!("agent: {name} cannot be mounted on {}: {errno}", at.escape_ascii()),
+            Err(errno) => eprintln!("agent: cannot mount {name} on {}: {}", at.escape_ascii(), strerror(errno)),
         }
     };
     mount("proc", b"/proc", b"");
@@ -92,13 +93,13 @@ fn mount_all() {
     }
 }
 
-/// Whether the kernel has a file system built in or loaded. To try would be to ask for a module.
+/// Returns whether a file system is built in or loaded. Trying to mount it would make the kernel request a module.
 pub fn has_filesystem(name: &str) -> bool {
     let list = files::read(b"/proc/filesystems", usize::MAX).unwrap_or_default();
     list.split(|&b| b == b'\n').any(|line| line.split(|&b| b == b'\t').next_back() == Some(name.as_bytes()))
 }
 
-/// Descriptors 0 to 2: the console, or something that swallows what is written.
+/// Opens descriptors 0 to 2: the console, or else something that discards output.
 fn open_console() {
     let flags = OFlags::RDWR | OFlags::NOCTTY;
     let console = files::open(b"/dev/console", flags)
@@ -112,12 +113,12 @@ fn open_console() {
     }
 }
 
-/// The second serial port, every byte passed as it is.
+/// Opens the second serial port in raw mode.
 fn open_port() -> Result<OwnedFd, String> {
     let path = PORT.escape_ascii();
-    // Without O_NONBLOCK it would wait for a carrier.
+    // Without O_NONBLOCK the open would wait for a carrier.
     let port = files::open(PORT, OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK)
-        .map_err(|errno| format!("there is no serial port {path} to talk to the host: {errno}"))?;
+        .map_err(|errno| format!("cannot open the serial port {path}: {}", strerror(errno)))?;
     let raw = || {
         let mut settings = rustix::termios::tcgetattr(&port)?;
         settings.make_raw();
@@ -128,15 +129,15 @@ fn open_port() -> Result<OwnedFd, String> {
         rustix::termios::tcsetattr(&port, OptionalActions::Flush, &settings)?;
         rustix::fs::fcntl_setfl(&port, OFlags::RDWR)
     };
-    raw().map_err(|errno: Errno| format!("the serial port {path} does not work: {errno}"))?;
-    // An interrupt for every 14 bytes instead of 8. QEMU hands over no more at a time than the guest waits for, so
-    // this is what triples the speed at which requests arrive; where it cannot be set they only arrive later.
+    raw().map_err(|errno: Errno| format!("cannot configure the serial port {path}: {}", strerror(errno)))?;
+    // An interrupt for every 14 bytes instead of 8. QEMU delivers at most one FIFO trigger level at a time, so this
+    // triples the speed of requests; if it cannot be set, requests are only slower.
     let _ = files::write(b"/sys/class/tty/ttyS1/rx_trig_bytes", b"14", files::for_writing(0));
     Ok(port)
 }
 
-/// Waits until the kernel's random generator is ready, so that no clone of this guest ever has to. Only a waiting
-/// caller makes the kernel gather what it lacks; that caller is a child, so that the wait has a bound.
+/// Waits until the kernel's random generator is ready, so that no clone of this guest ever has to. The kernel gathers
+/// entropy only while somebody waits for it; a child waits, so that the wait can be bounded.
 fn wait_for_random() {
     if sys::random_ready(false) {
         return;
@@ -152,7 +153,7 @@ fn wait_for_random() {
             let deadline = Moment::after(GuestMillis(10_000));
             while !sys::random_ready(false) {
                 if deadline.passed() {
-                    eprintln!("agent: the random generator is not ready; clones may wait for it");
+                    eprintln!("agent: the random generator is not ready; clones may have to wait for it");
                     break;
                 }
                 std::thread::sleep(std::time::Duration::from_millis(5));
@@ -163,7 +164,7 @@ fn wait_for_random() {
     }
 }
 
-/// A [`Request::Wait`] that has no answer yet.
+/// A [`Request::Wait`] that has not been answered yet.
 struct Waiting {
     seq: u32,
     job: JobId,
@@ -192,10 +193,10 @@ impl Agent {
             }
             let awaited = self.waiting.as_ref().map(|waiting| waiting.deadline);
             let deadline = self.jobs.send_due().into_iter().chain(awaited).min();
-            let failed = |errno: Errno| format!("the serial port failed: {errno}");
+            let failed = |errno: Errno| format!("cannot read from the host: {}", strerror(errno));
             if sys::wait_input(self.port.as_fd(), deadline).map_err(failed)? {
                 match rustix::io::read(&self.port, &mut buffer) {
-                    Ok(0) => return Err("the serial port was hung up".into()),
+                    Ok(0) => return Err("the host closed the connection".into()),
                     Ok(length) => self.decoder.push(&buffer[..length]),
                     Err(Errno::INTR | Errno::AGAIN) => {}
                     Err(errno) => return Err(failed(errno)),
@@ -208,7 +209,7 @@ impl Agent {
         let frame = frame::encode(seq, reply)
             .or_else(|error| frame::encode(seq, &Reply::Failed(error.to_string())))
             .map_err(|error| error.to_string())?;
-        files::write_whole(&self.port, &frame).map_err(|errno| format!("the serial port cannot be written: {errno}"))
+        files::write_whole(&self.port, &frame).map_err(|errno| format!("cannot write to the host: {}", strerror(errno)))
     }
 
     fn finish_waiting(&mut self) -> Result<(), String> {
@@ -270,10 +271,11 @@ impl Agent {
             Request::Trace => Reply::Trace(self.trace.lines()?),
             Request::Processes => {
                 let jobs: Vec<i32> = self.jobs.pids().collect();
-                Reply::Processes(processes::list(&jobs).map_err(|errno| format!("/proc: {errno}"))?)
+                let failed = |errno| format!("cannot read /proc: {}", strerror(errno));
+                Reply::Processes(processes::list(&jobs).map_err(failed)?)
             }
             Request::Clock => Reply::Clock(time::now()),
-            Request::Wait { .. } | Request::Shutdown => unreachable!("answered before"),
+            Request::Wait { .. } | Request::Shutdown => unreachable!("handled by answer"),
         })
     }
 }
@@ -284,7 +286,8 @@ fn reply(result: Result<Reply, String>) -> Reply {
 
 fn hello() -> Result<Reply, String> {
     let line = |path: &str| {
-        let mut text = files::read(path.as_bytes(), 1 << 16).map_err(|errno| format!("{path}: {errno}"))?;
+        let mut text = files::read(path.as_bytes(), 1 << 16)
+            .map_err(|errno| format!("cannot read {path}: {}", strerror(errno)))?;
         if text.last() == Some(&b'\n') {
             text.pop();
         }
@@ -300,10 +303,12 @@ fn hello() -> Result<Reply, String> {
 
 fn refresh(realtime_ns: u64, seed: &[u8]) -> Result<(), String> {
     let time = Timespec { tv_sec: (realtime_ns / 1_000_000_000) as i64, tv_nsec: (realtime_ns % 1_000_000_000) as _ };
-    rustix::time::clock_settime(ClockId::Realtime, time).map_err(|errno| format!("clock_settime: {errno}"))?;
+    rustix::time::clock_settime(ClockId::Realtime, time)
+        .map_err(|errno| format!("cannot set the clock: {}", strerror(errno)))?;
     if seed.is_empty() {
         return Ok(());
     }
     let urandom = rustix::fs::open(c"/dev/urandom", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
-    urandom.and_then(|urandom| sys::seed_random(urandom, seed)).map_err(|errno| format!("/dev/urandom: {errno}"))
+    let seeded = urandom.and_then(|urandom| sys::seed_random(urandom, seed));
+    seeded.map_err(|errno| format!("cannot seed the random generator: {}", strerror(errno)))
 }

@@ -1,8 +1,9 @@
-//! Jobs: children of PID 1 that carry out actions, so that one that hangs or is killed disturbs nobody.
+//! Jobs: children of PID 1 that carry out actions, so that one that hangs or is killed does not affect others.
 //!
-//! A job appends each result to an unlinked file of its own. PID 1 reads the file when the host asks
-//! for the job, so it never waits for a child's output, and a killed job's finished results are kept.
+//! A job appends each result to its own unlinked file. PID 1 reads the file when the host asks for the job, so it
+//! never waits for a child's output, and the finished results of a killed job are kept.
 
+use crate::sys::strerror;
 use crate::time::Moment;
 use crate::{actions, caller, sys, time};
 use agent::proto::{ActionResult, Group, GuestMicros, JobEnd, JobId, SetupFailure};
@@ -15,12 +16,12 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
-/// What a job writes, one after the other.
+/// An entry of a result file.
 #[derive(Serialize, Deserialize)]
 pub enum Entry {
-    /// It could not become its caller; nothing follows.
+    /// The job could not become its caller; nothing follows.
     Setup(SetupFailure),
-    /// One action is over.
+    /// The result of one action.
     Action(ActionResult),
 }
 
@@ -32,22 +33,22 @@ struct Job {
 
 /// All jobs that the host has not fetched yet.
 pub struct Jobs {
-    /// Where result files are made; held open, so that no mount can hide it.
+    /// The directory of result files; kept open, so that no mount can hide it.
     directory: OwnedFd,
-    /// Soft limit that PID 1 was started with, given back to the children.
+    /// The limit with which PID 1 was started; children get it back.
     nofile: Rlimit,
     last: u32,
     table: BTreeMap<JobId, Job>,
     running: BTreeMap<i32, JobId>,
-    /// Signals to be sent, the next one on top.
+    /// Pending signals, the next one on top.
     signals: BinaryHeap<Reverse<(Moment, JobId, i32)>>,
 }
 
 impl Jobs {
-    /// No jobs; result files will be made in `directory`.
+    /// Creates an empty table; result files are created in `directory`.
     pub fn new(directory: OwnedFd) -> Self {
         let nofile = rustix::process::getrlimit(Resource::Nofile);
-        // One descriptor a job.
+        // Each job needs a descriptor.
         let _ = rustix::process::setrlimit(Resource::Nofile, Rlimit { current: nofile.maximum, ..nofile });
         Self {
             directory,
@@ -59,11 +60,11 @@ impl Jobs {
         }
     }
 
-    /// Starts all jobs of all groups; if one of them cannot be started, none is.
+    /// Starts all jobs of all groups. If one cannot be started, those already started are killed.
     pub fn start(&mut self, groups: &[Group]) -> Result<Vec<JobId>, String> {
         let asked = groups.iter().map(|group| u64::from(group.count)).sum::<u64>();
         if asked + self.table.len() as u64 > MOST {
-            return Err(format!("{asked} more jobs are over the limit of {MOST}"));
+            return Err(format!("too many jobs: {} exist, {asked} requested, at most {MOST}", self.table.len()));
         }
         let mut started = Vec::new();
         for group in groups {
@@ -74,6 +75,7 @@ impl Jobs {
                         for job in started {
                             self.abandon(job);
                         }
+                        let errno = strerror(errno);
                         return Err(format!("cannot start job {number} of {}: {what}: {errno}", group.count));
                     }
                 }
@@ -83,15 +85,16 @@ impl Jobs {
     }
 
     fn start_one(&mut self, group: &Group) -> Result<JobId, (&'static str, Errno)> {
-        let results = self.result_file().map_err(|errno| ("its result file", errno))?;
+        let results = self.result_file().map_err(|errno| ("result file", errno))?;
         match sys::fork().map_err(|errno| ("fork", errno))? {
             sys::Fork::Child => {
-                // The copy that stays has the number 3, the others go: the port, the log, other jobs' results.
+                // Descriptor 3 becomes the result file; all others are closed: the port, the log, other jobs' results.
                 let done = rustix::io::fcntl_dupfd_cloexec(&results, 4).and_then(|results| {
                     sys::install(&results, 3)?;
                     sys::close_range(4, u32::MAX);
                     std::mem::forget(results);
-                    // SAFETY: it was just made, and what had the number before is not used in this process any more.
+                    // SAFETY: it was just created, and the previous owner of the number is not used in this process
+                    // any more.
                     let results = unsafe { sys::adopt(3) };
                     rustix::io::fcntl_setfd(&results, rustix::io::FdFlags::CLOEXEC)?;
                     Ok(results)
@@ -129,7 +132,7 @@ impl Jobs {
         Ok(file)
     }
 
-    /// Notes which children have ended, jobs and orphans alike.
+    /// Reaps all children that have ended, jobs and orphans alike.
     pub fn reap(&mut self) {
         while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
             if let Some(id) = self.running.remove(&pid.as_raw_nonzero().get()) {
@@ -140,47 +143,48 @@ impl Jobs {
         }
     }
 
-    /// Whether the job has ended; `None` if there is no such job.
+    /// Returns whether the job has ended; `None` if there is no such job.
     pub fn has_ended(&self, id: JobId) -> Option<bool> {
         self.table.get(&id).map(|job| job.ended.is_some())
     }
 
-    /// How an ended job ended; it is forgotten.
+    /// Removes an ended job and returns its results.
     pub fn take(&mut self, id: JobId) -> Result<JobEnd, String> {
-        let job = self.table.remove(&id).ok_or_else(|| format!("there is no job {}", id.0))?;
-        let (status, ended) = job.ended.ok_or_else(|| format!("job {} still runs", id.0))?;
+        let job = self.table.remove(&id).ok_or_else(|| no_such_job(id))?;
+        let (status, ended) = job.ended.ok_or_else(|| format!("job {} is still running", id.0))?;
         let written = actions::files::read_whole(&job.results, 0)
-            .map_err(|errno| format!("the results of job {} cannot be read: {errno}", id.0))?;
+            .map_err(|errno| format!("cannot read the results of job {}: {}", id.0, strerror(errno)))?;
         let (setup, results) = decode(&written);
         if status.exit_status() == Some(LOST) {
-            return Err(format!("job {} could not write its results after {} of them", id.0, results.len()));
+            return Err(format!("job {} could write only {} of its results", id.0, results.len()));
         }
         Ok(JobEnd { setup, results, killed_by: status.terminating_signal(), ended })
     }
 
-    /// Sends a signal, if the job still runs.
+    /// Sends a signal if the job is still running.
     pub fn signal(&self, id: JobId, signal: i32) -> Result<(), String> {
-        let job = self.table.get(&id).ok_or_else(|| format!("there is no job {}", id.0))?;
+        let job = self.table.get(&id).ok_or_else(|| no_such_job(id))?;
         if job.ended.is_none() {
-            sys::kill(job.pid, signal).map_err(|errno| format!("signal {signal} to job {}: {errno}", id.0))?;
+            let failed = |errno| format!("cannot send signal {signal} to job {}: {}", id.0, strerror(errno));
+            sys::kill(job.pid, signal).map_err(failed)?;
         }
         Ok(())
     }
 
-    /// Sends the signals that are due; says when the next one is.
+    /// Sends the signals that are due, and returns the time of the next one.
     pub fn send_due(&mut self) -> Option<Moment> {
         while let Some(Reverse((moment, id, signal))) = self.signals.peek().copied() {
             if !moment.passed() {
                 return Some(moment);
             }
             self.signals.pop();
-            // A job that was fetched needs none.
+            // The job may have ended and been fetched.
             let _ = self.signal(id, signal);
         }
         None
     }
 
-    /// Process ids of the jobs that run.
+    /// Returns the process ids of the running jobs.
     pub fn pids(&self) -> impl Iterator<Item = i32> {
         self.running.keys().copied()
     }
@@ -191,13 +195,17 @@ impl Jobs {
     }
 }
 
-/// So many jobs at once: some 1,600 fill a guest of 256 MiB, and the kernel then ends what it likes.
+fn no_such_job(id: JobId) -> String {
+    format!("no job with id {}", id.0)
+}
+
+/// Maximum number of jobs. About 1,600 fill a guest of 256 MiB, and the OOM killer then kills at random.
 const MOST: u64 = 1000;
 
 /// Exit status of a job whose results could not be written.
 const LOST: i32 = 113;
 
-/// The child's life: become the caller, act, end.
+/// Runs the child: become the caller, act, exit.
 fn carry_out(results: &OwnedFd, group: &Group) -> ! {
     if let Err(failure) = caller::assume(&group.caller) {
         append(results, &Entry::Setup(failure));
@@ -219,7 +227,7 @@ fn append(results: &OwnedFd, entry: &Entry) {
     }
 }
 
-/// A file of entries. What a killed job left half written is not believed.
+/// Decodes a result file. An entry that a killed job wrote only partially is ignored.
 fn decode(mut bytes: &[u8]) -> (Option<SetupFailure>, Vec<ActionResult>) {
     let mut results = Vec::new();
     while !bytes.is_empty() {
@@ -245,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_result_that_was_half_written_when_the_job_was_killed_is_left_out() {
+    fn a_partially_written_result_of_a_killed_job_is_ignored() {
         let mut file = Vec::new();
         for n in 0..3 {
             file.extend(postcard::to_stdvec(&Entry::Action(result(n))).unwrap());
@@ -257,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_setup_is_told_and_nothing_behind_it_is_read() {
+    fn nothing_is_read_after_a_failed_setup() {
         let failure = SetupFailure { step: "unshare".into(), errno: agent::proto::Errno(1) };
         let mut file = postcard::to_stdvec(&Entry::Setup(failure.clone())).unwrap();
         file.extend(postcard::to_stdvec(&Entry::Action(result(0))).unwrap());

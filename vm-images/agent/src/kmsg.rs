@@ -1,11 +1,12 @@
 //! The kernel log through `/dev/kmsg`.
 //!
-//! Some kernel lines have no newline at their end, and their record is shown only when the next one is
-//! written. So before reading a line is written and read back. It goes through a newly opened file each
-//! time, because the kernel drops all but ten lines in five seconds of one open file, and says nothing.
+//! The kernel shows a message without a final newline only when the next message is written. So a flush line is
+//! written before reading, and read back. It is written through a newly opened file each time, because the kernel
+//! silently drops all but ten lines in five seconds written through one open file.
 
 use crate::actions::files;
 use crate::status::number;
+use crate::sys::strerror;
 use crate::time::Moment;
 use agent::proto::{GuestMicros, GuestMillis, KmsgRecord};
 use rustix::fd::OwnedFd;
@@ -15,81 +16,82 @@ use std::time::Duration;
 
 const PATH: &[u8] = b"/dev/kmsg";
 const FLUSH: &str = "kmodlab: flush ";
-/// How long a flush line may take to come back.
-const PATIENCE: GuestMillis = GuestMillis(5000);
-/// Longer than any record that the kernel hands out.
+/// How long to wait for a flush line to appear in the log.
+const FLUSH_LIMIT: GuestMillis = GuestMillis(5000);
+/// Longer than any record of the kernel.
 const RECORD: usize = 16 << 10;
 
-/// Reads the log on from where it stopped, as long as nobody wants something older.
+/// A reader of the log that continues where it stopped, unless older records are requested.
 #[derive(Default)]
 pub struct Log {
     reader: Option<OwnedFd>,
-    /// First sequence number that the reader has not seen.
+    /// The first sequence number that the reader has not returned yet.
     position: u64,
     flushes: u64,
 }
 
-/// What was read.
+/// A part of the log.
 #[derive(Debug, Default, PartialEq)]
 pub struct Part {
-    /// Records, the flush lines left out.
+    /// The records, without flush lines.
     pub records: Vec<KmsgRecord>,
-    /// Ask from here the next time.
+    /// The sequence number to continue from.
     pub next: u64,
-    /// Records were overwritten before they could be read.
+    /// Whether records were overwritten before they could be read.
     pub lost: bool,
 }
 
 impl Log {
-    /// Reads from sequence number `since` on, if asked to after a flush.
+    /// Reads from sequence number `since` on, after a flush if requested.
     pub fn read(&mut self, since: u64, flush: bool) -> Result<Part, String> {
         let awaited = if flush { Some(self.flush()?) } else { None };
         let reader = self.reader_at(since)?;
         let mut part = Part { next: since, ..Part::default() };
         let mut buffer = vec![0; RECORD];
-        let deadline = Moment::after(PATIENCE);
+        let deadline = Moment::after(FLUSH_LIMIT);
         let mut seen = awaited.is_none();
         loop {
             match rustix::io::read(&reader, &mut buffer) {
                 Ok(length) => {
                     let record = parse(&buffer[..length])
-                        .ok_or_else(|| format!("/dev/kmsg gave no record: {}", buffer[..length].escape_ascii()))?;
+                        .ok_or_else(|| format!("malformed record in /dev/kmsg: {}", buffer[..length].escape_ascii()))?;
                     self.position = record.seq + 1;
                     seen |= awaited.as_ref().is_some_and(|line| record.text == line.as_bytes());
                     part.add(record);
                 }
-                // The oldest were overwritten; the kernel goes on with the oldest that is left. The gap is seen there.
+                // The oldest records were overwritten. The kernel continues with the oldest one left, and its sequence
+                // number shows the gap.
                 Err(Errno::PIPE | Errno::INTR) => {}
                 Err(Errno::AGAIN) if seen => break,
                 Err(Errno::AGAIN) if deadline.passed() => {
-                    return Err("the flush line that was written to /dev/kmsg did not come back".into());
+                    return Err("the flush line written to /dev/kmsg did not appear in the log".into());
                 }
                 Err(Errno::AGAIN) => std::thread::sleep(Duration::from_millis(1)),
-                Err(errno) => return Err(format!("/dev/kmsg cannot be read: {errno}")),
+                Err(errno) => return Err(format!("cannot read /dev/kmsg: {}", strerror(errno))),
             }
         }
         self.reader = Some(reader);
         Ok(part)
     }
 
-    /// Writes a flush line; returns it.
+    /// Writes a flush line and returns it.
     fn flush(&mut self) -> Result<String, String> {
         self.flushes += 1;
         let line = format!("{FLUSH}{}", self.flushes);
-        // Facility user, level debug: it need not appear on the console.
+        // Facility user, level debug, so that it does not appear on the console.
         let written = files::write(PATH, format!("<15>{line}\n").as_bytes(), OFlags::WRONLY);
-        written.map_err(|errno| format!("the flush line cannot be written to /dev/kmsg: {errno}"))?;
+        written.map_err(|errno| format!("cannot write the flush line to /dev/kmsg: {}", strerror(errno)))?;
         Ok(line)
     }
 
-    /// A reader that has not passed `since` yet. The kernel can only go back to the beginning.
+    /// Returns a reader positioned at or before `since`. The kernel can only seek to the beginning.
     fn reader_at(&mut self, since: u64) -> Result<OwnedFd, String> {
         let reader = match self.reader.take() {
             Some(reader) if since < self.position => rustix::fs::seek(&reader, SeekFrom::Start(0)).map(|_| reader),
             Some(reader) => Ok(reader),
             None => files::open(PATH, OFlags::RDONLY | OFlags::NONBLOCK),
         };
-        reader.map_err(|errno| format!("/dev/kmsg cannot be opened: {errno}"))
+        reader.map_err(|errno| format!("cannot open /dev/kmsg: {}", strerror(errno)))
     }
 }
 
@@ -106,7 +108,7 @@ impl Part {
     }
 }
 
-/// One record: `PRIORITY,SEQ,MICROSECONDS,FLAGS[,…];TEXT`, then lines ` KEY=VALUE` that are left out.
+/// Parses a record: `PRIORITY,SEQ,MICROSECONDS,FLAGS[,…];TEXT`, then lines ` KEY=VALUE`, which are ignored.
 fn parse(record: &[u8]) -> Option<KmsgRecord> {
     let semicolon = record.iter().position(|&b| b == b';')?;
     let mut fields = record[..semicolon].split(|&b| b == b',').map(|field| number(field, 10));
@@ -121,7 +123,7 @@ fn parse(record: &[u8]) -> Option<KmsgRecord> {
     })
 }
 
-/// `\xNN` to the byte.
+/// Decodes `\xNN`.
 fn unescape(mut text: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     while let Some((&first, rest)) = text.split_first() {
@@ -149,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_taken_apart_and_its_dictionary_left_out() {
+    fn a_record_is_parsed_without_its_dictionary() {
         let line = b"30,1234,5678901,-,caller=T1;name \\x5c\\x0a\\xff;x, y\n SUBSYSTEM=net\n DEVICE=n2\n";
         let expected = KmsgRecord {
             seq: 1234,
@@ -165,14 +167,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_escape_stays() {
+    fn text_that_is_not_an_escape_is_unchanged() {
         for text in [&b"\\"[..], b"\\x", b"\\x5", b"\\xzz", b"\\n"] {
             assert_eq!(unescape(text), text);
         }
     }
 
     #[test]
-    fn older_records_and_flush_lines_are_left_out_and_gaps_are_told() {
+    fn older_records_and_flush_lines_are_omitted_and_gaps_are_reported() {
         let mut part = Part { next: 10, ..Part::default() };
         part.add(record(9, 0, b"old"));
         part.add(record(10, 0, b"kmodlab: flush 1"));
@@ -184,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn any_bytes_are_read_without_a_panic() {
+    fn arbitrary_bytes_do_not_panic() {
         arbtest::arbtest(|u| {
             let bytes: Vec<u8> = u.arbitrary()?;
             let _ = (parse(&bytes), unescape(&bytes));

@@ -1,15 +1,15 @@
-//! The guest protocol: what the host may ask of the agent, and what the agent answers.
+//! The guest protocol: the host's requests and the agent's replies.
 //!
-//! The agent is the guest's PID 1. The host talks to it over the second serial port in frames
+//! The agent is PID 1 of the guest. The host talks to it over the second serial port in frames
 //! ([`frame`]) that carry one [`proto::Request`] or one [`proto::Reply`] each, encoded with postcard.
-//! Under another name the same program is the recording helper that the kernel starts in
-//! modprobe's place ([`plan`]). This library holds the types alone, so that the host side and
-//! the guest side cannot disagree; the guest's half of the work is in the program.
+//! Under another name the same program is the recording helper, which the kernel starts instead of
+//! modprobe ([`plan`]). This library contains only the types, so that host and guest cannot disagree;
+//! the guest's implementation is in the program.
 //!
 //! ```text
 //!   frame     length, checksum, resynchronisation after noise
 //!   proto     Request, Reply, Action, Value: typed operations; values are bytes, not strings
-//!   plan      what a recording helper does when it is started, and the record that it leaves
+//!   plan      the plan of a recording helper, and the record it leaves
 //! ```
 
 pub mod frame;

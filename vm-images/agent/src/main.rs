@@ -1,21 +1,20 @@
 //! The guest's program. As `/init` (or `agent`) it is PID 1 and serves the host over the second serial
-//! port; under any other name it is the recording helper that the kernel starts in modprobe's place.
+//! port; under any other name it is the recording helper, which the kernel starts instead of modprobe.
 //!
-//! There is no Rust `main`: the kernel starts a helper with no descriptor open, and the runtime in
-//! front of `main` wants descriptors 0 to 2, takes `/dev/null` where they are missing, and aborts where
-//! that is missing too.
+//! There is no Rust `main`: the kernel starts a helper with no open descriptor, and Rust's runtime needs
+//! descriptors 0 to 2. It opens `/dev/null` for missing ones and aborts if that is missing too.
 //!
 //! ```text
-//!   init      PID 1: mounts, the serial port, the request loop
-//!   inner_host  a host inside the guest, in place of the serial port
-//!   jobs      children that carry out actions; reaping; results
-//!   caller    a job becomes the uid, capabilities and namespaces it was asked to be
-//!   actions   one operation each: run, files, triggers, modules
-//!   kmsg      /dev/kmsg, with the flush that makes late lines visible
-//!   trace     kernel trace events
-//!   processes /proc/PID
-//!   helper    the recording helper
-//!   sys       every system call that needs `unsafe`
+//!   init        PID 1: mounts, the serial port, the request loop
+//!   inner_host  a host inside the guest, instead of the serial port
+//!   jobs        children that carry out actions; reaping; results
+//!   caller      gives a job its uid, capabilities and namespaces
+//!   actions     one operation each: run, files, triggers, modules
+//!   kmsg        /dev/kmsg, with the flush that makes late lines visible
+//!   trace       kernel trace events
+//!   processes   /proc/PID
+//!   helper      the recording helper
+//!   sys         every system call that needs `unsafe`
 //! ```
 #![cfg_attr(not(test), no_main)]
 
@@ -34,7 +33,7 @@ mod trace;
 
 use std::ffi::{c_char, c_int};
 
-/// The C library calls this with what execve(2) was given.
+/// The entry point that the C library calls with the arguments of execve(2).
 #[cfg(not(test))]
 #[unsafe(no_mangle)]
 extern "C" fn main(_argc: c_int, argv: *const *const c_char, envp: *const *const c_char) -> c_int {
@@ -49,7 +48,7 @@ fn enter(argv: *const *const c_char, envp: *const *const c_char) -> c_int {
     match name {
         b"init" | b"agent" if rustix::process::getpid().is_init() => init::main(),
         b"init" | b"agent" => {
-            eprintln!("agent: this program is the guest's PID 1; start it as rdinit");
+            eprintln!("agent: this program must run as PID 1 of the guest (rdinit=/init)");
             2
         }
         _ => helper::main(argv, envp),

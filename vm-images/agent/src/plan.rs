@@ -1,26 +1,26 @@
-//! What a recording helper does when the kernel starts it, and the record that it leaves.
+//! The plan of a recording helper, and the record it leaves.
 //!
-//! The kernel gives a helper no argument of ours, so its plan lies beside it: the helper is the
-//! agent's program under any path `P` whose base name is not `agent` or `init`; it reads `P.plan` (a [`Plan`], postcard,
-//! found through argv\[0\], which is the path in `/proc/sys/kernel/modprobe`) and appends one framed
-//! [`Record`] to `P.log` with a single write(2) (`O_APPEND`). Without a plan it records and exits with 1.
+//! The kernel passes no arguments of ours to a helper, so its plan is in a file beside it. The helper is the
+//! agent's program under any path `P` whose base name is not `agent` or `init`. It reads `P.plan` (a
+//! [`HelperPlan`] in postcard), where `P` is argv\[0\], the path in `/proc/sys/kernel/modprobe`, and appends one
+//! framed [`Record`] to `P.log` with a single write(2) (`O_APPEND`). Without a plan it records and exits with 1.
 
 use crate::proto::{Action, GuestMicros};
 use serde::{Deserialize, Serialize};
 
-/// What a helper does, in this order: record, act, end.
+/// The plan of a helper, carried out in this order: record, act, end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(arbitrary::Arbitrary))]
-pub struct Plan {
-    /// Leave a [`Record`].
+pub struct HelperPlan {
+    /// Whether to leave a [`Record`].
     pub record: bool,
-    /// Carried out in order; results are ignored.
+    /// Actions, carried out in order; their results are ignored.
     pub actions: Vec<Action>,
-    /// How it ends.
+    /// How the helper ends.
     pub end: End,
 }
 
-/// How a helper ends.
+/// The end of a helper.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(arbitrary::Arbitrary))]
 pub enum End {
@@ -28,11 +28,11 @@ pub enum End {
     Exit(i32),
     /// Raises this signal with its default action.
     Signal(i32),
-    /// `execve(2)`; exits with 127 if that fails. The environment is passed on.
+    /// `execve(2)` with the helper's own environment; exits with 127 if that fails.
     Exec {
-        /// Path of the program.
+        /// The path of the program.
         program: Vec<u8>,
-        /// All of argv.
+        /// The whole argument vector.
         argv: Vec<Arg>,
     },
 }
@@ -43,29 +43,29 @@ pub enum End {
 pub enum Arg {
     /// These bytes.
     Literal(Vec<u8>),
-    /// The helper's own argument of this number (0 is its path; left out if there is none).
+    /// The helper's own argument with this index (0 is its path); omitted if there is none.
     Own(u32),
-    /// All of the helper's own arguments from this number on.
+    /// All of the helper's own arguments from this index on.
     OwnFrom(u32),
 }
 
-/// Who the kernel made the helper. Everything is as found at its very start.
+/// The process that the kernel created for the helper, as found at its start.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(arbitrary::Arbitrary))]
 pub struct Record {
-    /// When it started.
+    /// The time of the start.
     pub time: GuestMicros,
-    /// Its process id.
+    /// The process id.
     pub pid: i32,
     /// Arguments.
     pub argv: Vec<Vec<u8>>,
     /// Environment.
     pub envp: Vec<Vec<u8>>,
-    /// Numbers of the descriptors that were open.
+    /// The open descriptors.
     pub fds: Vec<i32>,
-    /// Real, effective, saved uid.
+    /// The real, effective and saved uid.
     pub uids: [u32; 3],
-    /// Real, effective, saved gid.
+    /// The real, effective and saved gid.
     pub gids: [u32; 3],
     /// `CapInh CapPrm CapEff CapBnd CapAmb` of `/proc/self/status`.
     pub caps: [u64; 5],
@@ -73,25 +73,25 @@ pub struct Record {
     pub no_new_privs: bool,
     /// `Seccomp`.
     pub seccomp: u32,
-    /// umask.
+    /// The umask.
     pub umask: u32,
-    /// Nice value.
+    /// The nice value.
     pub nice: i32,
-    /// Working directory.
+    /// The working directory.
     pub cwd: Vec<u8>,
-    /// Root directory, as `/proc/self/root` names it.
+    /// The root directory, as in `/proc/self/root`.
     pub root: Vec<u8>,
-    /// Namespace links, `name:[inode]`, as `/proc/self/ns` lists them.
+    /// The namespaces as `name:[inode]`, as in `/proc/self/ns`.
     pub namespaces: Vec<Vec<u8>>,
-    /// Session id.
+    /// The session id.
     pub sid: i32,
-    /// Process group id.
+    /// The process group id.
     pub pgid: i32,
     /// `SigBlk` and `SigIgn` of `/proc/self/status`.
     pub signals: [u64; 2],
-    /// Soft and hard limit of `RLIMIT_NOFILE`.
+    /// The soft and hard limit of `RLIMIT_NOFILE`.
     pub nofile: [u64; 2],
-    /// Soft limit of `RLIMIT_CORE`.
+    /// The soft limit of `RLIMIT_CORE`.
     pub core: u64,
 }
 
@@ -100,10 +100,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_plan_and_record_is_read_as_it_was_written() {
+    fn plans_and_records_round_trip() {
         arbtest::arbtest(|u| {
-            let plan: Plan = u.arbitrary()?;
-            assert_eq!(postcard::from_bytes::<Plan>(&postcard::to_stdvec(&plan).unwrap()).unwrap(), plan);
+            let plan: HelperPlan = u.arbitrary()?;
+            assert_eq!(postcard::from_bytes::<HelperPlan>(&postcard::to_stdvec(&plan).unwrap()).unwrap(), plan);
             let record: Record = u.arbitrary()?;
             assert_eq!(postcard::from_bytes::<Record>(&postcard::to_stdvec(&record).unwrap()).unwrap(), record);
             Ok(())

@@ -1,4 +1,4 @@
-//! Processes, as `/proc` tells of them.
+//! The processes in `/proc`.
 
 use crate::actions::files;
 use crate::status::number;
@@ -7,7 +7,7 @@ use agent::proto::Process;
 /// `PF_KTHREAD` of include/linux/sched.h.
 const KERNEL_THREAD: u64 = 0x0020_0000;
 
-/// All processes but kernel threads, PID 1 and those in `without`.
+/// Lists all processes except kernel threads, PID 1 and those in `without`.
 pub fn list(without: &[i32]) -> rustix::io::Result<Vec<Process>> {
     let mut processes: Vec<Process> = files::list(b"/proc")?
         .iter()
@@ -20,7 +20,7 @@ pub fn list(without: &[i32]) -> rustix::io::Result<Vec<Process>> {
     Ok(processes)
 }
 
-/// One process; `None` if it is a kernel thread or has gone.
+/// Reads one process; `None` if it is a kernel thread or has ended.
 fn read(pid: i32) -> Option<Process> {
     let stat = files::read(format!("/proc/{pid}/stat").as_bytes(), 4096).ok()?;
     let stat = parse_stat(&stat)?;
@@ -31,7 +31,7 @@ fn read(pid: i32) -> Option<Process> {
     Some(Process { pid, ppid: stat.ppid, state: stat.state, comm: stat.comm, argv: split_cmdline(&cmdline) })
 }
 
-/// What is needed of `/proc/PID/stat`.
+/// The fields used of `/proc/PID/stat`.
 #[derive(Debug, PartialEq)]
 struct Stat {
     comm: Vec<u8>,
@@ -40,7 +40,7 @@ struct Stat {
     flags: u64,
 }
 
-/// `PID (COMM) STATE PPID PGRP SESSION TTY TPGID FLAGS …`; COMM may hold blanks and parentheses.
+/// Parses `PID (COMM) STATE PPID PGRP SESSION TTY TPGID FLAGS …`; COMM may contain spaces and parentheses.
 fn parse_stat(line: &[u8]) -> Option<Stat> {
     let open = line.iter().position(|&b| b == b'(')?;
     let close = line.iter().rposition(|&b| b == b')')?;
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_command_name_may_hold_anything() {
+    fn a_command_name_may_contain_spaces_and_parentheses() {
         let line = b"12 (a) S (b c)) R 7 0 0 0 -1 2129984 0 0\n";
         let expected = Stat { comm: b"a) S (b c)".to_vec(), state: b'R', ppid: 7, flags: 2_129_984 };
         assert_eq!(parse_stat(line), Some(expected));
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn any_bytes_are_read_without_a_panic() {
+    fn arbitrary_bytes_do_not_panic() {
         arbtest::arbtest(|u| {
             let _ = parse_stat(&u.arbitrary::<Vec<u8>>()?);
             Ok(())

@@ -1,19 +1,20 @@
-//! Kernel trace events, through a tracefs of our own.
+//! Kernel trace events, through tracefs.
 
 use crate::actions::files;
+use crate::sys::strerror;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 const ROOT: &str = "/sys/kernel/tracing";
 
-/// Which events were turned on.
+/// The enabled events.
 #[derive(Default)]
 pub struct Trace {
     on: Vec<String>,
 }
 
 impl Trace {
-    /// Turns these events on, those of before off, and empties the trace.
+    /// Enables these events, disables the previous ones, and clears the trace.
     pub fn turn_on(&mut self, events: Vec<String>) -> Result<(), String> {
         mount()?;
         for event in self.on.drain(..) {
@@ -26,10 +27,11 @@ impl Trace {
         put("trace", b"", OFlags::TRUNC)
     }
 
-    /// The trace's lines, comments left out.
+    /// Returns the lines of the trace without comments.
     pub fn lines(&self) -> Result<Vec<Vec<u8>>, String> {
         let path = format!("{ROOT}/trace");
-        let text = files::read(path.as_bytes(), usize::MAX).map_err(|errno| format!("{path}: {errno}"))?;
+        let text = files::read(path.as_bytes(), usize::MAX)
+            .map_err(|errno| format!("cannot read {path}: {}", strerror(errno)))?;
         Ok(lines(&text))
     }
 }
@@ -42,11 +44,12 @@ fn mount() -> Result<(), String> {
     if files::stat(format!("{ROOT}/trace").as_bytes()).is_ok() {
         return Ok(());
     }
-    // A type that is not built in would be asked for.
+    // Mounting a file system that is not built in would make the kernel request a module.
     if !crate::init::has_filesystem("tracefs") {
         return Err("this kernel has no tracefs".into());
     }
-    files::mount(b"tracefs", ROOT.as_bytes(), b"tracefs", 0, b"").map_err(|errno| format!("mount tracefs: {errno}"))
+    files::mount(b"tracefs", ROOT.as_bytes(), b"tracefs", 0, b"")
+        .map_err(|errno| format!("cannot mount tracefs: {}", strerror(errno)))
 }
 
 fn switch(event: &str, to: &[u8]) -> Result<(), String> {
@@ -58,7 +61,7 @@ fn put(name: &str, data: &[u8], flags: OFlags) -> Result<(), String> {
     match files::write(path.as_bytes(), data, flags | OFlags::WRONLY) {
         Ok(_) => Ok(()),
         Err(Errno::NOENT) => Err(format!("this kernel has no {path}")),
-        Err(errno) => Err(format!("{path}: {errno}")),
+        Err(errno) => Err(format!("cannot write {path}: {}", strerror(errno))),
     }
 }
 
@@ -67,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn comments_and_empty_lines_of_a_trace_are_left_out() {
+    fn comments_and_empty_lines_are_omitted() {
         let text = b"# tracer: nop\n#\n   modprobe-1 [000] 1.2: module_request: fs-x wait=1\n\n second\n";
         assert_eq!(
             lines(text),

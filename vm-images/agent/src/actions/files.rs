@@ -9,12 +9,12 @@ use rustix::mount::{MountFlags, UnmountFlags};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-/// `O_*` bits as they were asked for; close-on-exec always.
+/// Converts `O_*` bits; close-on-exec is always set.
 pub fn flags(bits: i32) -> OFlags {
     OFlags::from_bits_retain(bits as u32) | OFlags::CLOEXEC
 }
 
-/// The same for a file that is written: `O_WRONLY`, unless it is asked for as `O_RDWR`.
+/// Converts `O_*` bits for a file that is written: `O_WRONLY`, unless `O_RDWR` is requested.
 pub fn for_writing(bits: i32) -> OFlags {
     let flags = flags(bits);
     if flags.contains(OFlags::RDWR) { flags } else { flags | OFlags::WRONLY }
@@ -46,7 +46,7 @@ pub fn write_many(path: &[u8], pieces: &[(Option<u64>, Vec<u8>)], flags: OFlags)
         .collect())
 }
 
-/// Writes all of it, in as many write(2) as it takes.
+/// Writes all of `data`, with as many write(2) calls as necessary.
 pub fn write_whole(file: impl AsFd, mut data: &[u8]) -> Result<()> {
     while !data.is_empty() {
         match rustix::io::write(&file, data) {
@@ -59,12 +59,12 @@ pub fn write_whole(file: impl AsFd, mut data: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Reads a file from its present position, to its end or to `max` bytes.
+/// Reads a file from its current position to its end, at most `max` bytes.
 fn read_to_end(file: impl AsFd, max: usize) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     while bytes.len() < max {
         let filled = bytes.len();
-        // Small first: most files here are lines of /proc.
+        // Start small: most files are short ones in /proc.
         bytes.resize(max.min(filled + filled.clamp(4096, 1 << 20)), 0);
         let got = rustix::io::read(&file, &mut bytes[filled..]);
         bytes.truncate(filled + *got.as_ref().unwrap_or(&0));
@@ -77,23 +77,23 @@ fn read_to_end(file: impl AsFd, max: usize) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads all of an open file from `offset` on.
+/// Reads an open file from `offset` to its end.
 pub fn read_whole(file: impl AsFd, offset: u64) -> Result<Vec<u8>> {
     rustix::fs::seek(&file, rustix::fs::SeekFrom::Start(offset))?;
     read_to_end(file, usize::MAX)
 }
 
-/// Opens and reads a file to its end or to `max` bytes.
+/// Opens a file and reads it to its end, at most `max` bytes.
 pub fn read(path: &[u8], max: usize) -> Result<Vec<u8>> {
     read_to_end(open(path, OFlags::RDONLY)?, max)
 }
 
-/// Names in a directory, sorted, without `.` and `..`.
+/// Lists the names in a directory, sorted, without `.` and `..`.
 pub fn list(path: &[u8]) -> Result<Vec<Vec<u8>>> {
     names(open(path, OFlags::RDONLY | OFlags::DIRECTORY)?)
 }
 
-/// The same of an open directory.
+/// Lists the names in an open directory, sorted, without `.` and `..`.
 pub fn names(directory: impl AsFd) -> Result<Vec<Vec<u8>>> {
     let mut names = Vec::new();
     for entry in Dir::read_from(directory)? {
@@ -106,7 +106,7 @@ pub fn names(directory: impl AsFd) -> Result<Vec<Vec<u8>>> {
     Ok(names)
 }
 
-/// A directory and its parents, mode 0755.
+/// Creates a directory and its parents, mode 0755.
 pub fn make_directories(path: &[u8]) -> Result<()> {
     let mode = Mode::from_raw_mode(0o755);
     for end in (1..=path.len()).filter(|&end| path.get(end).is_none_or(|&b| b == b'/')) {
@@ -118,7 +118,7 @@ pub fn make_directories(path: &[u8]) -> Result<()> {
     if FileType::from_raw_mode(rustix::fs::stat(path)?.st_mode).is_dir() { Ok(()) } else { Err(Errno::NOTDIR) }
 }
 
-/// A file, a link, or a directory with everything in it.
+/// Removes a file, a link, or a directory with everything in it.
 pub fn remove(path: &[u8]) -> Result<()> {
     match rustix::fs::unlink(path) {
         Err(Errno::ISDIR) => {}
@@ -139,7 +139,7 @@ pub fn stat(path: &[u8]) -> Result<FileStat> {
     Ok(FileStat { mode: stat.st_mode, size: stat.st_size as u64, uid: stat.st_uid, gid: stat.st_gid })
 }
 
-/// mknod(2), then chmod(2): PID 1's umask belongs to the kernel's helpers too and is left alone.
+/// mknod(2), then chmod(2). The umask of PID 1 is not changed, because the kernel's helpers inherit it.
 pub fn make_node(path: &[u8], mode: u32, major: u32, minor: u32) -> Result<()> {
     let permissions = Mode::from_raw_mode(mode & 0o7777);
     let device = rustix::fs::makedev(major, minor);
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_tree_is_made_listed_and_removed() {
+    fn a_directory_tree_is_created_listed_and_removed() {
         let directory = tempfile::tempdir().unwrap();
         let (top, deep) = (inside(&directory, "a"), inside(&directory, "a//b/c"));
         make_directories(&deep).unwrap();
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_cannot_be_made_where_a_file_is() {
+    fn a_directory_cannot_be_created_in_place_of_a_file() {
         let directory = tempfile::tempdir().unwrap();
         let file = inside(&directory, "file");
         write(&file, b"", for_writing(libc::O_CREAT)).unwrap();
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_are_written_in_order_and_at_offsets() {
+    fn pieces_are_written_in_order_and_at_their_offsets() {
         let directory = tempfile::tempdir().unwrap();
         let file = inside(&directory, "file");
         let pieces = [(None, b"abcdef".to_vec()), (Some(1), b"XY".to_vec()), (None, b"g".to_vec())];
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_with_nul_is_refused() {
+    fn a_path_that_contains_nul_is_an_error() {
         assert_eq!(open(b"/a\0b", OFlags::RDONLY).map(drop), Err(Errno::INVAL));
         assert_eq!(remove(b"/a\0b"), Err(Errno::INVAL));
     }

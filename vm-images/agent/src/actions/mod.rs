@@ -12,14 +12,14 @@ use rustix::system::RebootCommand;
 use std::ffi::CString;
 use std::time::Duration;
 
-/// Carries it out and says when it began and ended.
+/// Carries out an action and records its start and end time.
 pub fn timed(action: &Action) -> ActionResult {
     let began = time::now();
     let result = perform(action).map_err(|errno| Number(errno.raw_os_error()));
     ActionResult { result, began, ended: time::now() }
 }
 
-/// Carries it out.
+/// Carries out an action.
 pub fn perform(action: &Action) -> Result<Value> {
     match action {
         Action::Run { program, argv, env, stdin, limit } => {
@@ -86,12 +86,12 @@ fn sleep(millis: u64) {
     std::thread::sleep(Duration::from_millis(millis));
 }
 
-/// Bytes as a C string; EINVAL if they hold NUL.
+/// Converts bytes to a C string; EINVAL if they contain NUL.
 fn c_string(bytes: &[u8]) -> Result<CString> {
     CString::new(bytes).map_err(|_| Errno::INVAL)
 }
 
-/// How long from one moment to another.
+/// Returns the time since `began`.
 fn elapsed(began: agent::proto::GuestMicros) -> GuestMillis {
     GuestMillis(time::now().millis_since(began))
 }

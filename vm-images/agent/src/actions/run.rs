@@ -1,4 +1,4 @@
-//! Programs: started in a child, bounded in guest time.
+//! Runs programs in a child, with a limit in guest time.
 
 use super::{c_string, elapsed};
 use crate::sys;
@@ -12,10 +12,10 @@ use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
 use std::ffi::CString;
 
-/// So much of each stream is kept.
+/// Bytes kept of each stream.
 const KEPT: usize = 1 << 20;
 
-/// What is run, and how long at most.
+/// A program and its limit.
 pub struct Program<'a> {
     pub program: &'a [u8],
     pub argv: &'a [Vec<u8>],
@@ -24,7 +24,7 @@ pub struct Program<'a> {
     pub limit: GuestMillis,
 }
 
-/// Runs it with `stdin` and captures what it writes.
+/// Runs a program with `stdin` and captures its output.
 pub fn run(program: &Program, stdin: &[u8]) -> Result<Value> {
     let (out, out_child) = pipe()?;
     let (err, err_child) = pipe()?;
@@ -33,19 +33,19 @@ pub fn run(program: &Program, stdin: &[u8]) -> Result<Value> {
     start(program, Some([input_child, out_child, err_child]), &mut streams)
 }
 
-/// Runs it with no descriptor open.
+/// Runs a program with no open descriptor.
 pub fn run_closed(program: &Program) -> Result<Value> {
     start(program, None, &mut Streams { input: None, stdin: b"", outputs: [None, None], kept: Default::default() })
 }
 
-/// A pipe that we read, without waiting, and a child writes.
+/// Creates a pipe from a child; our end does not block.
 fn pipe() -> Result<(OwnedFd, OwnedFd)> {
     let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
     rustix::fs::fcntl_setfl(&read, OFlags::NONBLOCK)?;
     Ok((read, write))
 }
 
-/// A pipe that we write, without waiting, and a child reads.
+/// Creates a pipe to a child; our end does not block.
 fn feed() -> Result<(Option<OwnedFd>, OwnedFd)> {
     let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
     rustix::fs::fcntl_setfl(&write, OFlags::NONBLOCK)?;
@@ -53,7 +53,7 @@ fn feed() -> Result<(Option<OwnedFd>, OwnedFd)> {
     Ok((Some(write), read))
 }
 
-/// Empty input, also where there is no `/dev/null`.
+/// Opens an empty input, even if there is no `/dev/null`.
 fn null() -> Result<OwnedFd> {
     rustix::fs::open(c"/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).or_else(|_| Ok(pipe()?.0))
 }
@@ -88,7 +88,7 @@ fn start(program: &Program, stdio: Option<[OwnedFd; 3]>, streams: &mut Streams) 
     }
 }
 
-/// In the child, before execve(2): a process group and descriptors of its own.
+/// Prepares the child before execve(2): its process group, root and descriptors.
 fn prepare(program: &Program, stdio: Option<[OwnedFd; 3]>, failure: &OwnedFd) -> Result<()> {
     use rustix::fd::AsRawFd;
     let _ = rustix::process::setpgid(None, None);
@@ -98,7 +98,8 @@ fn prepare(program: &Program, stdio: Option<[OwnedFd; 3]>, failure: &OwnedFd) ->
         rustix::process::chdir(c"/")?;
     }
     match stdio {
-        // Above the numbers that they are to get, or one would close another: a helper has no descriptor open.
+        // First move them above the target numbers, so that none closes another: a helper starts with no open
+        // descriptor, so they may have low numbers.
         Some([input, output, error]) => {
             let high = |fd| rustix::io::fcntl_dupfd_cloexec(fd, 3);
             let all = [high(input)?, high(output)?, high(error)?];
@@ -107,7 +108,7 @@ fn prepare(program: &Program, stdio: Option<[OwnedFd; 3]>, failure: &OwnedFd) ->
             }
         }
         None => {
-            // All but the one that execve(2) closes.
+            // Close all but the one that execve(2) closes.
             let keep = failure.as_raw_fd() as u32;
             sys::close_range(0, keep - 1);
             sys::close_range(keep + 1, u32::MAX);
@@ -116,7 +117,7 @@ fn prepare(program: &Program, stdio: Option<[OwnedFd; 3]>, failure: &OwnedFd) ->
     Ok(())
 }
 
-/// The ends that we hold of a child's streams.
+/// Our ends of a child's streams.
 struct Streams<'a> {
     input: Option<OwnedFd>,
     stdin: &'a [u8],
@@ -124,7 +125,8 @@ struct Streams<'a> {
     kept: [Vec<u8>; 2],
 }
 
-/// Moves data until the child has ended or its time is over. Output that others still could write is not waited for.
+/// Moves data until the child has ended or its limit has passed. Does not wait for output of other processes that
+/// inherited the streams.
 fn attend(pid: Pid, deadline: Moment, streams: &mut Streams) -> Result<ExitKind> {
     let child = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
     loop {
@@ -144,7 +146,7 @@ fn attend(pid: Pid, deadline: Moment, streams: &mut Streams) -> Result<ExitKind>
     }
 }
 
-/// Waits until something can be moved or the child has ended (true).
+/// Waits until data can be moved or the child has ended. Returns whether it has ended.
 fn wait(child: &OwnedFd, deadline: Moment, streams: &Streams) -> Result<bool> {
     let left = deadline.left();
     let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
@@ -164,7 +166,7 @@ impl Streams<'_> {
         match rustix::io::write(input, self.stdin) {
             Ok(n) => self.stdin = &self.stdin[n..],
             Err(Errno::AGAIN | Errno::INTR) => return,
-            // Nobody reads any more.
+            // The reader is gone.
             Err(_) => self.stdin = b"",
         }
         if self.stdin.is_empty() {
@@ -175,7 +177,8 @@ impl Streams<'_> {
     fn drain(&mut self) {
         let mut buffer = [0; 16384];
         for (output, kept) in self.outputs.iter_mut().zip(&mut self.kept) {
-            // A writer that never rests must not keep us from the clock; what a pipe holds at the end is less than this.
+            // Bounded, so that a writer that never stops cannot keep us from checking the deadline. The bound exceeds
+            // the capacity of a pipe, so the final drain is complete.
             for _ in 0..KEPT / buffer.len() + 1 {
                 let Some(fd) = output else { break };
                 match rustix::io::read(fd, &mut buffer) {

@@ -1,18 +1,18 @@
-//! System calls on sockets that make the kernel ask for a module.
+//! System calls on sockets that make the kernel request a module.
 
 use crate::sys;
 use rustix::io::{Errno, Result};
 use rustix::net::{RecvFlags, SendFlags};
 
-/// Any IPv4 socket: built in, asks for nothing.
+/// Creates an IPv4 socket; the protocol is built in, so this requests no module.
 fn inet_socket() -> Result<rustix::fd::OwnedFd> {
     sys::socket(libc::AF_INET, libc::SOCK_DGRAM, 0)
 }
 
-/// `struct ifreq` is 40 bytes, and the largest argument of the socket ioctls used here 64.
+/// Size of the ioctl argument: `struct ifreq` has 40 bytes, the largest argument used here 64.
 const ARGUMENT: usize = 64;
 
-/// `bytes`, padded with zeros; EINVAL unless at least `spare` zeros are left.
+/// Pads `bytes` with zeros; EINVAL unless there is room for at least `spare` zeros.
 fn padded<const N: usize>(bytes: &[u8], spare: usize) -> Result<[u8; N]> {
     let mut buffer = [0; N];
     if bytes.len() + spare > N {
@@ -22,13 +22,13 @@ fn padded<const N: usize>(bytes: &[u8], spare: usize) -> Result<[u8; N]> {
     Ok(buffer)
 }
 
-/// An ioctl with a `struct ifreq` of this name.
+/// Calls an ioctl with a `struct ifreq` that contains this name.
 pub fn interface_ioctl(code: u32, name: &[u8]) -> Result<()> {
     let name: [u8; libc::IFNAMSIZ] = padded(name, 1)?;
     socket_ioctl(code, &name)
 }
 
-/// An ioctl with these bytes and zeros behind them.
+/// Calls an ioctl with these bytes, padded with zeros.
 pub fn socket_ioctl(code: u32, argument: &[u8]) -> Result<()> {
     let mut argument: [u8; ARGUMENT] = padded(argument, 0)?;
     sys::ioctl(inet_socket()?, code, &mut argument).map(drop)
@@ -39,7 +39,7 @@ const IPT_SO_GET_INFO: i32 = 64;
 /// `struct ipt_getinfo`: name[32], valid_hooks, hook_entry[5], underflow[5], num_entries, size.
 const IPT_GETINFO: usize = 32 + 4 * 13;
 
-/// Asks for a table's description; the kernel wants the exact length.
+/// Requests the description of a table; the kernel requires the exact length.
 pub fn ipt_get_info(table: &[u8]) -> Result<()> {
     let name: [u8; 32] = padded(table, 1)?;
     let mut info: [u8; IPT_GETINFO] = padded(&name, 0)?;
@@ -63,7 +63,7 @@ fn alg_address(kind: &[u8], name: &[u8]) -> Result<[u8; 88]> {
     Ok(address)
 }
 
-/// `CTRL_CMD_GETFAMILY` by name: success, or the errno that the kernel answers.
+/// `CTRL_CMD_GETFAMILY` by name: success, or the errno of the kernel's answer.
 pub fn genl_get_family(name: &[u8]) -> Result<()> {
     let socket = sys::socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_GENERIC)?;
     rustix::net::send(&socket, &get_family(name)?, SendFlags::empty())?;
@@ -72,7 +72,7 @@ pub fn genl_get_family(name: &[u8]) -> Result<()> {
     answer_errno(&answer[..length])
 }
 
-/// A netlink message: `nlmsghdr`, `genlmsghdr`, one attribute `CTRL_ATTR_FAMILY_NAME` with its NUL.
+/// Encodes a netlink message: `nlmsghdr`, `genlmsghdr`, one attribute `CTRL_ATTR_FAMILY_NAME` with its NUL.
 fn get_family(name: &[u8]) -> Result<Vec<u8>> {
     const CTRL: u16 = 16;
     const GETFAMILY: u8 = 3;
@@ -96,7 +96,7 @@ fn get_family(name: &[u8]) -> Result<Vec<u8>> {
     Ok(message)
 }
 
-/// An answer's errno, if it is an error; EBADMSG if it is no netlink message.
+/// Returns the errno in an answer; EBADMSG if it is not a netlink message.
 fn answer_errno(message: &[u8]) -> Result<()> {
     let kind = message.get(4..6).ok_or(Errno::BADMSG)?;
     if u16::from_ne_bytes([kind[0], kind[1]]) != libc::NLMSG_ERROR as u16 {
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_family_is_asked_for_in_one_aligned_message() {
+    fn a_family_request_is_one_aligned_message() {
         let expected = b"\x1c\0\0\0\x10\0\x01\0\x01\0\0\0\0\0\0\0\x03\x01\0\0\x08\0\x02\0abc\0";
         assert_eq!(get_family(b"abc").unwrap(), expected);
         let odd = get_family(b"abcd").unwrap();
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_netlink_error_is_its_errno_and_a_family_is_success() {
+    fn a_netlink_error_is_an_errno_and_any_other_answer_is_success() {
         let mut error = vec![0_u8; 36];
         error[4] = 2;
         error[16..20].copy_from_slice(&(-2_i32).to_ne_bytes());
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alg_address_holds_type_and_name_at_their_places() {
+    fn an_alg_address_has_type_and_name_at_their_offsets() {
         let address = alg_address(b"hash", b"qq(x)").unwrap();
         assert_eq!((&address[..7], &address[16..30]), (&b"\x26\0hash\0"[..], &b"\0\0\0\0\0\0\0\0qq(x)\0"[..]));
         assert!(alg_address(&[b'a'; 13], &[b'b'; 63]).is_ok());
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn names_keep_room_for_their_nul() {
+    fn a_name_without_room_for_its_nul_is_an_error() {
         assert_eq!(interface_ioctl(0, &[b'a'; 16]), Err(Errno::INVAL));
         assert_eq!(ipt_get_info(&[b'a'; 32]), Err(Errno::INVAL));
         assert_eq!(socket_ioctl(0, &[0; 65]), Err(Errno::INVAL));

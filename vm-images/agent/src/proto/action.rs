@@ -1,91 +1,93 @@
-//! What a job can be asked to do, one operation each, and what comes of it.
+//! The operations of a job, and their results.
 
 #[cfg(doc)]
 use super::Request;
 use super::{Errno, GuestMicros, GuestMillis};
 use serde::{Deserialize, Serialize};
 
-/// One operation in the guest. Paths and names are bytes; none may hold NUL unless said otherwise.
+/// An operation in the guest. Paths and names are bytes, without NUL unless stated otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(arbitrary::Arbitrary))]
 pub enum Action {
-    /// Runs a program to its end and captures what it writes (1 MiB of each stream). [`Value::Ran`]
+    /// Runs a program and captures its output (1 MiB of each stream). [`Value::Ran`]
     Run {
-        /// Path of the program; no search in `PATH`.
+        /// The path of the program; `PATH` is not searched.
         program: Vec<u8>,
-        /// All of argv, from argv\[0\] on.
+        /// The whole argument vector, from argv\[0\] on.
         argv: Vec<Vec<u8>>,
         /// The whole environment, `NAME=value`.
         env: Vec<Vec<u8>>,
-        /// Standard input; empty: `/dev/null`.
+        /// Standard input; if empty, `/dev/null`.
         stdin: Vec<u8>,
-        /// Killed after this much guest time.
+        /// The limit in guest time, after which the program is killed.
         limit: GuestMillis,
     },
-    /// `execve(2)` of a file, in a child, with every descriptor closed. [`Value::Ran`] without output if it
-    /// started, the errno if it could not be executed.
+    /// Executes a file in a child with every descriptor closed. [`Value::Ran`] without output if it started, the
+    /// errno of `execve(2)` if not.
     ExecClosed {
-        /// Path of the program.
+        /// The path of the program.
         program: Vec<u8>,
-        /// All of argv.
+        /// The whole argument vector.
         argv: Vec<Vec<u8>>,
         /// The whole environment.
         env: Vec<Vec<u8>>,
-        /// `chroot(2)` here first, if given (a root without `/dev`).
+        /// A directory for `chroot(2)`, for example one without `/dev`.
         chroot: Option<Vec<u8>>,
-        /// Killed after this much guest time.
+        /// The limit in guest time, after which the program is killed.
         limit: GuestMillis,
     },
-    /// Opens (`flags` as open(2), mode 0644), writes all of `data` in one write(2), closes. [`Value::Number`]: what write returned.
+    /// Opens a file (`flags` as for open(2), mode 0644), writes `data` with one write(2), closes it.
+    /// [`Value::Number`]: the result of write(2).
     Write {
         /// The file.
         path: Vec<u8>,
-        /// What to write; may hold any byte.
+        /// The data; may contain any byte.
         data: Vec<u8>,
-        /// `O_*` flags, `O_WRONLY` is added.
+        /// `O_*` flags; `O_WRONLY` is added.
         flags: i32,
     },
-    /// Opens once, then each element is one write(2), or one pwrite(2) where an offset is given. [`Value::Numbers`]
+    /// Opens a file once, then writes each piece with one write(2), or one pwrite(2) if it has an offset.
+    /// [`Value::Numbers`]
     WriteMany {
         /// The file.
         path: Vec<u8>,
-        /// The pieces, with the offset of a pwrite.
+        /// The pieces, each with the offset for pwrite(2), if any.
         pieces: Vec<(Option<u64>, Vec<u8>)>,
-        /// `O_*` flags, `O_WRONLY` is added.
+        /// `O_*` flags; `O_WRONLY` is added.
         flags: i32,
     },
-    /// Reads a file to its end, or to `max` bytes. [`Value::Bytes`]
+    /// Reads a file to its end, at most `max` bytes. [`Value::Bytes`]
     Read {
         /// The file.
         path: Vec<u8>,
-        /// At most this many bytes.
+        /// The maximum number of bytes.
         max: u32,
     },
-    /// Creates a directory and its parents, mode 0755. [`Value::Unit`], also if it is there.
+    /// Creates a directory and its parents, mode 0755. [`Value::Unit`], also if it exists.
     MkdirAll(Vec<u8>),
     /// Removes a file, a link or a whole directory tree. [`Value::Unit`]
     RemoveAll(Vec<u8>),
     /// rename(2). [`Value::Unit`]
     Rename(Vec<u8>, Vec<u8>),
-    /// symlink(2): target, path of the link. [`Value::Unit`]
+    /// symlink(2): the target, the path of the link. [`Value::Unit`]
     Symlink(Vec<u8>, Vec<u8>),
-    /// link(2): existing path, new path. [`Value::Unit`]
+    /// link(2): the existing path, the new path. [`Value::Unit`]
     Link(Vec<u8>, Vec<u8>),
     /// chmod(2). [`Value::Unit`]
     Chmod(Vec<u8>, u32),
-    /// Names in a directory, sorted. [`Value::Names`]
+    /// Lists the names in a directory, sorted. [`Value::Names`]
     List(Vec<u8>),
     /// lstat(2). [`Value::Stat`]
     Stat(Vec<u8>),
     /// mknod(2) with a full mode (`S_IFCHR | 0600`). [`Value::Unit`]
     Mknod {
-        /// The node.
+        /// The path of the node.
         path: Vec<u8>,
-        /// Type and permissions.
+        /// The type and permissions.
         mode: u32,
-        /// Major number.
+        /// The major number.
         major: u32,
-        /// Minor number.
+        /// The minor number.
         minor: u32,
     },
     /// open(2) and close(2). [`Value::Unit`]
@@ -95,26 +97,26 @@ pub enum Action {
         /// `O_*` flags.
         flags: i32,
     },
-    /// Opens a file, keeps it open for `millis` of guest time, closes it. [`Value::Unit`]
+    /// Opens a file, keeps it open for `millis` of guest time, and closes it. [`Value::Unit`]
     Hold {
         /// The file.
         path: Vec<u8>,
         /// `O_*` flags.
         flags: i32,
-        /// How long, in guest time.
+        /// The duration in guest time.
         millis: u64,
     },
     /// mount(2). [`Value::Unit`]
     Mount {
-        /// Source.
+        /// The source.
         source: Vec<u8>,
-        /// Where.
+        /// The mount point.
         target: Vec<u8>,
-        /// Type; the trigger of `fs-NAME`.
+        /// The file system type; makes the kernel request `fs-NAME`.
         fstype: Vec<u8>,
-        /// `MS_*`.
+        /// `MS_*` flags.
         flags: u64,
-        /// Data; empty: NULL.
+        /// The data; NULL if empty.
         data: Vec<u8>,
     },
     /// umount2(2) with flags. [`Value::Unit`]
@@ -125,39 +127,39 @@ pub enum Action {
     Chroot(Vec<u8>),
     /// unshare(2). [`Value::Unit`]
     Unshare(u64),
-    /// Sleeps this many milliseconds of guest time. [`Value::Unit`]
+    /// Sleeps for a number of milliseconds of guest time. [`Value::Unit`]
     Sleep(u64),
-    /// socket(2), closed at once. [`Value::Unit`]; asks for `net-pf-F`.
+    /// Creates a socket and closes it at once. [`Value::Unit`]; makes the kernel request `net-pf-F`.
     Socket {
-        /// Address family.
+        /// The address family.
         family: i32,
-        /// Socket type.
+        /// The socket type.
         kind: i32,
-        /// Protocol.
+        /// The protocol.
         protocol: i32,
     },
-    /// An ioctl on an `AF_INET` datagram socket with a `struct ifreq` of this name (15 bytes at most)
-    /// and zeros. [`Value::Unit`]; asks for `netdev-NAME` and `NAME`.
+    /// Calls an ioctl on an `AF_INET` datagram socket with a `struct ifreq` of this name (at most 15 bytes) and
+    /// zeros. [`Value::Unit`]; makes the kernel request `netdev-NAME` and `NAME`.
     InterfaceIoctl {
-        /// Request code, such as `SIOCGIFINDEX`.
+        /// The request code, such as `SIOCGIFINDEX`.
         code: u32,
-        /// Interface name.
+        /// The interface name.
         name: Vec<u8>,
     },
-    /// An ioctl on an `AF_INET` datagram socket whose argument is `argument` zero-padded to 64 bytes.
-    /// [`Value::Unit`]; `SIOCGIFVLAN` asks for `8021q`, `SIOCGIFBR` for `bridge`.
+    /// Calls an ioctl on an `AF_INET` datagram socket with `argument` zero-padded to 64 bytes. [`Value::Unit`];
+    /// `SIOCGIFVLAN` makes the kernel request `8021q`, `SIOCGIFBR` makes it request `bridge`.
     SocketIoctl {
-        /// Request code.
+        /// The request code.
         code: u32,
-        /// Argument bytes, 64 at most.
+        /// The argument, at most 64 bytes.
         argument: Vec<u8>,
     },
     /// `CTRL_CMD_GETFAMILY` by name over generic netlink. [`Value::Unit`], or the errno of the reply.
     GenlGetFamily(Vec<u8>),
-    /// `getsockopt(SOL_IP, IPT_SO_GET_INFO)` for this table name (31 bytes at most): hands back the exact
-    /// errno of `request_module()` for `iptable_NAME`. [`Value::Unit`]
+    /// `getsockopt(SOL_IP, IPT_SO_GET_INFO)` for a table name of at most 31 bytes: returns exactly the errno of
+    /// `request_module()` for `iptable_NAME`. [`Value::Unit`]
     IptGetInfo(Vec<u8>),
-    /// bind(2) of an `AF_ALG` socket with this type (13 bytes at most) and name (63 at most). [`Value::Unit`]
+    /// bind(2) of an `AF_ALG` socket with this type (at most 13 bytes) and name (at most 63). [`Value::Unit`]
     AlgBind {
         /// `salg_type`.
         kind: Vec<u8>,
@@ -168,7 +170,7 @@ pub enum Action {
     FinitModule {
         /// The module file.
         path: Vec<u8>,
-        /// Parameters.
+        /// The parameters.
         params: Vec<u8>,
         /// `MODULE_INIT_*` flags.
         flags: u32,
@@ -177,56 +179,56 @@ pub enum Action {
     InitModule {
         /// The module's bytes.
         image: Vec<u8>,
-        /// Parameters.
+        /// The parameters.
         params: Vec<u8>,
     },
     /// delete_module(2). [`Value::Unit`]
     DeleteModule {
-        /// The name, as it is passed.
+        /// The name, passed unchanged.
         name: Vec<u8>,
         /// `O_NONBLOCK`, `O_TRUNC`.
         flags: u32,
     },
-    /// Calls `reboot(2)` without a reply (for tests of the lab itself): the guest dies.
+    /// Calls `reboot(2)`; there is no reply. For tests of the lab itself.
     Reset,
-    /// Makes the kernel panic through `/proc/sysrq-trigger` (for tests of the lab itself).
+    /// Makes the kernel panic through `/proc/sysrq-trigger`. For tests of the lab itself.
     Panic,
-    /// Spins in user space for ever (for tests of the lab itself). By [`Request::InInit`] it is the agent that
-    /// spins and never answers again; in a job the agent goes on.
+    /// Spins in user space forever. With [`Request::InInit`] the agent itself spins and never answers again; in a job
+    /// the agent continues to work. For tests of the lab itself.
     Hang,
 }
 
-/// What an action gave.
+/// The result of a successful action.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(arbitrary::Arbitrary))]
 pub enum Value {
-    /// It succeeded; there is nothing to say.
+    /// No value.
     Unit,
-    /// A number, such as write(2)'s result.
+    /// A number, such as the result of write(2).
     Number(i64),
     /// Several numbers; a negative one is `-errno`.
     Numbers(Vec<i64>),
-    /// Contents.
+    /// The contents of a file.
     Bytes(Vec<u8>),
-    /// Directory entries.
+    /// The names in a directory.
     Names(Vec<Vec<u8>>),
-    /// A file's status.
+    /// The status of a file.
     Stat(FileStat),
-    /// A program ran.
+    /// The end of a program.
     Ran(Ran),
 }
 
-/// Part of `struct stat`.
+/// A part of `struct stat`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(arbitrary::Arbitrary))]
 pub struct FileStat {
-    /// Type and permissions.
+    /// The type and permissions.
     pub mode: u32,
-    /// Length in bytes.
+    /// The length in bytes.
     pub size: u64,
-    /// Owner.
+    /// The owner.
     pub uid: u32,
-    /// Group.
+    /// The group.
     pub gid: u32,
 }
 
@@ -236,34 +238,34 @@ pub struct FileStat {
 pub enum ExitKind {
     /// It exited with this status.
     Exited(i32),
-    /// A signal ended it.
+    /// A signal killed it.
     Signalled(i32),
-    /// Its limit passed and it was killed.
+    /// It was killed because its limit had passed.
     TimedOut,
 }
 
-/// A program that ran: its end and its output.
+/// The end and the output of a program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(arbitrary::Arbitrary))]
 pub struct Ran {
     /// How it ended.
     pub exit: ExitKind,
-    /// Standard output, cut at 1 MiB.
+    /// The first MiB of standard output.
     pub stdout: Vec<u8>,
-    /// Standard error, cut at 1 MiB.
+    /// The first MiB of standard error.
     pub stderr: Vec<u8>,
-    /// From start to end, guest time.
+    /// The guest time from start to end.
     pub took: GuestMillis,
 }
 
-/// One action's result with the guest time at which it began and ended.
+/// The result of an action, with the guest time of its start and end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(arbitrary::Arbitrary))]
 pub struct ActionResult {
     /// The value, or the errno.
     pub result: Result<Value, Errno>,
-    /// When it began.
+    /// The time of the start.
     pub began: GuestMicros,
-    /// When it ended.
+    /// The time of the end.
     pub ended: GuestMicros,
 }

@@ -1,7 +1,7 @@
 //! Typed operations between host and guest.
 //!
-//! Every value that comes from a test is bytes: names are hostile on purpose. Times are guest
-//! time, read from the guest's `CLOCK_MONOTONIC` (`CLOCK_BOOTTIME` does not matter: nothing suspends).
+//! Every value that a test chooses is bytes, because some names are hostile on purpose. Times are guest
+//! time, read from the guest's `CLOCK_MONOTONIC` (it equals `CLOCK_BOOTTIME`, because the guest never suspends).
 
 mod action;
 mod reply;
@@ -11,9 +11,9 @@ pub use reply::{JobEnd, KmsgRecord, Process, Reply, SetupFailure};
 
 use serde::{Deserialize, Serialize};
 
-/// Version of the protocol: a fingerprint of the files that define it. The agent names it in [`Reply::Hello`], and
-/// a host that was built from another state of them refuses it: a message of a changed protocol does not fail
-/// to be read, it is read as another one.
+/// Version of the protocol: a fingerprint of the files that define it. The agent sends it in [`Reply::Hello`], and
+/// a host built from other sources rejects it. Without that check a message of a changed protocol could be decoded
+/// as a different message.
 pub const VERSION: u32 = fingerprint(&[
     include_bytes!("mod.rs"),
     include_bytes!("action.rs"),
@@ -43,128 +43,130 @@ const fn fingerprint(files: &[&[u8]]) -> u32 {
 pub struct GuestMicros(pub u64);
 
 impl GuestMicros {
-    /// The time from `earlier` to `self`, in milliseconds, 0 if `earlier` is later.
+    /// Returns the time from `earlier` to `self` in milliseconds, 0 if `earlier` is later.
     #[must_use]
     pub fn millis_since(self, earlier: GuestMicros) -> u64 {
         self.0.saturating_sub(earlier.0) / 1000
     }
 }
 
-/// Milliseconds of guest time: a limit or a duration.
+/// A limit or duration in milliseconds of guest time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(test, derive(arbitrary::Arbitrary))]
 pub struct GuestMillis(pub u64);
 
-/// A Linux errno as the guest's kernel returned it.
+/// A Linux errno returned by the guest's kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(test, derive(arbitrary::Arbitrary))]
 pub struct Errno(pub i32);
 
-/// Names one job that [`Request::Start`] began.
+/// The id of a job that [`Request::Start`] started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(test, derive(arbitrary::Arbitrary))]
 pub struct JobId(pub u32);
 
-/// What the host asks. One request is answered by exactly one [`Reply`], in order.
+/// A request of the host. Each is answered by exactly one [`Reply`], in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(arbitrary::Arbitrary))]
 pub enum Request {
-    /// Are you there, and who are you? Answered by [`Reply::Hello`].
+    /// Requests the greeting. Answered by [`Reply::Hello`].
     Hello,
-    /// Sets `CLOCK_REALTIME` (nanoseconds since the epoch) and mixes `seed` into the kernel's random
-    /// pool: after a restore from a template both are the template's. Answered by [`Reply::Done`].
+    /// Sets `CLOCK_REALTIME` (nanoseconds since the epoch) and adds `seed` to the kernel's random pool; in a clone
+    /// both are those of the template. Answered by [`Reply::Done`].
     Refresh {
         /// Nanoseconds since the epoch.
         realtime_ns: u64,
-        /// Bytes from the host for `/dev/urandom`.
+        /// Random bytes of the host.
         seed: Vec<u8>,
     },
-    /// Starts `count` jobs that each carry out `actions` in order, in a child of their own.
-    /// Answered by [`Reply::Started`] as soon as all are started.
+    /// Starts `count` jobs, each of which carries out `actions` in order in its own child process.
+    /// Answered by [`Reply::Started`] when all are started.
     Start {
-        /// As whom.
+        /// The identity of the jobs.
         caller: Caller,
-        /// What, in this order. All are carried out, also after one failed.
+        /// The actions. If one fails, the following ones are carried out all the same.
         actions: Vec<Action>,
-        /// How many such jobs; 1,000 may be there at once.
+        /// The number of jobs; at most 1,000 may exist at once.
         count: u32,
     },
-    /// Starts several groups of jobs at once. Guest time runs on while the host thinks, and under virtual time an
-    /// idle guest skips seconds of it; so what must happen together, or so long after something else, is asked for
-    /// in one request. Answered by [`Reply::Started`] with the jobs of the first group, of the second, and so on.
+    /// Starts several groups of jobs at once. Guest time advances while the host works, and under virtual time an
+    /// idle guest skips seconds of it. So actions that must happen together, or at a fixed distance, belong into a
+    /// single request. Answered by [`Reply::Started`] with the jobs of the first group, of the second, and so on.
     StartAll(Vec<Group>),
     /// Waits for a job, at most `limit` of guest time. Answered by [`Reply::Finished`] or [`Reply::StillRunning`].
     Wait {
         /// The job.
         job: JobId,
-        /// How long, in guest time.
+        /// The limit in guest time.
         limit: GuestMillis,
     },
     /// Sends a signal to a job's process. Answered by [`Reply::Done`], also if the job has ended.
     Signal {
         /// The job.
         job: JobId,
-        /// Signal number.
+        /// The signal number.
         signal: i32,
     },
-    /// Carries out one action in PID 1 itself (chdir, chroot, unshare, mounts that must stay). Answered by [`Reply::Finished`].
+    /// Carries out one action in PID 1 itself, for changes that must last (chdir, chroot, unshare, mounts). Answered
+    /// by [`Reply::Finished`].
     InInit(Action),
-    /// Kernel log from sequence number `since` on. With `flush`, a line is written to a newly opened
-    /// `/dev/kmsg` first and read back as proof that everything before it was seen (records without a
-    /// final newline are shown late). The flush lines themselves are left out. Answered by [`Reply::Kmsg`].
+    /// Requests the kernel log from sequence number `since` on. With `flush`, a line is first written to a newly
+    /// opened `/dev/kmsg` and read back, which proves that everything before it was seen (the kernel delays a message
+    /// without a final newline). Flush lines are omitted. Answered by [`Reply::Kmsg`].
     Kmsg {
-        /// First sequence number wanted.
+        /// The first sequence number.
         since: u64,
-        /// Write and await the flush line.
+        /// Whether to write the flush line and wait for it.
         flush: bool,
     },
-    /// Turns kernel trace events on (`"module/module_request"`), and empties the trace. Answered by
-    /// [`Reply::Done`], or [`Reply::Failed`] if tracefs has no such event.
+    /// Enables kernel trace events (such as `"module/module_request"`) and clears the trace. Answered by
+    /// [`Reply::Done`], or by [`Reply::Failed`] if tracefs has no such event.
     TraceOn(Vec<String>),
-    /// The trace since [`Request::TraceOn`], comments left out. Answered by [`Reply::Trace`].
+    /// Requests the trace since [`Request::TraceOn`], without comments. Answered by [`Reply::Trace`].
     Trace,
-    /// All processes but kernel threads, the agent and its own jobs (what jobs run is listed). Answered by [`Reply::Processes`].
+    /// Requests all processes except kernel threads, the agent and its jobs; programs that jobs run are included.
+    /// Answered by [`Reply::Processes`].
     Processes,
-    /// Guest time now. Answered by [`Reply::Clock`].
+    /// Requests the current guest time. Answered by [`Reply::Clock`].
     Clock,
-    /// Ends the guest in the planned way: the agent answers [`Reply::Bye`], then resets the machine.
+    /// Shuts the guest down: the agent answers [`Reply::Bye`] and then resets the machine.
     Shutdown,
 }
 
-/// Jobs that are alike, for [`Request::StartAll`].
+/// A group of identical jobs, for [`Request::StartAll`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(arbitrary::Arbitrary))]
 pub struct Group {
-    /// As whom.
+    /// The identity of the jobs.
     pub caller: Caller,
-    /// What each does, in this order, also after one failed.
+    /// The actions of each job. If one fails, the following ones are carried out all the same.
     pub actions: Vec<Action>,
-    /// How many such jobs.
+    /// The number of jobs.
     pub count: u32,
-    /// Each waits this long before its first action.
+    /// The delay before the first action.
     pub after: GuestMillis,
-    /// Each is sent this signal so long after it was started, if it still runs then.
+    /// A signal for each job that still runs at the given time after its start.
     pub signal: Option<(GuestMillis, i32)>,
 }
 
-/// As whom a job acts. The default is PID 1's own identity: uid 0, all capabilities, initial namespaces.
+/// The identity of a job. The default is that of PID 1: uid 0, all capabilities, initial namespaces.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(arbitrary::Arbitrary))]
 pub struct Caller {
-    /// Real, effective and saved uid and gid; supplementary groups are dropped. `None`: as PID 1.
+    /// The real, effective and saved uid and gid; supplementary groups are dropped. `None`: those of PID 1.
     pub uid: Option<u32>,
-    /// Effective, permitted and bounding set are cut to these bits. `None`: unchanged (all for uid 0,
+    /// The capabilities to keep in the effective, permitted and bounding set. `None`: unchanged (all for uid 0,
     /// none for another uid).
     pub caps: Option<u64>,
-    /// `CLONE_NEW*` flags for `unshare(2)`, before uid and capabilities change; but after the change of uid
-    /// if `CLONE_NEWUSER` is among them, so that the new user namespace belongs to that uid. With
-    /// `CLONE_NEWPID` the actions are carried out by the namespace's first process.
+    /// `CLONE_NEW*` flags for `unshare(2)`. It is called before uid and capabilities change; with `CLONE_NEWUSER`,
+    /// after the change of uid, so that the new user namespace belongs to that uid. With `CLONE_NEWPID` the first
+    /// process of the new namespace carries out the actions.
     pub unshare: u64,
-    /// With `CLONE_NEWUSER` in `unshare`: maps this inside uid to the outside uid the child had. `None`: no mapping.
+    /// With `CLONE_NEWUSER`: the uid inside the namespace to which the uid outside is mapped. `None`: no mapping.
     pub map_uid: Option<u32>,
-    /// Sets `no_new_privs`.
+    /// Whether to set `no_new_privs`.
     pub no_new_privs: bool,
-    /// `chroot(2)` and `chdir("/")` there, after `unshare`.
+    /// A directory for `chroot(2)` and `chdir("/")`, after `unshare`.
     pub chroot: Option<Vec<u8>>,
 }
 
@@ -174,7 +176,7 @@ mod tests {
     use crate::frame::{self, Decoder};
 
     #[test]
-    fn every_request_arrives_as_it_was_sent() {
+    fn requests_round_trip() {
         arbtest::arbtest(|u| {
             let sent: Request = u.arbitrary()?;
             let mut decoder = Decoder::new();
@@ -186,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn every_reply_arrives_as_it_was_sent() {
+    fn replies_round_trip() {
         arbtest::arbtest(|u| {
             let sent: Reply = u.arbitrary()?;
             let bytes = postcard::to_stdvec(&sent).unwrap();
@@ -196,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn any_bytes_are_a_request_or_an_error() {
+    fn arbitrary_bytes_do_not_panic() {
         arbtest::arbtest(|u| {
             let bytes: Vec<u8> = u.arbitrary()?;
             let _ = frame::decode::<Request>(&bytes);

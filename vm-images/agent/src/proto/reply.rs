@@ -1,72 +1,72 @@
-//! What the agent answers.
+//! The agent's replies.
 
 use super::{ActionResult, Errno, GuestMicros, JobId};
 #[cfg(doc)]
 use super::{Caller, Request, VERSION};
 use serde::{Deserialize, Serialize};
 
-/// A step of becoming the [`Caller`] that failed: no action was carried out.
+/// A job could not become its [`Caller`]; no action was carried out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(arbitrary::Arbitrary))]
 pub struct SetupFailure {
-    /// The system call or file, such as `unshare`.
+    /// The step that failed, such as `unshare`.
     pub step: String,
-    /// Why.
+    /// Its errno.
     pub errno: Errno,
 }
 
-/// How a job ended.
+/// The end of a job.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(arbitrary::Arbitrary))]
 pub struct JobEnd {
-    /// The job could not become its [`Caller`]; it did nothing.
+    /// Set if the job could not become its [`Caller`]; it did nothing then.
     pub setup: Option<SetupFailure>,
-    /// One entry for each action that was finished; fewer than asked if the job was killed or `setup` failed.
+    /// One entry per finished action; fewer than requested if the job was killed or `setup` failed.
     pub results: Vec<ActionResult>,
-    /// The signal that killed the job, if one did.
+    /// The signal that killed the job, if any.
     pub killed_by: Option<i32>,
-    /// When its process was seen to end.
+    /// The time at which PID 1 noticed the end.
     pub ended: GuestMicros,
 }
 
-/// One record of the kernel log.
+/// A record of the kernel log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(arbitrary::Arbitrary))]
 pub struct KmsgRecord {
-    /// Sequence number.
+    /// The sequence number.
     pub seq: u64,
-    /// Level, 0 (emergency) to 7 (debug).
+    /// The level, 0 (emergency) to 7 (debug).
     pub level: u8,
-    /// Facility; 0 is the kernel itself, 1 is user space.
+    /// The facility; 0 is the kernel itself, 1 is user space.
     pub facility: u32,
-    /// Guest time of the record.
+    /// The guest time of the record.
     pub time: GuestMicros,
-    /// The text, escapes of `/dev/kmsg` (`\xNN`) undone, no newline at the end.
+    /// The text with the escapes of `/dev/kmsg` (`\xNN`) decoded, without a final newline.
     pub text: Vec<u8>,
 }
 
-/// One process.
+/// A process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(arbitrary::Arbitrary))]
 pub struct Process {
-    /// Process id.
+    /// The process id.
     pub pid: i32,
-    /// Parent's id.
+    /// The parent's process id.
     pub ppid: i32,
-    /// State letter of `/proc/PID/stat`.
+    /// The state letter of `/proc/PID/stat`.
     pub state: u8,
-    /// Command name.
+    /// The command name.
     pub comm: Vec<u8>,
-    /// Arguments.
+    /// The arguments.
     pub argv: Vec<Vec<u8>>,
 }
 
-/// What the agent answers.
+/// A reply of the agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(arbitrary::Arbitrary))]
 pub enum Reply {
-    /// The agent is ready. Sent once without being asked, with sequence number 0, when it begins to serve: a host
-    /// that asked earlier would write to a port that the guest's kernel still sets up, and lose bytes.
+    /// The greeting. Sent once without a request, with sequence number 0, when the agent is ready: a host that sent a
+    /// request earlier would write to a port that the guest's kernel is still setting up, and lose bytes.
     Hello {
         /// [`VERSION`] of the agent.
         version: u32,
@@ -74,34 +74,34 @@ pub enum Reply {
         release: Vec<u8>,
         /// `/proc/cmdline`.
         cmdline: Vec<u8>,
-        /// `/proc/sys/kernel/random/boot_id`: another one means that the guest booted anew.
+        /// `/proc/sys/kernel/random/boot_id`; it changes when the guest reboots.
         boot_id: Vec<u8>,
     },
-    /// Done; there is nothing to say.
+    /// The request succeeded and has no result.
     Done,
-    /// The jobs that were started, in order.
+    /// The started jobs, in order.
     Started(Vec<JobId>),
-    /// The job has ended. It is forgotten with this reply.
+    /// The job has ended. The agent forgets it with this reply.
     Finished(JobEnd),
-    /// The limit passed and the job still runs.
+    /// The limit has passed and the job is still running.
     StillRunning,
-    /// Kernel log.
+    /// A part of the kernel log.
     Kmsg {
         /// The records.
         records: Vec<KmsgRecord>,
-        /// Ask from here the next time.
+        /// The sequence number to continue from.
         next: u64,
-        /// Records that were overwritten before they could be read.
+        /// Whether records were overwritten before they could be read.
         lost: bool,
     },
-    /// Trace lines.
+    /// The lines of the trace.
     Trace(Vec<Vec<u8>>),
-    /// Processes.
+    /// The processes.
     Processes(Vec<Process>),
-    /// Guest time.
+    /// The guest time.
     Clock(GuestMicros),
-    /// The guest ends now, as planned.
+    /// The guest shuts down now, as requested.
     Bye,
-    /// The agent could not do it; the text says why (not a result of the kernel's).
+    /// The agent itself failed, for this reason. (An errno of the kernel is a result, not a failure.)
     Failed(String),
 }
