@@ -1,10 +1,10 @@
-//! Fetches (or builds) kernels and subjects of the catalogue into a cache and tells what was got:
+//! Fetches (or builds) kernels and subjects of the catalogue into a cache and prints the result:
 //!
 //! ```text
 //! cargo run -p vm-images --example fetch -- [--cache DIR] [--offline] [--refresh] [--mirror URI] [--lock FILE] [NAME…]
 //! ```
 //!
-//! Without a name: everything that is not built. `--lock FILE` writes the versions that were got, in the form of
+//! Without names: everything that is not built from source. `--lock FILE` writes the resulting versions in the format of
 //! kernels.lock.
 
 use std::error::Error;
@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 use vm_images::{Cache, Catalogue, FetchError, Options, Subject, SubjectError, subject};
 
-/// A few modules: Unix sockets are built into most kernels, the last name is nowhere.
+/// A few modules; Unix sockets are built into most kernels, and the last one does not exist.
 const MODULES: [&str; 5] = ["8021q", "unix", "dummy", "tipc", "no_such_module"];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             _ => names.push(argument),
         }
     }
-    let mut options = Options::new(Cache::open(cache.ok_or("name a cache with --cache")?)?);
+    let mut options = Options::new(Cache::open(cache.ok_or("no cache directory: use --cache DIR")?)?);
     (options.offline, options.refresh, options.mirror) = (offline, refresh, mirror);
     options.progress = &|progress| eprintln!("  {progress}");
     let catalogue = Catalogue::builtin()?;

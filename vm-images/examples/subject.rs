@@ -1,4 +1,4 @@
-//! Looks at module tools, at a path or of the catalogue, and tells what they would bring into a guest; nothing is run:
+//! Examines module tools, at a path or in the catalogue, and prints the files they need in a guest. Nothing is run:
 //!
 //! ```text
 //! cargo run -p vm-images --example subject -- PATH|NAME [LIBRARY-DIRECTORY…]
@@ -10,15 +10,15 @@ use vm_images::{Cache, Options, Source, Subject};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
-    let path = arguments.next().ok_or("name a program, a directory of tools, or a subject of the catalogue")?;
+    let path = arguments.next().ok_or("usage: subject PATH|NAME [LIBRARY-DIRECTORY…]")?;
     let subject = if path.exists() || path.components().count() > 1 {
         Subject::from_path(&path, &arguments.collect::<Vec<_>>())
     } else {
-        let cache = Cache::default_dir(|name| std::env::var_os(name)).ok_or("there is no HOME for a cache")?;
+        let cache = Cache::default_dir(|name| std::env::var_os(name)).ok_or("no cache directory: HOME is not set")?;
         Subject::fetch(&path.to_string_lossy(), &Options::new(Cache::open(cache)?))
     };
-    let subject = subject.map_err(|error| error.to_string())?;
-    println!("{} answers to {}", subject.name(), subject.commands().join(" "));
+    let subject = subject?;
+    println!("{} provides {}", subject.name(), subject.commands().join(" "));
     for file in subject.files() {
         match &file.source {
             Source::Link(target) => println!("  {} -> {target}", file.guest_path.display()),

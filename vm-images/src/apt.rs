@@ -1,5 +1,5 @@
-//! apt in a root of our own: the host's lists, caches and package states are neither read nor touched. What is read of
-//! the host's configuration is which Debian archive it uses, its proxies and credentials, and Debian's keyrings.
+//! Runs apt in a separate root: the host's lists, caches and package states are neither read nor changed. Only the Debian
+//! archive, the proxies and credentials, and Debian's keyrings are taken from the host's configuration.
 
 use crate::cache::{Cache, CacheError, ContentId};
 use crate::child;
@@ -13,58 +13,66 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-/// How old an index may be before it is read again.
+/// Maximum age of an index.
 const FRESH: Duration = Duration::from_secs(24 * 60 * 60);
-/// How old it may be when the user asks for newer versions.
+/// Maximum age of an index if the newest versions are requested.
 const VERY_FRESH: Duration = Duration::from_secs(5 * 60);
 
-/// Keyrings of Debian's archives, as Debian's own package installs them.
+/// The keyrings of Debian's archives, where Debian's package installs them.
 const KEYRINGS: [&str; 2] =
     ["/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp"];
 
-/// What went wrong in apt or dpkg.
+/// A failure of apt or dpkg.
 #[derive(Debug, thiserror::Error)]
 pub enum AptError {
-    /// There is nothing to fetch from: a reason to skip.
+    /// The archive or the tools are not available: a reason to skip, not to fail.
     #[error("{0}")]
     Unavailable(String),
-    /// A signature is wrong. Never a reason to skip.
-    #[error("apt does not trust the index of {suite}: {message}")]
+    /// A signature is invalid. Never a reason to skip.
+    #[error("apt does not trust the package index of {suite}: {message}")]
     Untrusted {
         /// The suite.
         suite: String,
-        /// What apt said.
+        /// apt's message.
         message: String,
     },
-    /// A file is not the one that the index, or the lock, names.
-    #[error("{package} {version} has the SHA-256 {found}, {expected} was expected")]
+    /// A file differs from the one recorded in the index or in the lock file.
+    #[error("{package} {version} has SHA-256 {found}, expected {expected}")]
     Changed {
         /// The package.
         package: String,
         /// Its version.
         version: String,
-        /// As recorded.
+        /// The recorded sum.
         expected: String,
-        /// As downloaded.
+        /// The sum of the downloaded file.
         found: String,
     },
-    /// The run is to end: [`Options::stop`] was set.
+    /// The run is ending: [`Options::stop`] was set.
     #[error("interrupted")]
     Interrupted,
+    /// A command cannot be run.
+    #[error("cannot run {command}")]
+    Run {
+        /// The command.
+        command: &'static str,
+        /// The system's error.
+        source: io::Error,
+    },
     /// A command failed.
     #[error("{command} failed: {message}")]
     Failed {
-        /// Which.
+        /// The command.
         command: &'static str,
-        /// Its last words.
+        /// The last lines of its output.
         message: String,
     },
-    /// A file of the root.
+    /// A file of the apt root.
     #[error(transparent)]
     Cache(#[from] CacheError),
 }
 
-/// The archives to use: the user's mirror, or what the machine's own configuration names.
+/// Returns the archives to use: the user's mirror, or those in the machine's apt configuration.
 pub(crate) fn archives(mirror: Option<&str>) -> Archives {
     match mirror {
         Some(uri) => Archives::mirror(uri),
@@ -87,7 +95,7 @@ fn configuration_files(etc: &Path) -> Vec<(String, String)> {
     paths.into_iter().filter_map(|path| Some((path.display().to_string(), fs::read_to_string(&path).ok()?))).collect()
 }
 
-/// One suite of one archive, with an index of its own.
+/// An apt root for one suite of one archive.
 #[derive(Debug)]
 pub(crate) struct Root {
     suite: String,
@@ -120,7 +128,7 @@ impl Root {
         fs::write(&path, text).map_err(CacheError::new("write", path))
     }
 
-    /// Reads the suite's index from the archive unless the one that is there is fresh enough.
+    /// Downloads the suite's index unless the existing one is recent enough.
     pub fn update(&self, options: &Options<'_>) -> Result<(), AptError> {
         let stamp = self.dir.join("updated");
         let limit = if options.refresh { VERY_FRESH } else { FRESH };
@@ -146,13 +154,13 @@ impl Root {
             return Err(AptError::Untrusted { suite: self.suite.clone(), message: error });
         }
         if self.index_file()?.is_some() {
-            (options.progress)(Progress::Note(format!("using an older index of {}: {error}", self.suite)));
+            (options.progress)(Progress::Note(format!("using an old index of {}: {error}", self.suite)));
             return Ok(());
         }
         Err(AptError::Unavailable(format!("{}: {error}", self.suite)))
     }
 
-    /// The packages of the index that `keep` wants.
+    /// Returns the packages of the index whose names `keep` accepts.
     pub fn index(&self, keep: impl Fn(&str) -> bool) -> Result<Vec<Package>, AptError> {
         let Some(path) = self.index_file()? else {
             return Ok(Vec::new());
@@ -168,7 +176,7 @@ impl Root {
         Ok(paths.find(|path| path.as_os_str().as_encoded_bytes().ends_with(b"_Packages")))
     }
 
-    /// Downloads packages of this suite into `dir` and checks them; the result is in the order of `wanted`.
+    /// Downloads packages of this suite into `dir` and checks them. Returns the files in the order of `wanted`.
     pub fn download(&self, wanted: &[&Package], dir: &Path, options: &Options<'_>) -> Result<Vec<PathBuf>, AptError> {
         let mut arguments = vec!["download".to_owned(), "-q".to_owned()];
         for package in wanted {
@@ -195,35 +203,35 @@ impl Root {
     }
 }
 
-/// Unpacks a package file into a directory. Nothing of it is run or installed.
+/// Unpacks a package file into a directory. Nothing is run or installed.
 pub(crate) fn unpack(package: &Path, into: &Path, options: &Options<'_>) -> Result<(), AptError> {
     run("dpkg-deb", Command::new("dpkg-deb").arg("--extract").arg(package).arg(into), options)
 }
 
-/// Runs a command to its end, quietly; its last words become the error.
+/// Runs a command quietly; on failure the last lines of its output become the error.
 fn run(name: &'static str, command: &mut Command, options: &Options<'_>) -> Result<(), AptError> {
     let output = child::output(command.env("LC_ALL", "C").stdin(Stdio::null()), options.stop);
     let output = match output {
         Ok(output) => output,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(AptError::Unavailable(format!(
-                "there is no {name} here: packages are fetched on Debian and its kin only; elsewhere name a kernel of your own"
+                "{name} not found (packages can be fetched only on Debian and its derivatives)"
             )));
         }
         Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(AptError::Interrupted),
-        Err(error) => return Err(AptError::Failed { command: name, message: error.to_string() }),
+        Err(source) => return Err(AptError::Run { command: name, source }),
     };
     if output.status.success() {
         return Ok(());
     }
     Err(AptError::Failed {
         command: name,
-        message: last_words(&String::from_utf8_lossy(&output.stderr), &output.status),
+        message: last_lines(&String::from_utf8_lossy(&output.stderr), &output.status),
     })
 }
 
-/// The errors among what apt printed, or its last lines, in one line.
-fn last_words(stderr: &str, status: &std::process::ExitStatus) -> String {
+/// Returns the errors in apt's output, or else its last lines, as one line.
+fn last_lines(stderr: &str, status: &std::process::ExitStatus) -> String {
     let mut errors: Vec<&str> = stderr.lines().filter_map(|line| line.strip_prefix("E: ")).collect();
     if errors.len() > 1 {
         errors.retain(|line| !line.starts_with("Some index files failed to download"));
@@ -250,7 +258,7 @@ fn is_untrusted(message: &str) -> bool {
     .any(|sign| message.contains(sign))
 }
 
-/// The line of sources.list: one suite, its binary packages of amd64, nothing else; signatures always checked.
+/// Returns the line of sources.list: one suite, binary packages for amd64, nothing else; signatures are always checked.
 fn source_line(archive: &Archive, suite: &str, exists: impl Fn(&Path) -> bool) -> String {
     let mut keyrings: Vec<&Path> = archive.keyrings.iter().map(PathBuf::as_path).collect();
     keyrings.extend(KEYRINGS.iter().map(Path::new));
@@ -264,10 +272,11 @@ fn source_line(archive: &Archive, suite: &str, exists: impl Fn(&Path) -> bool) -
     format!("deb [arch=amd64 lang=none target=Packages{signed_by}] {} {suite} main\n", archive.uri)
 }
 
-/// Read by apt after the host's own configuration, so that proxies and credentials hold and everything else is ours.
+/// Returns the configuration that apt reads after the host's own: it keeps proxies and credentials and replaces
+/// everything else.
 fn configuration(dir: &Path, root: bool) -> String {
     let dir = dir.display();
-    // As root, apt would download as another user, who cannot enter a cache in root's home.
+    // As root, apt downloads as another user, who cannot enter a cache in root's home directory.
     let sandbox = if root { "APT::Sandbox::User \"root\";\n" } else { "" };
     format!(
         "#clear APT::Update::Pre-Invoke;\n#clear APT::Update::Post-Invoke;\n#clear APT::Update::Post-Invoke-Success;\n\
@@ -281,7 +290,7 @@ fn configuration(dir: &Path, root: bool) -> String {
     )
 }
 
-/// The file that apt has made of a package, checked against the index once more.
+/// Finds the downloaded file of a package and checks it against the index.
 fn find_download(dir: &Path, package: &Package) -> Result<PathBuf, AptError> {
     let prefix = format!("{}_", package.name);
     let entries = fs::read_dir(dir).map_err(CacheError::new("read", dir))?;
@@ -291,7 +300,7 @@ fn find_download(dir: &Path, package: &Package) -> Result<PathBuf, AptError> {
         name.starts_with(&prefix) && name.ends_with(".deb")
     });
     let Some(path) = found else {
-        let message = format!("it downloaded no {} {}", package.name, package.version);
+        let message = format!("{} {} was not downloaded", package.name, package.version);
         return Err(AptError::Failed { command: "apt-get", message });
     };
     let sum = crate::cache::sha256_file(&path).map_err(CacheError::new("read", &path))?;
@@ -311,7 +320,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_source_line_checks_signatures_and_asks_for_little() {
+    fn the_source_line_names_one_suite_and_the_existing_keyrings() {
         let archive = Archive {
             uri: "http://m.example/debian".to_owned(),
             keyrings: vec![PathBuf::from("/k/own.gpg"), PathBuf::from("/k/gone.gpg")],
@@ -325,24 +334,24 @@ mod tests {
     }
 
     #[test]
-    fn the_hosts_hooks_do_not_run_and_its_lists_are_not_used() {
+    fn the_configuration_disables_the_hosts_hooks_and_lists() {
         insta::assert_snapshot!(configuration(Path::new("/cache/apt/suite"), false));
     }
 
     #[test]
-    fn a_bad_signature_is_told_from_a_missing_suite() {
+    fn a_bad_signature_is_distinguished_from_a_missing_suite() {
         assert!(is_untrusted("the following signatures couldn't be verified: NO_PUBKEY 0123"));
         assert!(is_untrusted("The repository 'http://m.example x InRelease' is not signed."));
         assert!(!is_untrusted("The repository 'http://m.example/debian gone Release' does not have a Release file."));
     }
 
     #[test]
-    fn the_error_lines_are_what_is_told() {
+    fn an_error_consists_of_the_error_lines_or_the_last_lines() {
         use std::os::unix::process::ExitStatusExt;
         let status = std::process::ExitStatus::from_raw(100 << 8);
         let stderr = "W: one\nE: two\nE: three\nE: Some index files failed to download. They have been ignored.\n";
-        assert_eq!(last_words(stderr, &status), "two; three");
-        assert_eq!(last_words("tar: broken\n", &status), "tar: broken");
-        assert_eq!(last_words("", &status), "exit status: 100");
+        assert_eq!(last_lines(stderr, &status), "two; three");
+        assert_eq!(last_lines("tar: broken\n", &status), "tar: broken");
+        assert_eq!(last_lines("", &status), "exit status: 100");
     }
 }

@@ -1,14 +1,14 @@
-//! A kernel built from a distribution's source package: tinyconfig with a fragment of `configs/` over it.
+//! Builds a kernel from a distribution's source package: tinyconfig and a fragment of `configs/`.
 //!
-//! Everything happens in the cache. What is there after an interrupted build is used by the next one; when it has succeeded
-//! only the kernel, its modules and its configuration stay.
+//! Everything happens in the cache. The next build continues an interrupted one; after a successful build only the
+//! kernel, its modules and its configuration are kept.
 
 use crate::apt::AptError;
 use crate::cache::{CacheError, ContentId, lock_file, touch};
 use crate::catalogue::{Catalogue, CatalogueError, KernelEntry};
 use crate::child;
 use crate::fetch::{self, FetchError};
-use crate::fragments::{fragment, without_effect};
+use crate::fragments::{fragment, merge, without_effect};
 use crate::kernel::{Kernel, KernelError, PackageVersion};
 use crate::make::Make;
 use crate::obtain::{self, Offer, Pointer};
@@ -18,7 +18,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What a build needs: the package, and a program or a file of it.
+/// The programs that a build needs: package and program.
 const NEEDS: [(&str, &str); 8] = [
     ("make", "make"),
     ("gcc", "gcc"),
@@ -33,34 +33,42 @@ const NEEDS: [(&str, &str); 8] = [
 /// Why a kernel could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// It cannot be built here: a reason to skip, not to fail.
-    #[error("{name} cannot be built: {reason}")]
+    /// It cannot be built on this machine: a reason to skip, not to fail.
+    #[error("cannot build {name}: {reason}")]
     Unavailable {
-        /// What was asked for.
+        /// The name of the kernel or the tree.
         name: String,
-        /// Why not, and what to do about it.
+        /// The reason.
         reason: String,
     },
+    /// A file or directory that the user named cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The path.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
     /// A step failed.
-    #[error("building {name} failed in `{command}`: see {}\n{tail}", log.display())]
+    #[error("building {name}: `{command}` failed, see {}\n{tail}", log.display())]
     Failed {
-        /// What was asked for.
+        /// The name of the kernel or the tree.
         name: String,
-        /// The step.
+        /// The command.
         command: String,
-        /// What it printed.
+        /// The file with its output.
         log: PathBuf,
-        /// The last lines of that.
+        /// The last lines of the output.
         tail: String,
     },
-    /// The fragment wants what this source does not offer.
+    /// Options in the fragment do not exist in this source or have unmet dependencies.
     #[error("{name}: these lines of configs/{config} had no effect: {}", lines.join(", "))]
     Config {
-        /// What was asked for.
+        /// The name of the kernel.
         name: String,
         /// The fragment.
         config: String,
-        /// Its lines.
+        /// The lines.
         lines: Vec<String>,
     },
     /// The name is unknown.
@@ -69,7 +77,7 @@ pub enum BuildError {
     /// The source package.
     #[error(transparent)]
     Fetch(#[from] FetchError),
-    /// What was built is no kernel.
+    /// The result of the build is not a kernel.
     #[error(transparent)]
     Kernel(#[from] KernelError),
     /// The cache.
@@ -77,7 +85,7 @@ pub enum BuildError {
     Cache(#[from] CacheError),
 }
 
-/// The kernel if it was built before, with the fragment as it is now.
+/// Returns the kernel if it was built before with the current fragment.
 pub(crate) fn cached(entry: &KernelEntry, options: &Options<'_>) -> Result<Option<Kernel>, CacheError> {
     let area = options.cache.area("built")?;
     let pointer: Option<Pointer> = obtain::read_json(&area.join(pointer_name(entry)));
@@ -88,14 +96,19 @@ pub(crate) fn cached(entry: &KernelEntry, options: &Options<'_>) -> Result<Optio
     }))
 }
 
-/// The fragment's sum is part of the name, so that a changed fragment is a kernel that was never built.
+/// The name contains a hash of the options in the fragment, so that a changed option leads to a new build.
 fn pointer_name(entry: &KernelEntry) -> String {
     let text = entry.config.as_deref().and_then(fragment).unwrap_or_default();
-    format!("{}-{}.json", entry.name, &ContentId::new().with(text).finish()[..16])
+    format!("{}-{}.json", entry.name, &options_id(text)[..16])
+}
+
+/// Hashes the options of a fragment without its comments.
+fn options_id(text: &str) -> String {
+    ContentId::new().with(merge(&[text.to_owned()])).finish()
 }
 
 /// Builds the kernel called `name` (such as `5.10-modular-unix`) of the built-in catalogue, or takes it from the cache.
-/// Takes minutes, at the lowest priority that does not starve.
+/// A build takes minutes and runs under `nice`.
 pub fn build(name: &str, options: &Options<'_>) -> Result<Kernel, BuildError> {
     let catalogue = Catalogue::builtin()?;
     let entry = catalogue.resolve(name)?;
@@ -106,13 +119,13 @@ pub fn build(name: &str, options: &Options<'_>) -> Result<Kernel, BuildError> {
     if let Some(kernel) = cached(entry, options)? {
         return Ok(kernel);
     }
-    let text = fragment(config).ok_or_else(|| unavailable(format!("there is no configs/{config}")))?;
+    let text = fragment(config).ok_or_else(|| unavailable(format!("configs/{config} does not exist")))?;
     let missing = missing_tools(|tool| found_in_path(tool, std::env::var_os("PATH").as_deref()));
     if !missing.is_empty() {
-        return Err(unavailable(format!("it needs the packages {}: install them", missing.join(" "))));
+        return Err(unavailable(missing_packages(&missing)));
     }
     let log = options.cache.area("logs")?.join(format!("build-{}.log", entry.name));
-    // The log is the lock: a make that outlives us writes to it, and so keeps others out.
+    // The log is also the lock: a make that outlives this process inherits it and so keeps others out.
     let log_file =
         lock_file(&log, options.stop, |lock| (options.progress)(Progress::Waiting { lock: lock.to_owned() }))?;
     if let Some(kernel) = cached(entry, options)? {
@@ -135,8 +148,8 @@ pub fn build(name: &str, options: &Options<'_>) -> Result<Kernel, BuildError> {
     let root = result.path().join("root");
     fs::rename(work.join("install"), &root).map_err(CacheError::new("move the built kernel to", &root))?;
     fetch::store_built(result.path(), &package)?;
-    let target = area.join(format!("{dir}_{}", &ContentId::new().with(text).finish()[..8]));
-    // A build of the same contents whose pointer was lost: ours is as good.
+    let target = area.join(format!("{dir}_{}", &options_id(text)[..8]));
+    // A build of the same contents whose pointer was lost; replace it.
     let _ = fs::remove_dir_all(&target);
     options.cache.publish(result, &target)?;
     let dir = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -145,7 +158,12 @@ pub fn build(name: &str, options: &Options<'_>) -> Result<Kernel, BuildError> {
     cached(entry, options)?.ok_or_else(|| unavailable("it was built, but is not in the cache".to_owned()))
 }
 
-/// The packages of [`NEEDS`] whose program is not there.
+/// The reason of a [`BuildError::Unavailable`] for missing packages.
+pub(crate) fn missing_packages(packages: &[&str]) -> String {
+    format!("missing packages: {}", packages.join(" "))
+}
+
+/// Returns the packages of [`NEEDS`] whose program is missing.
 pub(crate) fn missing_tools(found: impl Fn(&str) -> bool) -> Vec<&'static str> {
     NEEDS.iter().filter(|(_, tool)| !found(tool)).map(|(package, _)| *package).collect()
 }
@@ -154,7 +172,7 @@ pub(crate) fn found_in_path(tool: &str, path: Option<&std::ffi::OsStr>) -> bool 
     path.is_some_and(|path| std::env::split_paths(path).any(|dir| dir.join(tool).is_file()))
 }
 
-/// Brings the source tree to `work/source`. A tree that is complete is not fetched again.
+/// Fetches the source tree to `work/source` unless it is complete already.
 fn unpack_source(
     catalogue: &Catalogue,
     entry: &KernelEntry,
@@ -191,7 +209,7 @@ fn unpack_source(
     let Some(package) = obtain::record(&parts) else {
         return Err(unavailable(format!("{source} was not found")));
     };
-    // An unpacked tree without its mark is half a tree.
+    // A tree without source.json is incomplete.
     let _ = fs::remove_dir_all(work);
     let package_dir = options.cache.new_dir()?;
     offer.unpack(&parts, package_dir.path(), options)?;
@@ -202,7 +220,7 @@ fn unpack_source(
     tar.arg("--extract").arg("--file").arg(&tarball).arg("--strip-components=1").arg("--directory").arg(&tree);
     let output = child::output(tar.stdin(Stdio::null()), options.stop).map_err(|error| match error.kind() {
         io::ErrorKind::Interrupted => interrupted(),
-        _ => CacheError::new("run tar for", &tarball)(error).into(),
+        _ => FetchError::from(AptError::Run { command: "tar", source: error }).into(),
     })?;
     if !output.status.success() {
         let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
@@ -217,7 +235,7 @@ pub(crate) fn interrupted() -> BuildError {
     BuildError::Fetch(FetchError::Apt(AptError::Interrupted))
 }
 
-/// One build: `work/source`, `work/objects`, `work/install`.
+/// A build in `work/source`, `work/objects` and `work/install`.
 struct Job<'a> {
     work: &'a Path,
     make: Make<'a>,
@@ -229,7 +247,7 @@ impl Job<'_> {
         fs::write(&fragment, text).map_err(CacheError::new("write", &fragment))?;
         let path = self.work.join("objects/.config");
         let lost = || fs::read_to_string(&path).map(|made| without_effect(text, &made));
-        // An interrupted build goes on with the configuration that it has, if that was finished.
+        // An interrupted build continues with its configuration if that was complete.
         let mut lines = lost().unwrap_or_else(|_| vec![String::new()]);
         if !lines.is_empty() {
             self.make.run(&["tinyconfig", "kmodlab.config"])?;
@@ -245,11 +263,11 @@ impl Job<'_> {
         self.make.all()
     }
 
-    /// `work/install` gets the layout of a distribution's package: boot/ and lib/modules/.
+    /// Fills `work/install` with the layout of a distribution's package: boot/ and lib/modules/.
     fn install(&self) -> Result<(), BuildError> {
         let install = self.work.join("install");
         let _ = fs::remove_dir_all(&install);
-        // The host's depmod has no business here: our own makes the index of what goes into a guest.
+        // Do not run the host's depmod: our own creates the index of the modules that go into a guest.
         self.make.run(&[&format!("INSTALL_MOD_PATH={}", install.display()), "DEPMOD=true", "modules_install"])?;
         let objects = self.work.join("objects");
         let release = objects.join("include/config/kernel.release");
@@ -263,7 +281,7 @@ impl Job<'_> {
             let (from, to) = (objects.join(from), boot.join(to));
             fs::copy(&from, &to).map_err(CacheError::new("copy", &from))?;
         }
-        // They lead into a tree that is about to go.
+        // They point into a tree that is removed after the build.
         for link in ["build", "source"] {
             let _ = fs::remove_file(install.join("lib/modules").join(release).join(link));
         }
@@ -276,14 +294,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_build_lacks_is_named_by_its_package() {
+    fn missing_programs_are_reported_by_package() {
         assert_eq!(missing_tools(|tool| tool != "ld" && tool != "xz"), ["binutils", "xz-utils"]);
         assert!(missing_tools(|_| true).is_empty());
         assert!(!found_in_path("make", None));
     }
 
     #[test]
-    fn a_changed_fragment_is_another_kernel() {
+    fn a_comment_in_a_fragment_does_not_lead_to_a_new_build() {
+        assert_eq!(options_id("# a comment\nCONFIG_A=y\n"), options_id("CONFIG_A=y\n"));
+        assert_ne!(options_id("CONFIG_A=y\n"), options_id("CONFIG_A=m\n"));
+    }
+
+    #[test]
+    fn a_kernel_with_a_fragment_has_its_own_name() {
         let catalogue = Catalogue::builtin().unwrap();
         let name = |name| pointer_name(catalogue.resolve(name).unwrap());
         assert_ne!(name("5.10-modular-unix"), name("5.10").replace("5.10", "5.10-modular-unix"));

@@ -1,8 +1,8 @@
-//! A kernel built from a tree of the user's own: tinyconfig with fragments over it, in a directory of the cache. The tree is
-//! not written into. The result is kept by what the tree holds; the objects by where it lies, so that a change of one file
-//! costs what make has to do for it, and an interrupted build goes on.
+//! Builds a kernel from the user's tree: tinyconfig and fragments, in a directory of the cache. Nothing is written into the
+//! tree. The result is stored by the contents of the tree. The object files are stored by its path, so that after a change
+//! make rebuilds only what depends on it, and an interrupted build continues.
 
-use crate::build::{BuildError, found_in_path, missing_tools};
+use crate::build::{BuildError, found_in_path, missing_packages, missing_tools};
 use crate::cache::{CacheError, ContentId, NewDir, lock_file, sha256_file, touch};
 use crate::child;
 use crate::fragments::{self, NAMES, merge, without_effect};
@@ -14,9 +14,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Where the results lie.
+/// The area of the cache with the results.
 pub(crate) const AREA: &str = "built-trees";
-/// What is kept of a build, beside its modules: what [`crate::BuiltTree`] looks at.
+/// Files of a build that are kept besides the modules: those that [`crate::BuiltTree`] reads.
 const KEPT: [&str; 6] = [
     "arch/x86/boot/bzImage",
     "include/config/kernel.release",
@@ -26,39 +26,40 @@ const KEPT: [&str; 6] = [
     "modules.builtin.modinfo",
 ];
 
-/// What to build.
+/// A build of a source tree.
 #[derive(Clone, Debug)]
 pub struct TreeBuild<'a> {
     /// The source tree.
     pub tree: &'a Path,
-    /// Names of fragments, or paths of files; each is laid over those before it.
+    /// Names of fragments, or paths of files; each overrides the preceding ones.
     pub fragments: &'a [String],
-    /// Further words for make, such as `LLVM=1`.
-    pub words: &'a [String],
+    /// Additional arguments of make, such as `LLVM=1`.
+    pub make_args: &'a [String],
 }
 
-/// Builds, or finds what was built of the same content; gives a directory that [`crate::BuiltTree`] takes.
+/// Builds a tree, or finds an earlier build of the same contents. Returns a directory for [`crate::BuiltTree`].
 ///
 /// # Errors
-/// [`BuildError`] if it cannot be built here, or make fails.
-pub fn build_tree(wanted: &TreeBuild<'_>, options: &Options<'_>) -> Result<PathBuf, BuildError> {
-    let name = wanted.tree.display().to_string();
+/// [`BuildError`] if it cannot be built on this machine, or make fails.
+pub fn build_tree(build: &TreeBuild<'_>, options: &Options<'_>) -> Result<PathBuf, BuildError> {
+    let name = build.tree.display().to_string();
     let unavailable = |reason: String| BuildError::Unavailable { name: name.clone(), reason };
-    let tree = wanted.tree.canonicalize().map_err(|error| unavailable(error.to_string()))?;
-    can_be_built(&tree).map_err(unavailable)?;
-    let text = text_of(wanted.fragments).map_err(unavailable)?;
+    let unreadable = |source| BuildError::Read { path: build.tree.to_owned(), source };
+    let tree = build.tree.canonicalize().map_err(unreadable)?;
+    check_tree(&tree).map_err(unavailable)?;
+    let text = merged_text(build.fragments, &name)?;
     let missing = missing_tools(|tool| found_in_path(tool, std::env::var_os("PATH").as_deref()));
     if !missing.is_empty() {
-        return Err(unavailable(format!("it needs the packages {}: install them", missing.join(" "))));
+        return Err(unavailable(missing_packages(&missing)));
     }
-    let place = ContentId::new().with(tree.as_os_str().as_encoded_bytes()).with(&text).with(wanted.words.join("\0"));
+    let place = ContentId::new().with(tree.as_os_str().as_encoded_bytes()).with(&text).with(build.make_args.join("\0"));
     let place = format!("tree-{}", &place.finish()[..16]);
     let log = options.cache.area("logs")?.join(format!("build-{place}.log"));
     // The log is the lock: a make that outlives us writes to it, and so keeps others out.
     let log_file =
         lock_file(&log, options.stop, |lock| (options.progress)(Progress::Waiting { lock: lock.to_owned() }))?;
     let content = content_of(&tree, options)?;
-    let key = ContentId::new().with(content).with(&text).with(wanted.words.join("\0")).with(compiler(options)?);
+    let key = ContentId::new().with(content).with(&text).with(build.make_args.join("\0")).with(compiler(options)?);
     let target = options.cache.area(AREA)?.join(&key.finish()[..16]);
     if target.is_dir() {
         touch(&target);
@@ -70,7 +71,7 @@ pub fn build_tree(wanted: &TreeBuild<'_>, options: &Options<'_>) -> Result<PathB
     (options.progress)(Progress::Building { kernel: name.clone(), log: log.clone() });
     log_file.set_len(0).map_err(CacheError::new("empty", &log))?;
     let mut make = Make::new(&name, (&tree, &objects), (&log, &log_file), options);
-    make.words = wanted.words;
+    make.args = build.make_args;
     configure(&make, &objects, &text, options)?;
     make.all()?;
     let result = options.cache.new_dir()?;
@@ -79,40 +80,39 @@ pub fn build_tree(wanted: &TreeBuild<'_>, options: &Options<'_>) -> Result<PathB
     Ok(target)
 }
 
-/// make with O= wants a tree that nothing was built in.
-fn can_be_built(tree: &Path) -> Result<(), String> {
+/// Checks that the tree is a clean source tree: make refuses O= for a tree with a build in it.
+fn check_tree(tree: &Path) -> Result<(), String> {
     if !["Makefile", "Kbuild", "scripts/kconfig"].iter().all(|name| tree.join(name).exists()) {
-        return Err("it is no kernel source tree".to_owned());
+        return Err("not a kernel source tree".to_owned());
     }
     if tree.join(".config").exists() || tree.join("include/config").exists() {
         return Err(
-            "it was configured or built in place, and make then refuses another directory for its objects: run \
-             `make mrproper` in it, or give a clean one (`git worktree add`)"
+            "the tree was configured or built in place, so make refuses a separate build directory (run `make mrproper` \
+             in it, or use a clean worktree)"
                 .to_owned(),
         );
     }
     Ok(())
 }
 
-/// The fragments, laid over each other.
-fn text_of(names: &[String]) -> Result<String, String> {
+/// Returns the merged fragments.
+fn merged_text(names: &[String], tree: &str) -> Result<String, BuildError> {
     let mut texts = Vec::new();
     for name in names {
-        if let Some(parts) = fragments::whole(name) {
+        if let Some(parts) = fragments::with_base(name) {
             texts.extend(parts.into_iter().map(str::to_owned));
         } else if name.contains('/') || Path::new(name).is_file() {
-            texts.push(fs::read_to_string(name).map_err(|error| format!("cannot read the fragment {name}: {error}"))?);
+            let unreadable = |source| BuildError::Read { path: name.into(), source };
+            texts.push(fs::read_to_string(name).map_err(unreadable)?);
         } else {
-            return Err(format!(
-                "there is no fragment {name}: choose one of {}, or give the path of a file",
-                NAMES.join(", ")
-            ));
+            let reason = format!("unknown fragment '{name}' (known: {}, or the path of a file)", NAMES.join(", "));
+            return Err(BuildError::Unavailable { name: tree.to_owned(), reason });
         }
     }
     Ok(merge(&texts))
 }
 
-/// What the tree holds: names and bytes. Asked again of a tree whose files have the same lengths and times, it is known.
+/// Hashes the contents of a tree: names and bytes. The hash is cached by the lengths and times of the files.
 fn content_of(tree: &Path, options: &Options<'_>) -> Result<String, CacheError> {
     let mut files = Vec::new();
     let mut todo = vec![tree.to_owned()];
@@ -140,7 +140,7 @@ fn content_of(tree: &Path, options: &Options<'_>) -> Result<String, CacheError> 
     if let Some(content) = obtain::read_json::<String>(&known) {
         return Ok(content);
     }
-    (options.progress)(Progress::Note(format!("looking at the {} files of {}", files.len(), tree.display())));
+    (options.progress)(Progress::Note(format!("hashing {} files of {}", files.len(), tree.display())));
     let mut content = ContentId::new();
     for (path, meta) in &files {
         content.add(inside(path));
@@ -157,20 +157,20 @@ fn content_of(tree: &Path, options: &Options<'_>) -> Result<String, CacheError> 
     Ok(content)
 }
 
-/// Which compiler: another one makes another kernel.
+/// Returns the version of the compiler, which is part of the key of a build.
 fn compiler(options: &Options<'_>) -> Result<Vec<u8>, BuildError> {
     let mut command = Command::new("gcc");
     let output = child::output(command.arg("--version").stdin(Stdio::null()), options.stop);
     Ok(output.map_err(CacheError::new("run", "gcc"))?.stdout)
 }
 
-/// tinyconfig with the fragments over it, unless it is there from an earlier build.
+/// Configures with tinyconfig and the fragments, unless an earlier build did.
 fn configure(make: &Make<'_>, objects: &Path, text: &str, options: &Options<'_>) -> Result<(), BuildError> {
     let (path, mark) = (objects.join(".config"), objects.join(".kmodlab"));
     if !(path.is_file() && mark.is_file()) {
         make.run(&["tinyconfig"])?;
         let tiny = fs::read_to_string(&path).map_err(CacheError::new("read", &path))?;
-        // Of several lines about one option kconfig takes the last.
+        // kconfig uses the last of several lines for an option.
         fs::write(&path, tiny + text).map_err(CacheError::new("write", &path))?;
         make.run(&["olddefconfig"])?;
         fs::write(&mark, text).map_err(CacheError::new("write", &mark))?;
@@ -180,14 +180,14 @@ fn configure(make: &Make<'_>, objects: &Path, text: &str, options: &Options<'_>)
     if !lost.is_empty() {
         let lines = lost.join(", ");
         (options.progress)(Progress::Note(format!(
-            "{}: these lines of the fragments have no effect in this tree: {lines}",
+            "{}: these lines of the fragments have no effect: {lines}",
             make.name
         )));
     }
     Ok(())
 }
 
-/// Copies the image, the modules and what tells of them.
+/// Copies the image, the modules and the files that describe them.
 fn keep(objects: &Path, result: &NewDir) -> Result<(), CacheError> {
     let order = fs::read_to_string(objects.join("modules.order")).unwrap_or_default();
     let modules =
@@ -218,34 +218,33 @@ mod tests {
         }
     }
 
-    fn told(dir: &Path, fragments: &[&str], options: &Options<'_>) -> String {
-        let fragments: Vec<String> = fragments.iter().map(|name| (*name).to_owned()).collect();
-        build_tree(&TreeBuild { tree: dir, fragments: &fragments, words: &[] }, options).unwrap_err().to_string()
-    }
-
     #[test]
-    fn what_cannot_be_built_says_why_and_what_to_do() {
+    fn a_tree_that_cannot_be_built_is_reported_with_the_reason() {
         let (temp, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let options = Options::new(Cache::open(cache.path()).unwrap());
-        assert!(told(temp.path(), &["tiny"], &options).contains("it is no kernel source tree"));
-        tree(temp.path());
-        assert!(
-            told(temp.path(), &["huge"], &options).contains("choose one of tiny, modular-unix, kcov-kasan, test-kmod")
-        );
-        assert!(told(temp.path(), &["/nowhere/fragment"], &options).contains("cannot read the fragment"));
-        fs::write(temp.path().join(".config"), "").unwrap();
-        assert!(told(temp.path(), &["tiny"], &options).contains("make mrproper"));
+        let dir = temp.path();
+        let message = |tree: &Path, fragment: &str| {
+            let error = build_tree(&TreeBuild { tree, fragments: &[fragment.to_owned()], make_args: &[] }, &options);
+            crate::chain(&error.unwrap_err()).replace(&dir.display().to_string(), "TREE")
+        };
+        insta::assert_snapshot!(message(&dir.join("gone"), "tiny"), @"cannot read TREE/gone: No such file or directory (os error 2)");
+        insta::assert_snapshot!(message(dir, "tiny"), @"cannot build TREE: not a kernel source tree");
+        tree(dir);
+        insta::assert_snapshot!(message(dir, "huge"), @"cannot build TREE: unknown fragment 'huge' (known: tiny, modular-unix, kcov-kasan, test-kmod, or the path of a file)");
+        insta::assert_snapshot!(message(dir, "/nowhere/fragment"), @"cannot read /nowhere/fragment: No such file or directory (os error 2)");
+        fs::write(dir.join(".config"), "").unwrap();
+        insta::assert_snapshot!(message(dir, "tiny"), @"cannot build TREE: the tree was configured or built in place, so make refuses a separate build directory (run `make mrproper` in it, or use a clean worktree)");
     }
 
     #[test]
-    fn what_is_kept_of_a_build_is_a_built_tree_with_its_modules() {
+    fn the_files_kept_of_a_build_form_a_built_tree_with_its_modules() {
         let (objects, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let put = |name: &str, bytes: &[u8]| {
             let path = objects.path().join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, bytes).unwrap();
         };
-        put("arch/x86/boot/bzImage", &crate::bzimage::made("6.1.0-tiny (us) #1", b"payload"));
+        put("arch/x86/boot/bzImage", &crate::bzimage::sample_image("6.1.0-tiny (us) #1", b"payload"));
         put("include/config/kernel.release", b"6.1.0-tiny\n");
         put("modules.order", b"fs/a.o\n");
         put("fs/a.ko", b"module");
@@ -260,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tree_is_what_its_files_hold_wherever_it_lies() {
+    fn the_hash_of_a_tree_depends_on_its_files_and_not_on_its_path() {
         let cache = tempfile::tempdir().unwrap();
         let options = Options::new(Cache::open(cache.path()).unwrap());
         let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -269,7 +268,7 @@ mod tests {
         let content = |dir: &Path| content_of(dir, &options).unwrap();
         let first = content(one.path());
         assert_eq!(first, content(two.path()));
-        assert_eq!(first, content(one.path()), "from what is known");
+        assert_eq!(first, content(one.path()), "from the cache");
         fs::create_dir(one.path().join(".git")).unwrap();
         fs::write(one.path().join(".git/index"), "").unwrap();
         assert_eq!(first, content(one.path()));

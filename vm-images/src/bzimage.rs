@@ -1,36 +1,36 @@
-//! The x86 boot header of a bzImage: the release and where the compressed kernel lies.
+//! The x86 boot header of a bzImage: the release, and the position of the compressed kernel.
 //!
-//! Layout: Documentation/arch/x86/boot.rst, "The Real-Mode Kernel Header". Pure: bytes in, facts out.
+//! Layout: Documentation/arch/x86/boot.rst, "The Real-Mode Kernel Header". Pure.
 
 use crate::kernel::KernelRelease;
 
-/// Why bytes are not an x86 kernel image that can be used.
+/// The image is not a usable x86 kernel.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
     /// Too short, or without the two magic numbers.
-    #[error("it has no x86 boot header (is it a bzImage?)")]
+    #[error("no x86 boot header (not a bzImage?)")]
     NoHeader,
     /// Older than Linux 2.6.24.
-    #[error("its boot protocol {0}.{1} is older than 2.8")]
+    #[error("boot protocol {0}.{1} is older than 2.8")]
     OldProtocol(u8, u8),
-    /// The header does not lead to a version string.
-    #[error("its boot header names no kernel release")]
+    /// The header does not refer to a valid version string.
+    #[error("the boot header contains no kernel release")]
     NoRelease,
-    /// The payload lies outside the file.
-    #[error("it ends before its payload does (a truncated file?)")]
+    /// The payload is not entirely in the file.
+    #[error("the file ends before its payload (truncated?)")]
     Truncated,
 }
 
-/// What the boot header says.
+/// The boot header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// The release, as `uname -r` gives it.
+    /// The release, as printed by `uname -r`.
     pub release: KernelRelease,
     /// The whole version string: release, builder, build number and date.
     pub version: String,
-    /// Where the compressed kernel begins in the file, in bytes.
+    /// The offset of the compressed kernel in the file, in bytes.
     pub payload_offset: usize,
-    /// Its length in bytes.
+    /// The length of the compressed kernel in bytes.
     pub payload_length: usize,
 }
 
@@ -43,7 +43,7 @@ const PAYLOAD_OFFSET: usize = 0x248;
 const PAYLOAD_LENGTH: usize = 0x24c;
 
 impl Header {
-    /// Reads the header of a whole image.
+    /// Parses the header of a complete image.
     pub fn parse(image: &[u8]) -> Result<Header, HeaderError> {
         if bytes(image, BOOT_FLAG) != Some([0x55, 0xaa]) || bytes(image, MAGIC) != Some(*b"HdrS") {
             return Err(HeaderError::NoHeader);
@@ -76,7 +76,7 @@ impl Header {
         Ok(Header { release, version, payload_offset, payload_length })
     }
 
-    /// The compressed kernel; `image` is what the header was read from.
+    /// Returns the compressed kernel in `image`, from which the header was parsed.
     pub fn payload<'a>(&self, image: &'a [u8]) -> &'a [u8] {
         image.get(self.payload_offset..self.payload_offset + self.payload_length).unwrap_or_default()
     }
@@ -86,9 +86,9 @@ fn bytes<const N: usize>(image: &[u8], at: usize) -> Option<[u8; N]> {
     image.get(at..at + N)?.try_into().ok()
 }
 
-/// A made image, for tests.
+/// Builds an image for tests.
 #[cfg(test)]
-pub(crate) fn made(version: &str, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn sample_image(version: &str, payload: &[u8]) -> Vec<u8> {
     let mut image = vec![0; 1024];
     image[SETUP_SECTORS] = 1;
     image[BOOT_FLAG..BOOT_FLAG + 2].copy_from_slice(&[0x55, 0xaa]);
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn the_release_is_the_first_word_of_the_version_string() {
-        let image = made("6.1.0-50-cloud-amd64 (builder@host) #1 SMP", b"payload");
+        let image = sample_image("6.1.0-50-cloud-amd64 (builder@host) #1 SMP", b"payload");
         let header = Header::parse(&image).unwrap();
         assert_eq!(header.release.as_str(), "6.1.0-50-cloud-amd64");
         assert_eq!(header.version, "6.1.0-50-cloud-amd64 (builder@host) #1 SMP");
@@ -117,11 +117,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_kernel_is_refused_with_its_reason() {
+    fn a_file_that_is_not_a_kernel_is_an_error() {
         assert_eq!(Header::parse(b""), Err(HeaderError::NoHeader));
         assert_eq!(Header::parse(b"\x7fELF"), Err(HeaderError::NoHeader));
         assert_eq!(Header::parse(&[0x55; 4096]), Err(HeaderError::NoHeader));
-        let good = made("6.1.0 x", b"payload");
+        let good = sample_image("6.1.0 x", b"payload");
         let mut old = good.clone();
         old[PROTOCOL] = 7;
         assert_eq!(Header::parse(&old), Err(HeaderError::OldProtocol(2, 7)));
@@ -135,8 +135,8 @@ mod tests {
     }
 
     #[test]
-    fn a_header_cut_at_any_byte_is_an_error_and_no_panic() {
-        let good = made("6.1.0 x", b"payload");
+    fn an_image_truncated_anywhere_is_an_error() {
+        let good = sample_image("6.1.0 x", b"payload");
         for end in 0..good.len() {
             assert!(Header::parse(&good[..end]).is_err(), "{end}");
         }

@@ -1,4 +1,4 @@
-//! One directory that is safe to share between runs: locks by flock, results that appear by rename and are
+//! One directory that is safe to share between runs: it is locked with flock(2), and results appear by rename and are
 //! never changed afterwards.
 
 use rustix::fs::FlockOperation;
@@ -12,12 +12,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// Bump when the meaning of something cached changes.
+/// Increment when the meaning of something in the cache changes.
 const LAYOUT: &str = "v1";
 
-/// What can go wrong with the cache.
+/// A failure of the cache.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {action} {}: {source}", path.display())]
+#[error("cannot {action} {}", path.display())]
 pub struct CacheError {
     action: &'static str,
     path: PathBuf,
@@ -38,7 +38,7 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// Opens the cache in `dir`, which is made when it is missing.
+    /// Opens the cache in `dir`, creating it if necessary.
     pub fn open(dir: impl Into<PathBuf>) -> Result<Cache, CacheError> {
         let dir = dir.into();
         fs::create_dir_all(&dir).map_err(CacheError::new("create the cache directory", &dir))?;
@@ -46,8 +46,8 @@ impl Cache {
         Ok(Cache { dir })
     }
 
-    /// The usual place, given a way to look up environment variables: `$KMODLAB_CACHE`, else
-    /// `$XDG_CACHE_HOME/kmodlab`, else `$HOME/.cache/kmodlab`.
+    /// Returns the default directory: `$KMODLAB_CACHE`, else `$XDG_CACHE_HOME/kmodlab`, else `$HOME/.cache/kmodlab`.
+    /// `env` looks up an environment variable.
     pub fn default_dir(env: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
         let set = |name: &str| env(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         set("KMODLAB_CACHE")
@@ -55,25 +55,25 @@ impl Cache {
             .or_else(|| set("HOME").map(|home| home.join(".cache/kmodlab")))
     }
 
-    /// The directory.
+    /// Returns the directory.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// A directory of the cache for one purpose, made when it is missing.
+    /// Returns a directory of the cache for one purpose, creating it if necessary.
     pub fn area(&self, name: &str) -> Result<PathBuf, CacheError> {
         let dir = self.dir.join(LAYOUT).join(name);
         fs::create_dir_all(&dir).map_err(CacheError::new("create", &dir))?;
         Ok(dir)
     }
 
-    /// Takes the lock called `name`, waiting for whoever holds it; `waiting` is called once before it waits.
-    /// It is given back when the guard is dropped, also by a crash.
+    /// Takes the lock called `name`. If somebody else holds it, calls `waiting` once and waits. The lock is released
+    /// when the guard is dropped or the process ends.
     pub fn lock(&self, name: &str, waiting: impl FnOnce(&Path)) -> Result<CacheLock, CacheError> {
         self.lock_unless(&AtomicBool::new(false), name, waiting)
     }
 
-    /// [`Cache::lock`], which gives up when `stop` is set.
+    /// Like [`Cache::lock`], but fails when `stop` is set while waiting.
     pub(crate) fn lock_unless(
         &self,
         stop: &AtomicBool,
@@ -84,8 +84,8 @@ impl Cache {
         Ok(CacheLock { _file: lock_file(&path, stop, waiting)? })
     }
 
-    /// Says that the cache is in use, as long as the guard lives, so that nobody cleans it up meanwhile; several may.
-    /// Waits for a clean-up that is under way.
+    /// Marks the cache as in use while the guard exists, which prevents a clean-up. Several runs may use it at once.
+    /// Waits for a running clean-up.
     pub fn hold(&self) -> Result<CacheHold, CacheError> {
         let (file, path) = self.use_lock()?;
         rustix::fs::flock(&file, FlockOperation::LockShared)
@@ -93,7 +93,7 @@ impl Cache {
         Ok(CacheHold { _file: file })
     }
 
-    /// The cache for a clean-up: nobody else uses it as long as the guard lives. `None`: somebody does.
+    /// Takes the cache exclusively for a clean-up while the guard exists. Returns `None` if it is in use.
     pub fn alone(&self) -> Result<Option<CacheHold>, CacheError> {
         let (file, path) = self.use_lock()?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -109,29 +109,29 @@ impl Cache {
         Ok((file, path))
     }
 
-    /// A new directory on the cache's own file system, so that what is made in it can be renamed into place. What a
-    /// killed run has left is removed first.
+    /// Creates a directory on the cache's file system, from which results can be renamed into place. Directories left by
+    /// killed runs are removed first.
     pub fn new_dir(&self) -> Result<NewDir, CacheError> {
         let area = self.area("tmp")?;
-        // Between its making and its lock a directory looks abandoned.
-        let _making = self.lock("tmp", |_| {})?;
+        // Until it is locked, a new directory looks abandoned.
+        let _creation = self.lock("tmp", |_| {})?;
         sweep(&area);
         let dir = tempfile::Builder::new().prefix("new-").tempdir_in(&area);
-        let dir = dir.map_err(CacheError::new("make a directory in", area))?;
+        let dir = dir.map_err(CacheError::new("create a directory in", area))?;
         let lock = File::open(dir.path()).map_err(CacheError::new("open", dir.path()))?;
         rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
             .map_err(|errno| CacheError::new("take the lock", dir.path())(errno.into()))?;
         Ok(NewDir { dir, _lock: lock })
     }
 
-    /// Moves a finished directory to `target`. When another run was faster its result is kept, which is as good.
+    /// Moves a finished directory to `target`. If another run was faster, its equivalent result is kept.
     pub fn publish(&self, finished: NewDir, target: &Path) -> Result<(), CacheError> {
         if let Some(parent) = target.parent() {
             fs::create_dir_all(parent).map_err(CacheError::new("create", parent))?;
         }
         match fs::rename(finished.path(), target) {
             Ok(()) => {
-                // It has moved: there is nothing left to remove.
+                // It was moved, so there is nothing to remove.
                 let _ = finished.dir.keep();
                 Ok(())
             }
@@ -141,8 +141,8 @@ impl Cache {
     }
 }
 
-/// Opens a file for appending and locks it. Whoever inherits the descriptor holds the lock too. While another holds it,
-/// `stop` ends the wait with an error of kind `Interrupted`.
+/// Opens a file for appending and locks it. A process that inherits the descriptor holds the lock too. Setting `stop` ends
+/// the wait for another holder with an error of kind `Interrupted`.
 pub(crate) fn lock_file(path: &Path, stop: &AtomicBool, waiting: impl FnOnce(&Path)) -> Result<File, CacheError> {
     let file = OpenOptions::new().create(true).append(true).open(path).map_err(CacheError::new("open", path))?;
     let mut waiting = Some(waiting);
@@ -158,12 +158,12 @@ pub(crate) fn lock_file(path: &Path, stop: &AtomicBool, waiting: impl FnOnce(&Pa
         if stop.load(Ordering::SeqCst) {
             return Err(CacheError::new("take the lock", path)(io::ErrorKind::Interrupted.into()));
         }
-        // The system would let us wait without asking, but not be woken by `stop`.
+        // A blocking flock would not notice `stop`.
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
-/// Removes the directories that nobody holds. Failing to is no harm.
+/// Removes the directories that nobody holds. A failure is harmless.
 fn sweep(area: &Path) {
     for path in fs::read_dir(area).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())) {
         let abandoned = File::open(&path)
@@ -174,7 +174,7 @@ fn sweep(area: &Path) {
     }
 }
 
-/// A directory that is being filled. Removed when dropped, unless it is published.
+/// A directory under construction. Removed when dropped, unless it is published.
 #[derive(Debug)]
 pub struct NewDir {
     dir: TempDir,
@@ -182,19 +182,19 @@ pub struct NewDir {
 }
 
 impl NewDir {
-    /// Where it is.
+    /// Returns its path.
     pub fn path(&self) -> &Path {
         self.dir.path()
     }
 }
 
-/// The cache in use, or alone.
+/// A guard of the cache: in use, or taken exclusively.
 #[derive(Debug)]
 pub struct CacheHold {
     _file: File,
 }
 
-/// Sets the time of something in the cache to now: it was used. It orders a later clean-up, nothing more.
+/// Sets the modification time of an entry to now, to record its use. Only the order of a later clean-up depends on it.
 pub fn touch(path: &Path) {
     use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, utimensat};
     let at = |nanoseconds| Timespec { tv_sec: 0, tv_nsec: nanoseconds };
@@ -202,44 +202,44 @@ pub fn touch(path: &Path) {
     let _ = utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW);
 }
 
-/// A lock that is held as long as this lives.
+/// A lock, held until this is dropped.
 #[derive(Debug)]
 pub struct CacheLock {
     _file: File,
 }
 
-/// SHA-256 of all that was put in, as lower-case hexadecimal. Each part is preceded by its length, so that parts
-/// cannot run into each other.
+/// SHA-256 of a sequence of parts, in lower-case hexadecimal. Each part is preceded by its length, so that different
+/// sequences cannot have the same bytes.
 #[derive(Clone, Default)]
 pub struct ContentId(Sha256);
 
 impl ContentId {
-    /// Nothing yet.
+    /// Starts with no parts.
     pub fn new() -> ContentId {
         ContentId::default()
     }
 
-    /// Adds one part.
+    /// Adds a part.
     #[must_use]
     pub fn with(mut self, part: impl AsRef<[u8]>) -> ContentId {
         self.add(part);
         self
     }
 
-    /// Adds one part.
+    /// Adds a part.
     pub fn add(&mut self, part: impl AsRef<[u8]>) {
         let part = part.as_ref();
         self.0.update((part.len() as u64).to_le_bytes());
         self.0.update(part);
     }
 
-    /// The sum.
+    /// Returns the hash.
     pub fn finish(self) -> String {
         hex(&self.0.finalize())
     }
 }
 
-/// SHA-256 of a file's bytes, as lower-case hexadecimal.
+/// SHA-256 of a file, in lower-case hexadecimal.
 pub fn sha256_file(path: &Path) -> io::Result<String> {
     let mut file = File::open(path)?;
     let mut hash = Sha256::new();
@@ -253,7 +253,7 @@ pub fn sha256_file(path: &Path) -> io::Result<String> {
     }
 }
 
-/// SHA-256 of some bytes, as lower-case hexadecimal.
+/// SHA-256 of bytes, in lower-case hexadecimal.
 pub fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
@@ -271,7 +271,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cache_is_where_the_environment_says() {
+    fn the_default_directory_depends_on_the_environment() {
         let env = |pairs: &'static [(&str, &str)]| {
             move |name: &str| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value))
         };
@@ -288,10 +288,10 @@ mod tests {
         let cache = Cache::open(temp.path()).unwrap();
         let first = cache.lock("one", |_| panic!("nobody holds it")).unwrap();
         let waited = std::thread::scope(|scope| {
-            let (told, heard) = std::sync::mpsc::channel();
+            let (sender, receiver) = std::sync::mpsc::channel();
             let cache = &cache;
-            scope.spawn(move || cache.lock("one", |_| told.send(()).unwrap()).unwrap());
-            let waited = heard.recv().is_ok();
+            scope.spawn(move || cache.lock("one", |_| sender.send(()).unwrap()).unwrap());
+            let waited = receiver.recv().is_ok();
             drop(first);
             waited
         });
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_run_left_is_swept_and_what_another_run_makes_is_not() {
+    fn directories_of_killed_runs_are_removed_and_those_of_running_ones_are_not() {
         let temp = tempfile::tempdir().unwrap();
         let cache = Cache::open(temp.path()).unwrap();
         let left = cache.area("tmp").unwrap().join("new-left");
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clean_up_is_alone_and_users_are_together() {
+    fn a_clean_up_is_exclusive_and_users_are_not() {
         let temp = tempfile::tempdir().unwrap();
         let cache = Cache::open(temp.path()).unwrap();
         let users = (cache.hold().unwrap(), cache.hold().unwrap());
@@ -321,12 +321,12 @@ mod tests {
     }
 
     #[test]
-    fn parts_do_not_run_into_each_other() {
+    fn the_hash_depends_on_the_boundaries_of_parts() {
         assert_ne!(ContentId::new().with("ab").with("c").finish(), ContentId::new().with("a").with("bc").finish());
     }
 
     #[test]
-    fn what_is_published_first_stays() {
+    fn the_first_published_result_is_kept() {
         let temp = tempfile::tempdir().unwrap();
         let cache = Cache::open(temp.path()).unwrap();
         let target = temp.path().join("area/thing");

@@ -1,9 +1,9 @@
-//! The kernels and subjects that have names: kernels.toml, subjects.toml, kernels.lock.
+//! The catalogue of kernels and subjects: kernels.toml, subjects.toml, kernels.lock.
 
 use crate::lock::Lock;
 use serde::Deserialize;
 
-/// What can be fetched or built by name.
+/// The kernels and subjects that can be fetched or built by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Catalogue {
     default: String,
@@ -12,74 +12,74 @@ pub struct Catalogue {
     lock: Lock,
 }
 
-/// One kernel of the catalogue.
+/// A kernel of the catalogue.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KernelEntry {
-    /// Its short name, such as `6.1`.
+    /// The short name, such as `6.1`.
     pub name: String,
-    /// The suites that may have it.
+    /// The suites that may offer it.
     pub suites: Vec<String>,
-    /// Suites that are asked only when those have no package of the first pattern.
+    /// Suites that are used only if those offer no package for the first pattern.
     #[serde(default)]
     pub or_suites: Vec<String>,
-    /// Patterns of image packages; empty when it is built.
+    /// Patterns of image packages; empty for a kernel that is built.
     #[serde(default)]
     pub packages: Vec<String>,
-    /// Patterns of packages that the image names and the kernel can do without.
+    /// Patterns of dependencies of the image that are not needed to boot.
     #[serde(default)]
     pub optional: Vec<String>,
-    /// The source package to build it from.
+    /// The source package of a kernel that is built.
     #[serde(default)]
     pub source: Option<String>,
-    /// The fragment in `configs/` to build it with.
+    /// The fragment in `configs/` of a kernel that is built.
     #[serde(default)]
     pub config: Option<String>,
 }
 
 impl KernelEntry {
-    /// Whether it is built here, and not a distribution's own.
+    /// Returns whether the kernel is built from source rather than fetched as a package.
     pub fn is_built(&self) -> bool {
         self.source.is_some()
     }
 }
 
-/// One subject of the catalogue.
+/// A subject of the catalogue.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SubjectEntry {
-    /// Its name, such as `kmod-34`.
+    /// The name, such as `kmod-34`.
     pub name: String,
-    /// The suites that may have it.
+    /// The suites that may offer it.
     pub suites: Vec<String>,
     /// The package.
     pub package: String,
-    /// The program in it, as a path below the root.
+    /// The program in the package, as a path below the root.
     pub program: String,
-    /// More packages that it needs at run time.
+    /// Additional packages that the program needs at run time.
     #[serde(default)]
     pub also: Vec<String>,
 }
 
-/// A name or a catalogue that cannot be used.
+/// An unknown name, or an invalid catalogue.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogueError {
     /// No such kernel or subject.
     #[error("unknown {what} '{name}'")]
     Unknown {
-        /// Kernel or subject.
+        /// `kernel` or `subject`.
         what: &'static str,
-        /// What was asked for.
+        /// The unknown name.
         name: String,
-        /// The names in the catalogue.
+        /// The known names.
         known: Vec<String>,
     },
-    /// A file of the catalogue is wrong.
+    /// A file of the catalogue is invalid.
     #[error("{file}: {reason}")]
     Broken {
-        /// Which.
+        /// The file.
         file: &'static str,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
 }
@@ -98,7 +98,7 @@ struct SubjectsFile {
 }
 
 impl Catalogue {
-    /// The one that this crate carries.
+    /// Returns the catalogue that is built into this crate.
     pub fn builtin() -> Result<Catalogue, CatalogueError> {
         Catalogue::parse(
             include_str!("../kernels.toml"),
@@ -107,7 +107,7 @@ impl Catalogue {
         )
     }
 
-    /// Reads the texts of kernels.toml, subjects.toml and kernels.lock.
+    /// Parses the texts of kernels.toml, subjects.toml and kernels.lock.
     pub fn parse(kernels: &str, subjects: &str, lock: &str) -> Result<Catalogue, CatalogueError> {
         let broken = |file| move |error: toml::de::Error| CatalogueError::Broken { file, reason: error.to_string() };
         let KernelsFile { default, kernel: kernels } = toml::from_str(kernels).map_err(broken("kernels.toml"))?;
@@ -115,7 +115,7 @@ impl Catalogue {
         let lock = Lock::parse(lock).map_err(broken("kernels.lock"))?;
         for entry in &kernels {
             if entry.source.is_some() != entry.config.is_some() || entry.source.is_some() != entry.packages.is_empty() {
-                let reason = format!("{}: give either `packages`, or `source` and `config`", entry.name);
+                let reason = format!("{}: expected either `packages`, or `source` and `config`", entry.name);
                 return Err(CatalogueError::Broken { file: "kernels.toml", reason });
             }
         }
@@ -124,23 +124,23 @@ impl Catalogue {
         Ok(catalogue)
     }
 
-    /// All kernels, oldest first.
+    /// Returns all kernels, oldest first.
     pub fn kernels(&self) -> &[KernelEntry] {
         &self.kernels
     }
 
-    /// All subjects.
+    /// Returns all subjects.
     pub fn subjects(&self) -> &[SubjectEntry] {
         &self.subjects
     }
 
-    /// The recorded versions.
+    /// Returns the locked versions.
     pub fn lock(&self) -> &Lock {
         &self.lock
     }
 
-    /// Looks up a kernel by its name or an alias (`default`, `oldest`, `newest`; the last two leave out kernels that have
-    /// to be built).
+    /// Looks up a kernel by name or alias: `default`, `oldest`, `newest`. The last two do not consider kernels that are
+    /// built.
     pub fn resolve(&self, name: &str) -> Result<&KernelEntry, CatalogueError> {
         let mut offered = self.kernels.iter().filter(|entry| !entry.is_built());
         let found = match name {
@@ -156,7 +156,7 @@ impl Catalogue {
         })
     }
 
-    /// Looks up a subject by its name.
+    /// Looks up a subject by name.
     pub fn subject(&self, name: &str) -> Result<&SubjectEntry, CatalogueError> {
         self.subjects.iter().find(|entry| entry.name == name).ok_or_else(|| CatalogueError::Unknown {
             what: "subject",
@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_aliases_lead_to_kernels() {
+    fn aliases_are_resolved() {
         let catalogue = Catalogue::builtin().unwrap();
         let name = |alias| &catalogue.resolve(alias).unwrap().name[..];
         assert_eq!((name("oldest"), name("default"), name("newest")), ("5.10", "6.1", "7.3"));
@@ -192,14 +192,14 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_is_fetched_or_built_and_not_both() {
+    fn an_entry_that_is_both_fetched_and_built_is_an_error() {
         let both = "default = \"a\"\n[[kernel]]\nname = \"a\"\nsuites = []\npackages = [\"p\"]\nsource = \"s\"\nconfig = \"c\"\n";
         let error = Catalogue::parse(both, "subject = []", "").unwrap_err();
-        assert_eq!(error.to_string(), "kernels.toml: a: give either `packages`, or `source` and `config`");
+        assert_eq!(error.to_string(), "kernels.toml: a: expected either `packages`, or `source` and `config`");
     }
 
     #[test]
-    fn every_config_of_the_catalogue_is_there() {
+    fn every_fragment_named_in_the_catalogue_exists() {
         for entry in Catalogue::builtin().unwrap().kernels() {
             if let Some(config) = &entry.config {
                 assert!(crate::fragments::fragment(config).is_some(), "{config}");

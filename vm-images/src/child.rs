@@ -1,5 +1,5 @@
-//! Programs that fetch and build for us. Each runs in a process group of its own, so that a terminal's Ctrl-C reaches us
-//! alone; when [`Options::stop`](crate::Options::stop) is set, all of the group is killed, and make's children with make.
+//! Child processes that fetch and build. Each has its own process group, so that Ctrl-C on the terminal reaches only this
+//! program. When [`Options::stop`](crate::Options::stop) is set, the whole group is killed, including make's children.
 
 use rustix::process::{Pid, Signal};
 use std::io::{self, Read};
@@ -8,15 +8,15 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// How often it is looked whether the child has ended or the run is to.
+/// Interval of the checks for the end of the child and for `stop`.
 const TICK: Duration = Duration::from_millis(5);
 
-/// Runs a command to its end and keeps what it prints. An error of kind `Interrupted` if `stop` was set before.
+/// Runs a command and captures its output. Fails with `Interrupted` if `stop` is set before it ends.
 pub(crate) fn output(command: &mut Command, stop: &AtomicBool) -> io::Result<Output> {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn()?;
     let (out, err) = (child.stdout.take(), child.stderr.take());
     std::thread::scope(|scope| {
-        // Whoever prints more than a pipe holds would wait for a reader.
+        // A child that fills one pipe blocks until it is read, so read both at once.
         let (out, err) = (scope.spawn(|| read(out)), scope.spawn(|| read(err)));
         let status = wait(&mut child, stop);
         let text = |reader: std::thread::ScopedJoinHandle<'_, Vec<u8>>| reader.join().unwrap_or_default();
@@ -25,10 +25,10 @@ pub(crate) fn output(command: &mut Command, stop: &AtomicBool) -> io::Result<Out
     })
 }
 
-/// Runs a command to its end; its output goes where the caller said.
+/// Runs a command with the output set up by the caller.
 ///
 /// # Errors
-/// It cannot be started; of kind `Interrupted` if `stop` was set before it ended.
+/// The command cannot be started; `Interrupted` if `stop` is set before it ends.
 pub fn status(command: &mut Command, stop: &AtomicBool) -> io::Result<ExitStatus> {
     wait(&mut command.process_group(0).spawn()?, stop)
 }
@@ -36,7 +36,7 @@ pub fn status(command: &mut Command, stop: &AtomicBool) -> io::Result<ExitStatus
 fn read(pipe: Option<impl Read>) -> Vec<u8> {
     let mut bytes = Vec::new();
     if let Some(mut pipe) = pipe {
-        // What could be read before an error is the child's output all the same.
+        // Keep the output before an error.
         let _ = pipe.read_to_end(&mut bytes);
     }
     bytes
@@ -48,7 +48,7 @@ fn wait(child: &mut Child, stop: &AtomicBool) -> io::Result<ExitStatus> {
             return Ok(status);
         }
         if stop.load(Ordering::SeqCst) {
-            // Its process id is the group's, and is not given to another before we have waited for it.
+            // The child's process id is that of the group, and cannot be reused before we wait for the child.
             let _ = rustix::process::kill_process_group(Pid::from_child(child), Signal::KILL);
             child.wait()?;
             return Err(io::ErrorKind::Interrupted.into());
@@ -68,14 +68,14 @@ mod tests {
     }
 
     #[test]
-    fn what_a_child_prints_is_kept_however_much_it_is() {
+    fn output_larger_than_a_pipe_is_captured() {
         let output =
             output(&mut shell("head -c 300000 /dev/zero; echo end >&2; exit 3"), &AtomicBool::new(false)).unwrap();
         assert_eq!((output.stdout.len(), &output.stderr[..], output.status.code()), (300_000, &b"end\n"[..], Some(3)));
     }
 
     #[test]
-    fn a_child_and_its_children_end_with_the_run() {
+    fn stop_kills_a_child_and_its_children() {
         let stop = AtomicBool::new(false);
         let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
         let mut reader = std::fs::File::from(reader);
@@ -89,6 +89,6 @@ mod tests {
             stop.store(true, Ordering::SeqCst);
             assert_eq!(child.join().unwrap().unwrap_err().kind(), io::ErrorKind::Interrupted);
         });
-        assert_eq!(reader.read(&mut [0]).unwrap(), 0, "the pipe is closed: no process holds it");
+        assert_eq!(reader.read(&mut [0]).unwrap(), 0, "no process holds the pipe");
     }
 }

@@ -1,5 +1,5 @@
-//! What lies in the cache: a list with sizes and last uses, the check of every byte that has a hash, removal, bounds.
-//! Booted guests are not here: the harness keeps them.
+//! The contents of the cache: list with sizes and last uses, full check, removal, size limits. Templates are not
+//! included; the harness manages them.
 
 use crate::cache::{Cache, sha256_file};
 use crate::kernel::Kernel;
@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// The areas whose entries can be had or made again, one by one.
+/// The areas whose entries can be fetched or created again individually.
 const AREAS: [&str; 11] = [
     "apt",
     "kernels",
@@ -23,31 +23,31 @@ const AREAS: [&str; 11] = [
     "initramfs",
     "vmlinux",
 ];
-/// What was used since then may be in use.
+/// An entry used within this time may still be in use.
 const RECENT: Duration = Duration::from_secs(3600);
 
-/// One thing in the cache.
+/// An entry of the cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The area.
     pub area: &'static str,
-    /// Its name there.
+    /// The name in the area.
     pub name: String,
-    /// What it takes of the disk.
+    /// Disk space in bytes.
     pub bytes: u64,
-    /// When it was last used.
+    /// Time of the last use.
     pub used: SystemTime,
     path: PathBuf,
 }
 
-/// Everything that is there, by area and name.
+/// Returns all entries, by area and name.
 #[must_use]
 pub fn entries(cache: &Cache) -> Vec<Entry> {
     let mut all = Vec::new();
     for area in AREAS {
-        // An area that is a link belongs to another cache, whose users our lock does not know.
+        // An area that is a symlink belongs to another cache, whose users do not hold our lock.
         let Some(dir) = cache.area(area).ok().filter(|dir| !dir.is_symlink()) else { continue };
-        // A small file that says which directory is the newest is no entry.
+        // Files beside the directories are pointers to the newest ones, not entries.
         let paths = obtain::entries(&dir).into_iter().filter(|path| path.is_dir() || area == "initramfs");
         all.extend(paths.filter_map(|path| entry(area, path)));
     }
@@ -60,7 +60,7 @@ fn entry(area: &'static str, path: PathBuf) -> Option<Entry> {
     Some(Entry { area, name, bytes: disk_usage(&path), used: meta.modified().ok()?, path })
 }
 
-/// What a file or a tree takes of the disk. Links are not followed.
+/// Returns the disk space of a file or tree. Symlinks are not followed.
 #[must_use]
 pub fn disk_usage(path: &Path) -> u64 {
     let mut total = 0;
@@ -76,37 +76,38 @@ pub fn disk_usage(path: &Path) -> u64 {
 }
 
 impl Entry {
-    /// Checks every byte that has a hash. `Some` says what is wrong; `None` that it is whole, or has no hash.
+    /// Checks the contents against the recorded hash. Returns a description of the damage; `None` if there is none, or
+    /// no hash is recorded.
     #[must_use]
     pub fn damage(&self) -> Option<String> {
         match self.area {
             "initramfs" => {
                 let named = self.name.trim_end_matches(".cpio");
                 let now = sha256_file(&self.path).unwrap_or_default();
-                (self.name.len() == 69 && now != named).then(|| "it is not what its name says".to_owned())
+                (self.name.len() == 69 && now != named).then(|| "its contents do not match its name".to_owned())
             }
             "modules" => {
                 let now = crate::modules::contents_below(&self.path);
-                (now.as_deref() != Some(&self.name)).then(|| "its modules are not what its name says".to_owned())
+                (now.as_deref() != Some(&self.name)).then(|| "its modules do not match its name".to_owned())
             }
             "kernels" | "built" => match crate::fetch::read_stored(&self.path, &self.name, Vec::new()) {
-                None => Some("it is not whole".to_owned()),
+                None => Some("it is incomplete".to_owned()),
                 Some(Kernel { image, id, .. }) => {
                     let now = sha256_file(&image).unwrap_or_default();
-                    (now != id).then(|| "its image is not what was unpacked".to_owned())
+                    (now != id).then(|| "its image was changed after it was unpacked".to_owned())
                 }
             },
             _ => None,
         }
     }
 
-    /// Whether [`Self::damage`] can tell.
+    /// Returns whether a hash is recorded, so that [`Self::damage`] can find damage.
     #[must_use]
     pub fn has_hash(&self) -> bool {
         matches!(self.area, "initramfs" | "modules" | "kernels" | "built")
     }
 
-    /// Removes it. Whether it is gone. Nobody may use it: see [`Cache::alone`].
+    /// Removes the entry and returns whether that succeeded. Nobody may be using it, see [`Cache::alone`].
     #[must_use]
     pub fn remove(&self) -> bool {
         let removed = if self.path.is_dir() { fs::remove_dir_all(&self.path) } else { fs::remove_file(&self.path) };
@@ -114,32 +115,32 @@ impl Entry {
     }
 }
 
-/// Which of these, each a size and a last use, have to go: those that were not used for `age`, and of the rest those that
-/// were not used for longest, until all together take at most `size`. Positions in `things`, in the order in which they go.
+/// Selects the entries to remove: those not used for `age`, and then the least recently used ones until the rest takes at
+/// most `size`. Each entry of `things` is a size and a last use; the result are indices in the order of removal.
 #[must_use]
 pub fn to_prune(things: &[(u64, SystemTime)], size: Option<u64>, age: Option<Duration>, now: SystemTime) -> Vec<usize> {
     let mut order: Vec<usize> = (0..things.len()).collect();
     order.sort_by_key(|&at| things[at].1);
     let mut total: u64 = things.iter().map(|(bytes, _)| bytes).sum();
-    let goes = |at: &usize| {
+    let is_pruned = |at: &usize| {
         let (bytes, used) = things[*at];
         let old = age.is_some_and(|age| now.duration_since(used).unwrap_or_default() > age);
-        let goes = old || size.is_some_and(|size| total > size);
-        total -= if goes { bytes } else { 0 };
-        goes
+        let pruned = old || size.is_some_and(|size| total > size);
+        total -= if pruned { bytes } else { 0 };
+        pruned
     };
-    order.into_iter().filter(goes).collect()
+    order.into_iter().filter(is_pruned).collect()
 }
 
-/// Removes files of a directory that were not used for longest, until the rest take at most `size` bytes. What was used in
-/// the last hour stays: another run may be about to use it.
+/// Removes the least recently used files of a directory until the rest takes at most `size` bytes. Files used in the last
+/// hour stay, because another run may be about to use them.
 pub fn bound(dir: &Path, size: u64) {
     let files: Vec<Entry> = obtain::entries(dir).into_iter().filter_map(|path| entry("", path)).collect();
     let now = SystemTime::now();
     let things: Vec<(u64, SystemTime)> = files.iter().map(|file| (file.bytes, file.used)).collect();
     for at in to_prune(&things, Some(size), None, now) {
         if now.duration_since(files[at].used).unwrap_or_default() > RECENT {
-            let _ = files[at].remove(); // one that stays is found the next time
+            let _ = files[at].remove(); // a file that stays is tried again the next time
         }
     }
 }
@@ -153,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_used_for_longest_goes_first_and_no_more_than_must() {
+    fn the_least_recently_used_entries_are_pruned_first_and_no_more_than_necessary() {
         let things = [(10, at(30)), (10, at(10)), (10, at(20))];
         assert_eq!(to_prune(&things, Some(30), None, at(40)), Vec::<usize>::new());
         assert_eq!(to_prune(&things, Some(29), None, at(40)), [1]);
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_is_bounded_but_for_what_was_just_used() {
+    fn a_directory_is_bounded_except_for_recently_used_files() {
         let dir = tempfile::tempdir().unwrap();
         let put = |name: &str, age: u64| {
             let file = fs::File::create(dir.path().join(name)).unwrap();
@@ -182,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn an_area_that_is_a_link_belongs_to_another_cache() {
+    fn an_area_that_is_a_symlink_is_not_listed() {
         let (temp, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         fs::create_dir(other.path().join("linux-image")).unwrap();
         fs::create_dir(temp.path().join("v1")).unwrap();
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn an_initramfs_that_is_not_what_its_name_says_is_damaged() {
+    fn an_initramfs_whose_contents_do_not_match_its_name_is_damaged() {
         let temp = tempfile::tempdir().unwrap();
         let cache = Cache::open(temp.path()).unwrap();
         let area = cache.area("initramfs").unwrap();

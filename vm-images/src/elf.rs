@@ -1,34 +1,34 @@
-//! What an x86-64 program needs, by its ELF headers alone: interpreter, libraries, where it looks for them, and what
+//! Reads from ELF headers what an x86-64 program needs: interpreter, libraries, library search path, and libraries that
 //! it may open at run time (the `.note.dlopen` of the UAPI group's specification). Pure.
 
 use object::elf::{self, FileHeader64};
 use object::read::elf::{Dyn as _, FileHeader as _, ProgramHeader as _};
 use object::{Endianness, ReadRef as _};
 
-/// What a program or a library asks for.
+/// The needs of a program or library.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Needs {
-    /// Path of the dynamic loader.
+    /// The path of the dynamic loader.
     pub interpreter: Option<String>,
-    /// Names of the libraries that it cannot start without.
+    /// The names of required libraries.
     pub libraries: Vec<String>,
-    /// Names of libraries that it opens if it finds them.
+    /// The names of libraries that it opens at run time if they exist.
     pub optional: Vec<String>,
-    /// RPATH or RUNPATH, split at the colons; may hold `$ORIGIN`.
+    /// RPATH or RUNPATH, split at colons; may contain `$ORIGIN`.
     pub search: Vec<String>,
 }
 
-/// Why a file's needs cannot be read.
+/// The file is not a usable program or library.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ElfError {
-    /// It is something else.
-    #[error("it is no ELF file")]
+    /// It is not an ELF file.
+    #[error("not an ELF file")]
     NotElf,
     /// It is for another machine.
-    #[error("it is for another machine than x86-64")]
+    #[error("not for x86-64")]
     OtherMachine,
-    /// Its headers are broken.
-    #[error("its ELF headers are broken: {0}")]
+    /// Its headers are damaged.
+    #[error("damaged ELF headers: {0}")]
     Broken(String),
 }
 
@@ -64,13 +64,13 @@ pub(crate) fn needs(data: &[u8]) -> Result<Needs, ElfError> {
             }
         }
     }
-    // Virtual addresses lead to file offsets by way of the loaded segments.
+    // The load segments map virtual addresses to file offsets.
     let at_address = |address: u64, size: u64| {
         segments
             .iter()
             .filter(|segment| segment.p_type(endian) == elf::PT_LOAD)
             .find_map(|segment| segment.data_range(endian, data, address, size).ok().flatten())
-            .ok_or_else(|| ElfError::Broken("its dynamic strings lie outside the file".to_owned()))
+            .ok_or_else(|| ElfError::Broken("the dynamic string table is outside the file".to_owned()))
     };
     for segment in segments {
         let Some(dynamic) = segment.dynamic(endian, data).map_err(broken)? else { continue };
@@ -81,10 +81,10 @@ pub(crate) fn needs(data: &[u8]) -> Result<Needs, ElfError> {
         let string = |entry: &elf::Dyn64<Endianness>| {
             let bytes = strings
                 .read_bytes_at_until(entry.d_val(endian)..strings.len() as u64, 0)
-                .map_err(|()| ElfError::Broken("a dynamic string lies outside its table".to_owned()))?;
+                .map_err(|()| ElfError::Broken("a dynamic string is outside its table".to_owned()))?;
             text(bytes)
         };
-        // The older RPATH counts only where there is no RUNPATH.
+        // RPATH counts only if there is no RUNPATH.
         let search = if value(elf::DT_RUNPATH).is_some() { elf::DT_RUNPATH } else { elf::DT_RPATH };
         for entry in entries() {
             if entry.tag(endian) == elf::DT_NEEDED {
@@ -97,11 +97,11 @@ pub(crate) fn needs(data: &[u8]) -> Result<Needs, ElfError> {
     Ok(needs)
 }
 
-/// Owner and type of the note that names the 32-bit entry of a kernel (xen/interface/elfnote.h, `XEN_ELFNOTE_PHYS32_ENTRY`).
+/// Owner and type of the note with a kernel's 32-bit entry point (xen/interface/elfnote.h, `XEN_ELFNOTE_PHYS32_ENTRY`).
 const PVH_OWNER: &[u8] = b"Xen";
 const PVH_TYPE: u32 = 18;
 
-/// Whether a kernel can be entered without its real-mode part (`CONFIG_PVH`), as QEMU's `-kernel` does with an ELF file.
+/// Returns whether QEMU's `-kernel` can enter the kernel directly as an ELF file (`CONFIG_PVH`).
 pub(crate) fn has_pvh_entry(kernel: &[u8]) -> bool {
     let Ok(header) = FileHeader64::<Endianness>::parse(kernel) else { return false };
     let Ok(endian) = header.endian() else { return false };
@@ -114,7 +114,7 @@ pub(crate) fn has_pvh_entry(kernel: &[u8]) -> bool {
 }
 
 fn text(bytes: &[u8]) -> Result<String, ElfError> {
-    String::from_utf8(bytes.to_vec()).map_err(|_| ElfError::Broken("a path in it is no UTF-8".to_owned()))
+    String::from_utf8(bytes.to_vec()).map_err(|_| ElfError::Broken("a path is not valid UTF-8".to_owned()))
 }
 
 #[derive(serde::Deserialize)]
@@ -122,16 +122,16 @@ struct Dlopen {
     soname: Vec<String>,
 }
 
-/// The names in a dlopen note: a JSON array of features, each with the libraries that provide it.
+/// Returns the names in a dlopen note: a JSON array of features, each with the libraries that provide it.
 fn dlopen_names(json: &[u8]) -> Vec<String> {
     let json = json.split(|&byte| byte == 0).next().unwrap_or_default();
     let features: Vec<Dlopen> = serde_json::from_slice(json).unwrap_or_default();
     features.into_iter().flat_map(|feature| feature.soname).collect()
 }
 
-/// A made program, for tests.
+/// Builds a program for tests.
 #[cfg(test)]
-pub(crate) fn made(interpreter: Option<&str>, libraries: &[&str], runpath: Option<&str>) -> Vec<u8> {
+pub(crate) fn sample_program(interpreter: Option<&str>, libraries: &[&str], runpath: Option<&str>) -> Vec<u8> {
     let mut strings = vec![0_u8];
     let mut intern = |text: &str| {
         let at = strings.len() as u64;
@@ -160,7 +160,7 @@ pub(crate) fn made(interpreter: Option<&str>, libraries: &[&str], runpath: Optio
     for half in [64_u16, 56, 3, 64, 0, 0] {
         file.extend_from_slice(&half.to_le_bytes());
     }
-    // A missing interpreter becomes a segment of no meaning.
+    // Without an interpreter the segment is PT_NULL.
     let (interp, interp_type) = match interp_at {
         Some((at, size)) => ((HEADERS + at, size), 3),
         None => ((0, 0), 0),
@@ -186,8 +186,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_headers_name_loader_libraries_and_places() {
-        let file = made(Some("/lib64/ld.so"), &["libkmod.so.2", "libc.so.6"], Some("$ORIGIN/../lib::/opt/lib"));
+    fn loader_libraries_and_search_path_are_read() {
+        let file =
+            sample_program(Some("/lib64/ld.so"), &["libkmod.so.2", "libc.so.6"], Some("$ORIGIN/../lib::/opt/lib"));
         assert_eq!(
             needs(&file).unwrap(),
             Needs {
@@ -197,13 +198,13 @@ mod tests {
                 search: vec!["$ORIGIN/../lib".to_owned(), "/opt/lib".to_owned()],
             }
         );
-        assert_eq!(needs(&made(None, &[], None)).unwrap(), Needs::default());
+        assert_eq!(needs(&sample_program(None, &[], None)).unwrap(), Needs::default());
     }
 
     #[test]
-    fn what_is_no_program_of_this_machine_is_told_apart() {
+    fn a_file_that_is_not_a_program_for_x86_64_is_an_error() {
         assert_eq!(needs(b"#!/bin/sh\n"), Err(ElfError::NotElf));
-        let mut file = made(None, &[], None);
+        let mut file = sample_program(None, &[], None);
         file[4] = 1;
         assert_eq!(needs(&file), Err(ElfError::OtherMachine));
         file[4] = 2;
@@ -212,8 +213,8 @@ mod tests {
     }
 
     #[test]
-    fn a_file_cut_or_damaged_anywhere_is_no_panic() {
-        let file = made(Some("/lib64/ld.so"), &["libc.so.6"], Some("/x"));
+    fn a_truncated_or_damaged_file_does_not_panic() {
+        let file = sample_program(Some("/lib64/ld.so"), &["libc.so.6"], Some("/x"));
         for end in 0..file.len() {
             let _ = needs(&file[..end]);
         }
@@ -225,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn the_note_names_what_is_opened_at_run_time() {
+    fn libraries_in_a_dlopen_note_are_optional() {
         let json = br#"[{"feature":"xz","priority":"suggested","soname":["liblzma.so.5"]},{"soname":["libz.so.1"]}]"#;
         assert_eq!(dlopen_names(&[&json[..], b"\0"].concat()), ["liblzma.so.5", "libz.so.1"]);
         assert!(dlopen_names(b"nonsense").is_empty());

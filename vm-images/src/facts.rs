@@ -1,7 +1,7 @@
-//! What a kernel's image says about itself without being booted: the text in it and its configuration. Version
-//! numbers lie about patched trees, the image does not.
+//! Facts about a kernel, read from its image without booting it: its strings and its configuration. The version number of
+//! a patched tree is unreliable; its image is not.
 //!
-//! The compressed kernel is unpacked once; its text (runs of printable bytes) and its configuration stay in the cache.
+//! The compressed kernel is unpacked once; its strings (runs of printable bytes) and configuration are cached.
 
 use crate::bzimage::Header;
 use crate::cache::{Cache, CacheError};
@@ -13,34 +13,34 @@ use std::path::Path;
 
 /// Shorter runs of printable bytes are mostly machine code.
 const SHORTEST: usize = 6;
-/// No kernel is larger than this when it is unpacked.
+/// Maximum size of an unpacked kernel.
 const LARGEST: u64 = 1 << 30;
 
-/// What an image says about itself. Made by [`Kernel::facts`].
+/// The strings and the configuration of a kernel image. Created by [`Kernel::facts`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImageFacts {
-    /// Runs of printable bytes, one a line.
+    /// Runs of printable bytes, one per line.
     text: String,
-    /// By option, without `CONFIG_`.
+    /// Values by option, without `CONFIG_`.
     config: Option<HashMap<String, String>>,
 }
 
 impl ImageFacts {
-    /// Whether this text stands anywhere in the unpacked kernel: a format string, the name of an exported symbol. Only
-    /// printable ASCII of at least 6 bytes is ever found: leave out the line's end.
+    /// Returns whether the unpacked kernel contains this text, such as a format string or the name of an exported symbol.
+    /// Only printable ASCII of at least 6 bytes can be found, so omit a newline.
     pub fn contains(&self, needle: &[u8]) -> bool {
         let Ok(needle) = std::str::from_utf8(needle) else { return false };
         needle.len() >= SHORTEST && !needle.contains('\n') && self.text.contains(needle)
     }
 
-    /// The value of a configuration option, named without `CONFIG_`: `y`, `m`, a number or a text as it stands in the
-    /// file; `n` when it is not set. `None` when the configuration is not known.
+    /// Returns the value of a configuration option, given without `CONFIG_`: `y`, `m`, a number or a string as in the
+    /// file; `n` if it is not set. `None` if the configuration is unknown.
     pub fn config(&self, option: &str) -> Option<&str> {
         let config = self.config.as_ref()?;
         Some(config.get(option).map_or("n", String::as_str))
     }
 
-    /// What a configuration says, without an image.
+    /// Returns the facts of a configuration without an image.
     pub fn of_config(config: &str) -> ImageFacts {
         ImageFacts::new(String::new(), Some(config))
     }
@@ -51,15 +51,15 @@ impl ImageFacts {
 }
 
 impl Kernel {
-    /// What can be learnt from the image without booting it; cached. The configuration is the one that is built into the
-    /// image (`CONFIG_IKCONFIG`), else the file that came with it ([`Kernel::config`]).
+    /// Reads the facts of the image; cached. The configuration is the one built into the image (`CONFIG_IKCONFIG`), else
+    /// the file that came with it ([`Kernel::config`]).
     pub fn facts(&self, cache: &Cache) -> Result<ImageFacts, KernelError> {
         let dir = cache.area("facts")?.join(&self.id);
         if !dir.exists() {
             let new = cache.new_dir()?;
             let bytes = fs::read(&self.image).map_err(KernelError::read(&self.image))?;
             let header =
-                Header::parse(&bytes).map_err(|reason| KernelError::NotAKernel { path: self.image.clone(), reason })?;
+                Header::parse(&bytes).map_err(|source| KernelError::NotAKernel { path: self.image.clone(), source })?;
             let kernel = decompress(header.payload(&bytes))
                 .map_err(|reason| KernelError::Payload { path: self.image.clone(), reason })?;
             write(&new.path().join("text"), text_of(&kernel).as_bytes())?;
@@ -83,40 +83,38 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), CacheError> {
     fs::write(path, bytes).map_err(CacheError::new("write", path))
 }
 
-/// Unpacks the payload of a bzImage. All formats but gzip have the length of the result behind them, in four bytes that are
-/// not part of the stream.
+/// Decompresses the payload of a bzImage. For all formats except gzip, the size of the result follows the stream in four
+/// bytes.
 pub(crate) fn decompress(payload: &[u8]) -> Result<Vec<u8>, String> {
     let body = &payload[..payload.len().saturating_sub(4)];
     let mut out = Vec::new();
-    let result = if payload.starts_with(&[0x1f, 0x8b]) {
-        flate2::read::GzDecoder::new(payload).take(LARGEST).read_to_end(&mut out)
+    let (format, result) = if payload.starts_with(&[0x1f, 0x8b]) {
+        ("gzip", flate2::read::GzDecoder::new(payload).take(LARGEST).read_to_end(&mut out))
     } else if payload.starts_with(b"\xfd7zXZ\0") {
-        lzma_rust2::XzReader::new(body, false).take(LARGEST).read_to_end(&mut out)
+        ("xz", lzma_rust2::XzReader::new(body, false).take(LARGEST).read_to_end(&mut out))
     } else if payload.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
-        ruzstd::decoding::StreamingDecoder::new(body)
-            .map_err(|error| error.to_string())?
-            .take(LARGEST)
-            .read_to_end(&mut out)
+        let decoder = ruzstd::decoding::StreamingDecoder::new(body).map_err(io::Error::other);
+        ("zstd", decoder.and_then(|decoder| decoder.take(LARGEST).read_to_end(&mut out)))
     } else if payload.starts_with(&LZ4_LEGACY) {
-        lz4_legacy(body, &mut out)
+        ("lz4", lz4_legacy(body, &mut out))
     } else if payload.starts_with(b"\x7fELF") {
-        out = payload.to_vec();
-        Ok(out.len())
+        return Ok(payload.to_vec());
     } else {
         let start: Vec<String> = payload.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-        return Err(format!("its compression is none of gzip, xz, zstd, lz4 (it begins with {})", start.join(" ")));
+        return Err(format!("unknown compression, not gzip, xz, zstd or lz4 (first bytes: {})", start.join(" ")));
     };
-    result.map_err(|error| error.to_string())?;
+    // The decoders' own messages are Rust's Debug output in part; that the data is damaged is all they say.
+    result.map_err(|_| format!("damaged {format} data"))?;
     Ok(out)
 }
 
 const LZ4_LEGACY: [u8; 4] = [0x02, 0x21, 0x4c, 0x18];
-/// What one block of the legacy format may give.
+/// Maximum output of one block of the legacy format.
 const LZ4_BLOCK: usize = 8 << 20;
 
-/// lz4's legacy frame: blocks, each after its length.
+/// Decodes lz4's legacy frame: blocks, each preceded by its length.
 fn lz4_legacy(stream: &[u8], out: &mut Vec<u8>) -> io::Result<usize> {
-    let broken = || io::Error::new(io::ErrorKind::InvalidData, "the lz4 stream is broken");
+    let broken = || io::Error::from(io::ErrorKind::InvalidData);
     let mut rest = &stream[LZ4_LEGACY.len()..];
     while let Some((length, tail)) = rest.split_first_chunk::<4>() {
         if *length == LZ4_LEGACY {
@@ -130,7 +128,7 @@ fn lz4_legacy(stream: &[u8], out: &mut Vec<u8>) -> io::Result<usize> {
     Ok(out.len())
 }
 
-/// One block: sequences of literals and a copy from what came before; the last has literals only.
+/// Decodes one block: sequences of literals and a copy of earlier output; the last sequence has only literals.
 fn lz4_block(mut block: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let start = out.len();
     let limit = start + LZ4_BLOCK;
@@ -149,7 +147,7 @@ fn lz4_block(mut block: &[u8], out: &mut Vec<u8>) -> Option<()> {
         if from < start || from == out.len() || out.len() + length > limit {
             return None;
         }
-        // Source and result may overlap: byte by byte, as the format has it.
+        // Source and destination may overlap, so copy byte by byte, as the format specifies.
         for at in from..from + length {
             out.push(out[at]);
         }
@@ -157,7 +155,7 @@ fn lz4_block(mut block: &[u8], out: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
-/// A length of 15 goes on in the following bytes.
+/// Reads a length; a value of 15 is continued in the following bytes.
 fn lz4_length(nibble: usize, block: &mut &[u8]) -> Option<usize> {
     let mut length = nibble;
     if nibble == 15 {
@@ -173,7 +171,7 @@ fn lz4_length(nibble: usize, block: &mut &[u8]) -> Option<usize> {
     Some(length)
 }
 
-/// Runs of printable bytes, one a line.
+/// Returns the runs of printable bytes, one per line.
 fn text_of(kernel: &[u8]) -> String {
     let mut text = String::new();
     for run in kernel.split(|&byte| !(byte == b' ' || byte.is_ascii_graphic())) {
@@ -185,7 +183,7 @@ fn text_of(kernel: &[u8]) -> String {
     text
 }
 
-/// The configuration that CONFIG_IKCONFIG puts into an image: gzip between two marks.
+/// Returns the configuration that CONFIG_IKCONFIG embeds in an image, compressed with gzip between two marks.
 fn built_in_config(kernel: &[u8]) -> Option<String> {
     const START: &[u8] = b"IKCFG_ST";
     let at = kernel
@@ -206,7 +204,7 @@ fn parse_config(text: &str) -> HashMap<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bzimage::made;
+    use crate::bzimage::sample_image;
     use std::io::Write;
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -223,13 +221,12 @@ mod tests {
         kernel
     }
 
-    /// A real user of the API: an image on disk, asked twice.
     #[test]
-    fn an_image_tells_its_text_and_its_configuration() {
+    fn strings_and_configuration_are_read_from_an_image() {
         let temp = tempfile::tempdir().unwrap();
         let cache = Cache::open(temp.path().join("cache")).unwrap();
         let image = temp.path().join("bzImage");
-        fs::write(&image, made("5.10.1 x", &gzip(&vmlinux()))).unwrap();
+        fs::write(&image, sample_image("5.10.1 x", &gzip(&vmlinux()))).unwrap();
         let kernel = Kernel::from_image(&image, None).unwrap();
         for _ in 0..2 {
             let facts = kernel.facts(&cache).unwrap();
@@ -243,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_of_each_format_is_unpacked() {
+    fn a_payload_of_each_format_is_decompressed() {
         let plain = b"the text of a kernel, the text of a kernel, the text of a kernel".repeat(300);
         assert_eq!(decompress(&gzip(&plain)).unwrap(), plain);
 
@@ -257,7 +254,7 @@ mod tests {
         zstd.extend_from_slice(&(plain.len() as u32).to_le_bytes());
         assert_eq!(decompress(&zstd).unwrap(), plain);
 
-        // literals "abc", a copy of 9 bytes from 3 before (it overlaps), literals "!"
+        // Literals "abc", an overlapping copy of 9 bytes from distance 3, literals "!".
         let block = [0x35, b'a', b'b', b'c', 3, 0, 0x10, b'!'];
         let mut lz4 = LZ4_LEGACY.to_vec();
         lz4.extend_from_slice(&(block.len() as u32).to_le_bytes());
@@ -267,13 +264,18 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_payload_is_an_error_and_no_panic() {
+    fn a_damaged_payload_is_an_error() {
         assert_eq!(
             decompress(b"BZh9....").unwrap_err(),
-            "its compression is none of gzip, xz, zstd, lz4 (it begins with 42 5a 68 39)"
+            "unknown compression, not gzip, xz, zstd or lz4 (first bytes: 42 5a 68 39)"
         );
-        assert!(decompress(b"").is_err());
-        assert!(decompress(&[0x1f, 0x8b, 1, 2, 3]).is_err());
+        assert_eq!(decompress(b"").unwrap_err(), "unknown compression, not gzip, xz, zstd or lz4 (first bytes: )");
+        assert_eq!(decompress(&[0x1f, 0x8b, 1, 2, 3]).unwrap_err(), "damaged gzip data");
+        assert_eq!(decompress(b"\xfd7zXZ\0........").unwrap_err(), "damaged xz data");
+        let zstd = ruzstd::encoding::compress_to_vec(&b"text"[..], ruzstd::encoding::CompressionLevel::Fastest);
+        assert_eq!(decompress(&zstd[..zstd.len() - 2]).unwrap_err(), "damaged zstd data");
+        assert_eq!(decompress(b"\x28\xb5\x2f\xfd....").unwrap_err(), "damaged zstd data");
+        assert_eq!(decompress(b"\x02\x21\x4c\x18\xff\xff\0\0........").unwrap_err(), "damaged lz4 data");
         for block in [&[0xff_u8][..], &[0x35, b'a', b'b', b'c', 9, 0, 0], &[0x35, b'a', b'b', b'c', 0, 0, 0], &[0x10]] {
             assert!(lz4_block(block, &mut Vec::new()).is_none(), "{block:?}");
         }

@@ -1,4 +1,4 @@
-//! A kernel by its name: from the cache, or from a distribution's packages.
+//! Fetches a kernel by name, from the cache or from a distribution's packages.
 
 use crate::apt::AptError;
 use crate::build;
@@ -13,34 +13,34 @@ use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Why a kernel or a subject could not be fetched.
+/// A kernel or subject could not be fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// It cannot be had here: a reason to skip, not to fail.
+    /// It is not available on this machine: a reason to skip, not to fail.
     #[error("{name} is not available: {reason}")]
     Unavailable {
-        /// What was asked for.
+        /// The name of the kernel or subject.
         name: String,
-        /// Why not, and what to do about it.
+        /// The reason.
         reason: String,
     },
     /// The name is unknown.
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),
-    /// apt, dpkg, or what they brought.
+    /// apt or dpkg failed, or a download is damaged.
     #[error(transparent)]
     Apt(AptError),
-    /// The packages hold no kernel.
-    #[error("the package {package} {version} holds no {what}")]
+    /// The packages do not contain a complete kernel.
+    #[error("the package {package} {version} does not contain {what}")]
     Incomplete {
         /// The package.
         package: String,
         /// Its version.
         version: String,
-        /// What is not in it.
+        /// The missing part.
         what: String,
     },
-    /// What was fetched is no kernel.
+    /// The fetched image is not a kernel.
     #[error(transparent)]
     Kernel(#[from] KernelError),
     /// The cache.
@@ -57,23 +57,23 @@ impl From<AptError> for FetchError {
     }
 }
 
-/// Fetches the kernel called `name` (a name or an alias of the catalogue), or takes it from the cache. A kernel that is
-/// built is only taken from the cache: [`build()`](crate::build()) makes it.
+/// Fetches the kernel called `name` (a name or alias of the catalogue), or takes it from the cache. A kernel that is built
+/// from source is only taken from the cache, see [`build()`](crate::build()).
 ///
-/// What is in the cache is used for as long as the lock file says the same, or until [`Options::refresh`].
+/// A kernel in the cache is used until the lock file changes, or until [`Options::refresh`].
 pub fn fetch(catalogue: &Catalogue, name: &str, options: &Options<'_>) -> Result<Kernel, FetchError> {
     let entry = catalogue.resolve(name)?;
     if entry.is_built() {
         return build::cached(entry, options)?.ok_or_else(|| FetchError::Unavailable {
             name: entry.name.clone(),
-            reason: format!("it is built from source and not in the cache: kmodlab kernel build {}", entry.name),
+            reason: format!("not built yet (build it with `kmodlab kernel build {}`)", entry.name),
         });
     }
     let locked = catalogue.lock().get(&entry.name);
     let store = Store { area: options.cache.area("kernels")? };
     if !options.refresh || options.offline {
         if let Some(kernel) = store.find(&entry.name, locked, options.offline) {
-            return Ok(tell(kernel, options));
+            return Ok(with_notes_reported(kernel, options));
         }
     }
     if options.offline {
@@ -81,9 +81,9 @@ pub fn fetch(catalogue: &Catalogue, name: &str, options: &Options<'_>) -> Result
         return Err(FetchError::Unavailable { name: entry.name.clone(), reason });
     }
     let _lock = options.lock("fetch")?;
-    // Whoever held the lock may have fetched it.
+    // The previous holder of the lock may have fetched it.
     if let Some(kernel) = store.find(&entry.name, locked, false).filter(|_| !options.refresh) {
-        return Ok(tell(kernel, options));
+        return Ok(with_notes_reported(kernel, options));
     }
     let offer = open(entry, locked, options)?;
     let (parts, mut notes) =
@@ -93,7 +93,7 @@ pub fn fetch(catalogue: &Catalogue, name: &str, options: &Options<'_>) -> Result
         })?;
     notes.extend(offer.missing.iter().cloned());
     let Some(package) = obtain::record(&parts) else {
-        return Err(FetchError::Unavailable { name: entry.name.clone(), reason: "nothing was chosen".to_owned() });
+        return Err(FetchError::Unavailable { name: entry.name.clone(), reason: "no package was selected".to_owned() });
     };
     let dir = obtain::directory_name(&package);
     if !store.area.join(&dir).join(META).exists() {
@@ -108,12 +108,12 @@ pub fn fetch(catalogue: &Catalogue, name: &str, options: &Options<'_>) -> Result
     let kernel = store.find(&entry.name, locked, false).ok_or_else(|| FetchError::Incomplete {
         package: package.package.clone(),
         version: package.version.clone(),
-        what: "kernel that can be found again in the cache".to_owned(),
+        what: "a kernel that can be read back from the cache".to_owned(),
     })?;
-    Ok(tell(kernel, options))
+    Ok(with_notes_reported(kernel, options))
 }
 
-/// The indexes that are needed to choose: no more suites than it takes.
+/// Opens the indexes needed for the choice: `or_suites` only if the others do not offer the first pattern.
 fn open(entry: &KernelEntry, locked: Option<&PackageVersion>, options: &Options<'_>) -> Result<Offer, FetchError> {
     let keep = |name: &str| wanted(entry, name);
     if entry.or_suites.is_empty() {
@@ -127,14 +127,14 @@ fn open(entry: &KernelEntry, locked: Option<&PackageVersion>, options: &Options<
     Ok(offer)
 }
 
-fn tell(kernel: Kernel, options: &Options<'_>) -> Kernel {
+fn with_notes_reported(kernel: Kernel, options: &Options<'_>) -> Kernel {
     for note in &kernel.notes {
         (options.progress)(Progress::Note(format!("{}: {note}", kernel.name)));
     }
     kernel
 }
 
-/// Which packages of an index matter for this entry: images that match, and parts of split kernels.
+/// Returns whether a package matters for this entry: a matching image, or possibly a part of a split kernel.
 fn wanted(entry: &KernelEntry, name: &str) -> bool {
     let part =
         ["linux-base-", "linux-binary-", "linux-modules-", "linux-image-"].iter().any(|start| name.starts_with(start));
@@ -143,7 +143,8 @@ fn wanted(entry: &KernelEntry, name: &str) -> bool {
 
 type Choice<'a> = Result<(Vec<&'a Package>, Vec<String>), String>;
 
-/// The locked version if it is offered, unless the newest is wanted; else the newest whose parts are all there. The inner error says why there is none.
+/// Selects the locked version if it is offered and `newest` is not set, else the newest version whose parts are all
+/// offered. The inner error is the reason why there is none.
 fn choose<'a>(
     index: &'a Index,
     entry: &KernelEntry,
@@ -164,18 +165,19 @@ fn choose<'a>(
                     let mut notes: Vec<String> =
                         lock.and_then(|lock| obtain::drift(index, lock, image)).into_iter().collect();
                     if at > 0 && lock.is_none() {
-                        notes.push(format!("no {} is offered; this is {} {}", patterns[0], image.name, image.version));
+                        let (name, version) = (&image.name, &image.version);
+                        notes.push(format!("{} is not offered; using {name} {version}", patterns[0]));
                     }
                     return Ok(Ok((parts, notes)));
                 }
-                Err(part) => incomplete.push(format!("{} lacks {part}", image.name)),
+                Err(part) => incomplete.push(format!("{part}, needed by {}, is missing", image.name)),
             }
         }
     }
     let suites = [&entry.suites[..], &entry.or_suites[..]].concat();
-    let mut reason = format!("no {} is offered in {}", patterns.join(" or "), suites.join(", "));
+    let mut reason = format!("{} offers no {}", suites.join(", "), patterns.join(" or "));
     if !incomplete.is_empty() {
-        reason = format!("{reason} ({})", incomplete.join(", "));
+        reason = format!("{reason} ({})", incomplete.join("; "));
     }
     Ok(Err(reason))
 }
@@ -183,7 +185,7 @@ fn choose<'a>(
 const META: &str = "kernel.json";
 const ROOT: &str = "root";
 
-/// A kernel in the cache, with paths below its own directory.
+/// A kernel in the cache, with paths relative to its directory.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Stored {
     release: KernelRelease,
@@ -214,7 +216,7 @@ impl Stored {
             })
             .ok_or_else(|| incomplete("boot/vmlinuz-*".to_owned()))?;
         let bytes = fs::read(&image).map_err(KernelError::read(&image))?;
-        let header = Header::parse(&bytes).map_err(|reason| KernelError::NotAKernel { path: image.clone(), reason })?;
+        let header = Header::parse(&bytes).map_err(|source| KernelError::NotAKernel { path: image.clone(), source })?;
         let release = header.release;
         let find = |places: &[String]| {
             places.iter().map(|place| Path::new(ROOT).join(place)).find(|path| dir.join(path).exists())
@@ -230,7 +232,7 @@ impl Stored {
         Ok(Stored { release, image, modules: Some(modules), config, id: sha256(&bytes), package: package.clone() })
     }
 
-    /// The kernel, if its files are still there.
+    /// Returns the kernel if its files still exist.
     pub fn at(self, dir: &Path, name: &str, notes: Vec<String>) -> Option<Kernel> {
         let kernel = Kernel {
             name: name.to_owned(),
@@ -252,7 +254,7 @@ struct Store {
 }
 
 impl Store {
-    /// What was fetched for this name; with `any`, also when the lock has changed since.
+    /// Finds the kernel fetched for this name; with `any`, even if the lock file has changed since.
     fn find(&self, name: &str, locked: Option<&PackageVersion>, any: bool) -> Option<Kernel> {
         let pointer: Pointer = obtain::read_json(&self.area.join(format!("{name}.json")))?;
         if pointer.locked.as_ref() != locked && !any {
@@ -264,18 +266,18 @@ impl Store {
     }
 }
 
-/// Reads a kernel that was examined and put away.
+/// Reads a kernel stored in the cache.
 pub(crate) fn read_stored(dir: &Path, name: &str, notes: Vec<String>) -> Option<Kernel> {
     obtain::read_json::<Stored>(&dir.join(META))?.at(dir, name, notes)
 }
 
-/// Puts away what was built: examines `dir` and writes its record.
+/// Examines a built kernel in `dir` and writes its record.
 pub(crate) fn store_built(dir: &Path, package: &PackageVersion) -> Result<(), FetchError> {
     let stored = Stored::examine(dir, package)?;
     Ok(obtain::write_json(&dir.join(META), &stored)?)
 }
 
-/// Whether the cache holds this kernel, without asking anybody.
+/// Returns whether the kernel is in the cache. Nothing is downloaded.
 pub fn is_cached(catalogue: &Catalogue, name: &str, cache: &Cache) -> Result<bool, FetchError> {
     let mut options = Options::new(cache.clone());
     options.offline = true;
@@ -339,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_whose_parts_are_not_all_offered_is_passed_over() {
+    fn a_kernel_with_a_missing_part_is_skipped() {
         let index = index(&[
             ("image-3", "3", "linux-modules-3 (= 3)"),
             ("image-2", "2", "linux-modules-2 (= 2)"),
@@ -350,12 +352,12 @@ mod tests {
         assert!(notes.is_empty());
         assert_eq!(
             pick(&index, &["image-3"], None).unwrap().unwrap_err(),
-            "no image-3 is offered in suite (image-3 lacks linux-modules-3 3)"
+            "suite offers no image-3 (linux-modules-3 3, needed by image-3, is missing)"
         );
     }
 
     #[test]
-    fn the_locked_version_comes_before_a_newer_one() {
+    fn the_locked_version_is_preferred_to_a_newer_one() {
         let index = index(&[("image-1", "1", ""), ("image-2", "2", "")]);
         let lock = lock("image-1", "1", "image-1-1");
         let (taken, notes) = chosen(pick(&index, &["image-*"], Some(&lock)).unwrap());
@@ -363,22 +365,22 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_is_taken_where_it_is_wanted_and_told() {
+    fn the_newest_version_is_used_on_request_with_a_note() {
         let index = index(&[("image-1", "1", ""), ("image-2", "2", "")]);
         let entry = entry(&["image-*"]);
         let pick = |lock| chosen(choose(&index, &entry, &entry.packages, Some(&lock), true).unwrap());
         let (taken, notes) = pick(lock("image-1", "1", "image-1-1"));
-        assert_eq!((&taken[..], &notes[0][..]), ("image-2 2", "image-1 1 is locked; this is image-2 2"));
+        assert_eq!((&taken[..], &notes[0][..]), ("image-2 2", "image-1 1 is locked; using image-2 2"));
         let (taken, notes) = pick(lock("image-2", "2", "image-2-2"));
         assert_eq!((&taken[..], notes), ("image-2 2", vec![]));
     }
 
     #[test]
-    fn a_locked_version_that_has_gone_is_replaced_and_told() {
+    fn a_locked_version_that_is_no_longer_offered_is_replaced_with_a_note() {
         let index = index(&[("image-2", "2", "")]);
         let (taken, notes) = chosen(pick(&index, &["image-*"], Some(&lock("image-1", "1", "x"))).unwrap());
         assert_eq!(taken, "image-2 2");
-        assert_eq!(notes, ["image-1 1 is locked but no longer offered; this is image-2 2"]);
+        assert_eq!(notes, ["image-1 1 is locked but no longer offered; using image-2 2"]);
     }
 
     #[test]
@@ -386,30 +388,36 @@ mod tests {
         let index = index(&[("image-1", "1", "")]);
         assert_eq!(
             pick(&index, &["image-*"], Some(&lock("image-1", "1", "old"))).unwrap_err().to_string(),
-            "image-1 1 has the SHA-256 image-1-1, old was expected"
+            "image-1 1 has SHA-256 image-1-1, expected old"
         );
     }
 
     #[test]
-    fn a_second_choice_is_told() {
+    fn a_second_choice_is_used_with_a_note() {
         let index = index(&[("image-6.19", "6.19", "")]);
         let (taken, notes) = chosen(pick(&index, &["image-6.18", "image-6.*"], None).unwrap());
         assert_eq!(
             (&taken[..], &notes[0][..]),
-            ("image-6.19 6.19", "no image-6.18 is offered; this is image-6.19 6.19")
+            ("image-6.19 6.19", "image-6.18 is not offered; using image-6.19 6.19")
         );
     }
 
     #[test]
-    fn an_empty_cache_and_offline_is_unavailable() {
+    fn offline_and_with_an_empty_cache_a_kernel_is_unavailable() {
         let temp = tempfile::tempdir().unwrap();
         let mut options = Options::new(Cache::open(temp.path()).unwrap());
         options.offline = true;
         let catalogue = Catalogue::builtin().unwrap();
-        for name in ["default", "5.10-modular-unix"] {
+        let message = |name| {
             let error = fetch(&catalogue, name, &options).unwrap_err();
             assert!(matches!(error, FetchError::Unavailable { .. }), "{error}");
-        }
+            error.to_string()
+        };
+        assert_eq!(message("default"), "6.1 is not available: it is not in the cache, and fetching is disabled");
+        assert_eq!(
+            message("5.10-modular-unix"),
+            "5.10-modular-unix is not available: not built yet (build it with `kmodlab kernel build 5.10-modular-unix`)"
+        );
         assert!(!is_cached(&catalogue, "newest", &options.cache).unwrap());
         assert!(matches!(fetch(&catalogue, "4.4", &options), Err(FetchError::Catalogue(_))));
     }

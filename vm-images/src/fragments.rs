@@ -1,10 +1,9 @@
-//! Fragments of kernel configurations: those of `configs/`, how several are laid over each other, and what of them a made
-//! configuration holds.
+//! Fragments of kernel configurations: those in `configs/`, merging several, and finding lines without effect.
 
-/// The fragments that have names.
+/// The names of the fragments in `configs/`.
 pub const NAMES: [&str; 4] = ["tiny", "modular-unix", "kcov-kasan", "test-kmod"];
 
-/// The text of a fragment in `configs/`.
+/// Returns the text of a fragment in `configs/`.
 pub(crate) fn fragment(name: &str) -> Option<&'static str> {
     match name {
         "tiny" => Some(include_str!("../configs/tiny")),
@@ -15,13 +14,13 @@ pub(crate) fn fragment(name: &str) -> Option<&'static str> {
     }
 }
 
-/// A fragment by its name, with the one that it stands on.
-pub(crate) fn whole(name: &str) -> Option<Vec<&'static str>> {
-    let stands_on = matches!(name, "kcov-kasan" | "test-kmod").then_some("tiny");
-    stands_on.into_iter().chain([name]).map(fragment).collect()
+/// Returns a fragment, preceded by the one it is based on.
+pub(crate) fn with_base(name: &str) -> Option<Vec<&'static str>> {
+    let base = matches!(name, "kcov-kasan" | "test-kmod").then_some("tiny");
+    base.into_iter().chain([name]).map(fragment).collect()
 }
 
-/// Fragments laid over each other: of several lines about one option the last stays.
+/// Merges fragments: of several lines for an option, the last is kept.
 pub(crate) fn merge(fragments: &[String]) -> String {
     let lines: Vec<&str> =
         fragments.iter().flat_map(|text| text.lines()).filter(|line| option(line).is_some()).collect();
@@ -30,7 +29,7 @@ pub(crate) fn merge(fragments: &[String]) -> String {
     kept.fold(String::new(), |text, (_, line)| text + line + "\n")
 }
 
-/// The option that a line is about.
+/// Returns the option that a line sets or unsets.
 fn option(line: &str) -> Option<&str> {
     match line.strip_prefix("# ") {
         Some(rest) => rest.strip_suffix(" is not set"),
@@ -39,14 +38,14 @@ fn option(line: &str) -> Option<&str> {
     .filter(|option| option.starts_with("CONFIG_"))
 }
 
-/// The lines of a fragment that a made configuration does not hold.
+/// Returns the lines of a fragment that are not effective in a configuration.
 pub(crate) fn without_effect(fragment: &str, config: &str) -> Vec<String> {
     let made: std::collections::HashSet<&str> = config.lines().collect();
     let mut lost = Vec::new();
     for line in fragment.lines() {
         let unset = line.strip_prefix("# ").and_then(|rest| rest.strip_suffix(" is not set"));
         let kept = match unset {
-            // An option whose parents are off is not even mentioned.
+            // An option whose dependencies are off does not appear in the configuration.
             Some(option) => {
                 !config.lines().any(|made| made.strip_prefix(option).is_some_and(|rest| rest.starts_with('=')))
             }
@@ -64,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_that_had_no_effect_is_found() {
+    fn lines_without_effect_are_found() {
         let fragment =
             "# a comment\nCONFIG_A=y\nCONFIG_B=m\nCONFIG_GONE=y\n# CONFIG_C is not set\n# CONFIG_D is not set\n";
         let config = "CONFIG_A=y\nCONFIG_B=y\nCONFIG_C=y\nCONFIG_DD=y\n";
@@ -72,16 +71,16 @@ mod tests {
     }
 
     #[test]
-    fn of_several_lines_about_an_option_the_last_stays() {
-        let under = "# words\nCONFIG_A=y\nCONFIG_B=\"x\"\n# CONFIG_C is not set\n".to_owned();
+    fn of_several_lines_for_an_option_the_last_is_kept() {
+        let under = "# a comment\nCONFIG_A=y\nCONFIG_B=\"x\"\n# CONFIG_C is not set\n".to_owned();
         let over = "CONFIG_B=\"y\"\nCONFIG_C=m\n# CONFIG_A is not set\n".to_owned();
         assert_eq!(merge(&[under, over]), "CONFIG_B=\"y\"\nCONFIG_C=m\n# CONFIG_A is not set\n");
     }
 
     #[test]
-    fn every_name_has_its_text_and_no_other() {
-        assert!(NAMES.iter().all(|name| whole(name).is_some()));
-        assert_eq!(whole("huge"), None);
-        assert_eq!(whole("kcov-kasan").map(|parts| parts.len()), Some(2));
+    fn every_listed_name_has_a_text() {
+        assert!(NAMES.iter().all(|name| with_base(name).is_some()));
+        assert_eq!(with_base("huge"), None);
+        assert_eq!(with_base("kcov-kasan").map(|parts| parts.len()), Some(2));
     }
 }

@@ -1,54 +1,54 @@
-//! A deterministic initramfs: an uncompressed newc archive, the same bytes for the same contents.
+//! A deterministic initramfs: an uncompressed newc archive whose bytes depend only on its contents.
 //!
-//! Inode numbers count up, times are 0, owners are root, entries are sorted, so that parents precede children. Files of
-//! the same mode and content are stored once, as hard links (not small ones: a guest that edits one small
-//! file must not change another). Format: Documentation/driver-api/early-userspace/buffer-format.rst.
+//! Inode numbers are consecutive, times are 0, owners are root, and entries are sorted, so that parents precede children.
+//! Files with the same mode and content are stored once, as hard links, except small ones: a guest that edits one small
+//! file must not change another. Format: Documentation/driver-api/early-userspace/buffer-format.rst.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Smaller files are never shared.
+/// Files smaller than this are never shared.
 const SHARE_FROM: usize = 4096;
-/// The kernel skips entries whose name, with its NUL, is longer than PATH_MAX.
+/// The kernel skips entries whose name including NUL is longer than PATH_MAX.
 const NAME_LIMIT: usize = 4096;
 
 const S_IFDIR: u32 = 0o040_000;
 const S_IFREG: u32 = 0o100_000;
 const S_IFLNK: u32 = 0o120_000;
 
-/// Why an archive cannot be made.
+/// The archive cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum InitramfsError {
     /// A file of the host cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The system's error.
         source: io::Error,
     },
-    /// A name that the kernel would skip or that leaves the archive's root.
-    #[error("{} cannot be a path in an initramfs: {reason}", path.display())]
+    /// The kernel would skip the path, or the path is outside the archive's root.
+    #[error("invalid path in an initramfs: {}: {reason}", path.display())]
     Path {
         /// The path in the guest.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         reason: &'static str,
     },
-    /// Too long for the format.
-    #[error("{} is larger than 4 GiB, which an initramfs cannot hold", path.display())]
+    /// The file is too large for the format.
+    #[error("{} is larger than 4 GiB, the limit of an initramfs", path.display())]
     TooLarge {
         /// The path in the guest.
         path: PathBuf,
     },
 }
 
-/// Where the bytes of a file come from.
+/// The content of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// These.
+    /// These bytes.
     Bytes(Vec<u8>),
     /// A file of the host, read when the archive is built.
     Host(PathBuf),
@@ -92,40 +92,40 @@ enum Entry {
     Node { mode: u32, major: u32, minor: u32 },
 }
 
-/// Collects entries. Paths are absolute paths in the guest; missing parents are made with mode 0755; a path that
-/// is given twice is replaced.
+/// A collection of entries. Paths are absolute paths in the guest. Missing parents are added with mode 0755. A later entry
+/// replaces an earlier one with the same path.
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
     entries: BTreeMap<PathBuf, Entry>,
 }
 
 impl Builder {
-    /// An empty archive.
+    /// Creates an empty archive.
     pub fn new() -> Builder {
         Builder::default()
     }
 
-    /// A directory. `mode` holds permissions only.
+    /// Adds a directory. `mode` contains only permissions.
     pub fn dir(&mut self, path: impl Into<PathBuf>, mode: u32) -> &mut Builder {
         self.insert(path.into(), Entry::Dir { mode: mode & 0o7777 })
     }
 
-    /// A regular file. `mode` holds permissions only.
+    /// Adds a regular file. `mode` contains only permissions.
     pub fn file(&mut self, path: impl Into<PathBuf>, mode: u32, content: impl Into<Content>) -> &mut Builder {
         self.insert(path.into(), Entry::File { mode: mode & 0o7777, content: content.into() })
     }
 
-    /// A symbolic link.
+    /// Adds a symlink.
     pub fn symlink(&mut self, path: impl Into<PathBuf>, target: impl AsRef<[u8]>) -> &mut Builder {
         self.insert(path.into(), Entry::Symlink { target: target.as_ref().to_vec() })
     }
 
-    /// A device, FIFO or socket: `mode` holds the type (`S_IFCHR` and so on) and the permissions.
+    /// Adds a device, FIFO or socket. `mode` contains the type (such as `S_IFCHR`) and the permissions.
     pub fn node(&mut self, path: impl Into<PathBuf>, mode: u32, major: u32, minor: u32) -> &mut Builder {
         self.insert(path.into(), Entry::Node { mode, major, minor })
     }
 
-    /// A host directory with all below it: directories, files with their permissions, symbolic links.
+    /// Adds a host directory and everything in it: directories, files with their permissions, symlinks.
     pub fn tree(&mut self, guest_dir: impl AsRef<Path>, host_dir: &Path) -> Result<&mut Builder, InitramfsError> {
         let read = |path: &Path| {
             let path = path.to_owned();
@@ -157,7 +157,7 @@ impl Builder {
         self
     }
 
-    /// Reads what is still to be read and writes the archive.
+    /// Reads the host's files and returns the archive.
     pub fn build(&self) -> Result<Vec<u8>, InitramfsError> {
         let mut entries: BTreeMap<&Path, Loaded<'_>> = BTreeMap::new();
         for (path, entry) in &self.entries {
@@ -183,16 +183,16 @@ fn check(path: &Path) -> Result<(), InitramfsError> {
     let reject = |reason| Err(InitramfsError::Path { path: Path::new("/").join(path), reason });
     let name = path.as_os_str().as_encoded_bytes();
     if name.is_empty() || path.components().any(|part| !matches!(part, Component::Normal(_))) {
-        return reject("it is not a plain path below /");
+        return reject("not a normalised path below /");
     }
     if name.contains(&0) {
-        return reject("it holds a NUL");
+        return reject("contains NUL");
     }
     if name.len() >= NAME_LIMIT {
-        return reject("it is longer than 4095 bytes");
+        return reject("longer than 4095 bytes");
     }
     if name == TRAILER.as_bytes() {
-        return reject("the name marks the end of an archive");
+        return reject("the name marks the end of the archive");
     }
     Ok(())
 }
@@ -220,7 +220,7 @@ fn load<'a>(path: &Path, entry: &'a Entry) -> Result<Loaded<'a>, InitramfsError>
 const TRAILER: &str = "TRAILER!!!";
 
 fn write(entries: &BTreeMap<&Path, Loaded<'_>>) -> Vec<u8> {
-    // Of each set of equal files the last carries the bytes, as cpio itself does it.
+    // Of each set of equal files the last one contains the bytes, as in archives written by cpio.
     let mut same: HashMap<(u32, &[u8]), Vec<&Path>> = HashMap::new();
     for (path, entry) in entries {
         match entry {
@@ -273,7 +273,7 @@ impl Archive {
     }
 
     fn raw(&mut self, name: &[u8], inode: u32, mode: u32, links: u32, device: (u32, u32), data: &[u8]) {
-        // inode, mode, uid, gid, links, mtime, size, device, special device, name size, checksum (unused)
+        // inode, mode, uid, gid, links, mtime, size, device, special device, name size, checksum (unused).
         let fields =
             [inode, mode, 0, 0, links, 0, data.len() as u32, 0, 0, device.0, device.1, name.len() as u32 + 1, 0];
         self.bytes.extend_from_slice(b"070701");
@@ -311,7 +311,7 @@ mod tests {
         builder
     }
 
-    /// One line an entry, in the archive's order.
+    /// Lists the archive, one entry per line.
     fn listing(archive: &[u8]) -> String {
         let mut text = String::new();
         let mut at = 0;
@@ -348,12 +348,12 @@ mod tests {
     }
 
     #[test]
-    fn the_archive_lists_as_it_was_described() {
+    fn the_archive_contains_the_added_entries() {
         insta::assert_snapshot!(listing(&sample().build().unwrap()));
     }
 
     #[test]
-    fn the_same_contents_give_the_same_bytes_in_any_order() {
+    fn the_archive_does_not_depend_on_the_order_of_additions() {
         let mut reversed = Builder::new();
         for (path, entry) in sample().entries.into_iter().rev() {
             reversed.insert(path, entry);
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_directory_is_taken_as_it_is() {
+    fn a_host_directory_is_added_with_its_contents() {
         let host = tempfile::tempdir().unwrap();
         fs::create_dir(host.path().join("sub")).unwrap();
         fs::write(host.path().join("sub/file"), "text").unwrap();
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_the_kernel_would_mistake_is_refused() {
+    fn an_invalid_path_is_an_error() {
         for path in ["", "/", "/a/../b", "/TRAILER!!!", "/nul\0"] {
             let mut builder = Builder::new();
             builder.file(path, 0o644, "");
@@ -384,12 +384,11 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_host_file_is_named() {
+    fn a_missing_host_file_is_an_error() {
         let mut builder = Builder::new();
         builder.file("/init", 0o755, Path::new("/nonexistent/init"));
-        assert_eq!(
-            builder.build().unwrap_err().to_string(),
-            "cannot read /nonexistent/init: No such file or directory (os error 2)"
-        );
+        let error = builder.build().unwrap_err();
+        assert_eq!(error.to_string(), "cannot read /nonexistent/init");
+        assert!(std::error::Error::source(&error).is_some());
     }
 }

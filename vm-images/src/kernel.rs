@@ -1,4 +1,4 @@
-//! A bootable kernel: its image, its release, its modules. What the image says about itself: see `facts`.
+//! A bootable kernel: its image, release and modules. For its strings and configuration see `facts`.
 
 use crate::bzimage::{Header, HeaderError};
 use crate::cache::{CacheError, sha256};
@@ -8,18 +8,18 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What `uname -r` gives: `6.1.0-50-cloud-amd64`.
+/// A kernel release as printed by `uname -r`: `6.1.0-50-cloud-amd64`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct KernelRelease(String);
 
-/// A string that cannot be a release.
+/// The string is not a kernel release.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no kernel release")]
+#[error("'{0}' is not a kernel release")]
 pub struct ReleaseError(String);
 
 impl KernelRelease {
-    /// A release begins with a digit, has at most 64 bytes, and is usable as the name of a directory.
+    /// Checks that a string is a release: it begins with a digit, has at most 64 bytes, and is usable as a directory name.
     pub fn new(text: &str) -> Result<KernelRelease, ReleaseError> {
         let fits = text.len() <= 64
             && text.starts_with(|first: char| first.is_ascii_digit())
@@ -27,13 +27,13 @@ impl KernelRelease {
         if fits { Ok(KernelRelease(text.to_owned())) } else { Err(ReleaseError(text.to_owned())) }
     }
 
-    /// As text.
+    /// Returns the release as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Version, patch level and sublevel; what is missing counts as 0. A vendor's tree may hold more, or less, than
-    /// the number says.
+    /// Returns version, patch level and sublevel; missing numbers are 0. A vendor's tree may have more or fewer features
+    /// than the number suggests.
     pub fn version(&self) -> (u32, u32, u32) {
         let mut numbers = self.0.split('.').map(|part| {
             let end = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
@@ -63,71 +63,71 @@ impl From<KernelRelease> for String {
     }
 }
 
-/// Which package something came from.
+/// The package from which a kernel or subject was unpacked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackageVersion {
-    /// The suite whose index it was in.
+    /// The suite that offered it.
     pub suite: String,
-    /// The package that was asked for.
+    /// The name of the package.
     pub package: String,
-    /// Its version.
+    /// The version.
     pub version: String,
-    /// Every file that was downloaded, the package itself first.
+    /// All downloaded files, the package itself first.
     pub files: Vec<PackageFile>,
 }
 
-/// One downloaded package file.
+/// A downloaded package file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackageFile {
-    /// Package.
+    /// The name of the package.
     pub package: String,
-    /// Its version.
+    /// The version.
     pub version: String,
-    /// SHA-256 of the file, lower-case hexadecimal.
+    /// SHA-256 of the file, in lower-case hexadecimal.
     pub sha256: String,
 }
 
-/// A kernel that can be booted.
+/// A bootable kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kernel {
-    /// What the user called it: a name of the catalogue, or a path.
+    /// The name given by the user: a name of the catalogue, or a path.
     pub name: String,
-    /// What `uname -r` will say.
+    /// The release.
     pub release: KernelRelease,
     /// The bzImage.
     pub image: PathBuf,
-    /// Its modules: `…/lib/modules/RELEASE`. Belongs to the cache or to the user: never written into.
+    /// The modules: `…/lib/modules/RELEASE`. Belongs to the cache or to the user, and is never written to.
     pub modules: Option<PathBuf>,
-    /// Its configuration as text.
+    /// The configuration file.
     pub config: Option<PathBuf>,
-    /// SHA-256 of the image: what cache keys are made of. For the modules see [`crate::modules::ModuleTree::id`].
+    /// SHA-256 of the image, for cache keys. For the modules see [`crate::modules::ModuleTree::id`].
     pub id: String,
-    /// Where it came from, if from a package.
+    /// The package it came from, if any.
     pub package: Option<PackageVersion>,
-    /// What the user should know about it, such as a version that is not the locked one.
+    /// Notes for the user, such as a version that differs from the locked one.
     pub notes: Vec<String>,
 }
 
-/// Why something is not a kernel that can be used.
+/// The image or the module directory is not usable.
 #[derive(Debug, thiserror::Error)]
 pub enum KernelError {
-    /// The image cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
+    /// A file or directory cannot be read.
+    #[error("cannot read {}", path.display())]
     Read {
         /// The file or directory.
         path: PathBuf,
-        /// Why not.
+        /// The system's error.
         source: io::Error,
     },
-    /// The image is something else.
-    #[error("{} is not a bootable kernel: {reason}", path.display())]
+    /// The image is not a kernel.
+    #[error("{} is not a bootable kernel", path.display())]
     NotAKernel {
         /// The file.
         path: PathBuf,
-        /// Why not.
-        reason: HeaderError,
+        /// The reason.
+        source: HeaderError,
     },
-    /// There is no module directory.
+    /// The directory is not a module directory.
     #[error("{} is not a module directory: it contains no modules.order, modules.dep, kernel/ or {release}/", path.display())]
     NoModules {
         /// The directory.
@@ -135,24 +135,24 @@ pub enum KernelError {
         /// The image's release.
         release: KernelRelease,
     },
-    /// The modules are another kernel's.
+    /// The modules are for another kernel.
     #[error("the modules in {} are for {found}, but the kernel {} is {release}", path.display(), image.display())]
     OtherRelease {
         /// The module directory.
         path: PathBuf,
-        /// What they are for.
+        /// The release of the modules.
         found: String,
         /// The image.
         image: PathBuf,
-        /// Its release.
+        /// The release of the image.
         release: KernelRelease,
     },
-    /// The compressed kernel cannot be unpacked.
-    #[error("cannot unpack the kernel in {}: {reason}", path.display())]
+    /// The compressed kernel cannot be decompressed.
+    #[error("cannot decompress the kernel in {}: {reason}", path.display())]
     Payload {
         /// The image.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         reason: String,
     },
     /// The cache.
@@ -168,12 +168,12 @@ impl KernelError {
 }
 
 impl Kernel {
-    /// A kernel image of the user's own. `modules` may be `…/lib/modules/RELEASE`, or a directory that has
-    /// `RELEASE` or `lib/modules/RELEASE` in it. Reads the image's header; nothing is written or run.
+    /// Examines a kernel image of the user. `modules` may be `…/lib/modules/RELEASE`, or a directory that contains
+    /// `RELEASE` or `lib/modules/RELEASE`. Only the image's header is read; nothing is written or run.
     pub fn from_image(image: &Path, modules: Option<&Path>) -> Result<Kernel, KernelError> {
         let bytes = fs::read(image).map_err(KernelError::read(image))?;
         let header =
-            Header::parse(&bytes).map_err(|reason| KernelError::NotAKernel { path: image.to_owned(), reason })?;
+            Header::parse(&bytes).map_err(|source| KernelError::NotAKernel { path: image.to_owned(), source })?;
         let modules = modules.map(|dir| module_dir(dir, image, &header.release)).transpose()?;
         Ok(Kernel {
             name: image.display().to_string(),
@@ -188,7 +188,7 @@ impl Kernel {
     }
 }
 
-/// The configuration that distributions and build trees keep near an image.
+/// Finds the configuration that distributions and build trees keep near an image.
 fn config_of(image: &Path, modules: Option<&Path>, release: &KernelRelease) -> Option<PathBuf> {
     let dir = image.parent()?;
     let beside = dir.join(format!("config-{release}"));
@@ -197,7 +197,7 @@ fn config_of(image: &Path, modules: Option<&Path>, release: &KernelRelease) -> O
     candidates.into_iter().flatten().find_map(|path| path.canonicalize().ok().filter(|path| path.is_file()))
 }
 
-/// Finds the module directory of `release` in what the user named.
+/// Finds the module directory of `release` in the directory given by the user.
 fn module_dir(dir: &Path, image: &Path, release: &KernelRelease) -> Result<PathBuf, KernelError> {
     let named = dir.canonicalize().map_err(KernelError::read(dir))?;
     let below = [named.join(release.as_str()), named.join("lib/modules").join(release.as_str())];
@@ -226,11 +226,11 @@ fn is_module_dir(dir: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bzimage::made;
+    use crate::bzimage::sample_image;
 
     fn image_in(dir: &Path, release: &str) -> PathBuf {
         let path = dir.join("bzImage");
-        fs::write(&path, made(&format!("{release} (builder) #1"), b"payload")).unwrap();
+        fs::write(&path, sample_image(&format!("{release} (builder) #1"), b"payload")).unwrap();
         path
     }
 
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn the_modules_are_found_at_below_and_under_lib_modules() {
+    fn modules_are_found_in_a_root_in_lib_modules_and_in_the_module_directory() {
         let temp = tempfile::tempdir().unwrap();
         let image = image_in(temp.path(), "6.1.0-x");
         let modules = modules_in(&temp.path().join("root/lib/modules/6.1.0-x"));
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn the_modules_of_another_release_are_refused() {
+    fn modules_of_another_release_are_an_error() {
         let temp = tempfile::tempdir().unwrap();
         let image = image_in(temp.path(), "6.1.0-x");
         let modules = modules_in(&temp.path().join("lib/modules/6.1.0-y"));
@@ -263,12 +263,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_kernel_or_no_module_directory_is_refused() {
+    fn an_unusable_image_or_module_directory_is_an_error() {
         let temp = tempfile::tempdir().unwrap();
         let image = image_in(temp.path(), "6.1.0-x");
         let text = temp.path().join("text");
         fs::write(&text, "text").unwrap();
-        assert!(matches!(Kernel::from_image(&text, None), Err(KernelError::NotAKernel { .. })));
+        let dir = temp.path().display().to_string();
+        let message = |image: &Path, modules: Option<&Path>| {
+            crate::chain(&Kernel::from_image(image, modules).unwrap_err()).replace(&dir, "DIR")
+        };
+        insta::assert_snapshot!(message(&text, None), @"DIR/text is not a bootable kernel: no x86 boot header (not a bzImage?)");
+        insta::assert_snapshot!(message(&image, Some(&text)), @"DIR/text is not a module directory: it contains no modules.order, modules.dep, kernel/ or 6.1.0-x/");
+        insta::assert_snapshot!(message(temp.path(), None), @"cannot read DIR: Is a directory (os error 21)");
         assert!(matches!(Kernel::from_image(&temp.path().join("gone"), None), Err(KernelError::Read { .. })));
         assert!(matches!(Kernel::from_image(temp.path(), None), Err(KernelError::Read { .. })));
         assert!(matches!(Kernel::from_image(&image, Some(temp.path())), Err(KernelError::NoModules { .. })));
@@ -277,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_release_is_a_plain_name() {
+    fn a_release_begins_with_a_digit_and_is_a_directory_name() {
         for good in ["6.1.0-50-cloud-amd64", "7.3.4+deb13-cloud-amd64", "5", "5.10.223-modular-unix"] {
             assert!(KernelRelease::new(good).is_ok(), "{good}");
         }

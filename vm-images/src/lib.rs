@@ -1,30 +1,33 @@
-//! What a guest is made of: finds, fetches or builds kernels, gathers the module tools under test, and writes
-//! the initramfs. This crate starts no guest and knows nothing of behaviours.
+//! The parts of a guest: finds, fetches or builds kernels, gathers the module tools under test, and writes
+//! the initramfs. This crate starts no guest and knows nothing about behaviours.
 //!
 //! ```text
-//!   catalogue   kernels.toml, subjects.toml, kernels.lock: names, aliases, where each comes from
-//!   sources     which Debian archive the machine's own apt configuration names       pure
-//!   apt         an apt root of our own: indexes, downloads; the host's stay untouched
-//!   packages    an index read: versions, dependencies, which parts make a kernel     pure
-//!   obtain      packages chosen, downloaded, unpacked, remembered
+//!   catalogue   kernels.toml, subjects.toml, kernels.lock: names, aliases, origins
+//!   sources     the Debian archive in the machine's apt configuration                pure
+//!   apt         a separate apt root: indexes, downloads; the host's stay untouched
+//!   packages    package indexes: versions, dependencies, the parts of a kernel       pure
+//!   obtain      selects, downloads and unpacks packages, and records them
 //!   fetch       name -> Kernel
 //!   build       source package + configs/FRAGMENT -> Kernel
-//!   build_tree  a source tree + fragments -> a built tree; make, fragments are their tools
+//!   build_tree  source tree + fragments -> a built tree
+//!   make        runs make in a kernel tree
+//!   fragments   fragments of kernel configurations                                   pure
 //!   kernel      a bootable kernel: image, release, module directory
-//!   tree        a kernel tree as make left it -> Kernel
-//!   bzimage     the x86 boot header and the payload behind it                        pure
-//!   facts       what an image says about itself: strings, configuration
-//!   vmlinux     the kernel that an image unpacks itself to
-//!   modules     the named modules, their dependencies and an index made by our depmod
+//!   tree        a built kernel tree -> Kernel
+//!   bzimage     the x86 boot header and the payload after it                         pure
+//!   facts       strings and configuration found in a kernel image
+//!   vmlinux     the unpacked kernel of an image
+//!   modules     the selected modules, their dependencies, and an index by our depmod
 //!   subject     the tools under test, with their libraries
-//!   elf         what a program needs, by its ELF headers                             pure
+//!   elf         the interpreter and libraries that a program needs                   pure
 //!   initramfs   a deterministic newc archive
-//!   child       programs that fetch and build, ended with the run
-//!   contents    what lies in the cache: sizes, last uses, checks, removal
+//!   child       child processes that end with the run
+//!   contents    the contents of the cache: sizes, last uses, checks, removal
 //!   cache       one directory that is safe to share between runs
 //! ```
 //!
-//! Nothing here prints: what is going on is told through [`Options::progress`].
+//! Nothing here prints; [`Options::progress`] reports what is going on. An error that has a cause exposes it as
+//! [`source`](std::error::Error::source) and leaves it out of its own text.
 
 mod apt;
 pub mod build;
@@ -51,6 +54,13 @@ pub mod subject;
 pub mod tree;
 mod version;
 mod vmlinux;
+
+/// Formats an error with its causes, for tests.
+#[cfg(test)]
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let cause = error.source().map(|cause| format!(": {}", chain(cause)));
+    error.to_string() + &cause.unwrap_or_default()
+}
 
 pub use apt::AptError;
 pub use build::{BuildError, build};

@@ -1,14 +1,14 @@
-//! kernels.lock: which versions were used, with the SHA-256 of each file, so that two machines run the same kernels.
+//! kernels.lock: the locked versions with the SHA-256 of each file, so that all machines run the same kernels.
 
 use crate::kernel::PackageVersion;
 use serde::{Deserialize, Serialize};
 
 const HEAD: &str = "\
-# The versions that are used while they are offered, with the SHA-256 of each file. To take the newest:
+# The versions to use as long as they are offered, with the SHA-256 of each file. To update to the newest:
 #     cargo run -p vm-images --example fetch -- --refresh --lock vm-images/kernels.lock
 ";
 
-/// The recorded versions, by the name of the kernel or subject.
+/// The locked versions, by name of kernel or subject.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lock {
@@ -24,23 +24,23 @@ struct Locked {
 }
 
 impl Lock {
-    /// Reads the text of a lock file.
+    /// Parses the text of a lock file.
     pub fn parse(text: &str) -> Result<Lock, toml::de::Error> {
         toml::from_str(text)
     }
 
-    /// The text of a lock file.
+    /// Returns the text of the lock file.
     pub fn to_text(&self) -> Result<String, toml::ser::Error> {
         let entries = toml::to_string(self)?;
         Ok(format!("{HEAD}\n{entries}"))
     }
 
-    /// What is recorded for a name.
+    /// Returns the locked version of a kernel or subject.
     pub fn get(&self, name: &str) -> Option<&PackageVersion> {
         self.entries.iter().find(|entry| entry.name == name).map(|entry| &entry.package)
     }
 
-    /// Records a version in place of what was recorded.
+    /// Locks a version, replacing the previous one.
     pub fn set(&mut self, name: &str, package: PackageVersion) {
         match self.entries.iter_mut().find(|entry| entry.name == name) {
             Some(entry) => entry.package = package,
@@ -55,7 +55,7 @@ mod tests {
     use crate::kernel::PackageFile;
 
     #[test]
-    fn a_lock_file_reads_back_as_it_was_written() {
+    fn a_lock_file_round_trips() {
         let package = PackageVersion {
             suite: "bookworm".to_owned(),
             package: "linux-image-6.1.0-50-cloud-amd64".to_owned(),

@@ -1,4 +1,4 @@
-//! make, in a kernel's source tree: quietly, at the lowest priority that does not starve, what it prints in a log.
+//! Runs make in a kernel tree: under `nice`, with its output in a log.
 
 use crate::build::{BuildError, interrupted};
 use crate::cache::CacheError;
@@ -11,12 +11,12 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-/// Lines of the log that stand in an error.
+/// Lines of the log in an error.
 const TAIL_LINES: usize = 15;
-/// How often it is told how far a build has come.
-const TOLD: Duration = Duration::from_secs(10);
+/// Interval of progress reports.
+const PROGRESS: Duration = Duration::from_secs(10);
 
-/// One source tree, one directory for what is made, one log.
+/// A source tree, a directory for object files, and a log.
 pub(crate) struct Make<'a> {
     /// The kernel's name.
     pub name: &'a str,
@@ -25,8 +25,8 @@ pub(crate) struct Make<'a> {
     log: &'a Path,
     log_file: &'a File,
     options: &'a Options<'a>,
-    /// Further words for each call, such as `LLVM=1`.
-    pub words: &'a [String],
+    /// Additional arguments of each call, such as `LLVM=1`.
+    pub args: &'a [String],
 }
 
 impl<'a> Make<'a> {
@@ -36,10 +36,10 @@ impl<'a> Make<'a> {
         (log, log_file): (&'a Path, &'a File),
         options: &'a Options<'a>,
     ) -> Self {
-        Make { name, source, objects, log, log_file, options, words: &[] }
+        Make { name, source, objects, log, log_file, options, args: &[] }
     }
 
-    /// The image and its modules, on all cores; tells how far it has come.
+    /// Builds the image and the modules on all cores, and reports progress.
     pub fn all(&self) -> Result<(), BuildError> {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         let before = steps(self.log);
@@ -47,7 +47,7 @@ impl<'a> Make<'a> {
         let (done, ended) = channel::<()>();
         std::thread::scope(|scope| {
             scope.spawn(move || {
-                while ended.recv_timeout(TOLD) == Err(RecvTimeoutError::Timeout) {
+                while ended.recv_timeout(PROGRESS) == Err(RecvTimeoutError::Timeout) {
                     let steps = steps(self.log).saturating_sub(before);
                     let kernel = self.name.to_owned();
                     (self.options.progress)(Progress::Built { kernel, steps, seconds: begun.elapsed().as_secs() });
@@ -59,7 +59,7 @@ impl<'a> Make<'a> {
         })
     }
 
-    /// Makes these targets.
+    /// Builds targets.
     pub fn run(&self, targets: &[&str]) -> Result<(), BuildError> {
         let clone = || self.log_file.try_clone().map_err(CacheError::new("write", self.log));
         let (log, errors) = (clone()?, clone()?);
@@ -67,10 +67,10 @@ impl<'a> Make<'a> {
         make.args(["make", "--no-print-directory", "ARCH=x86", "-C"])
             .arg(self.source)
             .arg(format!("O={}", self.objects.display()))
-            .args(self.words)
+            .args(self.args)
             .args(targets)
             .env("LC_ALL", "C")
-            // So that the same source gives the same image wherever and whenever it is built.
+            // The same source must yield the same image on every machine and at any time.
             .envs([("KBUILD_BUILD_USER", "kmodlab"), ("KBUILD_BUILD_HOST", "kmodlab"), ("KBUILD_BUILD_VERSION", "1")])
             .env("KBUILD_BUILD_TIMESTAMP", "1970-01-01 00:00:00 UTC")
             .env_remove("MAKEFLAGS")
@@ -82,12 +82,11 @@ impl<'a> Make<'a> {
         if matches!(&status, Ok(status) if status.success()) {
             return Ok(());
         }
-        let end = match status {
-            Ok(status) => status.to_string(),
-            // What is made so far stays: the next build goes on with it.
+        let status = match status {
+            Ok(status) => status,
+            // The object files stay, and the next build continues with them.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(interrupted()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => "nice was not found".to_owned(),
-            Err(error) => error.to_string(),
+            Err(error) => return Err(CacheError::new("run", "nice")(error).into()),
         };
         let text = fs::read(self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
@@ -96,12 +95,12 @@ impl<'a> Make<'a> {
             name: self.name.to_owned(),
             command: format!("make {}", targets.join(" ")),
             log: self.log.to_owned(),
-            tail: format!("{tail}\n({end})"),
+            tail: format!("{tail}\n({status})"),
         })
     }
 }
 
-/// How many steps a log tells of: make prints a line for each.
+/// Counts the steps in a log: make prints one line for each.
 fn steps(log: &Path) -> usize {
     fs::read(log).map_or(0, |bytes| bytes.iter().filter(|&&byte| byte == b'\n').count())
 }

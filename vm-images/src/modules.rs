@@ -1,7 +1,7 @@
-//! The lab's module directory: the modules that are named, their dependencies, and an index made by our depmod.
+//! The guest's module directory: selected modules, their dependencies, and an index created by our depmod.
 //!
-//! A kernel's own module directory is only read. Its whole index, which tells the dependencies, and the selected tree
-//! both lie in the cache.
+//! The kernel's own module directory is only read. Its complete index, which contains the dependencies, and the selected
+//! tree are in the cache.
 
 use crate::cache::{Cache, CacheError, ContentId, touch};
 use crate::kernel::Kernel;
@@ -16,64 +16,64 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// Bump when what depmod says of dependencies changes, or what is copied here.
+/// Increment when depmod computes other dependencies, or other files are copied here.
 const FORMAT: &str = "2";
 
-/// Where a whole index lies in its directory of the cache.
+/// The name of a complete index in its directory of the cache.
 const INDEX: &str = "index";
 
-/// What a module directory has besides modules, and depmod does not make.
+/// Files of a module directory that are neither modules nor written by depmod.
 const KEPT: [&str; 3] = ["modules.builtin", "modules.builtin.modinfo", "modules.order"];
 
 /// A module directory in the cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModuleTree {
-    /// `…/lib/modules/RELEASE`, complete with its index. Belongs to the cache: never written into.
+    /// `…/lib/modules/RELEASE` with its index. Belongs to the cache and is never written to.
     pub dir: PathBuf,
     /// Hash of all files, for cache keys.
     pub id: String,
-    /// Every module in it, sorted.
+    /// All modules in it, sorted.
     pub modules: Vec<String>,
-    /// The named modules that are built into this kernel, sorted.
+    /// The selected modules that are built into the kernel, sorted.
     pub builtin: Vec<String>,
-    /// The named modules that this kernel does not have, sorted.
+    /// The selected modules that the kernel does not have, sorted.
     pub missing: Vec<String>,
 }
 
-/// Why a module directory could not be made.
+/// The module directory could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum SelectError {
-    /// The kernel came without modules.
+    /// The kernel has no module directory.
     #[error("the kernel {kernel} has no module directory")]
     NoModules {
-        /// Its name.
+        /// The name of the kernel.
         kernel: String,
     },
-    /// A name that no module can have.
-    #[error("{name:?} is no module name: {source}")]
+    /// The name cannot be a module name.
+    #[error("invalid module name '{name}'")]
     Name {
-        /// What was given.
+        /// The name.
         name: String,
-        /// What is wrong.
+        /// The reason.
         source: NameError,
     },
-    /// depmod.
-    #[error("cannot index {}: {source}", dir.display())]
+    /// depmod failed.
+    #[error("cannot index {}", dir.display())]
     Index {
         /// The module directory.
         dir: PathBuf,
-        /// Why not.
+        /// The reason.
         source: Box<DepmodError>,
     },
-    /// The index that depmod made.
+    /// The index created by depmod cannot be read.
     #[error(transparent)]
     Tree(#[from] TreeError),
-    /// The cache, or a module file.
+    /// A file of the cache or a module file.
     #[error(transparent)]
     Cache(#[from] CacheError),
 }
 
-/// What a selection came to, kept so that the next run need not make it again.
+/// The result of a selection, stored for the next run.
 #[derive(Debug, Serialize, Deserialize)]
 struct Selection {
     id: String,
@@ -82,8 +82,8 @@ struct Selection {
     missing: Vec<String>,
 }
 
-/// Makes (or finds in the cache) a module directory with the named modules and all that they depend on. Names that the
-/// kernel does not have are reported in the result, they are no error.
+/// Creates, or finds in the cache, a module directory with the named modules and their dependencies. Modules that the
+/// kernel does not have are listed in the result; they are not an error.
 pub fn select(kernel: &Kernel, names: &[&str], cache: &Cache) -> Result<ModuleTree, SelectError> {
     let Some(source) = &kernel.modules else {
         return Err(SelectError::NoModules { kernel: kernel.name.clone() });
@@ -146,15 +146,15 @@ fn text(name: &ModuleName) -> String {
     String::from_utf8_lossy(name.as_bytes()).into_owned()
 }
 
-/// The index of a whole module directory, in the cache.
+/// Returns the complete index of a module directory, in the cache.
 fn full_index(source: &Path, fingerprint: &str, cache: &Cache) -> Result<PathBuf, SelectError> {
     let target = cache.area("indexes")?.join(format!("{FORMAT}-{fingerprint}"));
     if !target.is_dir() {
         let new = cache.new_dir()?;
-        // Not in the new directory itself: its lock is ours, and depmod would wait for it.
+        // Not in the new directory itself: we hold its lock, and depmod would wait for it.
         let inside = new.path().join(INDEX);
         run_depmod(source, Some(&inside))?;
-        // Tree looks for these beside the index.
+        // Tree expects these beside the index.
         for name in KEPT {
             copy(&source.join(name), &inside.join(name))?;
         }
@@ -171,21 +171,21 @@ fn run_depmod(dir: &Path, out: Option<&Path>) -> Result<(), SelectError> {
     depmod::run(&options).map(|_| ()).map_err(source)
 }
 
-/// Copies a file; one that is missing is left out.
+/// Copies a file if it exists.
 fn copy(from: &Path, to: &Path) -> Result<(), CacheError> {
     if let Some(parent) = to.parent() {
         fs::create_dir_all(parent).map_err(CacheError::new("create", parent))?;
     }
     match fs::read(from) {
-        // Not fs::copy: permissions and times of a user's tree are no part of the lab.
+        // Not fs::copy: permissions and times of a user's tree do not matter.
         Ok(bytes) => fs::write(to, bytes).map_err(CacheError::new("write", to)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(CacheError::new("read", from)(error)),
     }
 }
 
-/// All regular files below a directory, sorted, and links to such: a kernel tree's modules. Links to directories are not
-/// followed: `build` and `source` lead out of it.
+/// Returns all regular files below a directory, sorted, and symlinks to files, such as those into a kernel tree. Symlinks
+/// to directories are not followed: `build` and `source` point outside.
 fn files_below(dir: &Path) -> Result<Vec<PathBuf>, CacheError> {
     let mut files = Vec::new();
     let mut todo = vec![dir.to_owned()];
@@ -218,7 +218,7 @@ fn fingerprint(dir: &Path, files: &[PathBuf]) -> Result<String, CacheError> {
     Ok(id.finish())
 }
 
-/// Hash of all files below a directory: names and bytes.
+/// Hashes all files below a directory: names and bytes.
 fn contents(dir: &Path) -> Result<String, CacheError> {
     let mut id = ContentId::new();
     for path in files_below(dir)? {
@@ -228,13 +228,13 @@ fn contents(dir: &Path) -> Result<String, CacheError> {
     Ok(id.finish())
 }
 
-/// The hash of a selection in the cache, which is its name.
+/// Returns the hash of a selection in the cache, which should be its name.
 pub(crate) fn contents_below(dir: &Path) -> Option<String> {
     let release = obtain::entries(&dir.join("lib/modules")).into_iter().next()?;
     contents(&release).ok()
 }
 
-/// Another program may have another depmod in it, whose index must be seen.
+/// Identifies this program: another build of it may contain another depmod, whose index may differ.
 fn program_stamp() -> String {
     let meta = fs::metadata("/proc/self/exe");
     meta.map(|meta| format!("{}-{}-{}", meta.len(), meta.mtime(), meta.mtime_nsec())).unwrap_or_default()
@@ -245,7 +245,7 @@ mod tests {
     use super::*;
     use crate::kernel::KernelRelease;
 
-    /// The smallest module file: an ELF header, `.modinfo`, the sections' names.
+    /// Builds a minimal module: an ELF header, `.modinfo`, section names.
     fn module(name: &str) -> Vec<u8> {
         let modinfo = format!("name={name}\0license=GPL\0alias=lab-{name}\0");
         let names = b"\0.modinfo\0.shstrtab\0";
@@ -275,8 +275,8 @@ mod tests {
 
     fn kernel(modules: Option<PathBuf>) -> Kernel {
         Kernel {
-            name: "made".to_owned(),
-            release: KernelRelease::new("6.1.0-made").unwrap(),
+            name: "sample".to_owned(),
+            release: KernelRelease::new("6.1.0-sample").unwrap(),
             image: PathBuf::from("/nowhere"),
             modules,
             config: None,
@@ -286,16 +286,16 @@ mod tests {
         }
     }
 
-    struct Lab {
+    struct Fixture {
         temp: tempfile::TempDir,
         cache: Cache,
     }
 
-    impl Lab {
-        fn new() -> Lab {
+    impl Fixture {
+        fn new() -> Fixture {
             let temp = tempfile::tempdir().unwrap();
             let cache = Cache::open(temp.path().join("cache")).unwrap();
-            let lab = Lab { temp, cache };
+            let lab = Fixture { temp, cache };
             for name in ["one", "two", "three"] {
                 lab.put(&format!("kernel/{name}.ko"), &module(name));
             }
@@ -305,7 +305,7 @@ mod tests {
         }
 
         fn dir(&self) -> PathBuf {
-            self.temp.path().join("own/lib/modules/6.1.0-made")
+            self.temp.path().join("own/lib/modules/6.1.0-sample")
         }
 
         fn put(&self, name: &str, bytes: &[u8]) {
@@ -320,13 +320,13 @@ mod tests {
     }
 
     #[test]
-    fn the_named_modules_are_there_with_an_index_and_the_rest_is_told() {
-        let lab = Lab::new();
+    fn the_selection_contains_the_named_modules_and_reports_the_others() {
+        let lab = Fixture::new();
         let tree = lab.select(&["one", "two", "inside", "gone"]);
         assert_eq!(tree.modules, ["one", "two"]);
         assert_eq!(tree.builtin, ["inside"]);
         assert_eq!(tree.missing, ["gone"]);
-        assert!(tree.dir.ends_with("lib/modules/6.1.0-made"));
+        assert!(tree.dir.ends_with("lib/modules/6.1.0-sample"));
         let made = Tree::new(&tree.dir);
         let one = made.module(&ModuleName::new(b"one").unwrap()).unwrap().unwrap();
         assert_eq!(one.path, tree.dir.join("kernel/one.ko"));
@@ -336,16 +336,16 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_written_into_the_kernels_own_directory() {
-        let lab = Lab::new();
+    fn the_kernels_own_directory_is_not_changed() {
+        let lab = Fixture::new();
         let before = files_below(&lab.dir()).unwrap();
         lab.select(&["one"]);
         assert_eq!(files_below(&lab.dir()).unwrap(), before);
     }
 
     #[test]
-    fn the_same_selection_is_the_same_tree_and_a_changed_module_another() {
-        let lab = Lab::new();
+    fn the_id_depends_on_the_selected_modules_only() {
+        let lab = Fixture::new();
         let first = lab.select(&["one", "two"]);
         assert_eq!(lab.select(&["two", "one", "one"]), first);
         assert_ne!(lab.select(&["one"]).id, first.id);
@@ -356,8 +356,8 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_without_modules_and_a_name_that_is_none_are_errors() {
-        let lab = Lab::new();
+    fn a_kernel_without_modules_and_an_invalid_name_are_errors() {
+        let lab = Fixture::new();
         assert!(matches!(select(&kernel(None), &["one"], &lab.cache), Err(SelectError::NoModules { .. })));
         assert!(matches!(select(&kernel(Some(lab.dir())), &[""], &lab.cache), Err(SelectError::Name { .. })));
     }

@@ -1,4 +1,4 @@
-//! Packages brought here: suites opened together, one of their versions chosen, downloaded and unpacked.
+//! Obtains packages: opens suites, selects a version, downloads and unpacks it.
 
 use crate::apt::{self, AptError, Root};
 use crate::fetch::FetchError;
@@ -10,17 +10,17 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What the suites of one entry offer.
+/// The packages that the suites of an entry offer.
 #[derive(Default)]
 pub(crate) struct Offer {
     pub index: Index,
     roots: Vec<(String, Root)>,
-    /// The suites that could not be read, and why.
+    /// The reasons why suites could not be read.
     pub missing: Vec<String>,
 }
 
 impl Offer {
-    /// Reads the indexes of these suites. If none of them can be had, that is [`FetchError::Unavailable`].
+    /// Reads the indexes of suites. Fails with [`FetchError::Unavailable`] if none is available.
     pub fn open(
         name: &str,
         suites: &[String],
@@ -35,7 +35,7 @@ impl Offer {
         Ok(offer)
     }
 
-    /// Reads the indexes of more suites. One that cannot be had is left out, with its reason.
+    /// Reads the indexes of more suites. If one is not available, the reason is recorded in `missing`.
     pub fn add(
         &mut self,
         suites: &[String],
@@ -61,7 +61,7 @@ impl Offer {
         Ok(())
     }
 
-    /// Downloads these packages and unpacks them into one directory.
+    /// Downloads packages and unpacks them into one directory.
     pub fn unpack(&self, packages: &[&Package], into: &Path, options: &Options<'_>) -> Result<(), FetchError> {
         let downloads = options.cache.new_dir()?;
         for (suite, root) in &self.roots {
@@ -78,7 +78,7 @@ impl Offer {
     }
 }
 
-/// How a chosen set of packages is recorded; the first is what was asked for.
+/// Returns the record of a set of packages; the first one is the requested package.
 pub(crate) fn record(packages: &[&Package]) -> Option<PackageVersion> {
     let first = packages.first()?;
     let files = packages.iter().map(|package| PackageFile {
@@ -94,7 +94,8 @@ pub(crate) fn record(packages: &[&Package]) -> Option<PackageVersion> {
     })
 }
 
-/// The locked files, if the index still has all of them. A file that has changed under its version is an error.
+/// Returns the locked packages if the index still contains all of them. A file that changed without a change of version is
+/// an error.
 pub(crate) fn locked<'a>(index: &'a Index, locked: &PackageVersion) -> Result<Option<Vec<&'a Package>>, AptError> {
     let mut found = Vec::new();
     for file in &locked.files {
@@ -114,7 +115,7 @@ pub(crate) fn locked<'a>(index: &'a Index, locked: &PackageVersion) -> Result<Op
     Ok((!found.is_empty()).then_some(found))
 }
 
-/// What is told when something else than the locked version is taken; nothing if it is the same version.
+/// Returns a note for the user if the selected version is not the locked one.
 pub(crate) fn drift(index: &Index, locked: &PackageVersion, taken: &Package) -> Option<String> {
     let (package, version) = (&locked.package, &locked.version);
     if (package, version) == (&taken.name, &taken.version) {
@@ -124,26 +125,26 @@ pub(crate) fn drift(index: &Index, locked: &PackageVersion, taken: &Package) -> 
         Some(_) => "is locked",
         None => "is locked but no longer offered",
     };
-    Some(format!("{package} {version} {what}; this is {} {}", taken.name, taken.version))
+    Some(format!("{package} {version} {what}; using {} {}", taken.name, taken.version))
 }
 
-/// A name's pointer to what was fetched for it: as long as the lock says the same, nothing is asked on the net.
+/// A pointer from a name to the fetched packages. While the lock file does not change, the network is not used.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Pointer {
-    /// The locked version at that time.
+    /// The locked version when they were fetched.
     pub locked: Option<PackageVersion>,
-    /// Directory, beside the pointers.
+    /// The directory, beside the pointers.
     pub dir: String,
-    /// What the user should know.
+    /// Notes for the user.
     pub notes: Vec<String>,
 }
 
-/// Reads a small JSON file of the cache; one that is missing or of another form counts as absent.
+/// Reads a small JSON file of the cache. Returns `None` if it is missing or has another form.
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {
     serde_json::from_slice(&fs::read(path).ok()?).ok()
 }
 
-/// Writes a small JSON file, by way of a temporary one.
+/// Writes a small JSON file atomically.
 pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), crate::cache::CacheError> {
     let write = || -> io::Result<()> {
         let parent = path.parent().unwrap_or(Path::new("."));
@@ -155,7 +156,7 @@ pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), crat
     write().map_err(crate::cache::CacheError::new("write", path))
 }
 
-/// The name of the directory for a set of packages.
+/// Returns the directory name for a set of packages.
 pub(crate) fn directory_name(package: &PackageVersion) -> String {
     let mut id = crate::cache::ContentId::new();
     for file in &package.files {
@@ -165,7 +166,7 @@ pub(crate) fn directory_name(package: &PackageVersion) -> String {
     format!("{}_{version}_{}", package.package, &id.finish()[..8])
 }
 
-/// The entries of a directory, sorted; none if it is missing.
+/// Returns the entries of a directory, sorted; none if it is missing.
 pub(crate) fn entries(dir: &Path) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> =
         fs::read_dir(dir).map(|list| list.filter_map(|entry| Some(entry.ok()?.path())).collect()).unwrap_or_default();

@@ -1,38 +1,38 @@
-//! What a caller may choose when something is fetched or built, and what it is told meanwhile.
+//! Options for fetching and building, and progress reports.
 
 use crate::cache::{Cache, CacheError, CacheLock};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
-/// How to fetch and build.
+/// Options for fetching and building.
 #[derive(Clone)]
 pub struct Options<'a> {
-    /// Where everything is kept.
+    /// The cache.
     pub cache: Cache,
-    /// Use only what is cached.
+    /// Use only the cache, not the network.
     pub offline: bool,
-    /// Take the newest versions that are offered, whatever is cached or locked.
+    /// Use the newest offered versions, whatever is cached or locked.
     pub refresh: bool,
-    /// URI of a Debian archive to use in place of the one in the machine's own apt configuration. The security
-    /// archive is looked for beside it (`URI-security`).
+    /// The URI of a Debian archive to use instead of the one in the machine's apt configuration. The security archive
+    /// is expected beside it (`URI-security`).
     pub mirror: Option<String>,
-    /// Told what is going on.
+    /// Receives progress reports.
     pub progress: &'a (dyn Fn(Progress) + Sync),
-    /// Once it is set, what was started for fetching or building is killed, and the call ends with an error.
+    /// When set, running child processes are killed and the call returns an error.
     pub stop: &'a AtomicBool,
 }
 
-/// For a caller that never stops.
+/// The default of `stop`.
 static NEVER: AtomicBool = AtomicBool::new(false);
 
 impl<'a> Options<'a> {
-    /// On line, without a mirror of its own, silent.
+    /// Returns the default options: online, the machine's own archive, no progress reports.
     pub fn new(cache: Cache) -> Options<'a> {
         Options { cache, offline: false, refresh: false, mirror: None, progress: &|_| {}, stop: &NEVER }
     }
 
-    /// Takes a lock of the cache, unless the run is to end before it is free; tells that it waits.
+    /// Takes a lock of the cache, reporting if it has to wait; fails if `stop` is set meanwhile.
     pub(crate) fn lock(&self, name: &str) -> Result<CacheLock, CacheError> {
         self.cache.lock_unless(self.stop, name, |lock| (self.progress)(Progress::Waiting { lock: lock.to_owned() }))
     }
@@ -49,56 +49,56 @@ impl fmt::Debug for Options<'_> {
     }
 }
 
-/// What is going on. `Display` gives one line.
+/// A progress report. `Display` formats it as one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Progress {
     /// Waiting for another run that uses the same part of the cache.
     Waiting {
-        /// The lock's file.
+        /// The lock file.
         lock: PathBuf,
     },
     /// The index of a suite is being updated.
     Updating {
-        /// Its name.
+        /// The suite.
         suite: String,
     },
     /// A package is being downloaded.
     Downloading {
-        /// Its name.
+        /// The package.
         package: String,
-        /// Its version.
+        /// The version.
         version: String,
-        /// Its size in bytes.
+        /// The size in bytes.
         bytes: u64,
     },
     /// A package is being unpacked.
     Unpacking {
-        /// Its name.
+        /// The package.
         package: String,
     },
     /// Our depmod is indexing a module directory.
     Indexing {
-        /// The kernel's name.
+        /// The name of the kernel.
         kernel: String,
     },
-    /// A kernel is being built.
+    /// A kernel build starts.
     Building {
-        /// Its name.
+        /// The name of the kernel.
         kernel: String,
-        /// What make prints.
+        /// The file with make's output.
         log: PathBuf,
     },
-    /// How far a build has come.
+    /// The progress of a build.
     Built {
-        /// The kernel's name.
+        /// The name of the kernel.
         kernel: String,
-        /// Steps that make has told of.
+        /// The number of steps so far.
         steps: usize,
-        /// Since its begin.
+        /// The duration so far.
         seconds: u64,
     },
-    /// Something that the user should know, such as a version that is not the locked one.
+    /// A note for the user, such as a version that differs from the locked one.
     Note(String),
 }
 

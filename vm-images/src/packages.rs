@@ -1,31 +1,32 @@
-//! A package index, read: what there is, what depends on what, and which packages make up a kernel. Pure.
+//! Package indexes: packages, dependencies, and the packages that make up a kernel. Pure.
 
 use crate::version;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-/// One package of an index.
+/// A package of an index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Package {
     pub name: String,
     pub version: String,
-    /// Bytes of the file.
+    /// The size of the file in bytes.
     pub size: u64,
     pub sha256: String,
     pub depends: Vec<Vec<Dependency>>,
-    /// The suite whose index it stands in.
+    /// The suite that offers it.
     pub suite: String,
 }
 
-/// One alternative of a dependency.
+/// An alternative of a dependency.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Dependency {
     pub name: String,
-    /// The version that is asked for with `=`.
+    /// The version required with `=`.
     pub exactly: Option<String>,
 }
 
-/// Reads an index (`Packages`), keeping what `keep` wants. Broken stanzas are left out: apt has checked the file.
+/// Parses an index (`Packages`) and returns the packages whose names `keep` accepts. Malformed stanzas are skipped: apt has
+/// checked the file already.
 pub(crate) fn parse_index(text: &str, suite: &str, keep: impl Fn(&str) -> bool) -> Vec<Package> {
     text.split("\n\n").filter_map(|stanza| parse_stanza(stanza, suite, &keep)).collect()
 }
@@ -55,7 +56,7 @@ fn parse_stanza(stanza: &str, suite: &str, keep: impl Fn(&str) -> bool) -> Optio
     })
 }
 
-/// Reads the value of a `Depends` field.
+/// Parses the value of a `Depends` field.
 fn parse_depends(text: &str) -> Vec<Vec<Dependency>> {
     text.split(',')
         .map(|group| group.split('|').filter_map(parse_dependency).collect::<Vec<_>>())
@@ -84,26 +85,25 @@ impl Index {
         self.packages.extend(packages);
     }
 
-    /// The newest version of the package of exactly this name.
+    /// Returns the newest version of a package.
     pub fn newest(&self, name: &str) -> Option<&Package> {
         self.packages.iter().filter(|package| package.name == name).max_by(|a, b| by_version(a, b))
     }
 
-    /// This very version.
+    /// Returns a specific version of a package.
     pub fn exactly(&self, name: &str, version: &str) -> Option<&Package> {
         self.packages.iter().find(|package| package.name == name && package.version == version)
     }
 
-    /// All packages that match the pattern (`*` stands for anything), newest first.
+    /// Returns all packages that match the pattern (`*` matches anything), newest first.
     pub fn matching(&self, pattern: &str) -> Vec<&Package> {
         let mut found: Vec<&Package> = self.packages.iter().filter(|package| matches(pattern, &package.name)).collect();
         found.sort_by(|a, b| by_version(b, a));
         found
     }
 
-    /// The packages that a kernel is made of: the image itself, and what it asks for, directly or not, by the name
-    /// `linux-…` in exactly one version. `Err` names a part that is not in the index, unless the kernel can do without
-    /// (`optional`: patterns).
+    /// Returns the packages that make up a kernel: the image, and its direct and indirect dependencies called `linux-…` on
+    /// an exact version. The error is a part that is not in the index and does not match a pattern in `optional`.
     pub fn kernel_parts<'a>(&'a self, image: &'a Package, optional: &[String]) -> Result<Vec<&'a Package>, String> {
         let mut parts = vec![image];
         let mut at = 0;
@@ -128,8 +128,8 @@ impl Index {
         Ok(parts)
     }
 
-    /// The package and the libraries that it asks for, directly or not. Packages that are not in the index are left
-    /// out: whether a library is really missing is decided by the ELF headers.
+    /// Returns a package and its direct and indirect dependencies on libraries. Packages that are not in the index are
+    /// skipped; the ELF headers decide later whether a library is really missing.
     pub fn with_libraries<'a>(&'a self, program: &'a Package, also: &[String]) -> Vec<&'a Package> {
         let mut parts = vec![program];
         parts.extend(also.iter().filter_map(|name| self.newest(name)));
@@ -151,7 +151,7 @@ impl Index {
     }
 }
 
-/// Whether a package of this name holds shared libraries.
+/// Returns whether a package of this name contains shared libraries.
 pub(crate) fn is_library(name: &str) -> bool {
     name.starts_with("lib") || name == "zlib1g"
 }
@@ -160,7 +160,7 @@ fn by_version(a: &Package, b: &Package) -> Ordering {
     version::compare(&a.version, &b.version)
 }
 
-/// `*` stands for any run of characters, everything else for itself.
+/// Matches a name against a pattern, in which `*` matches any sequence of characters.
 pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     let mut pieces = pattern.split('*');
     let Some(mut rest) = pieces.next().and_then(|first| name.strip_prefix(first)) else {
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stanza_gives_what_a_fetch_needs() {
+    fn a_stanza_is_parsed() {
         let found = parse_index(
             &stanza("linux-image-6.1.0-1-cloud-amd64", "6.1.4-1", "kmod, linux-base (>= 4.3~), a | b (= 1)"),
             "bookworm",
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_split_kernel_brings_all_its_parts() {
+    fn a_split_kernel_has_all_its_parts() {
         let index = index(
             &[
                 stanza("linux-image-7.3", "7.3-1", "linux-binary-7.3 (= 7.3-1), linux-modules-7.3 (= 7.3-1)"),
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_split_kernel_without_one_of_its_parts_names_it() {
+    fn a_missing_part_of_a_split_kernel_is_an_error_unless_it_is_optional() {
         let index = index(
             &[
                 stanza("linux-image-7.1", "7.1-1", "linux-binary-7.1 (= 7.1-1), linux-modules-7.1 (= 7.1-1)"),
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_brings_its_libraries_and_nothing_else() {
+    fn a_program_is_fetched_with_its_libraries_only() {
         let index = index(
             &[
                 stanza("kmod", "34-1", "libc6 (>= 2.38), libkmod2 (= 34-1), lsb-base"),
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_star_stands_for_anything() {
+    fn a_star_matches_anything() {
         for (pattern, name, expected) in [
             ("a", "a", true),
             ("a", "ab", false),

@@ -1,7 +1,7 @@
-//! Which Debian archive this machine uses, from its own apt configuration. Pure: text in, archives out.
+//! Finds the Debian archive in a machine's apt configuration. Pure.
 //!
-//! A machine's list may hold other vendors' archives, some with a suite called `stable` and a component called `main`.
-//! The likeliest entry is chosen; apt's signature check, against Debian's keys, has the last word.
+//! The configuration may contain archives of other vendors, some with a suite called `stable` and a component called
+//! `main`. The most likely entry is selected; apt's signature check against Debian's keys decides in the end.
 
 use std::path::PathBuf;
 
@@ -9,11 +9,11 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Archive {
     pub uri: String,
-    /// The keyrings that the machine's own entry names.
+    /// The keyrings named in the entry.
     pub keyrings: Vec<PathBuf>,
 }
 
-/// Debian's two archives, as far as they are known.
+/// Debian's two archives, if known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Archives {
     pub main: Option<Archive>,
@@ -21,14 +21,14 @@ pub(crate) struct Archives {
 }
 
 impl Archives {
-    /// A mirror that the user names; the security archive lies beside it.
+    /// Returns the archives of a mirror; the security archive is beside it.
     pub fn mirror(uri: &str) -> Archives {
         let uri = uri.trim_end_matches('/');
         let archive = |uri: String| Some(Archive { uri, keyrings: Vec::new() });
         Archives { main: archive(uri.to_owned()), security: archive(format!("{uri}-security")) }
     }
 
-    /// What the files of an apt configuration name: pairs of a file's name and its text.
+    /// Finds the archives in an apt configuration, given as pairs of file name and text.
     pub fn from_configuration<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Archives {
         let mut entries: Vec<(u32, Entry)> = Vec::new();
         for (name, text) in files {
@@ -38,7 +38,7 @@ impl Archives {
         let best = |security: bool| {
             let mut best: Option<&(u32, Entry)> = None;
             for candidate in entries.iter().filter(|(_, entry)| is_security(&entry.suite) == security) {
-                // The first of equals: the order in which the machine's owner wrote them.
+                // Of equally likely entries, use the first.
                 if best.is_none_or(|(score, _)| candidate.0 > *score) {
                     best = Some(candidate);
                 }
@@ -56,7 +56,7 @@ impl Archives {
         Archives { main, security }
     }
 
-    /// The archive that has a suite of this name.
+    /// Returns the archive that offers a suite.
     pub fn of_suite(&self, suite: &str) -> Option<&Archive> {
         if is_security(suite) { self.security.as_ref() } else { self.main.as_ref() }
     }
@@ -77,7 +77,7 @@ fn is_security(suite: &str) -> bool {
     suite.ends_with("-security") || suite.ends_with("/updates")
 }
 
-/// How likely an entry is Debian's own archive; `None` if it cannot be.
+/// Rates how likely an entry is Debian's archive; `None` if it cannot be.
 fn likelihood(file: &str, entry: &Entry) -> Option<u32> {
     let base = entry.suite.split(['-', '/']).next().unwrap_or_default();
     let codename = CODENAMES.contains(&base);
@@ -94,7 +94,7 @@ fn likelihood(file: &str, entry: &Entry) -> Option<u32> {
     Some(u32::from(keys) * 4 + u32::from(place) * 4 + u32::from(own_file) * 2 + u32::from(codename))
 }
 
-/// `deb [option=value …] URI suite component…`
+/// Parses lines `deb [option=value …] URI suite component…`.
 fn one_line(text: &str) -> Vec<Entry> {
     text.lines()
         .filter_map(|line| {
@@ -121,7 +121,7 @@ fn one_line(text: &str) -> Vec<Entry> {
         .collect()
 }
 
-/// Stanzas of `Types`, `URIs`, `Suites`, `Components`, `Signed-By`, `Enabled`.
+/// Parses stanzas of `Types`, `URIs`, `Suites`, `Components`, `Signed-By` and `Enabled`.
 fn deb822(text: &str) -> Vec<Entry> {
     let mut stanzas: Vec<Vec<(String, String)>> = vec![Vec::new()];
     for line in text.lines().filter(|line| !line.starts_with('#')) {
@@ -144,7 +144,7 @@ fn deb822(text: &str) -> Vec<Entry> {
         if !words("types").iter().any(|kind| kind == "deb") || ["no", "false", "0"].contains(&field("enabled")) {
             continue;
         }
-        // A key may stand in the entry itself: then there is no file to name.
+        // The key may be embedded in the entry; then there is no keyring file.
         let signed_by = field("signed-by");
         let keyrings: Vec<PathBuf> = if signed_by.contains("BEGIN PGP") {
             Vec::new()
@@ -165,7 +165,7 @@ fn deb822(text: &str) -> Vec<Entry> {
     entries
 }
 
-/// Only files: a fingerprint says which key of apt's own keyrings, which we do not narrow.
+/// Returns a keyring file. Anything else is a fingerprint that selects a key of apt's own keyrings; it is ignored.
 fn keyring(text: &str) -> Option<PathBuf> {
     text.starts_with('/').then(|| PathBuf::from(text))
 }
@@ -215,7 +215,7 @@ Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
     }
 
     #[test]
-    fn both_archives_are_found_in_a_one_line_list() {
+    fn both_archives_are_found_in_a_one_line_style_file() {
         let text = "# deb http://old.example/debian bookworm main\n\
                     deb-src http://mirror.example/debian bookworm main\n\
                     deb [arch=amd64 signed-by=/k/a.gpg,/k/b.gpg] http://mirror.example/debian/ bookworm main # x\n\
@@ -229,7 +229,7 @@ Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
     }
 
     #[test]
-    fn another_vendors_stable_main_is_not_taken_for_debians() {
+    fn a_stable_suite_of_another_vendor_is_not_used() {
         let vendor = "deb [signed-by=/k/vendor.gpg] http://vendor.example/apt stable main\n";
         assert_eq!(
             uris(&[("a-vendor.list", vendor), ("debian.sources", DEB822)]),
@@ -238,7 +238,7 @@ Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
     }
 
     #[test]
-    fn what_is_switched_off_or_not_debian_is_not_used() {
+    fn disabled_entries_and_other_distributions_are_not_used() {
         let off = format!("Enabled: no\n{}", DEB822.split("\n\n").next().unwrap());
         assert_eq!(uris(&[("debian.sources", &off)]), (None, None));
         let other = "deb http://archive.example/other noble main universe\ndeb cdrom:[x]/ bookworm main\n";
@@ -249,7 +249,7 @@ Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
     }
 
     #[test]
-    fn the_security_archive_lies_beside_the_main_one_unless_it_is_named() {
+    fn the_security_archive_defaults_to_the_one_beside_the_main_archive() {
         let text = "deb http://m.example/debian trixie main\n";
         assert_eq!(
             uris(&[("sources.list", text)]),

@@ -1,11 +1,11 @@
-//! The module tools under test: which files they bring into the guest, and which commands they answer to.
+//! The module tools under test: the files they need in the guest, and the commands they provide.
 //!
-//! A subject is looked at, never run: commands are told by names, libraries by ELF headers, interpreters by the
-//! first line of a script.
+//! A subject is examined, never run: its commands follow from names, its libraries from ELF headers, and the interpreter
+//! of a script from its first line.
 
+mod builder;
 mod libraries;
 mod package;
-mod parts;
 
 pub use package::{Unpacked, unpacked};
 
@@ -13,16 +13,16 @@ use crate::cache::CacheError;
 use crate::elf::ElfError;
 use crate::fetch::FetchError;
 use crate::options::Options;
-use libraries::Places;
-use parts::Parts;
+use builder::SubjectBuilder;
+use libraries::SearchPath;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Every command that a subject may bring.
+/// The commands that a subject may provide.
 pub const COMMANDS: [&str; 6] = ["depmod", "insmod", "lsmod", "modinfo", "modprobe", "rmmod"];
 
-/// The tools under test.
+/// The module tools under test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject {
     name: String,
@@ -32,75 +32,72 @@ pub struct Subject {
     notes: Vec<String>,
 }
 
-/// One thing that a subject puts into the guest.
+/// A file of a subject in the guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GuestFile {
-    /// Where, absolute.
+    /// The absolute path in the guest.
     pub guest_path: PathBuf,
-    /// Permissions.
+    /// The permissions.
     pub mode: u32,
-    /// What.
+    /// The content.
     pub source: Source,
 }
 
-/// What a [`GuestFile`] is.
+/// The content of a [`GuestFile`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// The bytes of a file of the host.
+    /// A file of the host.
     Host(PathBuf),
     /// These bytes.
     Bytes(Vec<u8>),
-    /// A symbolic link to this target.
+    /// A symlink with this target.
     Link(String),
 }
 
-/// Why something cannot be a subject.
+/// The subject is not usable.
 #[derive(Debug, thiserror::Error)]
 pub enum SubjectError {
-    /// It cannot be read.
-    #[error("cannot read the subject {}: {source}", path.display())]
+    /// A file cannot be read.
+    #[error("cannot read {}", path.display())]
     Read {
         /// The file or directory.
         path: PathBuf,
-        /// Why not.
+        /// The system's error.
         source: io::Error,
     },
-    /// It has no execute permission.
+    /// The file is not executable.
     #[error("the subject {} is not executable", path.display())]
     NotExecutable {
         /// The file.
         path: PathBuf,
     },
-    /// It is neither a program for this machine nor a script.
-    #[error("the subject {} is neither a program nor a script: {reason}", path.display())]
+    /// The file is neither a program for this machine nor a script.
+    #[error("the subject {} is neither a program nor a script", path.display())]
     NotAProgram {
         /// The file.
         path: PathBuf,
-        /// What it is not.
-        reason: ElfError,
+        /// The reason.
+        source: ElfError,
     },
-    /// A library, or the dynamic loader, is nowhere.
-    #[error(
-        "the subject {} needs {library} (for {needed_by}), which was not found",
-        path.display()
-    )]
+    /// A library, or the dynamic loader, was not found.
+    #[error("the subject {} needs {library} (for {needed_by}), which was not found", path.display())]
     MissingLibrary {
         /// The subject.
         path: PathBuf,
-        /// What is missing.
+        /// The missing library.
         library: String,
         /// The program or library that needs it.
         needed_by: String,
     },
-    /// A script's interpreter is not on this host.
-    #[error("the subject {} is a script for {interpreter}, which is not on this host", path.display())]
+    /// The interpreter of a script is not on this host.
+    #[error("the subject {} is a script for {interpreter}, which does not exist on this host", path.display())]
     MissingInterpreter {
         /// The script.
         path: PathBuf,
         /// Its interpreter.
         interpreter: String,
     },
-    /// It answers to no command.
+    /// The subject provides no command.
     #[error("the subject {} provides none of the commands {}", path.display(), COMMANDS.join(", "))]
     NoCommand {
         /// The file or directory.
@@ -109,10 +106,10 @@ pub enum SubjectError {
     /// Our own tools are not built.
     #[error("kmodlab's module tools are not in {}", dir.display())]
     OursNotBuilt {
-        /// Where they were looked for.
+        /// The directory of guest programs.
         dir: PathBuf,
     },
-    /// Fetching it failed, or it cannot be had here.
+    /// Fetching it failed, or it is not available on this machine.
     #[error(transparent)]
     Fetch(#[from] FetchError),
     /// The cache.
@@ -121,73 +118,72 @@ pub enum SubjectError {
 }
 
 impl Subject {
-    /// Our own tools: the static program `kmod` in the directory of guest programs.
+    /// Returns our own tools: the static program `kmod` in the directory of guest programs.
     pub fn ours(guest_dir: &Path) -> Result<Subject, SubjectError> {
         let program = guest_dir.join("kmod");
         if !program.is_file() {
             return Err(SubjectError::OursNotBuilt { dir: guest_dir.to_owned() });
         }
-        let mut parts = Parts::new(Places::host(&[]));
+        let mut builder = SubjectBuilder::new(SearchPath::host(&[]));
         let all: Vec<&str> = COMMANDS.to_vec();
-        parts.multi_call(&program, "/sbin/kmod", &all)?;
-        parts.finish("ours")
+        builder.multi_call(&program, "/sbin/kmod", &all)?;
+        builder.finish("ours")
     }
 
-    /// A program of the user's own, or a directory of tools. A file is taken for the command in its name (`modprobe`,
-    /// `my-modprobe`); without one in its name, for all whose names stand in it. Libraries are looked for in `lib_dirs`, where
-    /// the program says, and in the host's directories; nothing is run.
+    /// Examines a program of the user, or a directory of tools. A file provides the command in its name (`modprobe`,
+    /// `my-modprobe`), or if there is none, all commands whose names it contains. Libraries are searched in `lib_dirs`, in
+    /// the program's own search path, and in the host's directories. Nothing is run.
     pub fn from_path(path: &Path, lib_dirs: &[PathBuf]) -> Result<Subject, SubjectError> {
         let read = |source| SubjectError::Read { path: path.to_owned(), source };
         let meta = fs::metadata(path).map_err(read)?;
         let lib_dirs: Vec<PathBuf> =
             lib_dirs.iter().map(|dir| dir.canonicalize()).collect::<Result<_, _>>().map_err(read)?;
-        let mut parts = Parts::new(Places::host(&lib_dirs));
+        let mut builder = SubjectBuilder::new(SearchPath::host(&lib_dirs));
         if meta.is_dir() {
-            parts.directory(path)?;
+            builder.directory(path)?;
         } else {
-            parts.single(path)?;
+            builder.single(path)?;
         }
-        parts.finish(&path.display().to_string())
+        builder.finish(&path.display().to_string())
     }
 
-    /// A program of the host that is no subject, with the libraries that it needs: files as they would lie in a guest, the
-    /// program itself left out.
+    /// Returns the libraries that a program of the host needs in a guest, without the program itself.
     ///
     /// # Errors
-    /// [`SubjectError`] if it is no program, or a library is nowhere.
+    /// [`SubjectError`] if the file is not a program, or a library was not found.
     pub fn program_with_libraries(host: &Path) -> Result<Vec<GuestFile>, SubjectError> {
-        let mut parts = Parts::new(Places::host(&[]));
-        parts.libraries_of(host)?;
-        Ok(parts.into_files())
+        let mut builder = SubjectBuilder::new(SearchPath::host(&[]));
+        builder.libraries_of(host)?;
+        Ok(builder.into_files())
     }
 
-    /// Tools from a package, by the name of the catalogue: `kmod-30`, `kmod-34`, `busybox`. Unpacked with their
-    /// libraries into the cache, never installed.
+    /// Fetches a subject of the catalogue, such as `kmod-30`, `kmod-34` or `busybox`. Packages are unpacked into the cache
+    /// with their libraries, never installed.
     pub fn fetch(name: &str, options: &Options<'_>) -> Result<Subject, SubjectError> {
         package::fetch(name, options)
     }
 
-    /// What reports call it.
+    /// Returns the name used in reports.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The commands that it brings, sorted; each is at `/sbin/COMMAND` in the guest.
+    /// Returns the commands it provides, sorted; each is `/sbin/COMMAND` in the guest.
     pub fn commands(&self) -> &[String] {
         &self.commands
     }
 
-    /// What goes into the guest.
+    /// Returns its files in the guest.
     pub fn files(&self) -> &[GuestFile] {
         &self.files
     }
 
-    /// Hash of names, modes and contents, for cache keys.
+    /// Returns a hash of names, modes and contents, for cache keys.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// What the user should know about it, such as a version that is not the locked one.
+    /// Returns notes for the user, such as a version that differs from the locked one.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
@@ -207,7 +203,7 @@ mod tests {
     }
 
     fn static_program() -> Vec<u8> {
-        elf::made(None, &[], None)
+        elf::sample_program(None, &[], None)
     }
 
     fn listing(subject: &Subject, dir: &Path) -> Vec<String> {
@@ -223,18 +219,19 @@ mod tests {
     }
 
     #[test]
-    fn ours_answers_to_every_command() {
+    fn our_own_tools_provide_every_command() {
         let dir = tempfile::tempdir().unwrap();
         put(&dir.path().join("kmod"), &static_program(), 0o755);
         let subject = Subject::ours(dir.path()).unwrap();
         assert_eq!(subject.commands(), COMMANDS);
         assert_eq!(listing(&subject, dir.path())[1..3], ["/sbin/insmod -> /sbin/kmod", "/sbin/kmod = kmod"]);
         let error = Subject::ours(&dir.path().join("gone")).unwrap_err();
-        assert!(matches!(error, SubjectError::OursNotBuilt { .. }), "{error}");
+        let gone = dir.path().join("gone");
+        assert_eq!(error.to_string(), format!("kmodlab's module tools are not in {}", gone.display()));
     }
 
     #[test]
-    fn a_file_is_the_command_in_its_name() {
+    fn a_file_provides_the_command_in_its_name() {
         let dir = tempfile::tempdir().unwrap();
         for name in ["modprobe", "my-modprobe", "modprobe.static"] {
             let path = put(&dir.path().join(name), &static_program(), 0o755);
@@ -245,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_a_command_in_its_name_answers_to_those_it_holds() {
+    fn a_file_without_a_command_in_its_name_provides_those_it_contains() {
         let dir = tempfile::tempdir().unwrap();
         let bytes = [static_program(), b"\0insmod\0rmmod\0".to_vec()].concat();
         let path = put(&dir.path().join("toybox"), &bytes, 0o755);
@@ -255,11 +252,13 @@ mod tests {
             ["/sbin/insmod -> /sbin/toybox", "/sbin/rmmod -> /sbin/toybox", "/sbin/toybox = toybox"]
         );
         let path = put(&dir.path().join("other"), &static_program(), 0o755);
-        assert!(matches!(Subject::from_path(&path, &[]), Err(SubjectError::NoCommand { .. })));
+        let error = Subject::from_path(&path, &[]).unwrap_err().to_string();
+        let commands = "depmod, insmod, lsmod, modinfo, modprobe, rmmod";
+        assert_eq!(error, format!("the subject {} provides none of the commands {commands}", path.display()));
     }
 
     #[test]
-    fn a_directory_brings_the_tools_in_it() {
+    fn a_directory_provides_the_tools_in_it() {
         let dir = tempfile::tempdir().unwrap();
         put(&dir.path().join("sbin/modprobe"), &static_program(), 0o755);
         put(&dir.path().join("lsmod"), &static_program(), 0o755);
@@ -270,30 +269,32 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_started_is_refused_with_the_reason() {
+    fn a_file_that_cannot_be_executed_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let error = |name: &str, bytes: &[u8], mode| {
             let path = put(&dir.path().join(name).join("modprobe"), bytes, mode);
-            Subject::from_path(&path, &[]).unwrap_err().to_string().replace(&dir.path().display().to_string(), "DIR")
+            let error = Subject::from_path(&path, &[]).unwrap_err();
+            crate::chain(&error).replace(&dir.path().display().to_string(), "DIR")
         };
         assert_eq!(error("a", &static_program(), 0o644), "the subject DIR/a/modprobe is not executable");
         assert_eq!(
             error("b", b"text", 0o755),
-            "the subject DIR/b/modprobe is neither a program nor a script: it is no ELF file"
+            "the subject DIR/b/modprobe is neither a program nor a script: not an ELF file"
         );
         assert_eq!(
-            error("c", &elf::made(None, &["libnowhere.so.7"], None), 0o755),
+            error("c", &elf::sample_program(None, &["libnowhere.so.7"], None), 0o755),
             "the subject DIR/c/modprobe needs libnowhere.so.7 (for DIR/c/modprobe), which was not found"
         );
         assert_eq!(
             error("d", b"#! /no/such/sh -e\nexit 0\n", 0o755),
-            "the subject DIR/d/modprobe is a script for /no/such/sh, which is not on this host"
+            "the subject DIR/d/modprobe is a script for /no/such/sh, which does not exist on this host"
         );
-        assert!(matches!(Subject::from_path(Path::new("/no/such"), &[]), Err(SubjectError::Read { .. })));
+        let error = Subject::from_path(Path::new("/no/such"), &[]).unwrap_err();
+        assert_eq!(crate::chain(&error), "cannot read /no/such: No such file or directory (os error 2)");
     }
 
     #[test]
-    fn a_script_brings_its_interpreter() {
+    fn a_script_is_accompanied_by_its_interpreter() {
         let dir = tempfile::tempdir().unwrap();
         let shell = put(&dir.path().join("shell"), &static_program(), 0o755);
         let script = format!("#!{} -e\nexit 0\n", shell.display());
@@ -305,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn the_id_follows_the_contents_and_not_the_place() {
+    fn the_id_depends_on_the_contents_and_not_on_the_path() {
         let dir = tempfile::tempdir().unwrap();
         let id = |place: &str, bytes: &[u8]| {
             let path = put(&dir.path().join(place).join("modprobe"), bytes, 0o755);

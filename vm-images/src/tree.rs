@@ -1,5 +1,5 @@
-//! A kernel tree as `make bzImage modules` left it: image, release and modules, where they lie. Nothing has to be installed,
-//! and nothing is written into the tree: its modules get a module directory of links in the cache.
+//! A kernel tree after `make bzImage modules`. Nothing needs to be installed, and nothing is written into the tree: the
+//! cache gets a module directory with symlinks to its modules.
 
 use crate::cache::{Cache, CacheError, ContentId, touch};
 use crate::kernel::{Kernel, KernelError};
@@ -8,48 +8,48 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-/// Where a build leaves the image.
+/// The image.
 const IMAGE: &str = "arch/x86/boot/bzImage";
-/// Where it leaves what `uname -r` will say.
+/// The file that contains the release.
 const RELEASE: &str = "include/config/kernel.release";
-/// Text files that `modules_install` copies as they are.
+/// Files that `modules_install` copies unchanged.
 const COPIED: [&str; 2] = ["modules.builtin", "modules.builtin.modinfo"];
 
-/// A kernel tree that was built.
+/// A built kernel tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BuiltTree {
     kernel: Kernel,
     dir: PathBuf,
-    /// Where a module belongs in a module directory, and where it lies.
+    /// The modules: path in a module directory, and file in the tree.
     modules: Vec<(String, PathBuf)>,
     has_modules: bool,
 }
 
-/// Why a directory is no kernel tree that can be used.
+/// The directory is not a usable kernel tree.
 #[derive(Debug, thiserror::Error)]
 pub enum TreeError {
-    /// It is something else.
+    /// It is neither a kernel tree nor a build directory.
     #[error("{} is not a kernel tree or its build directory: it contains neither {IMAGE} nor Kbuild", path.display())]
     NoTree {
         /// The directory.
         path: PathBuf,
     },
-    /// There is no image.
+    /// The kernel is not built.
     #[error("the kernel tree {} is not built: it contains no {missing}", path.display())]
     NotBuilt {
         /// The directory.
         path: PathBuf,
-        /// What is missing.
+        /// The missing file.
         missing: &'static str,
     },
-    /// Image and modules are of two builds.
+    /// The image is older than the tree.
     #[error("the kernel image in {} is {image}, but the tree is at {tree}", path.display())]
     Stale {
         /// The directory.
         path: PathBuf,
-        /// What the image says.
+        /// The release of the image.
         image: String,
-        /// What the tree says.
+        /// The release of the tree.
         tree: String,
     },
     /// The image.
@@ -61,10 +61,10 @@ pub enum TreeError {
 }
 
 impl BuiltTree {
-    /// Looks at a tree, or at the build directory of one (`make O=`). Nothing is written or run.
+    /// Examines a tree or a build directory (`make O=`). Nothing is written or run.
     ///
     /// # Errors
-    /// [`TreeError`] if it is none, or is not built.
+    /// [`TreeError`] if it is not a kernel tree, or is not built.
     pub fn look(dir: &Path) -> Result<BuiltTree, TreeError> {
         let image = dir.join(IMAGE);
         if !image.is_file() {
@@ -97,10 +97,11 @@ impl BuiltTree {
         Ok(BuiltTree { kernel, dir, has_modules: order.is_some(), modules })
     }
 
-    /// The kernel, with a module directory in the cache that leads into the tree. A tree without modules.order has none.
+    /// Returns the kernel, with a module directory of symlinks in the cache. A tree without modules.order has no module
+    /// directory.
     ///
     /// # Errors
-    /// [`CacheError`] if the directory cannot be made.
+    /// [`CacheError`] if the directory cannot be created.
     pub fn kernel(mut self, cache: &Cache) -> Result<Kernel, CacheError> {
         if !self.has_modules {
             return Ok(self.kernel);
@@ -139,15 +140,15 @@ impl BuiltTree {
     }
 }
 
-/// What a line of modules.order names, without its suffix: since 6.3 objects stand there. A line that leads out of the
-/// tree is none.
+/// Returns the path in a line of modules.order without its suffix, which is `.o` since 6.3. A path that leaves the tree is
+/// ignored.
 pub(crate) fn module_path(line: &str) -> Option<&str> {
     let path = line.trim().strip_suffix(".ko").or_else(|| line.trim().strip_suffix(".o"))?;
     path.split('/').all(|part| !matches!(part, "" | "." | "..")).then_some(path)
 }
 
-/// Where a module is installed, and where it lies. Trees before 5.3 name modules with the directory `kernel` that they
-/// will be installed in; later ones have a directory of this name.
+/// Returns the path at which a module is installed, and its file. Before 5.3, modules.order prefixes paths with `kernel`,
+/// the directory of the installation; later trees have a directory of that name.
 pub(crate) fn find(tree: &Path, path: &str) -> Option<(String, PathBuf)> {
     let below = [Some(path), path.strip_prefix("kernel/")];
     below.into_iter().flatten().find_map(|path| {
@@ -156,7 +157,7 @@ pub(crate) fn find(tree: &Path, path: &str) -> Option<(String, PathBuf)> {
     })
 }
 
-/// A text file's contents; `None` if it is not there.
+/// Reads a text file; `None` if it does not exist.
 fn read(path: &Path) -> Result<Option<String>, KernelError> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
@@ -168,7 +169,7 @@ fn read(path: &Path) -> Result<Option<String>, KernelError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bzimage::made;
+    use crate::bzimage::sample_image;
 
     fn put(dir: &Path, files: &[(&str, &[u8])]) {
         for (name, bytes) in files {
@@ -179,12 +180,12 @@ mod tests {
     }
 
     fn built(dir: &Path, release: &str) {
-        let image = made(&format!("{release} (builder) #1"), b"payload");
+        let image = sample_image(&format!("{release} (builder) #1"), b"payload");
         put(dir, &[(IMAGE, &image), (RELEASE, format!("{release}\n").as_bytes()), (".config", b"CONFIG_A=y\n")]);
     }
 
     #[test]
-    fn a_tree_gives_its_image_and_a_module_directory_of_links_outside_itself() {
+    fn a_built_tree_has_an_image_and_a_module_directory_of_symlinks_in_the_cache() {
         let (temp, cache_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         built(temp.path(), "6.1.0-x");
         let order = b"fs/nls/a.ko\nkernel/trace/b.o\nkernel/lib/old.ko\n../out.ko\nlib/gone.ko\n";
@@ -206,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tree_without_modules_has_none() {
+    fn a_tree_without_modules_order_has_no_module_directory() {
         let temp = tempfile::tempdir().unwrap();
         built(temp.path(), "6.1.0-x");
         let cache = Cache::open(temp.path().join("cache")).unwrap();
@@ -216,12 +217,15 @@ mod tests {
     #[test]
     fn a_directory_that_is_not_a_built_tree_is_an_error() {
         let temp = tempfile::tempdir().unwrap();
-        let error = || BuiltTree::look(temp.path()).unwrap_err();
-        assert!(matches!(error(), TreeError::NoTree { .. }), "{}", error());
+        let message = || {
+            let error = BuiltTree::look(temp.path()).unwrap_err();
+            crate::chain(&error).replace(&temp.path().display().to_string(), "DIR")
+        };
+        insta::assert_snapshot!(message(), @"DIR is not a kernel tree or its build directory: it contains neither arch/x86/boot/bzImage nor Kbuild");
         put(temp.path(), &[("Kbuild", b"")]);
-        assert!(matches!(error(), TreeError::NotBuilt { missing: IMAGE, .. }), "{}", error());
+        insta::assert_snapshot!(message(), @"the kernel tree DIR is not built: it contains no arch/x86/boot/bzImage");
         built(temp.path(), "6.1.0-x");
         put(temp.path(), &[(RELEASE, b"6.1.0-y\n")]);
-        assert!(error().to_string().contains("is 6.1.0-x, but the tree is at 6.1.0-y"), "{}", error());
+        insta::assert_snapshot!(message(), @"the kernel image in DIR is 6.1.0-x, but the tree is at 6.1.0-y");
     }
 }

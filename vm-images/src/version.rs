@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-/// Compares two versions as dpkg does: epoch, then upstream version, then revision; `~` sorts before the end.
+/// Compares two versions like dpkg: epoch, then upstream version, then revision; `~` sorts before the end.
 pub(crate) fn compare(a: &str, b: &str) -> Ordering {
     let (a_epoch, a_upstream, a_revision) = split(a);
     let (b_epoch, b_upstream, b_revision) = split(b);
@@ -21,7 +21,7 @@ fn split(version: &str) -> (u64, &str, &str) {
     (epoch, upstream, revision)
 }
 
-/// Alternating runs of non-digits, compared by [`weight`], and digits, compared as numbers.
+/// Compares alternating runs of non-digits, by [`weight`], and digits, as numbers.
 fn compare_part(mut a: &[u8], mut b: &[u8]) -> Ordering {
     while !a.is_empty() || !b.is_empty() {
         let word = |text: &[u8]| text.iter().take_while(|byte| !byte.is_ascii_digit()).count();
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_sort_as_dpkg_sorts_them() {
+    fn versions_sort_like_in_dpkg() {
         let ascending = [
             "0.9",
             "5.10.218-1",
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_is_equal_whatever_the_zeros() {
+    fn leading_zeros_and_a_zero_epoch_do_not_matter() {
         assert_eq!(compare("1.02", "1.2"), Ordering::Equal);
         assert_eq!(compare("0:1", "1"), Ordering::Equal);
         assert_eq!(compare("1.0~", "1.0"), Ordering::Less);

@@ -1,4 +1,4 @@
-//! The kernel that a bzImage unpacks itself to, for a boot that skips firmware and unpacking.
+//! The unpacked kernel of a bzImage, for a boot without firmware and decompression.
 
 use crate::bzimage::Header;
 use crate::cache::{Cache, CacheError, touch};
@@ -9,21 +9,22 @@ use std::fs;
 use std::path::PathBuf;
 
 impl Kernel {
-    /// The unpacked kernel, cached; `None` for one that cannot be entered directly: it was built without `CONFIG_PVH`.
+    /// Returns the unpacked kernel, cached; `None` if it cannot be entered directly, because it was built without
+    /// `CONFIG_PVH`.
     ///
     /// # Errors
-    /// [`KernelError`] if the image cannot be read, or the cache not be written.
+    /// [`KernelError`] if the image cannot be read, or the cache cannot be written.
     pub fn vmlinux(&self, cache: &Cache) -> Result<Option<PathBuf>, KernelError> {
         let dir = cache.area("vmlinux")?.join(&self.id);
         let path = dir.join("vmlinux");
         if !dir.exists() {
             let bytes = fs::read(&self.image).map_err(KernelError::read(&self.image))?;
             let header =
-                Header::parse(&bytes).map_err(|reason| KernelError::NotAKernel { path: self.image.clone(), reason })?;
+                Header::parse(&bytes).map_err(|source| KernelError::NotAKernel { path: self.image.clone(), source })?;
             let kernel = decompress(header.payload(&bytes))
                 .map_err(|reason| KernelError::Payload { path: self.image.clone(), reason })?;
             let new = cache.new_dir()?;
-            // An empty directory remembers that there is none.
+            // An empty directory records that there is none.
             if elf::has_pvh_entry(&kernel) {
                 let file = new.path().join("vmlinux");
                 fs::write(&file, &kernel).map_err(CacheError::new("write", &file))?;
@@ -38,14 +39,14 @@ impl Kernel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bzimage::made;
+    use crate::bzimage::sample_image;
 
     #[test]
-    fn a_kernel_without_a_direct_entry_has_none_also_the_second_time() {
+    fn a_kernel_without_a_pvh_entry_has_no_vmlinux() {
         let temp = tempfile::tempdir().unwrap();
         let cache = Cache::open(temp.path().join("cache")).unwrap();
         let image = temp.path().join("bzImage");
-        fs::write(&image, made("5.10.1 x", b"\x7fELF, and no more of it")).unwrap();
+        fs::write(&image, sample_image("5.10.1 x", b"\x7fELF, and no more of it")).unwrap();
         let kernel = Kernel::from_image(&image, None).unwrap();
         for _ in 0..2 {
             assert_eq!(kernel.vmlinux(&cache).unwrap(), None);

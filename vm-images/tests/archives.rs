@@ -1,4 +1,4 @@
-//! Archives that cannot serve: what is told, and that a wrong one is never used. No network: archives are directories.
+//! Unusable archives: the errors, and that an untrusted archive is never used. No network: the archives are directories.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,7 @@ fn have_apt() -> bool {
 }
 
 #[test]
-fn an_archive_that_is_not_there_is_a_reason_to_skip() {
+fn a_missing_archive_makes_kernels_and_subjects_unavailable() {
     let temp = tempfile::tempdir().unwrap();
     let catalogue = Catalogue::builtin().unwrap();
     let options = options(temp.path());
@@ -29,7 +29,7 @@ fn an_archive_that_is_not_there_is_a_reason_to_skip() {
 }
 
 #[test]
-fn an_unsigned_archive_is_an_error_and_never_used() {
+fn an_unsigned_archive_is_an_error() {
     if !have_apt() {
         return;
     }
@@ -45,10 +45,10 @@ fn an_unsigned_archive_is_an_error_and_never_used() {
     assert!(matches!(error, FetchError::Apt(AptError::Untrusted { .. })), "{error}");
 }
 
-/// Needs the network, or a cache that has it: `cargo test -p vm-images -- --ignored`.
+/// Needs the network: `cargo test -p vm-images -- --ignored`.
 #[test]
 #[ignore = "downloads 30 MB into a temporary cache"]
-fn the_default_kernel_is_fetched_and_found_again_off_line() {
+fn the_default_kernel_is_fetched_and_then_found_offline() {
     let temp = tempfile::tempdir().unwrap();
     let mut options = Options::new(Cache::open(temp.path()).unwrap());
     let catalogue = Catalogue::builtin().unwrap();

@@ -1,6 +1,6 @@
-//! A subject being put together from files of the host: told by names and headers, never run.
+//! Builds a subject from files of the host, by their names and headers. Nothing is run.
 
-use super::libraries::{self, Missing, Places};
+use super::libraries::{self, Missing, SearchPath};
 use super::{COMMANDS, GuestFile, Source, Subject, SubjectError};
 use crate::cache::ContentId;
 use std::collections::BTreeMap;
@@ -8,38 +8,38 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-/// Interpreters may be scripts themselves; the kernel follows as many.
+/// An interpreter may itself be a script; the kernel follows this many levels.
 const SCRIPT_DEPTH: usize = 4;
 
-/// A subject being put together.
-pub(super) struct Parts {
-    places: Places,
+/// A subject under construction.
+pub(super) struct SubjectBuilder {
+    search_path: SearchPath,
     commands: Vec<String>,
     files: BTreeMap<PathBuf, GuestFile>,
 }
 
-impl Parts {
-    pub fn new(places: Places) -> Parts {
-        Parts { places, commands: Vec::new(), files: BTreeMap::new() }
+impl SubjectBuilder {
+    pub fn new(search_path: SearchPath) -> SubjectBuilder {
+        SubjectBuilder { search_path, commands: Vec::new(), files: BTreeMap::new() }
     }
 
-    /// One file, and what it needs to run.
+    /// Adds a program and everything it needs to run.
     pub fn program(&mut self, host: &Path, guest: &str) -> Result<(), SubjectError> {
-        self.needs_of(host, host, 0)?;
+        self.add_needs(host, host, 0)?;
         self.add(guest, 0o755, Source::Host(host.to_owned()));
         Ok(())
     }
 
-    /// What a program needs to run, without the program.
+    /// Adds everything that a program needs to run, without the program.
     pub fn libraries_of(&mut self, host: &Path) -> Result<(), SubjectError> {
-        self.needs_of(host, host, 0)
+        self.add_needs(host, host, 0)
     }
 
     pub fn into_files(self) -> Vec<GuestFile> {
         self.files.into_values().collect()
     }
 
-    /// A program that is told by its name which command it is.
+    /// Adds a multi-call program, which behaves according to the name under which it is run.
     pub fn multi_call(&mut self, host: &Path, guest: &str, commands: &[&str]) -> Result<(), SubjectError> {
         self.program(host, guest)?;
         for command in commands {
@@ -52,10 +52,11 @@ impl Parts {
         Ok(())
     }
 
+    /// Adds the tools in a directory.
     pub fn directory(&mut self, dir: &Path) -> Result<(), SubjectError> {
         for command in COMMANDS {
-            let places = ["", "sbin", "bin", "usr/sbin", "usr/bin"];
-            let found = places.iter().map(|place| dir.join(place).join(command)).find(|path| path.is_file());
+            let subdirs = ["", "sbin", "bin", "usr/sbin", "usr/bin"];
+            let found = subdirs.iter().map(|subdir| dir.join(subdir).join(command)).find(|path| path.is_file());
             if let Some(path) = found {
                 self.program(&path, &format!("/sbin/{command}"))?;
                 self.commands.push(command.to_owned());
@@ -67,6 +68,7 @@ impl Parts {
         Ok(())
     }
 
+    /// Adds a single file as the command in its name, or as all commands it contains.
     pub fn single(&mut self, path: &Path) -> Result<(), SubjectError> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if let Some(command) = command_in_name(&name) {
@@ -76,7 +78,7 @@ impl Parts {
         }
         let bytes = fs::read(path).map_err(|source| SubjectError::Read { path: path.to_owned(), source })?;
         let commands: Vec<&str> = COMMANDS.into_iter().filter(|command| contains(&bytes, command.as_bytes())).collect();
-        // Is it a program at all? That is the better thing to be told first.
+        // Check first that it is a program at all, which is the more helpful error.
         self.program(path, &format!("/sbin/{name}"))?;
         if commands.is_empty() {
             return Err(SubjectError::NoCommand { path: path.to_owned() });
@@ -84,8 +86,8 @@ impl Parts {
         self.multi_call(path, &format!("/sbin/{name}"), &commands)
     }
 
-    /// Adds libraries and interpreters of `program`; errors speak of `subject`.
-    fn needs_of(&mut self, program: &Path, subject: &Path, depth: usize) -> Result<(), SubjectError> {
+    /// Adds the libraries and interpreters of `program`; errors name `subject`.
+    fn add_needs(&mut self, program: &Path, subject: &Path, depth: usize) -> Result<(), SubjectError> {
         let read = |source| SubjectError::Read { path: program.to_owned(), source };
         let meta = fs::metadata(program).map_err(read)?;
         if meta.is_file() && meta.permissions().mode() & 0o111 == 0 {
@@ -97,13 +99,13 @@ impl Parts {
             if !host.is_file() || depth == SCRIPT_DEPTH {
                 return Err(SubjectError::MissingInterpreter { path: program.to_owned(), interpreter });
             }
-            self.needs_of(host, subject, depth + 1)?;
-            // A link such as sh -> dash: the guest gets the file under the name that the script uses.
+            self.add_needs(host, subject, depth + 1)?;
+            // A symlink such as sh -> dash: in the guest the file has the name that the script uses.
             self.add(&interpreter, 0o755, Source::Host(host.canonicalize().map_err(read)?));
             return Ok(());
         }
-        let libraries = libraries::find(program, &bytes, &self.places).map_err(|missing| match missing {
-            Missing::Program(reason) => SubjectError::NotAProgram { path: program.to_owned(), reason },
+        let libraries = libraries::find(program, &bytes, &self.search_path).map_err(|missing| match missing {
+            Missing::Program(source) => SubjectError::NotAProgram { path: program.to_owned(), source },
             Missing::Library { name, needed_by } => {
                 SubjectError::MissingLibrary { path: subject.to_owned(), library: name, needed_by }
             }
@@ -117,7 +119,7 @@ impl Parts {
         Ok(())
     }
 
-    /// A file is never replaced by a link.
+    /// Adds a file. A symlink never replaces a file.
     fn add(&mut self, guest: &str, mode: u32, source: Source) {
         let guest_path = PathBuf::from(guest);
         let link = matches!(source, Source::Link(_));
@@ -151,7 +153,7 @@ impl Parts {
     }
 }
 
-/// The one command that stands in a name as a word of its own: `modprobe`, `my-modprobe`, `modprobe.sh`.
+/// Returns the command in a file name if there is exactly one: `modprobe`, `my-modprobe`, `modprobe.sh`.
 fn command_in_name(name: &str) -> Option<&'static str> {
     let words: Vec<&str> = name.split(|c: char| !c.is_ascii_alphanumeric()).collect();
     let mut found = COMMANDS.into_iter().filter(|command| words.contains(command));
@@ -159,7 +161,7 @@ fn command_in_name(name: &str) -> Option<&'static str> {
     found.next().is_none().then_some(first)
 }
 
-/// The interpreter in a script's first line.
+/// Returns the interpreter in the first line of a script.
 fn interpreter_of(bytes: &[u8]) -> Option<String> {
     let line = bytes.strip_prefix(b"#!")?.split(|&byte| byte == b'\n').next()?;
     let text = std::str::from_utf8(line).ok()?;

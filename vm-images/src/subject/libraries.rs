@@ -1,14 +1,14 @@
-//! The libraries of a program: found where its loader would look, by reading headers, never by running anything.
+//! Finds the libraries of a program where its loader would look, by reading headers, never by running anything.
 
 use crate::elf::{self, ElfError, Needs};
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where Debian's loader looks first in the guest; every library goes there.
+/// The first directory that Debian's loader searches; every library is put there in the guest.
 const GUEST_DIR: &str = "/lib/x86_64-linux-gnu";
 
-/// Where loaders of the usual distributions look.
+/// The directories that the loaders of common distributions search.
 const DEFAULT_DIRS: [&str; 7] = [
     "/lib/x86_64-linux-gnu",
     "/usr/lib/x86_64-linux-gnu",
@@ -19,31 +19,31 @@ const DEFAULT_DIRS: [&str; 7] = [
     "/usr/local/lib",
 ];
 
-/// Where to look.
+/// The directories to search.
 #[derive(Clone, Debug)]
-pub(super) struct Places {
-    /// Looked in first.
+pub(super) struct SearchPath {
+    /// Directories searched first.
     first: Vec<PathBuf>,
-    /// What stands for `/`: the host, or an unpacked package, which nothing leads out of.
+    /// The root directory: `/`, or that of an unpacked package. Symlinks that leave it are not followed.
     root: PathBuf,
 }
 
-impl Places {
-    /// The user's directories, then the host's.
-    pub fn host(first: &[PathBuf]) -> Places {
-        Places { first: first.to_vec(), root: PathBuf::from("/") }
+impl SearchPath {
+    /// Searches the given directories, then those of the host.
+    pub fn host(first: &[PathBuf]) -> SearchPath {
+        SearchPath { first: first.to_vec(), root: PathBuf::from("/") }
     }
 
-    /// Only what lies in an unpacked package.
-    pub fn package(root: &Path) -> Places {
-        Places { first: Vec::new(), root: root.to_owned() }
+    /// Searches only an unpacked package.
+    pub fn package(root: &Path) -> SearchPath {
+        SearchPath { first: Vec::new(), root: root.to_owned() }
     }
 
     fn below_root(&self, path: &Path) -> PathBuf {
         self.root.join(path.strip_prefix("/").unwrap_or(path))
     }
 
-    /// A file that can be used, its links followed; one that leads out of the root cannot.
+    /// Returns a usable library with symlinks resolved. A file outside the root is not usable.
     fn usable(&self, path: &Path) -> Option<(PathBuf, Vec<u8>, Needs)> {
         let real = path.canonicalize().ok()?;
         let inside =
@@ -62,23 +62,23 @@ impl Places {
 pub(super) struct Library {
     /// The file of the host.
     pub host: PathBuf,
-    /// Where its bytes go.
+    /// Its path in the guest.
     pub guest: String,
-    /// Links to it, in the other places where its loader may look.
+    /// Symlinks to it in the other directories that its loader may search.
     pub links: Vec<String>,
 }
 
-/// Why a program's libraries are not all there.
+/// The libraries of a program could not be found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Missing {
-    /// The program's own headers.
+    /// The program itself cannot be read.
     Program(ElfError),
-    /// A library, or the loader, and who needs it.
+    /// A library or the loader was not found.
     Library { name: String, needed_by: String },
 }
 
-/// Everything that a program needs beside itself. `program` is where it lies on the host.
-pub(super) fn find(program: &Path, bytes: &[u8], places: &Places) -> Result<Vec<Library>, Missing> {
+/// Finds all libraries of a program, including its loader. `program` is its path on the host.
+pub(super) fn find(program: &Path, bytes: &[u8], search_path: &SearchPath) -> Result<Vec<Library>, Missing> {
     let needs = elf::needs(bytes).map_err(Missing::Program)?;
     let mut found: BTreeMap<String, Library> = BTreeMap::new();
     let mut todo = vec![(program.to_owned(), needs)];
@@ -86,7 +86,7 @@ pub(super) fn find(program: &Path, bytes: &[u8], places: &Places) -> Result<Vec<
         if let Some(path) = &needs.interpreter {
             let name = path.rsplit('/').next().unwrap_or(path).to_owned();
             if let Entry::Vacant(place) = found.entry(name.clone()) {
-                let Some((host, mut library, more)) = find_loader(path, &name, places) else {
+                let Some((host, mut library, more)) = find_loader(path, &name, search_path) else {
                     return Err(Missing::Library { name: path.clone(), needed_by: user.display().to_string() });
                 };
                 library.links.push(path.clone());
@@ -100,7 +100,7 @@ pub(super) fn find(program: &Path, bytes: &[u8], places: &Places) -> Result<Vec<
             if found.contains_key(name) {
                 continue;
             }
-            match find_library(name, &user, &needs.search, places) {
+            match find_library(name, &user, &needs.search, search_path) {
                 Some((host, library, more)) => {
                     found.insert(name.clone(), library);
                     todo.push((host, more));
@@ -115,24 +115,29 @@ pub(super) fn find(program: &Path, bytes: &[u8], places: &Places) -> Result<Vec<
     Ok(found.into_values().map(tidy).collect())
 }
 
-fn find_loader(path: &str, name: &str, places: &Places) -> Option<(PathBuf, Library, Needs)> {
-    // Loader and C library belong together: whoever brings one brings the other.
-    let own = places.first.iter().map(|dir| dir.join(name));
-    let there = std::iter::once(places.below_root(Path::new(path)));
-    let usual = DEFAULT_DIRS.iter().map(|dir| places.below_root(&Path::new(dir).join(name)));
-    let (host, _, needs) = own.chain(there).chain(usual).find_map(|candidate| places.usable(&candidate))?;
+fn find_loader(path: &str, name: &str, search_path: &SearchPath) -> Option<(PathBuf, Library, Needs)> {
+    // Loader and C library must match: a directory with one of them usually contains the other.
+    let first = search_path.first.iter().map(|dir| dir.join(name));
+    let exact = std::iter::once(search_path.below_root(Path::new(path)));
+    let usual = DEFAULT_DIRS.iter().map(|dir| search_path.below_root(&Path::new(dir).join(name)));
+    let (host, _, needs) = first.chain(exact).chain(usual).find_map(|candidate| search_path.usable(&candidate))?;
     let library = Library { host: host.clone(), guest: format!("{GUEST_DIR}/{name}"), links: Vec::new() };
     Some((host, library, needs))
 }
 
-fn find_library(name: &str, user: &Path, search: &[String], places: &Places) -> Option<(PathBuf, Library, Needs)> {
+fn find_library(
+    name: &str,
+    user: &Path,
+    search: &[String],
+    search_path: &SearchPath,
+) -> Option<(PathBuf, Library, Needs)> {
     let origin = user.parent().unwrap_or(Path::new("/"));
     let library = |host: PathBuf, seen: Option<&Path>| {
         let links = seen.map(|path| path.display().to_string()).into_iter().collect();
         Library { host, guest: format!("{GUEST_DIR}/{name}"), links }
     };
-    for dir in &places.first {
-        if let Some((host, _, needs)) = places.usable(&dir.join(name)) {
+    for dir in &search_path.first {
+        if let Some((host, _, needs)) = search_path.usable(&dir.join(name)) {
             return Some((host.clone(), library(host, None), needs));
         }
     }
@@ -140,23 +145,23 @@ fn find_library(name: &str, user: &Path, search: &[String], places: &Places) -> 
         let own = ["$ORIGIN", "${ORIGIN}"].iter().find_map(|word| dir.strip_prefix(word));
         let candidate = match own {
             Some(rest) => origin.join(rest.trim_start_matches('/')).join(name),
-            None => places.below_root(&Path::new(dir).join(name)),
+            None => search_path.below_root(&Path::new(dir).join(name)),
         };
-        if let Some((host, _, needs)) = places.usable(&candidate) {
+        if let Some((host, _, needs)) = search_path.usable(&candidate) {
             let seen = own.is_none().then(|| Path::new(dir).join(name));
             return Some((host.clone(), library(host, seen.as_deref()), needs));
         }
     }
     for dir in DEFAULT_DIRS {
         let seen = Path::new(dir).join(name);
-        if let Some((host, _, needs)) = places.usable(&places.below_root(&seen)) {
+        if let Some((host, _, needs)) = search_path.usable(&search_path.below_root(&seen)) {
             return Some((host.clone(), library(host, Some(&seen)), needs));
         }
     }
     None
 }
 
-/// Loaders other than Debian's look in other places: links stand there.
+/// Adds a symlink in /lib64, which loaders other than Debian's search, and removes duplicates.
 fn tidy(mut library: Library) -> Library {
     let name = library.guest.rsplit('/').next().unwrap_or_default().to_owned();
     library.links.push(format!("/lib64/{name}"));
@@ -185,8 +190,8 @@ mod tests {
         }
 
         fn find(&self, program: &Path, first: &[PathBuf]) -> Result<Vec<String>, Missing> {
-            let places = Places { first: first.to_vec(), root: self.0.path().to_owned() };
-            let found = find(program, &fs::read(program).unwrap(), &places)?;
+            let search_path = SearchPath { first: first.to_vec(), root: self.0.path().to_owned() };
+            let found = find(program, &fs::read(program).unwrap(), &search_path)?;
             let short =
                 |path: &Path| path.strip_prefix(self.0.path().canonicalize().unwrap()).unwrap().display().to_string();
             Ok(found
@@ -199,12 +204,12 @@ mod tests {
     const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
 
     #[test]
-    fn libraries_of_libraries_are_found_in_the_usual_places() {
+    fn libraries_of_libraries_are_found_in_the_usual_directories() {
         let root = Root::new();
-        root.put("usr/lib/x86_64-linux-gnu/liba.so.1", &elf::made(None, &["libc.so.6"], None));
-        root.put("lib/x86_64-linux-gnu/libc.so.6", &elf::made(Some(LOADER), &["ld-linux-x86-64.so.2"], None));
-        root.put("lib64/ld-linux-x86-64.so.2", &elf::made(None, &[], None));
-        let program = root.put("bin/modprobe", &elf::made(Some(LOADER), &["liba.so.1"], None));
+        root.put("usr/lib/x86_64-linux-gnu/liba.so.1", &elf::sample_program(None, &["libc.so.6"], None));
+        root.put("lib/x86_64-linux-gnu/libc.so.6", &elf::sample_program(Some(LOADER), &["ld-linux-x86-64.so.2"], None));
+        root.put("lib64/ld-linux-x86-64.so.2", &elf::sample_program(None, &[], None));
+        let program = root.put("bin/modprobe", &elf::sample_program(Some(LOADER), &["liba.so.1"], None));
         assert_eq!(
             root.find(&program, &[]).unwrap(),
             [
@@ -216,10 +221,10 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_library_is_named_with_who_needs_it() {
+    fn a_missing_library_is_reported_with_the_file_that_needs_it() {
         let root = Root::new();
-        let library = root.put("lib/libb.so.1", &elf::made(None, &["libgone.so.9"], None));
-        let program = root.put("bin/modprobe", &elf::made(None, &["libb.so.1"], None));
+        let library = root.put("lib/libb.so.1", &elf::sample_program(None, &["libgone.so.9"], None));
+        let program = root.put("bin/modprobe", &elf::sample_program(None, &["libb.so.1"], None));
         let library = library.canonicalize().unwrap().display().to_string();
         assert_eq!(
             root.find(&program, &[]),
@@ -228,12 +233,12 @@ mod tests {
     }
 
     #[test]
-    fn the_users_directory_comes_before_the_programs_and_the_hosts() {
+    fn the_users_directory_is_searched_before_those_of_the_program_and_the_host() {
         let root = Root::new();
         for dir in ["own", "opt/lib", "lib"] {
-            root.put(&format!("{dir}/libx.so"), &elf::made(None, &[], None));
+            root.put(&format!("{dir}/libx.so"), &elf::sample_program(None, &[], None));
         }
-        let program = root.put("opt/bin/modprobe", &elf::made(None, &["libx.so"], Some("$ORIGIN/../lib")));
+        let program = root.put("opt/bin/modprobe", &elf::sample_program(None, &["libx.so"], Some("$ORIGIN/../lib")));
         let own = root.0.path().join("own");
         assert_eq!(
             root.find(&program, &[own]).unwrap(),
@@ -246,22 +251,22 @@ mod tests {
     }
 
     #[test]
-    fn nothing_leads_out_of_a_package() {
+    fn a_symlink_that_leaves_a_package_is_not_followed() {
         let root = Root::new();
         let outside = Root::new();
-        let target = outside.put("libx.so", &elf::made(None, &[], None));
+        let target = outside.put("libx.so", &elf::sample_program(None, &[], None));
         fs::create_dir_all(root.0.path().join("lib")).unwrap();
         std::os::unix::fs::symlink(target, root.0.path().join("lib/libx.so")).unwrap();
-        let program = root.put("bin/modprobe", &elf::made(None, &["libx.so"], None));
+        let program = root.put("bin/modprobe", &elf::sample_program(None, &["libx.so"], None));
         assert!(matches!(root.find(&program, &[]), Err(Missing::Library { .. })));
     }
 
     #[test]
-    fn a_file_of_the_right_name_that_is_no_library_is_passed_over() {
+    fn a_file_that_is_not_a_library_is_skipped() {
         let root = Root::new();
         root.put("lib/x86_64-linux-gnu/libx.so", b"/* GNU ld script */");
-        root.put("usr/lib/libx.so", &elf::made(None, &[], None));
-        let program = root.put("bin/modprobe", &elf::made(None, &["libx.so"], None));
+        root.put("usr/lib/libx.so", &elf::sample_program(None, &[], None));
+        let program = root.put("bin/modprobe", &elf::sample_program(None, &["libx.so"], None));
         assert_eq!(
             root.find(&program, &[]).unwrap(),
             ["/lib/x86_64-linux-gnu/libx.so = usr/lib/libx.so [/lib64/libx.so /usr/lib/libx.so]"]

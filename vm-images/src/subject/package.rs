@@ -1,7 +1,7 @@
-//! Subjects from packages: the program and the libraries of its own distribution, unpacked into the cache.
+//! Subjects from packages: a program and the libraries of its distribution, unpacked into the cache.
 
-use super::libraries::Places;
-use super::parts::{Parts, contains};
+use super::builder::{SubjectBuilder, contains};
+use super::libraries::SearchPath;
 use super::{COMMANDS, Subject, SubjectError};
 use crate::cache::touch;
 use crate::catalogue::{Catalogue, SubjectEntry};
@@ -13,21 +13,21 @@ use crate::packages::{Package, is_library};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A subject of the catalogue as it lies in the cache.
+/// A subject of the catalogue in the cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unpacked {
-    /// Which version, and what was downloaded for it.
+    /// The version and the downloaded files.
     pub package: PackageVersion,
-    /// Where its packages were unpacked. Belongs to the cache: never written into.
+    /// The directory with the unpacked packages. Belongs to the cache and is never written to.
     pub root: PathBuf,
-    /// What the user should know about it, such as a version that is not the locked one.
+    /// Notes for the user, such as a version that differs from the locked one.
     pub notes: Vec<String>,
 }
 
-/// Fetches a subject of the catalogue unless it is in the cache, and says where it lies.
+/// Fetches a subject of the catalogue unless it is in the cache, and returns its location.
 ///
 /// # Errors
-/// [`SubjectError`] when there is no such subject, or when it cannot be had.
+/// [`SubjectError`] if there is no such subject, or it is not available.
 pub fn unpacked(name: &str, options: &Options<'_>) -> Result<Unpacked, SubjectError> {
     let catalogue = Catalogue::builtin().map_err(FetchError::from)?;
     let entry = catalogue.subject(name).map_err(FetchError::from)?;
@@ -35,7 +35,7 @@ pub fn unpacked(name: &str, options: &Options<'_>) -> Result<Unpacked, SubjectEr
     let (root, notes) = obtain(entry, catalogue.lock().get(name), &area, options)?;
     let package = root.parent().and_then(|dir| obtain::read_json(&dir.join(META)));
     let package = package.ok_or_else(|| {
-        let reason = format!("{} has no {META} beside it: remove it, and it is fetched anew", root.display());
+        let reason = format!("{META} is missing beside {} (remove the directory to fetch it again)", root.display());
         FetchError::Unavailable { name: name.to_owned(), reason }
     })?;
     Ok(Unpacked { package, root, notes })
@@ -55,7 +55,7 @@ pub(super) fn fetch(name: &str, options: &Options<'_>) -> Result<Subject, Subjec
 
 const META: &str = "package.json";
 
-/// The directory with the unpacked packages, from the cache if it is there.
+/// Returns the directory with the unpacked packages, downloading them if necessary.
 fn obtain(
     entry: &SubjectEntry,
     locked: Option<&PackageVersion>,
@@ -90,13 +90,13 @@ fn obtain(
             let program = offer
                 .index
                 .newest(&entry.package)
-                .ok_or_else(|| unavailable(format!("{} has no {}", entry.suites.join(", "), entry.package)))?;
-            // A new build of one of its libraries is not worth a word.
+                .ok_or_else(|| unavailable(format!("{} offers no {}", entry.suites.join(", "), entry.package)))?;
+            // A new version of one of its libraries is not worth a note.
             notes.extend(locked.and_then(|lock| obtain::drift(&offer.index, lock, program)));
             offer.index.with_libraries(program, &entry.also)
         }
     };
-    let package = obtain::record(&parts).ok_or_else(|| unavailable("nothing was chosen".to_owned()))?;
+    let package = obtain::record(&parts).ok_or_else(|| unavailable("no package was selected".to_owned()))?;
     let dir = obtain::directory_name(&package);
     if !area.join(&dir).exists() {
         let new = options.cache.new_dir()?;
@@ -109,7 +109,7 @@ fn obtain(
     find(false).ok_or_else(|| unavailable("it was fetched, but is not in the cache".to_owned()))
 }
 
-/// The subject in an unpacked root. `bin` may lie in `/` or in `/usr`.
+/// Examines the subject in an unpacked root. Its program is below `/` or `/usr`.
 fn from_root(entry: &SubjectEntry, root: &Path) -> Result<Subject, SubjectError> {
     let program = [root.join(&entry.program), root.join("usr").join(&entry.program)]
         .into_iter()
@@ -117,9 +117,9 @@ fn from_root(entry: &SubjectEntry, root: &Path) -> Result<Subject, SubjectError>
         .ok_or_else(|| SubjectError::NoCommand { path: root.join(&entry.program) })?;
     let bytes = fs::read(&program).map_err(|source| SubjectError::Read { path: program.clone(), source })?;
     let commands: Vec<&str> = COMMANDS.into_iter().filter(|command| contains(&bytes, command.as_bytes())).collect();
-    let mut parts = Parts::new(Places::package(root));
-    // Our layout has kmod beside its links; other programs stay where their distribution puts them.
+    let mut builder = SubjectBuilder::new(SearchPath::package(root));
+    // kmod is put beside its symlinks; other programs stay where their distribution puts them.
     let guest = if entry.program == "bin/kmod" { "/sbin/kmod".to_owned() } else { format!("/{}", entry.program) };
-    parts.multi_call(&program, &guest, &commands)?;
-    parts.finish(&entry.name)
+    builder.multi_call(&program, &guest, &commands)?;
+    builder.finish(&entry.name)
 }
