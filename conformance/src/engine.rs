@@ -289,7 +289,7 @@ fn prepare(
         }
         let ready = match &prepared_kernel {
             Ok(kernel) => kernel.pair(subject, host),
-            Err(error) => Err(PairError::Unusable(error.to_string())),
+            Err(error) => Err(PairError::Unusable(harness::error_chain(error))),
         };
         for note in ready.iter().flat_map(|ready| &ready.notes) {
             emit(Event::Note(format!("kernel {} with {}: {note}", name.name, subject.name())));

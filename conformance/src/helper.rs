@@ -2,7 +2,7 @@
 
 use crate::lab::SCRATCH;
 use agent::frame::{self, Decoder};
-use agent::plan::{Arg, End, Plan, Record};
+use agent::plan::{Arg, End, HelperPlan, Record};
 use agent::proto::Action;
 
 /// A recording helper in the guest.
@@ -43,7 +43,7 @@ impl Helper {
     }
 
     /// Encodes a plan as the file that the helper reads.
-    pub(crate) fn encode(&self, plan: &Plan) -> Result<Vec<u8>, String> {
+    pub(crate) fn encode(&self, plan: &HelperPlan) -> Result<Vec<u8>, String> {
         postcard::to_stdvec(plan).map_err(|error| format!("cannot encode the plan of {}: {error}", self.path))
     }
 
@@ -53,7 +53,7 @@ impl Helper {
         decoder.push(log);
         let mut records = Vec::new();
         while let Some((_, payload)) = decoder.next_frame() {
-            records.push(frame::decode::<Record>(&payload).map_err(|error| error.to_string())?);
+            records.push(frame::decode::<Record>(&payload).map_err(|error| harness::error_chain(&error))?);
         }
         if decoder.noise() > 0 {
             return Err(format!("{} bytes of the helper log belong to no record", decoder.noise()));
@@ -65,26 +65,26 @@ impl Helper {
 
 /// Returns a plan that records and exits with `status`.
 #[must_use]
-pub fn exit_with(status: i32) -> Plan {
+pub fn exit_with(status: i32) -> HelperPlan {
     act_then_exit(Vec::new(), status)
 }
 
 /// Returns a plan that records, carries out `actions` and exits with `status`.
 #[must_use]
-pub fn act_then_exit(actions: Vec<Action>, status: i32) -> Plan {
-    Plan { record: true, actions, end: End::Exit(status) }
+pub fn act_then_exit(actions: Vec<Action>, status: i32) -> HelperPlan {
+    HelperPlan { record: true, actions, end: End::Exit(status) }
 }
 
 /// Returns a plan that records and then executes `program` with the same arguments.
 #[must_use]
-pub fn exec(program: &str) -> Plan {
+pub fn exec(program: &str) -> HelperPlan {
     exec_with(program, vec![Arg::Literal(program.as_bytes().to_vec()), Arg::OwnFrom(1)])
 }
 
 /// Returns a plan that records and then executes `program` with `argv`.
 #[must_use]
-pub fn exec_with(program: &str, argv: Vec<Arg>) -> Plan {
-    Plan { record: true, actions: Vec::new(), end: End::Exec { program: program.as_bytes().to_vec(), argv } }
+pub fn exec_with(program: &str, argv: Vec<Arg>) -> HelperPlan {
+    HelperPlan { record: true, actions: Vec::new(), end: End::Exec { program: program.as_bytes().to_vec(), argv } }
 }
 
 /// Returns the requested module names: the last argument of each record.

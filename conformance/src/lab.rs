@@ -8,7 +8,7 @@ use crate::fact::{Fact, Shown};
 use crate::helper::Helper;
 use crate::lab::describe::describe;
 use crate::{errno, text};
-use agent::plan::{Plan, Record};
+use agent::plan::{HelperPlan, Record};
 use agent::proto::{
     Action, ActionResult, Caller, Errno, Group, GuestMillis, JobEnd, JobId, KmsgRecord, Ran, Reply, Request, Value,
 };
@@ -330,7 +330,7 @@ impl<'a> Lab<'a> {
     ///
     /// # Errors
     /// [`LabError`] if the guest refuses.
-    pub fn helper(&mut self, name: &str, plan: &Plan) -> Result<Helper, LabError> {
+    pub fn helper(&mut self, name: &str, plan: &HelperPlan) -> Result<Helper, LabError> {
         let helper = Helper::named(name);
         let plan = helper.encode(plan).map_err(LabError::Unexpected)?;
         self.write(&helper.plan_path(), &plan)?;
@@ -342,7 +342,7 @@ impl<'a> Lab<'a> {
     ///
     /// # Errors
     /// [`LabError`] if the guest refuses.
-    pub fn helper_as_path(&mut self, name: &str, plan: &Plan) -> Result<Helper, LabError> {
+    pub fn helper_as_path(&mut self, name: &str, plan: &HelperPlan) -> Result<Helper, LabError> {
         let helper = self.helper(name, plan)?;
         self.set_path(helper.path().as_bytes())?;
         Ok(helper)

@@ -4,7 +4,7 @@ use crate::era::{self, CUTOFF_STRINGS, DecidedBy, Eras};
 use crate::initramfs;
 use crate::lab::Pair;
 use crate::modules::STANDARD;
-use harness::{BootError, HarnessError, Limits, Profile, Qemu, Spawner, Spec, Template, Templates, Vm};
+use harness::{BootError, HarnessError, Profile, Qemu, Spawner, Spec, Template, Templates, Vm, WallLimits};
 use std::path::PathBuf;
 use vm_images::modules::{ModuleTree, SelectError};
 use vm_images::{Cache, ImageFacts, Kernel, KernelError, Subject};
@@ -39,7 +39,7 @@ pub struct Boot {
     /// Whether each guest is booted instead of cloned.
     pub cold: bool,
     /// The time limits of boots and clones.
-    pub limits: Limits,
+    pub limits: WallLimits,
     /// Eras that the user sets instead of probing the kernel.
     pub era: Option<era::EraOverride>,
 }

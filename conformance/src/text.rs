@@ -1,29 +1,7 @@
 //! Text forms that every report and message shares: bytes and errors.
 
-use std::error::Error;
+pub use harness::error_chain;
 use std::fmt::Write as _;
-
-/// Returns an error and its causes, each once, joined with `: `. The `(os error N)` that Rust adds to a
-/// system error is left out.
-#[must_use]
-pub fn error_chain(error: &(dyn Error + 'static)) -> String {
-    let chain = std::iter::successors(Some(error), |&error| error.source());
-    chain.map(|error| without_os_error(&error.to_string())).collect::<Vec<_>>().join(": ")
-}
-
-/// Removes every ` (os error N)`.
-fn without_os_error(text: &str) -> String {
-    const MARK: &str = " (os error ";
-    let mut pieces = text.split(MARK);
-    let mut kept = pieces.next().unwrap_or_default().to_owned();
-    for piece in pieces {
-        match piece.split_once(')') {
-            Some((number, rest)) if number.bytes().all(|byte| byte.is_ascii_digit()) => kept.push_str(rest),
-            _ => kept.extend([MARK, piece]),
-        }
-    }
-    kept
-}
 
 /// Returns `bytes` in the reversible text form: printable ASCII is unchanged, a backslash is `\\`, every other byte
 /// is `\xNN`.

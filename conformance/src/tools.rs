@@ -5,7 +5,7 @@ use crate::fact::{List, Shown as _};
 use crate::helper::Helper;
 use crate::lab::{Lab, LabError, run_action};
 use crate::{errno, modules, text, xz};
-use agent::plan::Plan;
+use agent::plan::HelperPlan;
 use agent::proto::{Action, Errno, ExitKind, Group, GuestMillis, Ran, Value};
 use kmod::object::{Limits, read_module};
 
@@ -249,7 +249,7 @@ impl Lab<'_> {
     ///
     /// # Errors
     /// [`LabError::Need`] if the subject includes a shell.
-    pub fn shell(&mut self, plan: &Plan) -> Result<Helper, LabError> {
+    pub fn shell(&mut self, plan: &HelperPlan) -> Result<Helper, LabError> {
         let helper = Helper::at("/sh");
         let plan = helper.encode(plan).map_err(LabError::Unexpected)?;
         self.write(&helper.plan_path(), &plan)?;

@@ -8,7 +8,7 @@ use conformance::allowed_findings::AllowedFindings;
 use conformance::behaviour::{About, Behaviour, Check, Group};
 use conformance::lab::Lab;
 use conformance::verdict::Verdict;
-use harness::Limits;
+use harness::WallLimits;
 use std::time::Duration;
 use support::lab::{Setup, run};
 
@@ -135,7 +135,7 @@ fn a_guest_that_hangs_is_an_error_within_the_behaviours_limit() {
     if !support::vm_or_skip() {
         return;
     }
-    let limits = Limits { shutdown: Duration::from_secs(1), ..Setup::default().limits };
+    let limits = WallLimits { shutdown: Duration::from_secs(1), ..Setup::default().limits };
     let setup = Setup { mark: "kmodlab.test=hangs", limits, limit: Duration::from_secs(5), ..Setup::default() };
     let rows = run(vec![&HANGS], &setup);
     assert_eq!(rows[0].verdict, Verdict::Error);

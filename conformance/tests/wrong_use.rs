@@ -39,7 +39,7 @@ fn a_file_that_is_no_kernel_is_refused() {
     let path = dir.path().join("bzImage");
     fs::write(&path, "text").unwrap();
     let message = refused(&["run", "--kernel", path.to_str().unwrap()]);
-    assert!(message.contains("is no kernel"), "{message}");
+    assert!(message.contains("is not a bootable kernel"), "{message}");
     refused(&["run", "--kernel", "/nonexistent/bzImage"]);
     refused(&["run", "--kernel", "0.99"]);
 }
@@ -48,7 +48,7 @@ fn a_file_that_is_no_kernel_is_refused() {
 fn a_directory_that_is_no_built_kernel_tree_is_refused_with_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().to_str().unwrap();
-    assert!(refused(&["run", "--kernel", path]).contains("is no kernel tree"));
+    assert!(refused(&["run", "--kernel", path]).contains("is neither a kernel tree nor a build directory"));
     fs::write(dir.path().join("Kbuild"), "").unwrap();
     assert!(refused(&["run", "--kernel", path]).contains("make bzImage modules"));
     assert!(refused(&["run", "--kernel", "6.1", "--modules", path]).contains("--modules belongs to"));

@@ -103,7 +103,7 @@ pub enum BootError {
         death: Box<Death>,
     },
     /// The agent in the initramfs was built from other sources.
-    #[error("the guest's agent speaks protocol version {found:#x}, this program speaks {expected:#x}")]
+    #[error("the guest's agent speaks protocol version {found:#x}, this program {expected:#x}")]
     Version {
         /// The agent's version.
         found: u32,
@@ -142,24 +142,26 @@ pub enum VmError {
     Harness(#[from] HarnessError),
 }
 
-/// Formats an error and its causes, joined with `: `. Errors of the system are printed without Rust's
-/// `(os error N)`.
+/// Returns an error and its causes, each once, joined with `: `. The `(os error N)` that Rust adds to a
+/// system error is left out.
 #[must_use]
 pub fn error_chain(error: &(dyn Error + 'static)) -> String {
-    let mut links = vec![link_text(error)];
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        links.push(link_text(error));
-        cause = error.source();
-    }
-    links.join(": ")
+    let chain = std::iter::successors(Some(error), |&error| error.source());
+    chain.map(|error| without_os_error(&error.to_string())).collect::<Vec<_>>().join(": ")
 }
 
-fn link_text(error: &(dyn Error + 'static)) -> String {
-    let text = error.to_string();
-    let code = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
-    let suffix = code.map(|code| format!(" (os error {code})"));
-    suffix.and_then(|suffix| text.strip_suffix(&suffix).map(str::to_owned)).unwrap_or(text)
+/// Removes every ` (os error N)`.
+fn without_os_error(text: &str) -> String {
+    const MARK: &str = " (os error ";
+    let mut pieces = text.split(MARK);
+    let mut kept = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        match piece.split_once(')') {
+            Some((number, rest)) if number.bytes().all(|byte| byte.is_ascii_digit()) => kept.push_str(rest),
+            _ => kept.extend([MARK, piece]),
+        }
+    }
+    kept
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::helper::{Helper, exec_with, exit_with};
 use crate::lab::{Lab, LabError};
 use crate::tools::listed_modules;
 use crate::trigger::mount;
-use agent::plan::{Arg, End, Plan, Record};
+use agent::plan::{Arg, End, HelperPlan, Record};
 use agent::proto::{Action, Value};
 
 const MODPROBE: Need = Need::Command("modprobe");
@@ -249,7 +249,7 @@ fn without_commands(lab: &mut Lab<'_>, shell: &Helper, module: &str) -> Check {
 }
 
 /// Returns a plan that runs the subject's modprobe as a shell would.
-fn run_modprobe(arguments: &[&str]) -> Plan {
+fn run_modprobe(arguments: &[&str]) -> HelperPlan {
     let argv = [&["/sbin/modprobe"], arguments].concat();
     exec_with("/sbin/modprobe", argv.iter().map(|argument| Arg::Literal(argument.as_bytes().to_vec())).collect())
 }
@@ -295,7 +295,7 @@ fn install_fails(lab: &mut Lab<'_>) -> Check {
                 | modprobe: ERROR: could not insert 'dummy': Invalid argument";
     lab.expect_tool(&["modprobe", "dummy"], 1, message)?;
     expect_commands(lab, &shell, 1)?;
-    let killed = shell.encode(&Plan { record: true, actions: Vec::new(), end: End::Signal(libc::SIGKILL) });
+    let killed = shell.encode(&HelperPlan { record: true, actions: Vec::new(), end: End::Signal(libc::SIGKILL) });
     lab.write(&shell.plan_path(), &killed.map_err(LabError::Unexpected)?)?;
     if lab.is_c_kmod() {
         lab.known("a command that was killed by a signal counts as successful");

@@ -9,7 +9,7 @@ use crate::fact::List;
 use crate::helper::{act_then_exit, exec_with, exit_with, requested_names};
 use crate::lab::{Lab, LabError, Observed, shown_line};
 use crate::trigger::{mount, unknown_socket};
-use agent::plan::{Arg, Plan};
+use agent::plan::{Arg, HelperPlan};
 use std::collections::BTreeSet;
 
 const LIMIT_SOURCE: &str =
@@ -91,7 +91,7 @@ fn cut_at_50(lab: &mut Lab<'_>) -> Check {
 /// Starts the recursion and returns the result of the socket(2) call that triggered it. The helpers write no records,
 /// which would be half of their work.
 fn run_into_the_limit(lab: &mut Lab<'_>) -> Result<Observed, LabError> {
-    let plan = Plan { record: false, ..act_then_exit(vec![unknown_socket()], 1) };
+    let plan = HelperPlan { record: false, ..act_then_exit(vec![unknown_socket()], 1) };
     lab.helper_as_path("again", &plan)?;
     lab.mark_kmsg()?;
     lab.observe(unknown_socket())

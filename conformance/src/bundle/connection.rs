@@ -35,7 +35,7 @@ impl AgentConnection {
         loop {
             while let Some((number, payload)) = self.frames.pop_front() {
                 if number == seq {
-                    return frame::decode(&payload).map_err(|error| GuestError::Lost(error.to_string()));
+                    return frame::decode(&payload).map_err(|error| GuestError::Lost(harness::error_chain(&error)));
                 }
             }
             let left = deadline.saturating_duration_since(Instant::now());
@@ -63,7 +63,8 @@ impl AgentConnection {
 impl Guest for AgentConnection {
     fn call(&mut self, request: &Request, wall: Duration) -> Result<Reply, GuestError> {
         self.seq += 1;
-        let message = frame::encode(self.seq, request).map_err(|error| GuestError::Lost(error.to_string()))?;
+        let message =
+            frame::encode(self.seq, request).map_err(|error| GuestError::Lost(harness::error_chain(&error)))?;
         let mut rest = &message[..];
         while !rest.is_empty() {
             match rustix::io::write(&self.port, rest) {

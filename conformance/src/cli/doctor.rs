@@ -13,7 +13,7 @@ pub(super) fn doctor(common: &Common) -> Outcome {
         ("guest programs", setup::guest_dir(common).map(|dir| dir.display().to_string())),
         ("cache", setup::cache(common).map(|cache| cache.dir().display().to_string())),
     ]
-    .map(|(name, found)| (name, found.map_err(|failure| format!("{:#}", failure.error))));
+    .map(|(name, found)| (name, found.map_err(|failure| failure.message())));
     let mut text = String::new();
     let mut code = exit::OK;
     for (name, found) in checks {
@@ -49,13 +49,13 @@ fn default_kernel(common: &Common) -> Result<Kernel, String> {
     let never = std::sync::atomic::AtomicBool::new(false);
     let mut options = lookup::options(common, &cache, &silent, &never);
     options.offline = true;
-    vm_images::fetch(&catalogue, "default", &options).map_err(|error| error.to_string())
+    vm_images::fetch(&catalogue, "default", &options).map_err(|error| harness::error_chain(&error))
 }
 
 /// Boots the default kernel with KVM; the answer is kept for this boot of the host.
 fn kvm(common: &Common, kernel: &Kernel) -> Result<(), String> {
     let host = setup::host(common, &GuestArgs::default(), false, None).map_err(text)?;
-    let ours = Subject::ours(&setup::guest_dir(common).map_err(text)?).map_err(|error| error.to_string())?;
+    let ours = Subject::ours(&setup::guest_dir(common).map_err(text)?).map_err(|error| harness::error_chain(&error))?;
     match setup::probe_kvm(&host, kernel, &ours).map_err(text)? {
         Kvm::Works => Ok(()),
         Kvm::Broken(reason) => Err(reason),
@@ -63,5 +63,5 @@ fn kvm(common: &Common, kernel: &Kernel) -> Result<(), String> {
 }
 
 fn text(failure: CliError) -> String {
-    format!("{:#}", failure.error)
+    failure.message()
 }

@@ -249,7 +249,7 @@ fn run(
 ) -> Told {
     let mut vm = match ready.guest(host) {
         Ok(vm) => vm,
-        Err(error) => return Told::Unjudged(format!("no guest: {error}")),
+        Err(error) => return Told::Unjudged(format!("no guest: {}", harness::error_chain(&error))),
     };
     let how = count.map_or(format!("-t {test}"), |count| format!("-c {test} {count}"));
     let command = format!("cd {PLACE}/kmod; exec /bin/bash ./kmod.sh {how} 2>&1");

@@ -27,7 +27,7 @@ pub(super) fn busybox(options: &Options<'_>) -> Result<PathBuf, CliError> {
         })
     };
     let fetched = Subject::fetch("busybox", options);
-    let reason = fetched.as_ref().err().map_or_else(String::new, |error| format!(" ({error})"));
+    let reason = fetched.as_ref().err().map_or_else(String::new, |error| format!(" ({})", harness::error_chain(error)));
     fetched.ok().and_then(from_package).or_else(|| lookup::host_program("busybox")).ok_or_else(|| {
         CliError::inconclusive(anyhow!("a script wants busybox, which can neither be fetched nor found here{reason}"))
     })

@@ -7,7 +7,7 @@ use crate::era;
 use crate::pair::{Boot, Host, PreparedKernel};
 use anyhow::{Context, anyhow};
 use harness::accel::Kvm;
-use harness::{Accel, Limits, Profile, Qemu, Spawner, Templates};
+use harness::{Accel, Profile, Qemu, Spawner, Templates, WallLimits};
 use std::path::{Path, PathBuf};
 use vm_images::{Cache, Kernel, Subject};
 
@@ -61,9 +61,9 @@ pub(super) fn qemu(common: &Common) -> Result<Qemu, CliError> {
 /// How the guests of `args` are booted; the accelerator is TCG until [`decide_accel`].
 fn boot(args: &GuestArgs, cold: bool, era: Option<era::EraOverride>) -> Result<Boot, CliError> {
     let factor = timeout_factor(args)?;
-    let Limits { boot, restore, shutdown } = Limits::default();
+    let WallLimits { boot, restore, shutdown } = WallLimits::default();
     let limits =
-        Limits { boot: boot.mul_f64(factor), restore: restore.mul_f64(factor), shutdown: shutdown.mul_f64(factor) };
+        WallLimits { boot: boot.mul_f64(factor), restore: restore.mul_f64(factor), shutdown: shutdown.mul_f64(factor) };
     Ok(Boot {
         profile: match args.profile {
             ProfileArg::Faithful => Profile::Faithful,

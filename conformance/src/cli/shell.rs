@@ -12,7 +12,7 @@ use crate::pair::{Host, PreparedKernel};
 use crate::verdict::exit;
 use agent::proto::{ExitKind, GuestMillis, JobEnd, JobId};
 use anyhow::anyhow;
-use harness::{Limits, Vm};
+use harness::{Vm, WallLimits};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
@@ -87,7 +87,7 @@ fn debugged(
     let tree = Path::new(&side.kernel.name).join("vmlinux");
     let symbols = if tree.is_file() { format!("{} ", tree.display()) } else { String::new() };
     status(&format!("the guest waits: gdb {symbols}-ex 'target remote 127.0.0.1:{port}', then continue"));
-    let limits = Limits { boot: Duration::from_secs(7 * 24 * 3600), ..host.boot.limits };
+    let limits = WallLimits { boot: Duration::from_secs(7 * 24 * 3600), ..host.boot.limits };
     harness::boot_cold(&host.qemu, &spec, &host.spawner, &limits).map_err(CliError::inconclusive)
 }
 

@@ -9,7 +9,7 @@ use crate::pair::{Host, PairError, ReadyPair};
 use crate::text;
 use crate::verdict::{CheckEnd, Verdict, judge};
 use agent::proto::{GuestMicros, Reply, Request};
-use harness::{BootError, Ending, Vm, VmError};
+use harness::{BootError, Ending, Vm, VmError, error_chain};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -71,7 +71,7 @@ pub(super) fn run_behaviour(
             if spec.boot_failure_fails && matches!(error, PairError::Boot(error) if is_guest_failure(error)) {
                 row.verdict = Verdict::Fail;
             }
-            row.reason = Some(error.to_string());
+            row.reason = Some(error_chain(error));
         }
         Ok(ready) => {
             row.eras = Some(ready.pair.eras);
@@ -85,7 +85,7 @@ pub(super) fn run_behaviour(
                         if spec.boot_failure_fails && booted && is_guest_failure(&error) && !stopped {
                             row.verdict = Verdict::Fail;
                         }
-                        row.reason = Some(format!("no guest: {error}"));
+                        row.reason = Some(format!("no guest: {}", error_chain(&error)));
                     }
                 },
             }

@@ -34,7 +34,7 @@ fn kernel(sandbox: &Sandbox) -> (PathBuf, PathBuf) {
 #[test]
 fn a_kernel_without_a_second_serial_port_is_an_error_that_shows_its_last_words() {
     let Some(sandbox) = Sandbox::open() else { return };
-    is_error_that_says(&sandbox, &["--append", "8250.nr_uarts=1"], "powered itself off without being asked to");
+    is_error_that_says(&sandbox, &["--append", "8250.nr_uarts=1"], "unexpected power-off by the guest");
 }
 
 /// As one whose configuration lacks the initramfs.
@@ -54,7 +54,7 @@ fn a_damaged_kernel_image_is_an_error_and_a_cut_one_wrong_use() {
     let damaged = sandbox.path("bzImage");
     std::fs::write(&damaged, &bytes).unwrap();
     let given = ["--kernel", damaged.to_str().unwrap(), "--modules", modules.to_str().unwrap()];
-    is_error_that_says(&sandbox, &given, "cannot unpack the kernel");
+    is_error_that_says(&sandbox, &given, "cannot decompress the kernel");
     std::fs::write(&damaged, &bytes[..600]).unwrap();
     let output = sandbox.run(&[&["path.newline"], &given[..]].concat());
     let text = String::from_utf8_lossy(&output.stderr);

@@ -6,7 +6,7 @@ use crate::support::lab::{Setup, run};
 use conformance::behaviour::{About, Behaviour, Group};
 use conformance::event::Row;
 use conformance::verdict::Verdict;
-use harness::Limits;
+use harness::WallLimits;
 use std::time::{Duration, Instant};
 
 /// Asks the guest for something; a guest that answers must say what a path is.
@@ -34,7 +34,11 @@ fn judged(mode: &str) -> Option<Row> {
         mark: &sandbox.mark,
         cold: true,
         // A stand-in that greets does so at once; on a loaded machine its start may take a while.
-        limits: Limits { boot: if greets(mode) { 60 * second } else { 2 * second }, restore: second, shutdown: second },
+        limits: WallLimits {
+            boot: if greets(mode) { 60 * second } else { 2 * second },
+            restore: second,
+            shutdown: second,
+        },
         limit: 3 * second,
         ..Setup::default()
     };
@@ -74,12 +78,12 @@ fn a_guest_that_sends_half_a_frame_is_not_believed() {
 
 #[test]
 fn a_frame_that_holds_no_reply_is_an_error() {
-    is_error_that_says("no-reply", "first answer was not a greeting");
+    is_error_that_says("no-reply", "the agent's first message is not a greeting");
 }
 
 #[test]
-fn an_agent_of_another_protocol_version_is_an_error_that_says_what_to_do() {
-    is_error_that_says("other-version", "build the guest programs anew with ci/setup");
+fn an_agent_with_another_protocol_version_is_an_error() {
+    is_error_that_says("other-version", "speaks protocol version");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use conformance::behaviour::Behaviour;
 use conformance::engine::{self, RunPolicy, RunSpec};
 use conformance::event::{Event, Row};
 use conformance::pair::{Boot, Host};
-use harness::{Accel, Limits, Profile, Qemu, Spawner, Templates};
+use harness::{Accel, Profile, Qemu, Spawner, Templates, WallLimits};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
@@ -21,7 +21,7 @@ pub struct Setup<'a> {
     /// No clones.
     pub cold: bool,
     /// The lab's own limits.
-    pub limits: Limits,
+    pub limits: WallLimits,
     /// Of one behaviour.
     pub limit: Duration,
     /// How the rows are gone through.
@@ -33,7 +33,7 @@ pub struct Setup<'a> {
 impl Default for Setup<'_> {
     /// Limits that no loaded machine reaches.
     fn default() -> Self {
-        let limits = Limits {
+        let limits = WallLimits {
             boot: Duration::from_secs(300),
             restore: Duration::from_secs(120),
             shutdown: Duration::from_secs(120),
