@@ -61,18 +61,6 @@ mod tests {
         assert_eq!(escape(b"a/b..%s\x01\xff\\"), r"a/b..%s\x01\xff\\");
     }
 
-    #[derive(Debug, thiserror::Error)]
-    #[error("cannot open the cache")]
-    struct Outer(#[source] std::io::Error);
-
-    #[test]
-    fn an_error_prints_each_cause_once_and_no_error_number() {
-        let error = Outer(std::io::Error::from_raw_os_error(20));
-        assert_eq!(error_chain(&error), "cannot open the cache: Not a directory");
-        assert_eq!(without_os_error("a: b (os error 2): c (os error 13)"), "a: b: c");
-        assert_eq!(without_os_error("a (os error x) (os error 1"), "a (os error x) (os error 1");
-    }
-
     #[test]
     fn a_broken_escape_is_not_unescaped() {
         assert_eq!(unescape(r"\x4"), None);

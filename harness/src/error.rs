@@ -178,4 +178,10 @@ mod tests {
         let error = HarnessError::QmpSend { command: "cont".to_owned(), source: io::ErrorKind::TimedOut.into() };
         assert_eq!(error_chain(&error), "cannot send `cont` to QEMU: timed out");
     }
+
+    #[test]
+    fn only_the_number_of_a_system_error_is_removed() {
+        assert_eq!(without_os_error("a: b (os error 2): c (os error 13)"), "a: b: c");
+        assert_eq!(without_os_error("a (os error x) (os error 1"), "a (os error x) (os error 1");
+    }
 }
