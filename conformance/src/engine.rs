@@ -15,6 +15,7 @@ use crate::engine::check::{panic_message, run_behaviour};
 use crate::event::{Event, KernelName, Row, RunEnd, RunInfo, SkippedKernel};
 use crate::pair::{Host, PairError, PreparedKernel, ReadyPair};
 use crate::shard::Shard;
+use crate::text::error_chain;
 use harness::{Accel, Profile};
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -289,7 +290,7 @@ fn prepare(
         }
         let ready = match &prepared_kernel {
             Ok(kernel) => kernel.pair(subject, host),
-            Err(error) => Err(PairError::Unusable(harness::error_chain(error))),
+            Err(error) => Err(PairError::Unusable(error_chain(error))),
         };
         for note in ready.iter().flat_map(|ready| &ready.notes) {
             emit(Event::Note(format!("kernel {} with {}: {note}", name.name, subject.name())));
