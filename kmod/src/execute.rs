@@ -7,7 +7,7 @@ mod remove;
 
 use crate::config::Mask;
 use crate::name::{Escaped, ModuleName};
-use crate::object::Compression;
+use crate::object::{self, Compression};
 use crate::resolve::{Action, LoadPlan, LoadStep};
 use crate::sys::strerror;
 use rustix::io::Errno;
@@ -79,7 +79,7 @@ pub trait Kernel {
     ///
     /// # Errors
     /// The error of the system call.
-    fn init_module(&mut self, image: &[u8], options: &[u8], force: Force) -> Result<(), Errno>;
+    fn init_module(&mut self, image: &[u8], options: &[u8]) -> Result<(), Errno>;
     /// delete_module(2), without waiting; `force` removes a module that is in use.
     ///
     /// # Errors
@@ -325,8 +325,13 @@ pub fn insert_file(path: &Path, options: &[u8], force: Force, kernel: &mut impl 
             Err(errno) => return Err(refused(path, errno, kernel.log())),
         }
     }
-    let image = kernel.image(&file, path).map_err(LoadError::Image)?;
-    kernel.init_module(&image, options, force).map_err(|errno| refused(path, errno, kernel.log()))
+    let mut image = kernel.image(&file, path).map_err(LoadError::Image)?;
+    if force != Force::default() {
+        // init_module(2) has no flags to skip the checks.
+        let named = |problem| LoadError::Image(format!("{}: {problem}", Escaped(path.as_os_str().as_bytes())));
+        object::strip(&mut image, force.modversions, force.vermagic).map_err(named)?;
+    }
+    kernel.init_module(&image, options).map_err(|errno| refused(path, errno, kernel.log()))
 }
 
 fn refused(path: &Path, errno: Errno, log: Option<Vec<Vec<u8>>>) -> LoadError {
@@ -363,6 +368,7 @@ mod tests {
     use super::model::Call;
     use super::*;
     use crate::config::Config;
+    use crate::object::{ElfModule, testing::TinyModule};
     use crate::resolve::{Hit, LoadRequest, load_plan};
 
     #[derive(Default)]
@@ -468,7 +474,7 @@ mod tests {
         let mut kernel = ModelKernel::default();
         kernel.files.insert(PathBuf::from("/m/m.ko.xz"), Compression::Xz);
         insert_file(Path::new("/m/m.ko.xz"), b"", Force::default(), &mut kernel).unwrap();
-        let init = Call::Init { module: name("m"), options: String::new() };
+        let init = Call::Init { module: name("m"), options: String::new(), image: b"/m/m.ko.xz".to_vec() };
         assert_eq!(kernel.calls, std::slice::from_ref(&init));
 
         let mut kernel = ModelKernel {
@@ -479,6 +485,30 @@ mod tests {
         kernel.files.insert(PathBuf::from("/m/m.ko.xz"), Compression::Xz);
         insert_file(Path::new("/m/m.ko.xz"), b"", Force::default(), &mut kernel).unwrap();
         assert_eq!(kernel.calls.last(), Some(&init));
+    }
+
+    #[test]
+    fn force_without_finit_module_strips_the_image() {
+        let module = TinyModule {
+            versions: vec![("f".into(), 1)],
+            ..TinyModule::named("m").info("vermagic=5.4 SMP").info("license=GPL")
+        };
+        for compression in [Compression::None, Compression::Xz] {
+            let path = PathBuf::from("/m/m.ko");
+            let mut kernel = ModelKernel { finit_error: Some(Errno::NOSYS), ..ModelKernel::default() };
+            kernel.files.insert(path.clone(), compression);
+            kernel.images.insert(path.clone(), module.build());
+            let both = Force { modversions: true, vermagic: true };
+            for (force, expected) in [(Force::default(), "name vermagic license"), (both, "name license")] {
+                insert_file(&path, b"a=1", force, &mut kernel).unwrap();
+                kernel.modules.clear();
+                let Some(Call::Init { options, image, .. }) = kernel.calls.last() else { panic!("{:?}", kernel.calls) };
+                let elf = ElfModule::parse(image).unwrap();
+                let modinfo = elf.modinfo().unwrap();
+                let keys: Vec<_> = modinfo.iter().map(|(key, _)| String::from_utf8_lossy(key)).collect();
+                assert_eq!((options.as_str(), keys.join(" ").as_str()), ("a=1", expected));
+            }
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::log::kernel::KernelLog;
 use crate::name::ModuleName;
 use crate::object::compress::{self, MAGIC_LENGTH};
 use crate::object::{Compression, Limits};
-use rustix::fs::{FileType, MemfdFlags, Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
@@ -154,18 +154,8 @@ impl Kernel for Linux {
         rustix::system::finit_module(file, &c_string(options)?, flags(force, compressed))
     }
 
-    fn init_module(&mut self, image: &[u8], options: &[u8], force: Force) -> Result<(), Errno> {
-        if force == Force::default() {
-            return rustix::system::init_module(image, &c_string(options)?);
-        }
-        // init_module(2) has no flags. finit_module(2) has, and accepts a file in memory.
-        let file = rustix::fs::memfd_create("module", MemfdFlags::CLOEXEC)?;
-        let mut rest = image;
-        while !rest.is_empty() {
-            let written = rustix::io::write(&file, rest)?;
-            rest = rest.get(written..).unwrap_or_default();
-        }
-        rustix::system::finit_module(&file, &c_string(options)?, flags(force, false))
+    fn init_module(&mut self, image: &[u8], options: &[u8]) -> Result<(), Errno> {
+        rustix::system::init_module(image, &c_string(options)?)
     }
 
     fn delete_module(&mut self, module: &ModuleName, force: bool) -> Result<(), Errno> {

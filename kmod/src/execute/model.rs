@@ -2,7 +2,7 @@
 
 use super::{CommandFailure, Force, Kernel, State};
 use crate::name::ModuleName;
-use crate::object::Compression;
+use crate::object::{Compression, ElfModule};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt as _;
@@ -27,6 +27,8 @@ pub enum Call {
         module: ModuleName,
         /// Its options.
         options: String,
+        /// The image of the module.
+        image: Vec<u8>,
     },
     /// delete_module(2)
     Delete(ModuleName),
@@ -52,6 +54,8 @@ pub struct Loaded {
 pub struct ModelKernel {
     /// The module files.
     pub files: BTreeMap<PathBuf, Compression>,
+    /// The images of module files. A file without an image here has its path as its image.
+    pub images: BTreeMap<PathBuf, Vec<u8>>,
     /// The loaded modules.
     pub modules: BTreeMap<ModuleName, Loaded>,
     /// The compression format that the kernel supports.
@@ -79,6 +83,14 @@ impl ModelKernel {
         }
         self.modules.insert(module, Loaded::default());
         Ok(())
+    }
+}
+
+/// Returns the name of the module in an image, which is an ELF file or a path.
+fn name_of(image: &[u8]) -> Option<ModuleName> {
+    match ElfModule::parse(image) {
+        Ok(elf) => ModuleName::new(elf.modinfo().ok()?.values(b"name").next()?).ok(),
+        Err(_) => ModuleName::from_path(image).ok(),
     }
 }
 
@@ -115,7 +127,7 @@ impl Kernel for ModelKernel {
     }
 
     fn image(&mut self, file: &PathBuf, _path: &Path) -> Result<Vec<u8>, String> {
-        Ok(file.as_os_str().as_bytes().to_vec())
+        Ok(self.images.get(file).cloned().unwrap_or_else(|| file.as_os_str().as_bytes().to_vec()))
     }
 
     fn finit_module(&mut self, file: &PathBuf, options: &[u8], _force: Force, compressed: bool) -> Result<(), Errno> {
@@ -127,9 +139,9 @@ impl Kernel for ModelKernel {
         }
     }
 
-    fn init_module(&mut self, image: &[u8], options: &[u8], _force: Force) -> Result<(), Errno> {
-        let module = ModuleName::from_path(image).map_err(|_| Errno::NOEXEC)?;
-        self.calls.push(Call::Init { module: module.clone(), options: text(options) });
+    fn init_module(&mut self, image: &[u8], options: &[u8]) -> Result<(), Errno> {
+        let module = name_of(image).ok_or(Errno::NOEXEC)?;
+        self.calls.push(Call::Init { module: module.clone(), options: text(options), image: image.to_vec() });
         self.insert(module)
     }
 

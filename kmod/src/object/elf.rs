@@ -98,7 +98,7 @@ impl FileSource {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Encoding {
     pub(super) is_64: bool,
-    is_big: bool,
+    pub(super) is_big: bool,
 }
 
 impl Encoding {
@@ -122,7 +122,7 @@ impl Encoding {
     }
 
     /// Returns the size of a section header.
-    fn section_size(self) -> usize {
+    pub(super) fn section_size(self) -> usize {
         if self.is_64 { 64 } else { 40 }
     }
 }
@@ -133,8 +133,8 @@ pub(super) struct Section {
     pub(super) name: u32,
     pub(super) kind: u32,
     pub(super) link: u32,
-    offset: u64,
-    size: u64,
+    pub(super) offset: u64,
+    pub(super) size: u64,
 }
 
 /// The ELF file of a module. The header and the section table are in memory; sections are read on demand.
@@ -245,23 +245,23 @@ impl<'a> ElfModule<'a> {
         self.source.read(start, size, outside)
     }
 
-    fn is_named(&self, section: &Section, name: &[u8]) -> bool {
+    pub(super) fn is_named(&self, section: &Section, name: &[u8]) -> bool {
         let found = self.names.get(section.name as usize..).and_then(|names| names.strip_prefix(name));
         found.is_some_and(|rest| rest.first() == Some(&0))
     }
 }
 
 /// The fields of the ELF header that are needed here.
-struct Header {
+pub(super) struct Header {
     machine: u16,
-    sections_at: u64,
+    pub(super) sections_at: u64,
     entry_size: u16,
     count: u16,
     names_in: u16,
 }
 
 impl Header {
-    fn read(encoding: Encoding, bytes: &[u8]) -> Option<Self> {
+    pub(super) fn read(encoding: Encoding, bytes: &[u8]) -> Option<Self> {
         let (sections_at, rest) = if encoding.is_64 { (40, 58) } else { (32, 46) };
         Some(Self {
             machine: encoding.u16(bytes, 18)?,

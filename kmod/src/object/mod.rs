@@ -11,6 +11,7 @@ mod der;
 pub mod elf;
 pub mod modinfo;
 pub mod signature;
+mod strip;
 pub mod symbols;
 mod xz;
 
@@ -22,6 +23,7 @@ pub use compress::Compression;
 pub use elf::ElfModule;
 pub use modinfo::Modinfo;
 pub use signature::Signature;
+pub(crate) use strip::strip;
 
 use crate::file;
 use elf::FileSource;

@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use super::der::{self, Reader, tag};
 
 /// The end of a signed file.
-const MARKER: &[u8; 28] = b"~Module signature appended~\n";
+pub(super) const MARKER: &[u8; 28] = b"~Module signature appended~\n";
 
 /// The number of bytes at the end of a file that show whether there is a signature, and its length.
 pub const TRAILER_LENGTH: usize = 12 + MARKER.len();

@@ -80,13 +80,15 @@ impl TinyModule {
         let mut body = vec![0; header];
         let mut table = Vec::new();
         let count = sections.len();
-        for (number, ((_, kind, link, bytes), name)) in sections.iter().zip(name_at).enumerate() {
+        for (number, ((section, kind, link, bytes), name)) in sections.iter().zip(name_at).enumerate() {
             let first = number == 0 && self.many_sections;
             let size = if first { count as u64 } else { bytes.len() as u64 };
             let link = if first { count as u32 - 1 } else { *link };
             table.extend(self.u32(name));
             table.extend(self.u32(*kind));
-            table.extend([self.word(0), self.word(0), self.word(body.len() as u64), self.word(size)].concat());
+            // SHF_ALLOC, which the kernel requires of this section.
+            let flags = if *section == "__versions" { 2 } else { 0 };
+            table.extend([self.word(flags), self.word(0), self.word(body.len() as u64), self.word(size)].concat());
             table.extend([self.u32(link), self.u32(0)].concat());
             table.extend([self.word(1), self.word(0)].concat());
             body.extend_from_slice(bytes);
