@@ -98,6 +98,9 @@ pub trait Kernel {
     fn log(&mut self) -> Option<Vec<Vec<u8>>>;
 }
 
+/// The shell that runs install and remove commands.
+pub(crate) const SHELL: &str = "/bin/sh";
+
 /// How an install or remove command failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CommandFailure {
@@ -107,8 +110,8 @@ pub enum CommandFailure {
     /// A signal ended it.
     #[error("killed by signal {0}")]
     Killed(i32),
-    /// No process or no `/bin/sh` is available.
-    #[error("could not be started: {}", strerror(*.0))]
+    /// The shell could not be started: there is no `/bin/sh`, or no process.
+    #[error("cannot run {SHELL}: {}", strerror(*.0))]
     NotStarted(Errno),
 }
 

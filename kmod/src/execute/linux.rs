@@ -1,6 +1,6 @@
 //! The running kernel: system calls, `/sys/module`, `/proc/modules`, and `/bin/sh` for commands.
 
-use super::{CommandFailure, Force, Kernel, State};
+use super::{CommandFailure, Force, Kernel, SHELL, State};
 use crate::log::kernel::KernelLog;
 use crate::name::ModuleName;
 use crate::object::compress::{self, MAGIC_LENGTH};
@@ -25,6 +25,7 @@ const COMPRESSED_FILE: i32 = 4;
 #[derive(Debug)]
 pub struct Linux {
     sysfs: PathBuf,
+    shell: PathBuf,
     kmsg: Option<KernelLog>,
     environment: Vec<(OsString, OsString)>,
     limits: Limits,
@@ -32,7 +33,13 @@ pub struct Linux {
 
 impl Default for Linux {
     fn default() -> Self {
-        Self { sysfs: PathBuf::from("/sys"), kmsg: None, environment: Vec::new(), limits: Limits::default() }
+        Self {
+            sysfs: PathBuf::from("/sys"),
+            shell: PathBuf::from(SHELL),
+            kmsg: None,
+            environment: Vec::new(),
+            limits: Limits::default(),
+        }
     }
 }
 
@@ -165,7 +172,7 @@ impl Kernel for Linux {
     }
 
     fn run(&mut self, command: &[u8], module: &ModuleName) -> Result<(), CommandFailure> {
-        let status = Command::new("/bin/sh")
+        let status = Command::new(&self.shell)
             .arg0("sh")
             // Like system(3) since glibc 2.38: a command that begins with `-` or `+` is not an option of the shell.
             .args(["-c", "--"])
@@ -273,6 +280,13 @@ mod tests {
             assert_eq!(linux.open(path).unwrap_err(), Errno::INVAL, "{path:?}");
         }
         assert_eq!(linux.open(Path::new("/nowhere")).unwrap_err(), Errno::NOENT);
+    }
+
+    #[test]
+    fn a_missing_shell_is_named() {
+        let mut linux = Linux { shell: "/nonexistent/sh".into(), ..Linux::default() };
+        let failure = linux.run(b"true", &name("m")).unwrap_err();
+        assert_eq!(failure.to_string(), "cannot run /bin/sh: No such file or directory");
     }
 
     #[test]
