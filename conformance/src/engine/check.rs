@@ -6,10 +6,10 @@ use crate::behaviour::{About, Behaviour, Need};
 use crate::event::{ConsoleFinding, Row};
 use crate::lab::{Guest, GuestError, Lab, LabError};
 use crate::pair::{Host, PairError, ReadyPair};
-use crate::text;
+use crate::text::{self, error_chain};
 use crate::verdict::{CheckEnd, Verdict, judge};
 use agent::proto::{GuestMicros, Reply, Request};
-use harness::{BootError, Ending, Vm, VmError, error_chain};
+use harness::{BootError, Ending, Vm, VmError};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -85,7 +85,7 @@ pub(super) fn run_behaviour(
                         if spec.boot_failure_fails && booted && is_guest_failure(&error) && !stopped {
                             row.verdict = Verdict::Fail;
                         }
-                        row.reason = Some(format!("no guest: {}", error_chain(&error)));
+                        row.reason = Some(format!("cannot start a guest: {}", error_chain(&error)));
                     }
                 },
             }
@@ -138,7 +138,7 @@ fn observe(
         // If the guest does not answer this request, the check would only run into its time limit.
         let end = match &from {
             Ok(_) => run_check(behaviour, &mut lab),
-            Err(error) => CheckEnd::LabFailed(format!("before the check: {error}")),
+            Err(error) => CheckEnd::LabFailed(format!("before the check: {}", error_chain(error))),
         };
         let (facts, known) = lab.into_facts();
         row.facts = facts;
@@ -151,7 +151,7 @@ fn observe(
     // Read the console only now: a guest can crash while it shuts down.
     let console = vm.console();
     if let Some(Err(error)) = keep.map(|(dir, attempt)| save_console(dir, attempt, row, &console)) {
-        row.console.push(format!("kmodlab: cannot save the console: {error}"));
+        row.console.push(format!("kmodlab: cannot save the console: {}", error_chain(&error)));
     }
     let end = match end {
         CheckEnd::Finished if !ending.planned => unplanned(&ending),
@@ -188,7 +188,7 @@ pub(crate) fn run_check(behaviour: &Behaviour, lab: &mut Lab<'_>) -> CheckEnd {
         Ok(Ok(())) => CheckEnd::Finished,
         Ok(Err(LabError::Need(need))) => CheckEnd::NeedUnmet(format!("needs {need}")),
         Ok(Err(LabError::Guest(GuestError::Crashed(reason)))) => CheckEnd::GuestCrashed(reason),
-        Ok(Err(error)) => CheckEnd::LabFailed(error.to_string()),
+        Ok(Err(error)) => CheckEnd::LabFailed(error_chain(&error)),
         Err(panic) => CheckEnd::LabFailed(panic_message(&*panic)),
     }
 }
@@ -225,7 +225,7 @@ impl Guest for Vm {
             VmError::Dead(death) if death.evidence => Err(GuestError::Crashed(death.to_string())),
             // The agent answered with a failure, which the lab judges.
             VmError::Agent(why) => Ok(Reply::Failed(why)),
-            other => Err(GuestError::Lost(other.to_string())),
+            other => Err(GuestError::Lost(error_chain(&other))),
         })
     }
 }
