@@ -19,7 +19,7 @@ pub(crate) struct Lock {
 pub(crate) enum Mode {
     /// Others may hold a shared lock too.
     Shared,
-    /// Nobody else holds the lock.
+    /// No other holder.
     Exclusive,
 }
 

@@ -1,4 +1,4 @@
-//! One thread per guest that continuously reads all its output: a guest whose console nobody reads stops in the
+//! One thread per guest that continuously reads all its output: a guest whose console is not read stops in the
 //! middle of a panic. The output is kept, within bounds, for the threads that wait for it.
 
 use crate::console::Console;

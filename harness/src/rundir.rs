@@ -1,7 +1,7 @@
 //! A temporary directory for one run of the program, and the removal of directories whose run is dead.
 //!
 //! Each directory contains a file that its owner keeps locked. The kernel releases the lock when the owner dies,
-//! also by SIGKILL. Whoever opens the next directory beside it finds the lock free and removes the old directory.
+//! also by SIGKILL. The next run that opens a directory beside it finds the lock free and removes the old directory.
 
 use crate::error::HarnessError;
 use crate::lock::{Lock, Mode};
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 const PREFIX: &str = "run-";
 const LOCK: &str = "lock";
-/// Held while a directory is created or removed, so that nobody removes a directory that is not locked yet.
+/// Held while a directory is created or removed, so that no other run removes a directory that is not locked yet.
 const GATE: &str = "gate";
 /// Removing files takes less than this unless something is wrong.
 const GATE_LIMIT: Duration = Duration::from_secs(60);

@@ -91,7 +91,7 @@ impl Vm {
         let greeting = instance.negotiate(deadline).map_err(BootError::from).and_then(|()| instance.greeting(deadline));
         let hello = match greeting {
             Ok(Some(reply)) => Hello::from_reply(reply)?,
-            // QEMU that refuses its arguments closes the control port; its standard error tells why.
+            // QEMU that refuses its arguments closes the control port; the reason is on its standard error.
             Err(BootError::Harness(HarnessError::Qmp { .. } | HarnessError::QmpSend { .. })) | Ok(None)
                 if instance.has_ended() =>
             {
@@ -291,7 +291,7 @@ impl Vm {
         &mut self.instance.qmp
     }
 
-    /// Waits for the end of a guest that was told to quit over QMP, and kills it if it does not end.
+    /// Waits for the end of a QEMU that received `quit`, and kills it if it does not end.
     pub(crate) fn end(mut self, deadline: Instant) -> Ending {
         let ended = self.instance.pump.shared.wait(deadline, |state| state.ended.then_some(())).is_some();
         self.instance.end(false, !ended)

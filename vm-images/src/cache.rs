@@ -163,7 +163,7 @@ pub(crate) fn lock_file(path: &Path, stop: &AtomicBool, waiting: impl FnOnce(&Pa
     }
 }
 
-/// Removes the directories that nobody holds. A failure is harmless.
+/// Removes the directories that are not locked. A failure is harmless.
 fn sweep(area: &Path) {
     for path in fs::read_dir(area).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())) {
         let abandoned = File::open(&path)
@@ -286,7 +286,7 @@ mod tests {
     fn a_second_holder_waits_for_the_first() {
         let temp = tempfile::tempdir().unwrap();
         let cache = Cache::open(temp.path()).unwrap();
-        let first = cache.lock("one", |_| panic!("nobody holds it")).unwrap();
+        let first = cache.lock("one", |_| panic!("the lock is free")).unwrap();
         let waited = std::thread::scope(|scope| {
             let (sender, receiver) = std::sync::mpsc::channel();
             let cache = &cache;

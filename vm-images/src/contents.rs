@@ -107,7 +107,7 @@ impl Entry {
         matches!(self.area, "initramfs" | "modules" | "kernels" | "built")
     }
 
-    /// Removes the entry and returns whether that succeeded. Nobody may be using it, see [`Cache::alone`].
+    /// Removes the entry and returns whether that succeeded. It must not be in use, see [`Cache::alone`].
     #[must_use]
     pub fn remove(&self) -> bool {
         let removed = if self.path.is_dir() { fs::remove_dir_all(&self.path) } else { fs::remove_file(&self.path) };

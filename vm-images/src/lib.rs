@@ -59,7 +59,9 @@ mod vmlinux;
 #[cfg(test)]
 pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let cause = error.source().map(|cause| format!(": {}", chain(cause)));
-    error.to_string() + &cause.unwrap_or_default()
+    let text = error.to_string();
+    let text = text.rsplit_once(" (os ").map_or(&text[..], |(text, _)| text);
+    text.to_owned() + &cause.unwrap_or_default()
 }
 
 pub use apt::AptError;

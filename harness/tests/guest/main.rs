@@ -231,7 +231,7 @@ fn two_runs_create_a_template_once_and_a_damaged_one_is_not_used() {
     let device = one.dir().join("device");
     let state = std::fs::read(&device).unwrap();
     std::fs::write(&device, &state[1..]).unwrap();
-    assert!(!is_whole(), "the device state lacks a byte");
+    assert!(!is_whole(), "a byte of the device state is missing");
     std::fs::write(&device, &state).unwrap();
     assert!(is_whole());
     let memory = std::fs::OpenOptions::new().write(true).open(one.dir().join("memory")).unwrap();

@@ -23,11 +23,10 @@ fn last_error() -> Errno {
     std::io::Error::last_os_error().raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error)
 }
 
-/// Returns the text of an errno without Rust's `(os error N)`.
+/// Returns the text of an errno without the number that Rust appends.
 pub fn strerror(errno: Errno) -> String {
     let text = errno.to_string();
-    let end = text.rfind(" (os error ").unwrap_or(text.len());
-    text[..end].to_owned()
+    text.rsplit_once(" (os ").map_or(&text[..], |(text, _)| text).to_owned()
 }
 
 /// Copies a NULL-terminated array of C strings, such as `main`'s arguments.
@@ -177,7 +176,7 @@ pub fn install(fd: impl AsFd, target: i32) -> Result<()> {
     check(unsafe { libc::dup2(fd.as_fd().as_raw_fd(), target) }).map(drop)
 }
 
-/// Closes every descriptor from `first` to `last`, whoever owns it. For a child that is about to call execve(2) or
+/// Closes every descriptor from `first` to `last`, regardless of its owner. For a child that is about to call execve(2) or
 /// that uses none of them.
 pub fn close_range(first: u32, last: u32) {
     // SAFETY: the caller does not use these any more; an owner that is dropped later ignores EBADF.

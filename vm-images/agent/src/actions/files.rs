@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_cannot_be_created_in_place_of_a_file() {
+    fn a_directory_cannot_be_created_where_a_file_exists() {
         let directory = tempfile::tempdir().unwrap();
         let file = inside(&directory, "file");
         write(&file, b"", for_writing(libc::O_CREAT)).unwrap();

@@ -193,7 +193,7 @@ pub enum Action {
     Reset,
     /// Makes the kernel panic through `/proc/sysrq-trigger`. For tests of the lab itself.
     Panic,
-    /// Spins in user space forever. With [`Request::InInit`] the agent itself spins and never answers again; in a job
+    /// Spins in user space without end. With [`Request::InInit`] the agent itself spins and never answers again; in a job
     /// the agent continues to work. For tests of the lab itself.
     Hang,
 }
