@@ -142,23 +142,23 @@ pub enum VmError {
     Harness(#[from] HarnessError),
 }
 
-/// Returns an error and its causes, each once, joined with `: `. The `(os error N)` that Rust adds to a
-/// system error is left out.
+/// Returns an error and its causes, each once, joined with `: `, without the numbers that Rust appends to system errors.
 #[must_use]
 pub fn error_chain(error: &(dyn Error + 'static)) -> String {
     let chain = std::iter::successors(Some(error), |&error| error.source());
-    chain.map(|error| without_os_error(&error.to_string())).collect::<Vec<_>>().join(": ")
+    chain.map(|error| without_numbers(&error.to_string())).collect::<Vec<_>>().join(": ")
 }
 
-/// Removes every ` (os error N)`.
-fn without_os_error(text: &str) -> String {
-    const MARK: &str = " (os error ";
-    let mut pieces = text.split(MARK);
+/// Removes the numbers that Rust appends to system errors.
+fn without_numbers(text: &str) -> String {
+    const START: &str = " (os ";
+    let mut pieces = text.split(START);
     let mut kept = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
-        match piece.split_once(')') {
+        let number = piece.strip_prefix("error ").and_then(|rest| rest.split_once(')'));
+        match number {
             Some((number, rest)) if number.bytes().all(|byte| byte.is_ascii_digit()) => kept.push_str(rest),
-            _ => kept.extend([MARK, piece]),
+            _ => kept.extend([START, piece]),
         }
     }
     kept
@@ -180,8 +180,14 @@ mod tests {
     }
 
     #[test]
-    fn only_the_number_of_a_system_error_is_removed() {
-        assert_eq!(without_os_error("a: b (os error 2): c (os error 13)"), "a: b: c");
-        assert_eq!(without_os_error("a (os error x) (os error 1"), "a (os error x) (os error 1");
+    fn only_the_numbers_of_system_errors_are_removed() {
+        let [missing, denied] = [2, 13].map(io::Error::from_raw_os_error);
+        assert_eq!(
+            without_numbers(&format!("a: {missing}: b: {denied}")),
+            "a: No such file or directory: b: Permission denied"
+        );
+        for text in ["a (os x)", "a (os", "a (b)"] {
+            assert_eq!(without_numbers(text), text);
+        }
     }
 }
