@@ -1,19 +1,19 @@
-//! Findings on a console that are no failure: known troubles of certain kernels, each with its reason. Pure.
+//! Console findings that are not failures: known problems of certain kernels, each with a reason. Pure.
 //!
 //! ```toml
 //! [[finding]]
 //! releases = "6.1.*"                  # a glob on `uname -r`
-//! kind = "warning"                    # as reports call it
+//! kind = "warning"                    # as in reports
 //! title = "WARNING: CPU: * at drivers/base/*"
-//! reason = "why it does not count, and where that is discussed"
+//! reason = "why it is ignored, and where that is discussed"
 //! ```
 //!
-//! An entry that is used is told in every report; one that is not is no error.
+//! Each report shows the entries that were used. An unused entry is not an error.
 
 use kmod::name::fnmatch;
 use serde::Deserialize;
 
-/// The entries of a list, in their order.
+/// A list of allowed findings, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AllowedFindings {
@@ -30,48 +30,48 @@ struct Entry {
     reason: String,
 }
 
-/// Why a list cannot be used.
+/// A list that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum AllowedFindingsError {
-    /// It is no TOML, or has other fields.
-    #[error("{file}: {source}")]
+    /// The file is not TOML, or has unknown fields.
+    #[error("invalid list of allowed findings {file}")]
     Toml {
         /// The file.
         file: String,
-        /// What is wrong, with its line.
+        /// The error, with the line.
         source: Box<toml::de::Error>,
     },
-    /// An exception that gives no reason, or holds for every finding of every kernel.
-    #[error("{file}: the finding '{title}': {what}")]
+    /// An entry has no reason, or matches every finding.
+    #[error("invalid entry '{title}' in {file}: {what}")]
     Entry {
         /// The file.
         file: String,
-        /// Its title.
+        /// The title of the entry.
         title: String,
-        /// What is wrong with it.
+        /// The error.
         what: &'static str,
     },
 }
 
 impl AllowedFindings {
-    /// The list that comes with kmodlab.
+    /// Returns the built-in list.
     ///
     /// # Errors
-    /// [`AllowedFindingsError`] if it is broken; a test holds that it is not.
+    /// [`AllowedFindingsError`] if it is invalid, which a test excludes.
     pub fn builtin() -> Result<AllowedFindings, AllowedFindingsError> {
         Self::parse("allowed-findings.toml", include_str!("../allowed-findings.toml"))
     }
 
-    /// A list's text; `file` is for messages.
+    /// Parses a list; `file` is for messages.
     ///
     /// # Errors
-    /// [`AllowedFindingsError`] for what is no list.
+    /// [`AllowedFindingsError`] for an invalid list.
     pub fn parse(file: &str, text: &str) -> Result<AllowedFindings, AllowedFindingsError> {
         let list: AllowedFindings = toml::from_str(text)
             .map_err(|source| AllowedFindingsError::Toml { file: file.to_owned(), source: Box::new(source) })?;
         for entry in &list.entries {
             let what = match entry {
-                entry if entry.reason.trim().is_empty() => "it gives no reason",
+                entry if entry.reason.trim().is_empty() => "it has no reason",
                 entry if entry.title.trim_matches('*').is_empty() => "its title matches everything",
                 _ => continue,
             };
@@ -80,28 +80,29 @@ impl AllowedFindings {
         Ok(list)
     }
 
-    /// Both lists; the first entry that matches gives the reason.
+    /// Joins two lists; the first entry that matches a finding gives the reason.
     #[must_use]
     pub fn and(mut self, other: AllowedFindings) -> AllowedFindings {
         self.entries.extend(other.entries);
         self
     }
 
-    /// Why a finding does not count on this kernel, if it does not.
+    /// Returns why a finding is ignored on this kernel; `None` if it counts.
     #[must_use]
     pub fn reason(&self, release: &str, kind: &str, title: &str) -> Option<&str> {
-        let fits = |entry: &&Entry| {
+        let matches = |entry: &&Entry| {
             entry.kind == kind
                 && fnmatch(entry.releases.as_bytes(), release.as_bytes())
                 && fnmatch(entry.title.as_bytes(), title.as_bytes())
         };
-        self.entries.iter().find(fits).map(|entry| entry.reason.as_str())
+        self.entries.iter().find(matches).map(|entry| entry.reason.as_str())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::error_chain;
 
     const LIST: &str = r#"
 [[finding]]
@@ -112,7 +113,7 @@ reason = "seen since 6.0, harmless"
 "#;
 
     #[test]
-    fn an_entry_holds_for_its_kernels_its_kind_and_its_title_alone() {
+    fn an_entry_matches_its_releases_kind_and_title_only() {
         let list = AllowedFindings::builtin().unwrap().and(AllowedFindings::parse("x", LIST).unwrap());
         let title = "WARNING: CPU: 0 PID: 1 at drivers/base/core.c:10 device_del+0x1/0x2";
         let reason = |release, kind, title| list.reason(release, kind, title);
@@ -123,11 +124,11 @@ reason = "seen since 6.0, harmless"
     }
 
     #[test]
-    fn an_entry_without_a_reason_or_for_everything_is_refused() {
-        let error = |text: &str| AllowedFindings::parse("a.toml", text).unwrap_err().to_string();
+    fn an_entry_without_a_reason_or_for_every_finding_is_invalid() {
+        let error = |text: &str| error_chain(&AllowedFindings::parse("a.toml", text).unwrap_err());
         assert_eq!(
             error(&LIST.replace("seen since 6.0, harmless", " ")),
-            "a.toml: the finding 'WARNING: CPU: * at drivers/base/*': it gives no reason"
+            "invalid entry 'WARNING: CPU: * at drivers/base/*' in a.toml: it has no reason"
         );
         assert!(
             error(&LIST.replace("WARNING: CPU: * at drivers/base/*", "*")).contains("its title matches everything")

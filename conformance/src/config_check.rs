@@ -1,9 +1,11 @@
-//! Which options a kernel's configuration missing: for the lab itself, and for each behaviour that would be skipped.
+//! Finds the options that the configuration of a kernel misses: for kmodlab itself, and for behaviours that would be
+//! skipped.
 
 use crate::behaviour::{Behaviour, Need};
 use std::fmt::Write as _;
 
-/// What the lab cannot do without: modules, an initramfs, a console and a second serial port, what the agent mounts and runs.
+/// The options that kmodlab itself needs: for modules, an initramfs, a console and a second serial port, and for what the
+/// agent mounts and runs.
 const LAB: &[(&str, &str)] = &[
     ("CONFIG_64BIT", "y"),
     ("CONFIG_MODULES", "y"),
@@ -25,10 +27,10 @@ const LAB: &[(&str, &str)] = &[
     ("CONFIG_POSIX_TIMERS", "y"),
 ];
 
-/// Options with a number, and the least that the lab wants.
+/// Numeric options, and the minimum that kmodlab needs.
 const LAB_AT_LEAST: &[(&str, u64)] = &[("CONFIG_SERIAL_8250_NR_UARTS", 2), ("CONFIG_SERIAL_8250_RUNTIME_UARTS", 2)];
 
-/// Which option makes a module of the catalogue's needs, and which lines bring it about, where others select it.
+/// For each module that a behaviour needs: its option, and the lines that enable it (others may select it).
 const MODULES: &[(&str, &str, &[&str])] = &[
     ("8021q", "CONFIG_VLAN_8021Q", &["CONFIG_VLAN_8021Q=m"]),
     ("af_alg", "CONFIG_CRYPTO_USER_API", &["CONFIG_CRYPTO_USER_API_HASH=m"]),
@@ -41,50 +43,50 @@ const MODULES: &[(&str, &str, &[&str])] = &[
     ("squashfs", "CONFIG_SQUASHFS", &["CONFIG_SQUASHFS=m"]),
 ];
 
-/// Lines that a configuration missing, and for what.
+/// An option that a configuration misses, and what needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MissingOption {
-    /// The lines of a fragment that would mend it.
+    /// The lines of a fragment that enables it.
     pub lines: Vec<String>,
-    /// What the configuration has now: `CONFIG_UNIX=y`.
-    pub has: String,
-    /// The behaviours; none: the lab itself.
+    /// The current line of the configuration, e.g. `CONFIG_UNIX=y`.
+    pub current: String,
+    /// The behaviours that need it; empty if kmodlab itself does.
     pub behaviours: Vec<&'static str>,
 }
 
-/// What is lacking; `value` gives an option's value, `n` if it is not set, by its name with `CONFIG_`.
+/// Returns the missing options. `value` returns the value of an option (with `CONFIG_`), `n` if it is not set.
 pub fn missing_options<'a>(value: impl Fn(&str) -> &'a str, behaviours: &[&'static Behaviour]) -> Vec<MissingOption> {
-    let has = |option: &str| match value(option) {
+    let current = |option: &str| match value(option) {
         "n" => format!("{option} is not set"),
         value => format!("{option}={value}"),
     };
-    let lab = |option: &str, wanted: &str| MissingOption {
-        lines: vec![format!("{option}={wanted}")],
-        has: has(option),
+    let lab = |option: &str, needed: &str| MissingOption {
+        lines: vec![format!("{option}={needed}")],
+        current: current(option),
         behaviours: Vec::new(),
     };
-    let exact = LAB.iter().filter(|(option, wanted)| value(option) != *wanted);
+    let exact = LAB.iter().filter(|(option, needed)| value(option) != *needed);
     let few = LAB_AT_LEAST.iter().filter(|(option, least)| value(option).parse().unwrap_or(0) < *least);
-    let mut missing: Vec<MissingOption> = exact.map(|(option, wanted)| lab(option, wanted)).collect();
+    let mut missing: Vec<MissingOption> = exact.map(|(option, needed)| lab(option, needed)).collect();
     missing.extend(few.map(|(option, least)| lab(option, &least.to_string())));
     for behaviour in behaviours {
-        for (option, wanted, lines) in behaviour.needs.iter().filter_map(wanted) {
-            if value(option) == wanted {
+        for (option, needed, lines) in behaviour.needs.iter().filter_map(option_of) {
+            if value(option) == needed {
                 continue;
             }
-            let lack = MissingOption { lines, has: has(option), behaviours: vec![behaviour.id] };
-            match missing.iter_mut().find(|known| (&known.lines, &known.has) == (&lack.lines, &lack.has)) {
+            let option = MissingOption { lines, current: current(option), behaviours: vec![behaviour.id] };
+            match missing.iter_mut().find(|known| (&known.lines, &known.current) == (&option.lines, &option.current)) {
                 Some(known) if known.behaviours.is_empty() => {}
                 Some(known) => known.behaviours.push(behaviour.id),
-                None => missing.push(lack),
+                None => missing.push(option),
             }
         }
     }
     missing
 }
 
-/// The option of a need, the value that it must have, and the lines that bring it about.
-fn wanted(need: &Need) -> Option<(&'static str, &'static str, Vec<String>)> {
+/// Returns the option of a need, the required value, and the lines that set it.
+fn option_of(need: &Need) -> Option<(&'static str, &'static str, Vec<String>)> {
     let own = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect();
     match need {
         Need::Config(line) => line.split_once('=').map(|(option, value)| (option, value, own(&[line]))),
@@ -95,18 +97,19 @@ fn wanted(need: &Need) -> Option<(&'static str, &'static str, Vec<String>)> {
     }
 }
 
-/// What is lacking as a fragment: comments say for what.
+/// Formats missing options as a fragment of a configuration; comments say what needs them.
 #[must_use]
 pub fn fragment(kernel: &str, missing: &[MissingOption]) -> String {
     let mut text = format!("# {kernel}\n");
     // Writing to a String cannot fail.
     if missing.is_empty() {
-        let _ = writeln!(text, "# has every option that the lab and its behaviours want");
+        let _ = writeln!(text, "# no option is missing");
     }
-    for lack in missing {
-        let whom = if lack.behaviours.is_empty() { "the lab itself".to_owned() } else { lack.behaviours.join(", ") };
-        let _ = writeln!(text, "\n# {}; wanted by {whom}", lack.has);
-        lack.lines.iter().for_each(|line| text.extend([line, "\n"]));
+    for option in missing {
+        let users =
+            if option.behaviours.is_empty() { "kmodlab itself".to_owned() } else { option.behaviours.join(", ") };
+        let _ = writeln!(text, "\n# {}; needed by {users}", option.current);
+        option.lines.iter().for_each(|line| text.extend([line, "\n"]));
     }
     text
 }
@@ -117,7 +120,7 @@ mod tests {
     use crate::behaviours;
     use std::collections::HashMap;
 
-    /// As a kernel with these lines has it.
+    /// Returns the options that this configuration misses.
     fn of(text: &str) -> Vec<MissingOption> {
         let lines = text.lines().filter_map(|line| line.strip_prefix("CONFIG_")?.split_once('='));
         let config: HashMap<String, &str> = lines.map(|(option, value)| (format!("CONFIG_{option}"), value)).collect();
@@ -125,30 +128,30 @@ mod tests {
     }
 
     #[test]
-    fn every_module_that_a_behaviour_needs_has_its_option() {
+    fn every_module_that_a_behaviour_needs_has_an_option() {
         for behaviour in behaviours::all() {
             for need in behaviour.needs {
-                assert!(matches!(need, Need::Command(_)) || wanted(need).is_some(), "{}: {need}", behaviour.id);
+                assert!(matches!(need, Need::Command(_)) || option_of(need).is_some(), "{}: {need}", behaviour.id);
             }
         }
     }
 
     #[test]
-    fn what_is_lacking_is_a_fragment_that_says_for_what() {
+    fn the_fragment_of_the_missing_options_completes_the_configuration() {
         let all = of("");
-        assert!(all.iter().any(|lack| lack.behaviours.is_empty() && lack.lines == ["CONFIG_MODULES=y"]));
-        let fragment_text = fragment("made", &all);
-        let mended = of(&format!("{fragment_text}CONFIG_GARP=m\nCONFIG_LLC=m\nCONFIG_CRYPTO_USER_API=m\n"));
-        assert_eq!(mended, [], "what the fragment says is what is wanted; three options are selected by others");
-        insta::assert_snapshot!(fragment("6.1", &mended), @r"
+        assert!(all.iter().any(|option| option.behaviours.is_empty() && option.lines == ["CONFIG_MODULES=y"]));
+        let fragment_text = fragment("test", &all);
+        let completed = of(&format!("{fragment_text}CONFIG_GARP=m\nCONFIG_LLC=m\nCONFIG_CRYPTO_USER_API=m\n"));
+        assert_eq!(completed, [], "the fragment has every option; three are selected by others");
+        insta::assert_snapshot!(fragment("6.1", &completed), @r"
         # 6.1
-        # has every option that the lab and its behaviours want
+        # no option is missing
         ");
     }
 
     #[test]
-    fn an_option_that_two_behaviours_want_stands_once() {
-        let whole = fragment("made", &of(""));
+    fn a_missing_option_is_printed_with_what_needs_it() {
+        let whole = fragment("test", &of(""));
         let garp = "CONFIG_GARP=m\nCONFIG_LLC=m\nCONFIG_CRYPTO_USER_API=m\n";
         let without = whole
             .replace("CONFIG_UNIX=m", "CONFIG_UNIX=y")
@@ -156,10 +159,10 @@ mod tests {
         insta::assert_snapshot!(fragment("6.1", &of(&format!("{without}{garp}"))), @r"
         # 6.1
 
-        # CONFIG_SERIAL_8250_NR_UARTS=1; wanted by the lab itself
+        # CONFIG_SERIAL_8250_NR_UARTS=1; needed by kmodlab itself
         CONFIG_SERIAL_8250_NR_UARTS=2
 
-        # CONFIG_UNIX=y; wanted by loop.historic-unix
+        # CONFIG_UNIX=y; needed by loop.historic-unix
         CONFIG_UNIX=m
         ");
     }

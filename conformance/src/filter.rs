@@ -1,14 +1,14 @@
-//! Filter expressions: `group(loop) & !id(/kill/)` says which behaviours a run takes.
+//! Filter expressions such as `group(loop) & !id(/kill/)`, which select behaviours.
 //!
 //! ```text
 //!   expression  difference ('|' difference)*
 //!   difference  unary (('&' | '-') unary)*          a - b is a & !b
 //!   unary       '!'* ( '(' expression ')' | 'all()' | TERM '(' matcher ')' )
 //!   TERM        group  id  catalogue  about  needs
-//!   matcher     /REGEX/   =EXACT   GLOB             a glob names all of the text; * and ? are its only signs
+//!   matcher     /REGEX/   =EXACT   GLOB             a glob matches the whole text; only * and ? are special
 //! ```
 //!
-//! An expression is read once, is a tree of bounded depth, and is evaluated over what behaviours say of themselves.
+//! An expression is parsed once into a tree of bounded depth, and evaluated on the properties of behaviours.
 
 mod parse;
 
@@ -17,14 +17,14 @@ use crate::filter::parse::Parser;
 use regex_lite::Regex;
 use std::fmt;
 
-/// Parentheses may stand so deep in each other.
-const DEPTH: usize = 64;
-/// An expression of so many characters is shown with its error.
-const SHOWN: usize = 200;
+/// The maximal nesting of parentheses.
+const MAX_DEPTH: usize = 64;
+/// The maximal length of an expression that is printed with its error, in characters.
+const MAX_PRINTED: usize = 200;
 
-/// An expression that cannot be read, or that names something which is not there.
+/// An expression that cannot be parsed, or that has a term which no behaviour matches.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("filter, column {}: {what}{}", self.column(), self.pointer())]
+#[error("invalid filter expression, column {}: {what}{}", self.column(), self.pointer())]
 pub struct FilterError {
     text: String,
     at: usize,
@@ -32,16 +32,17 @@ pub struct FilterError {
 }
 
 impl FilterError {
-    /// The character that it is about, from 1.
+    /// Returns the column of the error in characters, from 1.
     #[must_use]
     pub fn column(&self) -> usize {
         self.text[..self.at].chars().count() + 1
     }
 
-    /// The expression on one line with a sign below the place; of a long one nothing, since lines break.
+    /// Returns the expression on one line, and a caret below the column. Empty for a long expression, which a terminal
+    /// would wrap.
     fn pointer(&self) -> String {
         let line: String = self.text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        if line.chars().count() > SHOWN {
+        if line.chars().count() > MAX_PRINTED {
             String::new()
         } else {
             format!("\n  {line}\n  {}^", " ".repeat(self.column() - 1))
@@ -49,7 +50,7 @@ impl FilterError {
     }
 }
 
-/// An expression.
+/// A filter expression.
 #[derive(Clone, Debug)]
 pub struct Filter {
     text: String,
@@ -65,7 +66,7 @@ enum Node {
     Term { term: Term, matcher: Matcher, at: usize },
 }
 
-/// What a term looks at.
+/// The property that a term matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Term {
     Group,
@@ -84,11 +85,11 @@ impl Term {
         ("needs", Term::Needs),
     ];
 
-    fn word(self) -> &'static str {
-        Term::ALL.iter().find(|(_, term)| *term == self).map_or("", |(word, _)| word)
+    fn name(self) -> &'static str {
+        Term::ALL.iter().find(|(_, term)| *term == self).map_or("", |(name, _)| name)
     }
 
-    /// The texts of a behaviour that the term may match.
+    /// Returns the texts of a behaviour that the term can match.
     fn texts(self, behaviour: &Behaviour) -> Vec<String> {
         match self {
             Term::Group => vec![behaviour.group.to_string()],
@@ -129,25 +130,25 @@ impl Matcher {
 }
 
 impl Filter {
-    /// Reads an expression.
+    /// Parses an expression.
     ///
     /// # Errors
-    /// [`FilterError`] with the column that cannot be read.
+    /// [`FilterError`] with the column of the error.
     pub fn parse(text: &str) -> Result<Filter, FilterError> {
         let root = Parser::new(text).whole()?;
         Ok(Filter { text: text.to_owned(), root })
     }
 
-    /// Whether a behaviour is wanted.
+    /// Returns whether the expression matches a behaviour.
     #[must_use]
     pub fn matches(&self, behaviour: &Behaviour) -> bool {
         self.root.matches(behaviour)
     }
 
-    /// Finds the term that no behaviour of `all` has: more likely a wrong word than a wish for nothing.
+    /// Rejects a term that no behaviour of `all` matches: it is probably a mistake.
     ///
     /// # Errors
-    /// [`FilterError`] that points to it.
+    /// [`FilterError`] with the column of the term.
     pub fn check_terms(&self, all: &[&Behaviour]) -> Result<(), FilterError> {
         let mut nodes = vec![&self.root];
         while let Some(node) = nodes.pop() {
@@ -155,8 +156,7 @@ impl Filter {
                 Node::Any(parts) | Node::All(parts) => nodes.extend(parts),
                 Node::Not(inner) => nodes.push(inner),
                 Node::Term { at, .. } if !all.iter().any(|behaviour| node.matches(behaviour)) => {
-                    let what =
-                        format!("no behaviour has {node}; a plain word stands for the whole text, *word* for a part");
+                    let what = format!("{node} matches no behaviour (a glob must match the whole text)");
                     return Err(FilterError { text: self.text.clone(), at: *at, what });
                 }
                 Node::Term { .. } | Node::Everything => {}
@@ -167,7 +167,7 @@ impl Filter {
 }
 
 impl Node {
-    // As deep as parentheses stand: DEPTH.
+    // The recursion is bounded by MAX_DEPTH.
     fn matches(&self, behaviour: &Behaviour) -> bool {
         match self {
             Node::Any(parts) => parts.iter().any(|part| part.matches(behaviour)),
@@ -179,7 +179,7 @@ impl Node {
     }
 }
 
-/// Written so that it reads back as the same expression.
+/// Prints an equivalent expression that can be parsed again.
 impl fmt::Display for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.root.fmt(f)
@@ -188,16 +188,16 @@ impl fmt::Display for Filter {
 
 impl fmt::Display for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (parts, sign) = match self {
+        let (parts, operator) = match self {
             Node::Any(parts) => (parts, " | "),
             Node::All(parts) => (parts, " & "),
             Node::Not(inner) => return write!(f, "!{inner}"),
             Node::Everything => return f.write_str("all()"),
-            Node::Term { term, matcher, .. } => return write!(f, "{}({matcher})", term.word()),
+            Node::Term { term, matcher, .. } => return write!(f, "{}({matcher})", term.name()),
         };
         f.write_str("(")?;
         for (number, part) in parts.iter().enumerate() {
-            write!(f, "{}{part}", if number == 0 { "" } else { sign })?;
+            write!(f, "{}{part}", if number == 0 { "" } else { operator })?;
         }
         f.write_str(")")
     }
@@ -213,11 +213,11 @@ impl fmt::Display for Matcher {
     }
 }
 
-/// Whether all of `text` is as the pattern says: `*` any characters, `?` one.
+/// Returns whether the pattern matches the whole text; `*` matches any characters, `?` one.
 fn glob(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
     let (mut p, mut t) = (0, 0);
-    // Where the last star stood, and how much it has taken so far.
+    // The position of the last star, and of the end of what it matches so far.
     let mut star: Option<(usize, usize)> = None;
     while t < text.len() {
         match pattern.get(p) {

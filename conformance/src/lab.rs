@@ -3,7 +3,7 @@
 //! A step that prepares something ends the check with an `error` if the guest refuses it. An observation is returned as a
 //! value and becomes a fact with [`Lab::expect`].
 
-mod describe;
+pub(crate) mod describe;
 mod files;
 mod guest;
 mod kernel;

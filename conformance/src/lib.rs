@@ -1,17 +1,20 @@
-//! Behaviours of Linux module loading on demand: named, sourced statements with checks that run in a
-//! booted guest, their verdicts, and the reports of a run. The `kmodlab` command is a thin shell
-//! around this library.
+//! Behaviours of Linux module auto-loading: named, sourced statements with checks that run in a booted guest, their
+//! verdicts, and the reports of a run. The `kmodlab` command is a thin layer on top of this library.
 //!
 //! ```text
-//!   behaviours/   the catalogue, one file a group        behaviour   what an entry is
-//!   lab           what a check works with                helper, trigger, modules, tools, xz   its tools
-//!   fact, era, verdict   what was observed, where a statement holds, what is said of it (pure)
-//!   select, filter, shard   what a run takes             image, pair   a kernel with a subject, made ready
-//!   engine        runs them, emits event::Event          report/       consumes events: terminal, KTAP, JSON, JUnit, HTML
-//!   allowed       findings on a console that do not count
-//!   config_check  which options a kernel lacks
-//!   bundle/       a machine that checks itself, without a host side
-//!   cli/          the command's arguments and its subcommands
+//!   behaviours/          the catalogue, one file per group
+//!   behaviour            the entry of a behaviour
+//!   lab                  a guest, as checks use it; with helper, trigger, modules, tools, xz
+//!   fact, era, verdict   observations, forms of statements, results                                        pure
+//!   select, filter, shard, suggest   which behaviours and rows a run includes                              pure
+//!   initramfs, pair      prepare a kernel with a subject
+//!   engine               runs the rows and emits event::Event
+//!   report/              consumes events: terminal, KTAP, JSON, JUnit, KCIDB, HTML; compares and merges reports
+//!   allowed_findings     console findings that are not failures                                            pure
+//!   config_check         configuration options that a kernel misses                                        pure
+//!   bundle/              a machine that checks itself, without a host
+//!   replay/              the bodies of the fuzz targets
+//!   cli/                 the arguments and commands of kmodlab
 //! ```
 
 pub mod allowed_findings;

@@ -1,26 +1,26 @@
-//! Verdicts, and the exit code that a run's verdicts give.
+//! Verdicts, and the exit code of a run.
 
 use crate::fact::Fact;
 use serde::{Deserialize, Serialize};
 
-/// What is said of one behaviour on one kernel with one subject.
+/// The result of one behaviour on one kernel with one subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// Every fact is as the statement promises.
+    /// Every fact is as the statement says.
     Pass,
-    /// A listed deviation, still as it was listed.
+    /// Every mismatch is a listed deviation.
     Known,
-    /// A need is not met.
+    /// A need of the behaviour is not met.
     Skip,
-    /// A fact is not as promised, or the guest died showing why.
+    /// A fact differs from the statement, or the guest crashed.
     Fail,
-    /// The lab could not judge.
+    /// Inconclusive: the lab could not decide.
     Error,
 }
 
 impl Verdict {
-    /// The word in reports.
+    /// Returns the name in reports.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -33,21 +33,21 @@ impl Verdict {
     }
 }
 
-/// How a check ended, before it is judged.
+/// How a check ended.
 #[derive(Debug)]
 pub enum CheckEnd {
-    /// It ran to its end.
+    /// The check is complete.
     Finished,
-    /// It needs something that this kernel or subject does not have.
+    /// The kernel or the subject does not meet a need.
     NeedUnmet(String),
-    /// The guest died with a panic, an oops or a lock-up on its console, after the agent had answered.
+    /// The guest ended with a panic, an oops or a lockup on its console, after the agent had replied.
     GuestCrashed(String),
-    /// The lab failed: no answer, a limit, a set-up step that did not work.
+    /// The lab failed: no reply, a limit was exceeded, or the set-up failed.
     LabFailed(String),
 }
 
-/// Judges a check: its end, its facts, the deviation that it declared, and what the monitor found on
-/// the console. Gives the verdict and, unless it is a pass, the reason. No evidence is no pass.
+/// Returns the verdict of a check and, unless it is a pass, the reason. The evidence is how the check ended, its facts,
+/// the deviation that it declared, and the findings on the console. Without evidence there is no pass.
 #[must_use]
 pub fn judge(end: CheckEnd, facts: &[Fact], known: Option<&str>, findings: &[String]) -> (Verdict, Option<String>) {
     let first_wrong = facts.iter().find(|fact| !fact.holds);
@@ -55,7 +55,7 @@ pub fn judge(end: CheckEnd, facts: &[Fact], known: Option<&str>, findings: &[Str
     match end {
         CheckEnd::GuestCrashed(reason) => (Verdict::Fail, Some(reason)),
         _ if !findings.is_empty() => (Verdict::Fail, Some(format!("on the console: {}", findings.join("; ")))),
-        // A fact that was wrong stays wrong, whatever could not be looked at after it.
+        // A wrong fact remains a failure even if the check could not continue.
         CheckEnd::NeedUnmet(reason) => match first_wrong {
             Some(fact) => (Verdict::Fail, Some(format!("{}; then {reason}", differing(fact)))),
             None => (Verdict::Skip, Some(reason)),
@@ -67,9 +67,9 @@ pub fn judge(end: CheckEnd, facts: &[Fact], known: Option<&str>, findings: &[Str
         CheckEnd::Finished => match (first_wrong, known) {
             (Some(fact), None) => (Verdict::Fail, Some(differing(fact))),
             (Some(fact), Some(reason)) => {
-                (Verdict::Fail, Some(format!("the known deviation is not as listed ({reason}): {}", differing(fact))))
+                (Verdict::Fail, Some(format!("differs from the known deviation ({reason}): {}", differing(fact))))
             }
-            (None, _) if facts.is_empty() => (Verdict::Error, Some("the check recorded no fact".to_owned())),
+            (None, _) if facts.is_empty() => (Verdict::Error, Some("the check recorded no facts".to_owned())),
             (None, Some(reason)) => (Verdict::Known, Some(reason.to_owned())),
             (None, None) => (Verdict::Pass, None),
         },
@@ -78,29 +78,29 @@ pub fn judge(end: CheckEnd, facts: &[Fact], known: Option<&str>, findings: &[Str
 
 /// The exit codes of `kmodlab`, see docs/architecture.md.
 pub mod exit {
-    /// At least one behaviour passed; every other passed, is known, or is skipped.
+    /// At least one behaviour passed, and every other passed, is a known deviation, or was skipped.
     pub const OK: u8 = 0;
     /// A behaviour failed.
     pub const FAILED: u8 = 1;
-    /// Wrong use, found before anything is built or booted, or an empty selection.
+    /// Invalid arguments, found before anything is built or booted, or an empty selection.
     pub const USAGE: u8 = 2;
-    /// No failure, but something could not be judged, or nothing but skips.
+    /// No behaviour failed, but one is inconclusive, or none passed.
     pub const INCONCLUSIVE: u8 = 125;
 }
 
-/// The exit code of a run with these verdicts; of an interrupted one, something was not judged.
+/// Returns the exit code of a run with these verdicts. An interrupted run is inconclusive.
 #[must_use]
 pub fn exit_code(verdicts: impl IntoIterator<Item = Verdict>, interrupted: bool) -> u8 {
-    let (mut passed, mut unjudged) = (false, interrupted);
+    let (mut passed, mut inconclusive) = (false, interrupted);
     for verdict in verdicts {
         match verdict {
             Verdict::Fail => return exit::FAILED,
-            Verdict::Error => unjudged = true,
+            Verdict::Error => inconclusive = true,
             Verdict::Pass => passed = true,
             Verdict::Known | Verdict::Skip => {}
         }
     }
-    if passed && !unjudged { exit::OK } else { exit::INCONCLUSIVE }
+    if passed && !inconclusive { exit::OK } else { exit::INCONCLUSIVE }
 }
 
 #[cfg(test)]
@@ -123,26 +123,26 @@ mod tests {
     }
 
     #[test]
-    fn a_known_deviation_fails_when_it_stops_being_true() {
+    fn a_known_deviation_fails_if_a_fact_differs_from_it() {
         assert_eq!(judge(CheckEnd::Finished, &[fact(true)], Some("listed"), &[]).0, Verdict::Known);
         assert_eq!(judge(CheckEnd::Finished, &[fact(false)], Some("listed"), &[]).0, Verdict::Fail);
     }
 
     #[test]
-    fn a_lab_failure_is_an_error_unless_a_fact_was_wrong_before() {
+    fn a_lab_failure_is_an_error_unless_a_fact_is_wrong() {
         assert_eq!(judge(CheckEnd::LabFailed("x".into()), &[fact(true)], None, &[]).0, Verdict::Error);
         assert_eq!(judge(CheckEnd::LabFailed("x".into()), &[fact(false)], None, &[]).0, Verdict::Fail);
     }
 
     #[test]
-    fn an_unmet_need_is_a_skip_unless_a_fact_was_wrong_before() {
+    fn an_unmet_need_is_a_skip_unless_a_fact_is_wrong() {
         assert_eq!(judge(CheckEnd::NeedUnmet("x".into()), &[fact(true)], None, &[]).0, Verdict::Skip);
         assert_eq!(judge(CheckEnd::NeedUnmet("x".into()), &[fact(false)], None, &[]).0, Verdict::Fail);
         assert_eq!(judge(CheckEnd::NeedUnmet("x".into()), &[], None, &["oops: x".into()]).0, Verdict::Fail);
     }
 
     #[test]
-    fn a_failure_wins_over_what_could_not_be_judged() {
+    fn a_failure_takes_precedence_over_an_inconclusive_row() {
         use Verdict::{Error, Fail, Known, Pass, Skip};
         assert_eq!(exit_code([Pass, Known, Skip], false), exit::OK);
         assert_eq!(exit_code([Pass, Error, Fail], false), exit::FAILED);

@@ -1,6 +1,8 @@
-//! Puts the guest back as it was when it booted, between two behaviours.
+//! Restores the guest between two behaviours to its state after the boot.
 
+use crate::lab::describe::describe;
 use crate::lab::{Guest, MODPROBE_SYSCTL};
+use crate::text::error_chain;
 use agent::proto::{Action, Reply, Request, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Metadata};
@@ -9,11 +11,11 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// What checks may change: the file systems at these places, and not what is mounted on them.
+/// The file systems that checks may change, without those mounted on them.
 const ROOTS: [&str; 3] = ["/", "/run", "/tmp"];
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// The guest as it was.
+/// The state of the guest after the boot.
 pub(super) struct Baseline {
     files: BTreeMap<PathBuf, Node>,
     mounts: Vec<Mount>,
@@ -30,16 +32,16 @@ enum Kind {
     Directory,
     File(Vec<u8>),
     Link(PathBuf),
-    /// A device, a pipe or a socket: none of those is made anew.
+    /// A device, a pipe or a socket, which is not recreated.
     Other,
 }
 
-/// What is the same in a file that nobody touched.
+/// The attributes that change when a file changes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     mode: u32,
     inode: (u64, u64),
-    /// A directory's time changes with its entries, which are looked at themselves.
+    /// `None` for a directory: its time changes with its entries, which are compared themselves.
     changed: Option<(i64, i64, u64)>,
 }
 
@@ -50,7 +52,7 @@ struct Mount {
 }
 
 impl Baseline {
-    /// Looks at the guest before the first behaviour.
+    /// Records the state of the guest.
     pub(super) fn capture() -> io::Result<Baseline> {
         let mut files = BTreeMap::new();
         for (path, data) in walk() {
@@ -65,25 +67,28 @@ impl Baseline {
         Ok(Baseline { files, mounts: mounts()?, modules: modules()?, path: fs::read(sysctl())? })
     }
 
-    /// Puts it back. What could not be put back, as text.
+    /// Restores the state.
+    ///
+    /// # Errors
+    /// A message that says what could not be restored.
     pub(super) fn restore(&mut self, guest: &mut dyn Guest) -> Result<(), String> {
-        end_processes()?;
+        kill_processes()?;
         act(guest, Action::Chdir(b"/".to_vec()))?;
         self.restore_mounts(guest)?;
-        self.restore_files().map_err(|error| format!("its files: {error}"))?;
-        fs::write(sysctl(), &self.path).map_err(|error| format!("the path: {error}"))?;
+        self.restore_files().map_err(|error| format!("files: {}", error_chain(&error)))?;
+        fs::write(sysctl(), &self.path).map_err(|error| format!("path of modprobe: {}", error_chain(&error)))?;
         self.unload(guest)
     }
 
-    /// What was unmounted is there again, and what was mounted is not.
+    /// Removes the mounts that were added, and restores those that were removed.
     pub(super) fn restore_mounts(&self, guest: &mut dyn Guest) -> Result<(), String> {
-        let now = mounts().map_err(|error| error.to_string())?;
-        let mut wanted = self.mounts.clone();
-        let added: Vec<&Mount> = now.iter().filter(|mount| !take(&mut wanted, mount)).collect();
+        let now = mounts().map_err(|error| error_chain(&error))?;
+        let mut removed = self.mounts.clone();
+        let added: Vec<&Mount> = now.iter().filter(|mount| !take(&mut removed, mount)).collect();
         for mount in added.iter().rev() {
             act(guest, Action::Umount(mount.target.clone().into_bytes(), libc::MNT_DETACH))?;
         }
-        for Mount { target, kind } in wanted {
+        for Mount { target, kind } in removed {
             let (source, fstype) = (kind.clone().into_bytes(), kind.into_bytes());
             act(guest, Action::Mount { source, target: target.into_bytes(), fstype, flags: 0, data: Vec::new() })?;
         }
@@ -91,7 +96,7 @@ impl Baseline {
     }
 
     fn restore_files(&mut self) -> io::Result<()> {
-        // Deep ones first: a directory is removed when it is empty.
+        // The deepest first, so that a directory is empty when it is removed.
         for (path, data) in walk().into_iter().rev() {
             let kept = self.files.get(&path).is_some_and(|node| node.stamp == stamp(&data));
             if !kept {
@@ -119,26 +124,26 @@ impl Baseline {
         Ok(())
     }
 
-    /// A module can go when those that use it have gone: as long as some go, others may.
+    /// Removes the modules that were loaded. A module can be removed only after its users: repeats as long as one is removed.
     fn unload(&self, guest: &mut dyn Guest) -> Result<(), String> {
         loop {
-            let now = modules().map_err(|error| error.to_string())?;
+            let now = modules().map_err(|error| error_chain(&error))?;
             let added: Vec<&String> = now.difference(&self.modules).collect();
             if added.is_empty() {
                 return match self.modules.difference(&now).next() {
-                    Some(gone) => Err(format!("the module {gone} is no longer there")),
+                    Some(missing) => Err(format!("the module {missing} is no longer loaded")),
                     None => Ok(()),
                 };
             }
-            let mut gone = 0;
+            let mut removed = 0;
             for name in &added {
                 let delete =
                     Action::DeleteModule { name: (*name).clone().into_bytes(), flags: libc::O_NONBLOCK as u32 };
-                gone += u32::from(act(guest, delete).is_ok());
+                removed += u32::from(act(guest, delete).is_ok());
             }
-            if gone == 0 {
+            if removed == 0 {
                 let names: Vec<&str> = added.iter().map(|name| name.as_str()).collect();
-                return Err(format!("modules stay: {}", names.join(" ")));
+                return Err(format!("cannot remove the modules {}", names.join(", ")));
             }
         }
     }
@@ -148,34 +153,36 @@ fn sysctl() -> &'static Path {
     Path::new(std::str::from_utf8(MODPROBE_SYSCTL).unwrap_or_default())
 }
 
-/// Takes one that is equal out of the list.
-fn take(list: &mut Vec<Mount>, wanted: &Mount) -> bool {
-    list.iter().position(|mount| mount == wanted).map(|at| list.remove(at)).is_some()
+/// Removes an equal mount from the list; returns whether there was one.
+fn take(list: &mut Vec<Mount>, mount: &Mount) -> bool {
+    list.iter().position(|other| other == mount).map(|at| list.remove(at)).is_some()
 }
 
-/// An action in PID 1 that must succeed.
+/// Carries out an action in PID 1.
 fn act(guest: &mut dyn Guest, action: Action) -> Result<Value, String> {
-    let what = format!("{action:?}");
-    match guest.call(&Request::InInit(action), LIMIT).map_err(|error| error.to_string())? {
+    let what = describe(&action);
+    match guest.call(&Request::InInit(action), LIMIT).map_err(|error| error_chain(&error))? {
         Reply::Finished(end) => match end.results.into_iter().next().map(|result| result.result) {
             Some(Ok(value)) => Ok(value),
             Some(Err(errno)) => Err(format!("{what}: {}", crate::errno::name(errno))),
             None => Err(format!("{what}: no result")),
         },
-        other => Err(format!("{what}: {other:?}")),
+        _ => Err(format!("{what}: unexpected reply of the agent")),
     }
 }
 
-/// Ends what a behaviour left running, jobs of the agent's too, and waits until it has gone. We and PID 1 are not among it.
-fn end_processes() -> Result<(), String> {
+/// Kills the processes that a behaviour left, including jobs of the agent, and waits until they are gone. This process and
+/// PID 1 remain.
+fn kill_processes() -> Result<(), String> {
     let deadline = Instant::now() + LIMIT;
     loop {
-        let left = processes().map_err(|error| format!("/proc: {error}"))?;
+        let left = processes().map_err(|error| format!("cannot read /proc: {}", error_chain(&error)))?;
         if left.is_empty() {
             return Ok(());
         }
         if Instant::now() > deadline {
-            return Err(format!("processes stay: {left:?}"));
+            let pids: Vec<String> = left.iter().map(i32::to_string).collect();
+            return Err(format!("cannot kill the processes {}", pids.join(", ")));
         }
         for pid in left.into_iter().filter_map(rustix::process::Pid::from_raw) {
             // It may have ended by itself.
@@ -185,12 +192,12 @@ fn end_processes() -> Result<(), String> {
     }
 }
 
-/// Processes that are no threads of the kernel's and have not ended.
+/// Returns the running processes that are not kernel threads.
 fn processes() -> io::Result<Vec<i32>> {
     let own = i32::try_from(std::process::id()).unwrap_or_default();
     let all = fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     let is_left = |pid: &i32| {
-        // "PID (NAME) STATE PARENT …"; the kernel's threads are 2 and its children.
+        // "PID (NAME) STATE PARENT …"; process 2 and its children are kernel threads.
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
         let (state, parent) = (fields.next().unwrap_or("X"), fields.next().unwrap_or("2"));
@@ -213,7 +220,7 @@ fn mounts() -> io::Result<Vec<Mount>> {
         let mut fields = line.split(' ').skip(1);
         Some(Mount { target: fields.next()?.replace("\\040", " "), kind: fields.next()?.to_owned() })
     };
-    // A trace is looked at through a file system of its own, which mounts itself below another.
+    // Checks mount tracefs, which the kernel also mounts automatically below debugfs.
     Ok(text.lines().filter_map(mount).filter(|mount| !matches!(mount.kind.as_str(), "tracefs" | "debugfs")).collect())
 }
 
@@ -222,7 +229,7 @@ fn stamp(data: &Metadata) -> Stamp {
     Stamp { mode: data.mode(), inode: (data.dev(), data.ino()), changed }
 }
 
-/// Everything on [`ROOTS`], parents first.
+/// Returns everything on [`ROOTS`], parents first.
 fn walk() -> Vec<(PathBuf, Metadata)> {
     let mut found = Vec::new();
     for root in ROOTS.map(Path::new) {

@@ -1,14 +1,15 @@
-//! A job for LAVA, in which a QEMU device boots a bundle. There is no shell in the guest to log in to: LAVA watches the
-//! console between the first line of KTAP and the last line of all, and takes each signal for a test case.
+//! A job for LAVA, in which a QEMU device boots a bundle. There is no login shell in the guest: LAVA watches the console
+//! from the first line of KTAP to the last line of the output, and each signal is a test case.
 
 use std::path::Path;
 
-/// The job's text. A signal is matched with its last character: what LAVA has read of it so far would match without. The paths are the bundle's, as the dispatcher sees them.
+/// Returns the text of the job. The paths are those of the bundle on the dispatcher. The pattern includes the last character
+/// of a signal, because LAVA would otherwise match a signal that it has not read completely.
 #[must_use]
 pub fn job(name: &str, directory: &Path, append: &str) -> String {
     let url = |file: &str| format!("file://{}", directory.join(file).display());
     format!(
-        r#"# Written by `kmodlab bundle --lava`. For a board put its device type here, and where your lab gets files from.
+        r#"# Written by kmodlab. For a board, change the device type and the URLs.
 job_name: {name}
 device_type: qemu
 visibility: public
@@ -16,7 +17,7 @@ priority: medium
 context:
   arch: amd64
   memory: 512
-  # A QEMU that translates has no clock of its own: guest time then counts instructions.
+  # Without KVM, let guest time count instructions.
   extra_options: [-icount, "shift=3,sleep=off", -no-reboot]
 timeouts:
   job: {{minutes: 30}}
@@ -39,7 +40,7 @@ actions:
     timeout: {{minutes: 5}}
     prompts: ["KTAP version 1"]
     parameters:
-      # The kernel says too little for LAVA to see it start.
+      # The kernel prints too little for LAVA to detect its start.
       kernel-start-message: ""
 - test:
     timeout: {{minutes: 20}}
@@ -56,9 +57,9 @@ actions:
     )
 }
 
-/// The kernel's file in a bundle.
+/// The file name of the kernel in a bundle.
 pub const KERNEL: &str = "bzImage";
-/// The initramfs's.
+/// The file name of the initramfs in a bundle.
 pub const INITRAMFS: &str = "initramfs.cpio";
 
 #[cfg(test)]
@@ -66,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_job_watches_the_console_from_the_first_line_to_the_last() {
+    fn the_job_boots_the_bundle_and_watches_its_console() {
         let text = job("kmodlab 6.1 ours", Path::new("/b"), "console=ttyS0");
         for line in [
             "        image_arg: '-kernel {kernel} -append \"console=ttyS0\"'",

@@ -1,20 +1,21 @@
-//! A machine that checks itself: a kernel and an initramfs, for QEMU or a board without a host side.
+//! A machine that checks itself: a kernel and an initramfs for QEMU or a board, without a host.
 //!
-//! The initramfs holds what a lab's has, and beside it a program that stands in for the host: the agent starts it and serves
-//! it over a socket. It carries out the same checks, one after the other, and tells their verdicts on the console.
+//! The initramfs contains what the initramfs of a lab contains, and a program that replaces the host. The agent starts this
+//! program and serves it over a socket. It runs the same checks, one after the other, and prints their verdicts on the
+//! console.
 //!
 //! ```text
-//!   Manifest   what is to be checked, and what cannot be: decided when the bundle is made
-//!   inside     the program in the guest: checks, judges, goes on
-//!   line       its line to the agent
-//!   tidy       puts the guest back as it was, between two behaviours
-//!   told       KTAP and LAVA's signals, a line at a time                                  pure
-//!   lava       a job for LAVA                                                             pure
+//!   Manifest     the behaviours, and the needs that are not met: decided when the bundle is written
+//!   runner       the program in the guest: runs the checks, prints the verdicts
+//!   connection   its socket to the agent
+//!   baseline     restores the guest between two behaviours
+//!   output       KTAP and LAVA's signals, line by line                                        pure
+//!   lava         a job for LAVA                                                               pure
 //! ```
 //!
-//! **Isolation is given up in part.** All behaviours run in one boot. After each the guest is put back: modules that it
-//! loaded are unloaded, files, mounts, the path and PID 1's directory are as before, and processes that it left are ended.
-//! Where that does not succeed, the rest is skipped and says so: another boot with another selection has them.
+//! **Behaviours are not fully isolated.** All of them run in one boot. After each, the guest is restored: modules that it
+//! loaded are removed, processes that it left are killed, and files, mounts, the path of modprobe and the working directory
+//! of PID 1 are reset. If that fails, the remaining behaviours are skipped with the reason. A separate bundle can check them.
 
 mod baseline;
 mod connection;
@@ -25,37 +26,37 @@ pub mod runner;
 use crate::era::Eras;
 use serde::{Deserialize, Serialize};
 
-/// What may break the machine for those after it, even if it passes: it is checked last.
+/// Behaviours that may break the machine even if they pass. They are checked last.
 pub const LAST: [&str; 1] = ["unload.rmmod-forced"];
-/// Where the program lies in the guest.
+/// The path of the program in the guest.
 pub const PROGRAM: &str = "/bin/kmodlab-self";
-/// Where the manifest lies in the guest.
+/// The path of the manifest in the guest.
 pub const MANIFEST: &str = "/bin/kmodlab-self.json";
 /// The last line on the console.
 pub const END: &str = "kmodlab: the machine has checked itself";
 
-/// What a bundle checks.
+/// The contents of a bundle.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Manifest {
-    /// What the user called the kernel.
+    /// The name of the kernel.
     pub kernel: String,
     /// `uname -r`.
     pub release: String,
-    /// The kernel's eras.
+    /// The eras of the kernel.
     pub eras: Eras,
-    /// The subject.
+    /// The name of the subject.
     pub subject: String,
-    /// Its commands.
+    /// The commands of the subject.
     pub commands: Vec<String>,
-    /// The behaviours in their order.
+    /// The behaviours in order.
     pub entries: Vec<Entry>,
 }
 
-/// One behaviour of a bundle.
+/// A behaviour in a bundle.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Entry {
-    /// Its id.
+    /// The id of the behaviour.
     pub id: String,
-    /// The need that kernel or subject do not meet.
+    /// The need that the kernel or the subject does not meet.
     pub unmet: Option<String>,
 }

@@ -1,36 +1,37 @@
-//! What is told on the console, a line at a time: KTAP, and LAVA's signals among it, which are diagnostic lines to a KTAP
-//! parser. Pure: text in, text out.
+//! The output on the console, line by line: KTAP with LAVA's signals, which a KTAP parser treats as diagnostic lines. Pure.
 
 use crate::report::ktap::{self, one_line};
 use crate::verdict::Verdict;
 
-/// The lines before the first behaviour. Firmware leaves a line without end, and what stands before the version is a prefix of
-/// every line to a KTAP parser: hence an empty one first.
+/// Returns the lines before the first behaviour. The first one is empty, because firmware may leave an unterminated line,
+/// and a KTAP parser treats text before the version line as a prefix of every line.
 #[must_use]
 pub fn begin(name: &str, count: usize) -> String {
     format!("\nKTAP version 1\n1..1\n  KTAP version 1\n  # Subtest: {name}\n  1..{count}\n")
 }
 
-/// The lines of one behaviour, the `number`-th from 1.
+/// Returns the lines of a behaviour; `number` starts at 1.
 #[must_use]
 pub fn row(number: usize, id: &str, verdict: Verdict, reason: Option<&str>) -> String {
     let reason = one_line(reason.unwrap_or_default());
-    let (word, directive) = ktap::result(verdict, &reason);
+    let (status, directive) = ktap::result(verdict, &reason);
     let result = match verdict {
         Verdict::Pass | Verdict::Known => "pass",
         Verdict::Skip => "skip",
         Verdict::Fail => "fail",
-        // LAVA's own word for a test that could not be judged.
+        // LAVA's result for an inconclusive test.
         Verdict::Error => "unknown",
     };
-    let diagnostic = match word {
+    let diagnostic = match status {
         "not ok" => format!("  # {id}: {}: {reason}\n", verdict.as_str()),
         _ => String::new(),
     };
-    format!("{diagnostic}  {word} {number} {id}{directive}\n<LAVA_SIGNAL_TESTCASE TEST_CASE_ID={id} RESULT={result}>\n")
+    format!(
+        "{diagnostic}  {status} {number} {id}{directive}\n<LAVA_SIGNAL_TESTCASE TEST_CASE_ID={id} RESULT={result}>\n"
+    )
 }
 
-/// The lines behind the last behaviour.
+/// Returns the lines after the last behaviour.
 #[must_use]
 pub fn end(name: &str, bad: usize) -> String {
     format!("{} 1 {name}\n", if bad == 0 { "ok" } else { "not ok" })
@@ -41,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_verdict_has_its_lines() {
+    fn each_verdict_has_its_lines() {
         let text = [
             begin("6.1 ours", 5),
             row(1, "path.newline", Verdict::Pass, None),

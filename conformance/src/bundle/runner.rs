@@ -1,4 +1,4 @@
-//! The program in the guest of a bundle: checks one behaviour after the other, and tells each verdict as it is known.
+//! The program in the guest of a bundle: checks one behaviour after the other, and prints each verdict immediately.
 
 use super::baseline::Baseline;
 use super::connection::AgentConnection;
@@ -7,6 +7,7 @@ use crate::allowed_findings::AllowedFindings;
 use crate::engine::check::run_check;
 use crate::lab::{Guest, Lab, Pair};
 use crate::select::select;
+use crate::text::error_chain;
 use crate::verdict::{CheckEnd, Verdict, judge};
 use agent::proto::{Reply, Request};
 use harness::monitor::Monitor;
@@ -15,18 +16,20 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How long one behaviour may take.
+/// The limit of one behaviour.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// Checks the machine over the line to its agent.
+/// Checks the machine over a connection to its agent.
 ///
 /// # Errors
-/// Text for the console: nothing could be checked, or told.
+/// A message for the console if nothing can be checked or printed.
 pub fn run(port: OwnedFd, out: &mut dyn Write) -> Result<(), String> {
-    let text = std::fs::read(MANIFEST).map_err(|error| format!("{MANIFEST}: {error}"))?;
-    let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| format!("{MANIFEST}: {error}"))?;
-    let mut line = AgentConnection::open(port).map_err(|error| error.to_string())?;
-    let mut tidy = Baseline::capture().map_err(|error| format!("looking at this machine: {error}"))?;
+    let text = std::fs::read(MANIFEST).map_err(|error| format!("cannot read {MANIFEST}: {}", error_chain(&error)))?;
+    let manifest: Manifest =
+        serde_json::from_slice(&text).map_err(|error| format!("cannot parse {MANIFEST}: {}", error_chain(&error)))?;
+    let mut agent = AgentConnection::open(port).map_err(|error| error_chain(&error))?;
+    let mut baseline = Baseline::capture()
+        .map_err(|error| format!("cannot record the state of the machine: {}", error_chain(&error)))?;
     let name = format!("{} {}", manifest.kernel, manifest.subject);
     let pair = Pair {
         release: manifest.release.clone(),
@@ -35,32 +38,34 @@ pub fn run(port: OwnedFd, out: &mut dyn Write) -> Result<(), String> {
         subject: manifest.subject.clone(),
         commands: manifest.commands.clone(),
     };
-    let allowed = AllowedFindings::builtin().map_err(|error| error.to_string())?;
-    let judge = Judge { release: &manifest.release, allowed };
-    let mut tell = |text: String| out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| e.to_string());
-    tell(output::begin(&name, manifest.entries.len()))?;
-    // Up to where the kernel's log has been read.
-    let mut read = kernel_log(&mut line, 0)?.1;
-    let (mut bad, mut untidy) = (0, None);
+    let allowed = AllowedFindings::builtin().map_err(|error| error_chain(&error))?;
+    let exceptions = Exceptions { release: &manifest.release, allowed };
+    let mut print =
+        |text: String| out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| error_chain(&error));
+    print(output::begin(&name, manifest.entries.len()))?;
+    // The end of what has been read of the kernel log.
+    let mut log_end = kernel_log(&mut agent, 0)?.1;
+    let (mut bad, mut not_restored) = (0, None);
     for (number, entry) in manifest.entries.iter().enumerate() {
-        let (verdict, reason) = match (&entry.unmet, &untidy) {
+        let (verdict, reason) = match (&entry.unmet, &not_restored) {
             (Some(need), _) => (Verdict::Skip, Some(format!("needs {need}"))),
-            (None, Some(why)) => (Verdict::Skip, Some(format!("{why}; boot a bundle of this one"))),
-            (None, None) => check(&entry.id, &mut line, &pair, &tidy, &mut read, &judge),
+            (None, Some(why)) => (Verdict::Skip, Some(format!("{why}; boot a bundle with only this behaviour"))),
+            (None, None) => check(&entry.id, &mut agent, &pair, &baseline, &mut log_end, &exceptions),
         };
-        if entry.unmet.is_none() && untidy.is_none() && number + 1 < manifest.entries.len() {
-            let put_back = tidy.restore(&mut line).and_then(|()| still_well(&mut line, &mut read, &judge));
-            untidy = put_back.err().map(|what| format!("the machine is not as it was before {}: {what}", entry.id));
+        if entry.unmet.is_none() && not_restored.is_none() && number + 1 < manifest.entries.len() {
+            let restored =
+                baseline.restore(&mut agent).and_then(|()| no_new_findings(&mut agent, &mut log_end, &exceptions));
+            not_restored = restored.err().map(|what| format!("cannot restore the machine after {}: {what}", entry.id));
         }
         bad += usize::from(matches!(verdict, Verdict::Fail | Verdict::Error));
-        tell(output::row(number + 1, &entry.id, verdict, reason.as_deref()))?;
+        print(output::row(number + 1, &entry.id, verdict, reason.as_deref()))?;
     }
-    tell(output::end(&name, bad))
+    print(output::end(&name, bad))
 }
 
-/// Nothing broke when the machine was put back: a module that was forced out while it was used breaks it then.
-fn still_well(line: &mut AgentConnection, from: &mut u64, judge: &Judge<'_>) -> Result<(), String> {
-    match findings(line, from, judge)?.first() {
+/// Fails if the kernel log has findings from restoring the machine. A module that was removed while in use breaks it then.
+fn no_new_findings(agent: &mut AgentConnection, from: &mut u64, exceptions: &Exceptions<'_>) -> Result<(), String> {
+    match findings(agent, from, exceptions)?.first() {
         Some(finding) => Err(format!("on the console: {finding}")),
         None => Ok(()),
     }
@@ -68,43 +73,43 @@ fn still_well(line: &mut AgentConnection, from: &mut u64, judge: &Judge<'_>) -> 
 
 fn check(
     id: &str,
-    line: &mut AgentConnection,
+    agent: &mut AgentConnection,
     pair: &Pair,
-    tidy: &Baseline,
+    baseline: &Baseline,
     from: &mut u64,
-    judged_by: &Judge<'_>,
+    exceptions: &Exceptions<'_>,
 ) -> (Verdict, Option<String>) {
     let behaviour = match select(&[id.to_owned()]).as_deref() {
         Ok([behaviour]) => *behaviour,
-        _ => return (Verdict::Error, Some("this program does not know it".to_owned())),
+        _ => return (Verdict::Error, Some("unknown behaviour".to_owned())),
     };
     let (end, facts, known) = {
-        let mut lab = Lab::new(line, pair, Instant::now() + LIMIT);
+        let mut lab = Lab::new(agent, pair, Instant::now() + LIMIT);
         let end = run_check(behaviour, &mut lab);
         let (facts, known) = lab.into_facts();
         (end, facts, known)
     };
-    // Without /dev there is no log to read.
-    let (findings, end) = match tidy.restore_mounts(line).and_then(|()| findings(line, from, judged_by)) {
+    // The kernel log is read from /dev, which the behaviour may have unmounted.
+    let (findings, end) = match baseline.restore_mounts(agent).and_then(|()| findings(agent, from, exceptions)) {
         Ok(findings) => (findings, end),
         Err(reason) => (Vec::new(), CheckEnd::LabFailed(reason)),
     };
     judge(end, &facts, known.as_deref(), &findings)
 }
 
-/// Which kernel this is, and what on its console does not count.
-struct Judge<'a> {
+/// The findings to ignore on this kernel.
+struct Exceptions<'a> {
     release: &'a str,
     allowed: AllowedFindings,
 }
 
-/// There is no console to read: what it would show is in the kernel's log.
+/// Returns the findings in the kernel log, which replaces the console of a lab.
 fn findings(
-    line: &mut AgentConnection,
+    agent: &mut AgentConnection,
     from: &mut u64,
-    Judge { release, allowed }: &Judge<'_>,
+    Exceptions { release, allowed }: &Exceptions<'_>,
 ) -> Result<Vec<String>, String> {
-    let (log, next) = kernel_log(line, *from)?;
+    let (log, next) = kernel_log(agent, *from)?;
     *from = next;
     let mut monitor = Monitor::new(false);
     monitor.push(&log);
@@ -113,13 +118,14 @@ fn findings(
     Ok(counting.map(|(kind, title)| format!("{kind}: {title}")).collect())
 }
 
-/// The kernel's own lines from a record on, and where its log ends.
-fn kernel_log(line: &mut AgentConnection, since: u64) -> Result<(Vec<u8>, u64), String> {
-    match line.call(&Request::Kmsg { since, flush: true }, LIMIT).map_err(|error| error.to_string())? {
+/// Returns the messages of the kernel itself since a record of its log, and the end of the log.
+fn kernel_log(agent: &mut AgentConnection, since: u64) -> Result<(Vec<u8>, u64), String> {
+    let request = Request::Kmsg { since, flush: true };
+    match agent.call(&request, LIMIT).map_err(|error| error_chain(&error))? {
         Reply::Kmsg { records, next, .. } => {
             let own = records.into_iter().filter(|record| record.facility == 0);
             Ok((own.flat_map(|record| [record.text, b"\n".to_vec()].concat()).collect(), next))
         }
-        other => Err(format!("the kernel's log: {other:?}")),
+        _ => Err("cannot read the kernel log: unexpected reply of the agent".to_owned()),
     }
 }

@@ -1,6 +1,7 @@
-//! The arguments.
+//! The arguments of every command.
 
 use super::bisect::BisectArgs;
+use super::cache::{parse_age, parse_size};
 use super::compare::CompareArgs;
 use super::outputs::OutputArgs;
 use super::report::ReportCommand;
@@ -10,7 +11,7 @@ use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Proves that Linux module loading on demand works: boots kernels in QEMU and checks named behaviours.
+/// Test Linux module auto-loading: boot kernels in QEMU and check named behaviours.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Args {
@@ -22,128 +23,134 @@ pub struct Args {
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0    at least one behaviour passed; every other passed, is known, or is skipped
+  0    at least one behaviour passed, and every other passed, is a known deviation, or was skipped
   1    a behaviour failed
-  2    wrong use, found before anything is built or booted; or nothing was selected
-  125  no failure, but something could not be judged, or everything was skipped";
+  2    invalid arguments, found before anything is built or booted, or no behaviour is selected
+  125  no behaviour failed, but one is inconclusive, or none passed";
 
-/// What every command takes.
+/// The options of every command.
 #[derive(Debug, Group)]
-#[command(next_help_heading = "Everywhere")]
+#[command(next_help_heading = "Global options")]
 pub struct Common {
-    /// Keep kernels, images and booted guests here [default: $KMODLAB_CACHE, else ~/.cache/kmodlab]
+    /// Keep kernels, images and booted guests in this directory [default: $KMODLAB_CACHE, else ~/.cache/kmodlab]
     #[arg(long, global = true, value_name = "DIR")]
     pub cache: Option<PathBuf>,
-    /// Use only what is in the cache
+    /// Use only what is in the cache; download nothing
     #[arg(long, global = true)]
     pub offline: bool,
-    /// Fetch packages from this Debian archive [default: the one in the machine's own apt configuration]
+    /// Download packages from this Debian archive [default: the one in the host's apt configuration]
     #[arg(long, global = true, value_name = "URI")]
     pub mirror: Option<String>,
-    /// Use this QEMU [default: qemu-system-x86_64 in PATH]
+    /// Run this QEMU [default: qemu-system-x86_64 in PATH]
     #[arg(long, global = true, value_name = "PROGRAM")]
     pub qemu: Option<PathBuf>,
-    /// Take the guest's programs from here [default: guest/ beside this program; made by ci/setup]
+    /// Use the guest programs in this directory [default: guest/ next to kmodlab, built by ci/setup]
     #[arg(long, global = true, value_name = "DIR")]
     pub guest_dir: Option<PathBuf>,
 }
 
-/// The subcommands.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Check behaviours
-    #[command(after_help = format!("{FILTERS}\n\n{EXIT_CODES}"))]
+    /// Check behaviours and report the verdicts
+    #[command(after_help = format!("{ROWS}\n\n{FILTERS}\n\n{EXIT_CODES}"))]
     Run(Box<RunArgs>),
-    /// Tell what changed from one kernel to another, or from one report to another
+    /// Show what changed between two kernels or two reports
     #[command(after_help = super::compare::AFTER_HELP, mut_arg("kernel", |arg| arg.hide(true)))]
     Compare(Box<CompareArgs>),
-    /// Build a kernel tree and judge it, for `git bisect run`
+    /// Build a kernel tree and check behaviours on it, for `git bisect run`
     #[command(after_help = super::bisect::AFTER_HELP, mut_arg("kernel", |arg| arg.hide(true)),
         mut_arg("modules", |arg| arg.hide(true)), mut_arg("print_command", |arg| arg.hide(true)))]
     Bisect(Box<BisectArgs>),
-    /// Show a stored JSON report in another form
+    /// Convert or merge JSON reports
     #[command(subcommand)]
     Report(ReportCommand),
-    /// List the behaviours
+    /// List behaviours
     #[command(after_help = FILTERS)]
     List(ListArgs),
-    /// Show everything about one behaviour
+    /// Show the statement, source and needs of behaviours
     Show(ShowArgs),
-    /// List, fetch or build kernels
+    /// List, fetch, build or inspect kernels
     #[command(subcommand)]
     Kernel(KernelCommand),
-    /// List or fetch the module tools that have names
+    /// List or fetch the module tools in the catalogue
     #[command(subcommand)]
     Subject(SubjectCommand),
-    /// List, check or clean up what is kept between runs
+    /// List, verify or prune the cache
     #[command(subcommand)]
     Cache(CacheCommand),
-    /// Open a shell in the very guest that behaviours run in
+    /// Open a shell in a guest, the same one that behaviours run in
     Shell(ShellArgs),
-    /// Make a kernel and an initramfs that check a machine without any host side
+    /// Write a kernel and an initramfs that check a machine without a host
     #[command(after_help = FILTERS)]
     Bundle(BundleArgs),
-    /// Run the kernel's own selftests of its module loader, each test in a guest of its own; prints KTAP
+    /// Run the kernel's own selftests of its module loader, each test in its own guest, and print KTAP
     #[command(after_help = super::kselftest::AFTER_HELP)]
     Kselftest(KselftestArgs),
-    /// Say what is missing on this machine
+    /// Check that this machine can run guests, and report what is missing
     Doctor,
 }
 
-/// Which guest: `run` and `shell` take the same.
+/// The guest: the same options for `run`, `compare`, `bisect`, `shell` and `kselftest`.
 #[derive(Clone, Debug, Default, Group)]
 pub struct GuestArgs {
-    /// A kernel: a name of the catalogue (`kmodlab kernel list`), the path of a bzImage, a kernel tree that was built (or its
-    /// O= directory), or `host`, which this machine runs; repeatable
+    /// Boot this kernel: a name in the catalogue (see `kmodlab kernel list`), the path of a bzImage, a built kernel tree or
+    /// its `make O=` directory, or `host` for the kernel of this machine; repeatable
     #[arg(long, value_name = "KERNEL", default_value = "default")]
     pub kernel: Vec<String>,
-    /// The modules of a kernel that was given by its path (…/lib/modules/RELEASE)
+    /// Use this module directory (…/lib/modules/RELEASE) for a bzImage given by its path
     #[arg(long, value_name = "DIR")]
     pub modules: Option<PathBuf>,
-    /// Module tools: `ours`, a name such as kmod-30, a program, or a directory of programs; repeatable
+    /// Test these module tools: `ours`, a name in the catalogue (see `kmodlab subject list`), a program, or a directory of
+    /// programs; repeatable
     #[arg(long, value_name = "SUBJECT", default_value = "ours")]
     pub subject: Vec<String>,
-    /// Look for the libraries of a subject here first; repeatable
+    /// Search this directory first for the libraries of a subject; repeatable
     #[arg(long, value_name = "DIR")]
     pub subject_lib: Vec<PathBuf>,
-    /// How the kernel is booted; `fast` leaves parts of it out (docs/facts/vm.md)
+    /// Select how the kernel is booted
     #[arg(long, value_enum, default_value_t)]
     pub profile: ProfileArg,
-    /// What runs the guest
+    /// Select the accelerator of QEMU
     #[arg(long, value_enum, default_value_t)]
     pub accel: AccelArg,
-    /// Let the guest's clock follow the host's, so that five seconds take five seconds
+    /// Let the guest's clock follow the host's clock
     #[arg(long)]
     pub real_time: bool,
-    /// Add this to the kernel's command line; repeatable
+    /// Append a parameter to the kernel command line; repeatable
     #[arg(long, value_name = "PARAMETER", allow_hyphen_values = true)]
     pub append: Vec<String>,
-    /// Multiply every wall-clock limit, on a slow machine [default: $KMODLAB_TIMEOUT_FACTOR, else 1]
-    #[arg(long, value_name = "FACTOR", value_parser = factor)]
+    /// Multiply every wall-clock limit, for a slow machine [default: $KMODLAB_TIMEOUT_FACTOR, else 1]
+    #[arg(long, value_name = "FACTOR", value_parser = parse_factor)]
     pub timeout_factor: Option<f64>,
-    /// Print the QEMU commands that would boot these guests, and stop
+    /// Print the QEMU commands that boot the guests, without running them
     #[arg(long)]
     pub print_command: bool,
 }
 
-/// Which behaviours: `run` and `list` take the same.
+/// The behaviours: the same options for `run`, `list`, `bisect` and `bundle`.
 #[derive(Debug, Default, Group)]
 pub struct SelectArgs {
-    /// Ids (path.empty-disables), catalogue ids (PATH-06) or groups (path) [default: all]
+    /// Select behaviours by id (path.empty-disables), catalogue id (PATH-06) or group (path) [default: all]
     #[arg(value_name = "ID")]
     pub ids: Vec<String>,
-    /// Of these only what an expression lets through, such as 'group(loop) & !id(/kill/)'; see below; repeatable
+    /// Select only behaviours that match a filter expression, e.g. 'group(loop) & !id(/kill/)'; repeatable
     #[arg(long, short = 'E', value_name = "EXPRESSION")]
     pub filter: Vec<String>,
 }
 
-const FILTERS: &str = "\
+const ROWS: &str = "A row is one behaviour on one kernel with one subject.";
+
+/// The syntax of filter expressions.
+pub(super) const FILTERS: &str = "\
 Filter expressions:
   group(loop)  id(path.*)  catalogue(PATH-06)  about(both)  needs(depmod)  all()
-  In parentheses: a word is a glob for the whole text (*, ?); /regex/ finds a part; =word is exact.
-  a & b   a | b   !a   a - b (a without b)   ( )      ! binds most, then & and -, then |
-  Several -E let through what one of them does; with IDs, only what is also named is run.
-  A term that no behaviour has is an error, since it is a wrong word more often than a wish.";
+    Match a property of a behaviour. The argument is a glob for the whole text (*, ?), a regular
+    expression for a part of it (/regex/), or the exact text (=text).
+  !a   a & b   a - b (a but not b)   a | b   ( )
+    Combine expressions. ! binds tightest, then & and -, then |.
+  A behaviour matches if any of several -E matches; with IDs, it must also be one of these.
+  A term that no behaviour matches is an error.";
 
 /// `kmodlab run`.
 #[derive(Debug, Default, Group)]
@@ -152,41 +159,42 @@ pub struct RunArgs {
     pub select: SelectArgs,
     #[command(flatten)]
     pub guest: GuestArgs,
-    /// Run only the K-th of N parts of the rows; `all` turns off what the environment says (docs/reference/reports.md)
+    /// Run only the K-th of N parts of the rows, or `all` rows whatever the environment requests
+    /// (docs/reference/reports.md)
     #[arg(long, value_name = "K/N", visible_alias = "partition")]
     pub shard: Option<ShardOption>,
-    /// Try a row again, up to so many times, that fails or cannot be judged; one that passes then is told as flaky
+    /// Retry a failed or inconclusive row up to N times; a row that then passes is reported as flaky
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=1000))]
     pub retries: u32,
-    /// Run each row so many times; it passes if it passes each time
+    /// Run each row N times; it passes only if it passes each time
     #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "retries",
         value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub repeat: u32,
-    /// Begin nothing more after the first row that fails or cannot be judged
+    /// Start no further row after one has failed or is inconclusive
     #[arg(long)]
     pub fail_fast: bool,
-    /// Shuffle the order in which rows are begun; the same number gives the same order
-    #[arg(long, value_name = "NUMBER")]
+    /// Shuffle the order of the rows; the same seed gives the same order
+    #[arg(long, value_name = "SEED")]
     pub seed: Option<u64>,
-    /// Guests at a time [default: one for each core, if there is memory for them]
-    #[arg(long, value_name = "N")]
+    /// Run N guests in parallel [default: one per core, if the memory suffices]
+    #[arg(long, value_name = "N", value_parser = at_least_1())]
     pub jobs: Option<usize>,
-    /// Wall-clock limit of one behaviour, in seconds
+    /// Limit the wall-clock time of each behaviour
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86400))]
     pub timeout: u64,
-    /// Boot a fresh guest for each behaviour in place of cloning a booted one
+    /// Boot a new guest for each behaviour instead of cloning a booted one
     #[arg(long)]
     pub cold: bool,
-    /// What a kernel counts as that does not boot
+    /// Select the verdict for a kernel that does not boot
     #[arg(long, value_enum, default_value_t, value_name = "VERDICT")]
     pub boot_failure: BootFailure,
-    /// Keep each guest's console in this directory
+    /// Save the console of each guest in this directory
     #[arg(long, value_name = "DIR")]
     pub keep: Option<PathBuf>,
-    /// Findings on the console that fail nothing, each with its reason (docs/reference/reports.md); repeatable
+    /// Ignore the console findings listed in this file with their reasons (docs/reference/reports.md); repeatable
     #[arg(long, value_name = "FILE")]
     pub allow_findings: Vec<PathBuf>,
-    /// Take a kernel for one of this era: cutoff=wait-queue or cutoff=semaphore [default: probed]
+    /// Set the era of the kernels: cutoff=wait-queue or cutoff=semaphore [default: probed]
     #[arg(long, value_name = "NAME=ERA")]
     pub era: Option<era::EraOverride>,
     #[command(flatten)]
@@ -198,19 +206,20 @@ pub struct RunArgs {
 pub struct BundleArgs {
     #[command(flatten)]
     pub select: SelectArgs,
-    /// The kernel: a name of the catalogue or the path of a bzImage
+    /// Use this kernel: a name in the catalogue (see `kmodlab kernel list`) or the path of a bzImage
     #[arg(long, value_name = "KERNEL", default_value = "default")]
     pub kernel: String,
-    /// The modules of a kernel that was given by its path (…/lib/modules/RELEASE)
+    /// Use this module directory (…/lib/modules/RELEASE) for a bzImage given by its path
     #[arg(long, value_name = "DIR")]
     pub modules: Option<PathBuf>,
-    /// Module tools: `ours`, a name such as kmod-30, a program, or a directory of programs
+    /// Test these module tools: `ours`, a name in the catalogue (see `kmodlab subject list`), a program, or a directory of
+    /// programs
     #[arg(long, value_name = "SUBJECT", default_value = "ours")]
     pub subject: String,
-    /// Make this directory
+    /// Write the bundle to this directory
     #[arg(long, value_name = "DIR")]
     pub output: PathBuf,
-    /// Make a job for LAVA's QEMU device too
+    /// Also write a job for the QEMU device of LAVA
     #[arg(long)]
     pub lava: bool,
 }
@@ -225,7 +234,7 @@ pub struct ListArgs {
 /// `kmodlab show`.
 #[derive(Debug, Group)]
 pub struct ShowArgs {
-    /// An id or a catalogue id
+    /// Show behaviours with this id (path.empty-disables), catalogue id (PATH-06) or group (path)
     #[arg(value_name = "ID", required = true)]
     pub ids: Vec<String>,
 }
@@ -233,23 +242,25 @@ pub struct ShowArgs {
 /// `kmodlab kernel`.
 #[derive(Debug, Subcommand)]
 pub enum KernelCommand {
-    /// List the catalogue
+    /// List the kernels in the catalogue
     List,
     /// Fetch kernels into the cache
     Fetch {
-        /// Names of the catalogue [default: the default kernel]
+        /// Fetch the kernel with this name in the catalogue [default: the default kernel]
         #[arg(value_name = "NAME")]
         names: Vec<String>,
-        /// Look for newer versions also of what is in the cache
+        /// Look for newer versions of kernels that are in the cache
         #[arg(long)]
         refresh: bool,
     },
-    /// Build a kernel from its source package, such as 5.10-modular-unix, or from a source tree
+    /// Build a kernel from its source package or from a source tree
     Build(BuildArgs),
-    /// Say which options a kernel lacks for the lab and for which behaviours, as a fragment of a configuration. Exit code 1
-    /// if the lab itself lacks one
+    /// Print the configuration options that a kernel misses for kmodlab or for behaviours
+    ///
+    /// The output is a fragment of a kernel configuration. Exit code 1: kmodlab itself needs an option that is missing.
     ConfigCheck {
-        /// Names of the catalogue, bzImages, kernel trees (configured is enough), `host`, or files such as .config
+        /// Check this kernel: a name in the catalogue, a bzImage, a configured kernel tree, `host`, or a file such as
+        /// .config
         #[arg(value_name = "KERNEL", required = true)]
         kernels: Vec<String>,
     },
@@ -258,52 +269,55 @@ pub enum KernelCommand {
 /// `kmodlab kernel build`.
 #[derive(Debug, Group)]
 pub struct BuildArgs {
-    /// Names of the catalogue
+    /// Build the kernel with this name in the catalogue, e.g. 5.10-modular-unix
     #[arg(value_name = "NAME", required_unless_present = "tree", conflicts_with = "tree")]
     pub names: Vec<String>,
-    /// Build this source tree, which is not written into, and print the directory that `--kernel` takes; the same content
-    /// is built once
+    /// Build this source tree, without writing to it, and print the resulting directory for --kernel; a tree with the same
+    /// contents is not built again
     #[arg(long, value_name = "DIR")]
     pub tree: Option<PathBuf>,
-    /// The tree's configuration, over tinyconfig: tiny, modular-unix, kcov-kasan, test-kmod or a file; repeatable, each
-    /// over those before it [default: tiny]
+    /// Add a configuration fragment to tinyconfig: tiny, modular-unix, kcov-kasan, test-kmod or a file; repeatable, later
+    /// ones override earlier ones [default: tiny]
     #[arg(long, value_name = "FRAGMENT", requires = "tree")]
     pub fragment: Vec<String>,
-    /// Give this to make, such as LLVM=1; repeatable
-    #[arg(long, value_name = "WORD", requires = "tree")]
+    /// Pass this argument to make, e.g. LLVM=1; repeatable
+    #[arg(long, value_name = "ARGUMENT", requires = "tree")]
     pub make: Vec<String>,
 }
 
 /// `kmodlab cache`.
 #[derive(Debug, Subcommand)]
 pub enum CacheCommand {
-    /// Say what the cache holds, how large it is and when it was last used
+    /// Show what is in the cache, with sizes and times of last use
     List {
-        /// Each entry, and not only the areas
+        /// Show each entry, not only the total of each area
         #[arg(long)]
         all: bool,
     },
-    /// Check every byte that has a hash; what is damaged is removed, and made anew when it is wanted. Exit code 1 if there
-    /// was any
+    /// Check the hashes of the cache, and remove what is damaged
+    ///
+    /// A damaged entry is rebuilt when it is needed. Exit code 1: an entry was damaged.
     Verify {
-        /// Say what is damaged and leave it
+        /// Report damaged entries without removing them
         #[arg(long)]
         dry_run: bool,
     },
-    /// Remove what was not used for longest. While another run uses the cache only booted guests are removed
+    /// Remove the least recently used entries
+    ///
+    /// While another run uses the cache, only booted guests are removed.
     Prune(PruneArgs),
 }
 
 /// `kmodlab cache prune`.
 #[derive(Debug, Group)]
 pub struct PruneArgs {
-    /// Until the cache takes at most this, such as 500M or 4G
-    #[arg(long, value_name = "SIZE", value_parser = super::cache::size, required_unless_present = "older_than")]
+    /// Shrink the cache to this size, e.g. 500M or 4G
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, required_unless_present = "older_than")]
     pub max_size: Option<u64>,
-    /// What was not used for so long, such as 12h, 30d or 2w
-    #[arg(long, value_name = "TIME", value_parser = super::cache::age)]
+    /// Remove entries that were not used for this time, e.g. 12h, 30d or 2w
+    #[arg(long, value_name = "TIME", value_parser = parse_age)]
     pub older_than: Option<Duration>,
-    /// Say what would be removed, and leave it
+    /// Report what would be removed without removing it
     #[arg(long)]
     pub dry_run: bool,
 }
@@ -311,14 +325,14 @@ pub struct PruneArgs {
 /// `kmodlab subject`.
 #[derive(Debug, Subcommand)]
 pub enum SubjectCommand {
-    /// List the catalogue
+    /// List the module tools in the catalogue
     List,
-    /// Fetch module tools into the cache and say where they lie; nothing is installed
+    /// Fetch module tools into the cache and print their directories, without installing them
     Fetch {
-        /// Names of the catalogue [default: all]
+        /// Fetch the module tools with this name in the catalogue [default: all]
         #[arg(value_name = "NAME")]
         names: Vec<String>,
-        /// Look for newer versions also of what is in the cache
+        /// Look for newer versions of tools that are in the cache
         #[arg(long)]
         refresh: bool,
     },
@@ -329,16 +343,16 @@ pub enum SubjectCommand {
 pub struct ShellArgs {
     #[command(flatten)]
     pub guest: GuestArgs,
-    /// Boot a guest in place of cloning a booted one
+    /// Boot a new guest instead of cloning a booted one
     #[arg(long)]
     pub cold: bool,
-    /// Run this behaviour in the guest first, to look at what it leaves
+    /// Run this behaviour in the guest before the shell opens
     #[arg(long, value_name = "ID")]
     pub at: Option<String>,
-    /// Boot without address randomisation and wait for a debugger on this port of the loopback before the first instruction
+    /// Boot without address randomisation, and wait for gdb on this port of localhost before the first instruction
     #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "1234", require_equals = true)]
     pub gdb: Option<u16>,
-    /// Run this command line in the guest in place of an interactive shell
+    /// Run this command in the guest instead of an interactive shell
     #[arg(long, short = 'c', value_name = "COMMAND")]
     pub command: Option<String>,
 }
@@ -346,79 +360,84 @@ pub struct ShellArgs {
 /// `kmodlab kselftest`.
 #[derive(Debug, Group)]
 pub struct KselftestArgs {
-    /// Which ones
+    /// Run this suite
     #[arg(value_enum)]
     pub suite: SelftestSuite,
-    /// Only these tests, such as 0001 [default: all that the script runs by default]
+    /// Run only this test, e.g. 0001 [default: all tests that the script runs by default]
     #[arg(value_name = "TEST")]
     pub tests: Vec<String>,
     #[command(flatten)]
     pub guest: GuestArgs,
-    /// The kernel tree whose script is run [default: the kernel, if that is a tree]
+    /// Run the script in this kernel tree [default: the kernel, if it is a tree]
     #[arg(long, value_name = "DIR")]
     pub tree: Option<PathBuf>,
-    /// How often each test runs [default: as often as the script recommends]
+    /// Repeat each test N times [default: the number that the script recommends]
     #[arg(long, value_name = "N")]
     pub count: Option<u32>,
-    /// Limit of one test, in seconds of the guest's clock and of ours
+    /// Limit the time of each test, in guest time and in wall-clock time
     #[arg(long, value_name = "SECONDS", default_value_t = 1200, value_parser = clap::value_parser!(u64).range(1..=86400))]
     pub timeout: u64,
-    /// Boot a guest for each test in place of cloning a booted one
+    /// Boot a new guest for each test instead of cloning a booted one
     #[arg(long)]
     pub cold: bool,
 }
 
-/// Suites of tools/testing/selftests.
+/// A suite in tools/testing/selftests.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum SelftestSuite {
-    /// kmod.sh
+    /// The module loader (kmod.sh)
     Kmod,
 }
 
-/// What limits may be multiplied by.
-pub(super) fn factor(text: &str) -> Result<f64, String> {
+/// Parses a factor for limits.
+pub(super) fn parse_factor(text: &str) -> Result<f64, String> {
     let number = text.parse::<f64>().ok().filter(|factor| (0.01..=1000.0).contains(factor));
-    number.ok_or_else(|| "a number from 0.01 to 1000 is wanted".to_owned())
+    number.ok_or_else(|| "expected a number from 0.01 to 1000".to_owned())
+}
+
+/// Parses a number of parallel jobs.
+pub(super) fn at_least_1() -> clap::builder::RangedU64ValueParser<usize> {
+    clap::builder::RangedU64ValueParser::new().range(1..)
 }
 
 /// `--profile`.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 pub enum ProfileArg {
-    /// As it would boot anywhere
+    /// Boot as on any machine
     #[default]
     Faithful,
-    /// A second quicker, without kprobe events and the kernel's built-in signing keys
+    /// Boot a second faster, without kprobe events and the built-in signing keys (docs/facts/vm.md)
     Fast,
 }
 
 /// `--accel`.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 pub enum AccelArg {
-    /// QEMU's own translation: the same verdicts everywhere, in virtual time
+    /// Translate instructions: the same verdicts on every machine, in virtual time
     #[default]
     Tcg,
-    /// The host's KVM, in real time
+    /// Use KVM, in real time
     Kvm,
-    /// KVM where it can boot a guest, else TCG
+    /// Use KVM if it can boot a guest, else TCG
     Auto,
 }
 
 /// `--format`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For people
+    /// Text for people
     #[default]
     Terminal,
-    /// Kernel test anything protocol
+    /// The kernel's Test Anything Protocol
     Ktap,
 }
 
 /// `--boot-failure`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum BootFailure {
-    /// It could not be judged: exit code 125
+    /// Inconclusive: exit code 125
     #[default]
     Error,
-    /// A failure: exit code 1, to bisect a boot
+    /// Failed: exit code 1, to bisect a boot failure
     Fail,
 }

@@ -1,7 +1,8 @@
-//! `kmodlab bundle`.
+//! `kmodlab bundle`: writes a kernel and an initramfs that check a machine without a host.
 
 use super::args::{BundleArgs, Common, GuestArgs};
 use super::error::CliError;
+use super::hint::SETUP;
 use super::{Outcome, lookup, setup, show_progress, signals};
 use crate::bundle::lava::{self, INITRAMFS, KERNEL};
 use crate::bundle::{Entry, LAST, MANIFEST, Manifest, PROGRAM};
@@ -13,10 +14,10 @@ use anyhow::{Context, anyhow};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-/// The program's name beside the agent's.
+/// The file name of the program that runs in the guest.
 const SELF: &str = "kmodlab-self";
-/// The kernel's command line. Less than a lab shows of the kernel's log, since KTAP shares its console; `earlyprintk` is
-/// left out, since a board may have no such port.
+/// The kernel command line. The log level is lower than in a lab, because KTAP shares the console; there is no
+/// `earlyprintk`, because a board may not have its port.
 const APPEND: &str = "console=ttyS0,115200 rdinit=/init panic=-1 loglevel=4";
 
 pub(super) fn bundle(common: &Common, args: &BundleArgs) -> Outcome {
@@ -31,10 +32,12 @@ pub(super) fn bundle(common: &Common, args: &BundleArgs) -> Outcome {
     let kernels = lookup::kernel_args(&guest, &catalogue)?;
     let program = setup::guest_dir(common)?.join(SELF);
     if !program.is_file() {
-        return Err(CliError::usage(anyhow!("there is no {}: build it with ci/setup --bundle", program.display())));
+        return Err(CliError::usage(anyhow!("cannot find the guest program {}", program.display()))
+            .hint(format!("{SETUP} --bundle builds it")));
     }
     std::fs::create_dir_all(&args.output)
-        .map_err(|error| CliError::usage(anyhow!("cannot create {}: {error}", args.output.display())))?;
+        .with_context(|| format!("cannot create {}", args.output.display()))
+        .map_err(CliError::usage)?;
     let host = setup::host(common, &guest, false, None)?;
     let stop = signals::watch(|| {})?;
     let options = lookup::options(common, &host.cache, &show_progress, &stop);
@@ -58,15 +61,17 @@ pub(super) fn bundle(common: &Common, args: &BundleArgs) -> Outcome {
         commands: subject.commands().to_vec(),
         entries,
     };
-    let written = tempfile::NamedTempFile::new().context("making the manifest").map_err(CliError::inconclusive)?;
-    serde_json::to_writer(&written, &manifest).context("writing the manifest").map_err(CliError::inconclusive)?;
+    let written =
+        tempfile::NamedTempFile::new().context("cannot write the manifest").map_err(CliError::inconclusive)?;
+    serde_json::to_writer(&written, &manifest).context("cannot write the manifest").map_err(CliError::inconclusive)?;
     let extra = [(PROGRAM.to_owned(), program), (MANIFEST.to_owned(), written.path().to_owned())];
     let (spec, _) = side.spec(&subject, &extra, &host).map_err(CliError::inconclusive)?;
-    let output = args.output.canonicalize().context("finding the bundle").map_err(CliError::inconclusive)?;
+    let output =
+        args.output.canonicalize().context("cannot resolve the path of the bundle").map_err(CliError::inconclusive)?;
     put(&spec.kernel, &output.join(KERNEL))?;
     put(&spec.initramfs, &output.join(INITRAMFS))?;
     let text =
-        serde_json::to_string_pretty(&manifest).context("writing the manifest").map_err(CliError::inconclusive)?;
+        serde_json::to_string_pretty(&manifest).context("cannot write the manifest").map_err(CliError::inconclusive)?;
     write(&output.join("manifest.json"), &format!("{text}\n"))?;
     write(&output.join("cmdline"), &format!("{APPEND}\n"))?;
     if args.lava {
@@ -74,7 +79,7 @@ pub(super) fn bundle(common: &Common, args: &BundleArgs) -> Outcome {
         write(&output.join("lava-job.yaml"), &lava::job(&name, &output, APPEND))?;
     }
     let at = |name: &str| output.join(name).display().to_string();
-    super::list::print(&format!(
+    super::print(&format!(
         "qemu-system-x86_64 -icount shift=3,sleep=off -m 512 -no-reboot -nographic -kernel {} -initrd {} -append '{APPEND}'\n",
         at(KERNEL),
         at(INITRAMFS)
@@ -83,13 +88,15 @@ pub(super) fn bundle(common: &Common, args: &BundleArgs) -> Outcome {
 }
 
 fn put(from: &Path, to: &Path) -> Result<(), CliError> {
-    // What is linked shares the cache's permissions: a bundle is a copy of its own.
+    // A copy, because a hard link would share the permissions of the file in the cache.
     std::fs::copy(from, to)
         .and_then(|_| std::fs::set_permissions(to, std::fs::Permissions::from_mode(0o644)))
-        .with_context(|| format!("copying {} to {}", from.display(), to.display()))
+        .with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))
         .map_err(CliError::inconclusive)
 }
 
 fn write(path: &Path, text: &str) -> Result<(), CliError> {
-    std::fs::write(path, text).with_context(|| format!("writing {}", path.display())).map_err(CliError::inconclusive)
+    std::fs::write(path, text)
+        .with_context(|| format!("cannot write {}", path.display()))
+        .map_err(CliError::inconclusive)
 }

@@ -1,4 +1,4 @@
-//! `kmodlab cache`: what is kept between runs, how much it is, whether it is whole, and how to be rid of it.
+//! `kmodlab cache`: lists, verifies and prunes the cache.
 
 use super::args::{CacheCommand, Common, PruneArgs};
 use super::error::CliError;
@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use vm_images::contents::{self, to_prune};
 use vm_images::{Cache, Entry};
 
-/// Where booted guests lie.
+/// The area of booted guests.
 const TEMPLATES: &str = "templates";
 
 pub(super) fn cache(common: &Common, command: &CacheCommand) -> Outcome {
@@ -19,40 +19,40 @@ pub(super) fn cache(common: &Common, command: &CacheCommand) -> Outcome {
         Templates::open(cache.area(TEMPLATES).map_err(CliError::inconclusive)?).map_err(CliError::inconclusive)?;
     match command {
         CacheCommand::List { all } => {
-            let things = things(&cache, &templates);
-            super::list::print(&listed(&things, *all, &cache, SystemTime::now()))
+            let items = items(&cache, &templates);
+            super::print(&listed(&items, *all, &cache, SystemTime::now()))
         }
         CacheCommand::Verify { dry_run } => verify(&cache, &templates, *dry_run),
         CacheCommand::Prune(args) => prune(&cache, &templates, args),
     }
 }
 
-/// One thing of the cache, whoever keeps it.
-struct Thing {
+/// An entry of the cache: a booted guest, which the harness manages, or an entry that vm-images manages.
+struct CachedItem {
     area: &'static str,
     name: String,
     bytes: u64,
     used: SystemTime,
-    /// `None`: a booted guest.
+    /// `None` for a booted guest.
     entry: Option<Entry>,
 }
 
-impl Thing {
+impl CachedItem {
     fn remove(&self, templates: &Templates) -> bool {
         self.entry.as_ref().map_or_else(|| templates.remove(&self.name), Entry::remove)
     }
 }
 
-/// Booted guests first, since they are most of it.
-fn things(cache: &Cache, templates: &Templates) -> Vec<Thing> {
-    let guest = |stored: harness::Stored| Thing {
+/// Returns all items, the booted guests first, because they take the most space.
+fn items(cache: &Cache, templates: &Templates) -> Vec<CachedItem> {
+    let guest = |stored: harness::Stored| CachedItem {
         area: TEMPLATES,
         name: stored.name,
         bytes: stored.bytes,
         used: stored.used,
         entry: None,
     };
-    let entry = |entry: Entry| Thing {
+    let entry = |entry: Entry| CachedItem {
         area: entry.area,
         name: entry.name.clone(),
         bytes: entry.bytes,
@@ -62,34 +62,34 @@ fn things(cache: &Cache, templates: &Templates) -> Vec<Thing> {
     templates.stored().into_iter().map(guest).chain(contents::entries(cache).into_iter().map(entry)).collect()
 }
 
-fn listed(things: &[Thing], all: bool, cache: &Cache, now: SystemTime) -> String {
+fn listed(items: &[CachedItem], all: bool, cache: &Cache, now: SystemTime) -> String {
     let mut text = String::new();
-    let mut areas: Vec<&str> = things.iter().map(|thing| thing.area).collect();
+    let mut areas: Vec<&str> = items.iter().map(|item| item.area).collect();
     areas.dedup();
     // Writing to a String cannot fail.
     for area in areas {
-        let here: Vec<&Thing> = things.iter().filter(|thing| thing.area == area).collect();
-        let bytes = here.iter().map(|thing| thing.bytes).sum();
-        let used = here.iter().map(|thing| thing.used).max().unwrap_or(now);
-        let count = format!("{} {}", here.len(), if here.len() == 1 { "entry" } else { "entries" });
-        let _ = writeln!(text, "{area:<12} {:>10}  {count:<12} last used {}", in_words(bytes), ago(used, now));
-        for thing in here.iter().filter(|_| all) {
-            let _ = writeln!(text, "  {:>20}  {}  {}", in_words(thing.bytes), thing.name, ago(thing.used, now));
+        let here: Vec<&CachedItem> = items.iter().filter(|item| item.area == area).collect();
+        let bytes = here.iter().map(|item| item.bytes).sum();
+        let used = here.iter().map(|item| item.used).max().unwrap_or(now);
+        let count = entries(here.len());
+        let _ = writeln!(text, "{area:<12} {:>10}  {count:<12} last used {}", binary_size(bytes), ago(used, now));
+        for item in here.iter().filter(|_| all) {
+            let _ = writeln!(text, "  {:>20}  {}  {}", binary_size(item.bytes), item.name, ago(item.used, now));
         }
     }
-    let total = things.iter().map(|thing| thing.bytes).sum();
-    let _ = writeln!(text, "{:<12} {:>10}  in {}", "together", in_words(total), cache.dir().display());
+    let total = items.iter().map(|item| item.bytes).sum();
+    let _ = writeln!(text, "{:<12} {:>10}  in {}", "total", binary_size(total), cache.dir().display());
     text
 }
 
 fn verify(cache: &Cache, templates: &Templates, dry_run: bool) -> Outcome {
-    let things = things(cache, templates);
+    let items = items(cache, templates);
     let (mut checked, mut damaged) = (0, 0);
-    for thing in &things {
-        let damage = match &thing.entry {
+    for item in &items {
+        let damage = match &item.entry {
             Some(entry) if !entry.has_hash() => continue,
             Some(entry) => entry.damage(),
-            None => match templates.verify(&thing.name).map_err(CliError::inconclusive)? {
+            None => match templates.verify(&item.name).map_err(CliError::inconclusive)? {
                 Verified::Other => continue,
                 Verified::Whole => None,
                 Verified::Damaged(what) => Some(what.to_owned()),
@@ -99,47 +99,53 @@ fn verify(cache: &Cache, templates: &Templates, dry_run: bool) -> Outcome {
         if let Some(damage) = damage {
             damaged += 1;
             let done = match dry_run {
-                true => "left where it is",
-                false if thing.remove(templates) => "removed; it is made anew when it is wanted",
-                false => "it is in use and stays",
+                true => "not removed",
+                false if item.remove(templates) => "removed",
+                false => "not removed, because it is in use",
             };
-            super::list::print(&format!("{}/{}: {damage}: {done}\n", thing.area, thing.name))?;
+            super::print(&format!("{}/{}: {damage}: {done}\n", item.area, item.name))?;
         }
     }
-    let unhashed = things.len() - checked;
-    super::list::print(&format!(
-        "{checked} entries checked, {damaged} damaged; {unhashed} have no hash or are of another version\n"
+    let skipped = items.len() - checked;
+    super::print(&format!(
+        "{} checked, {damaged} damaged; {skipped} not checked (without a hash, or of another version)\n",
+        entries(checked)
     ))?;
     Ok(if damaged == 0 { exit::OK } else { exit::FAILED })
 }
 
 fn prune(cache: &Cache, templates: &Templates, args: &PruneArgs) -> Outcome {
-    // Held to the end: who begins now waits until the clean-up is done.
-    let alone = cache.alone().map_err(CliError::inconclusive)?;
-    let things = things(cache, templates);
-    let measures: Vec<(u64, SystemTime)> = things.iter().map(|thing| (thing.bytes, thing.used)).collect();
+    // Held until the end: a run that starts now waits for the clean-up.
+    let exclusive = cache.alone().map_err(CliError::inconclusive)?;
+    let items = items(cache, templates);
+    let measures: Vec<(u64, SystemTime)> = items.iter().map(|item| (item.bytes, item.used)).collect();
     let (mut freed, mut count, mut kept) = (0, 0, 0);
     for at in to_prune(&measures, args.max_size, args.older_than, SystemTime::now()) {
-        let thing = &things[at];
-        // Booted guests have locks of their own.
-        let may = alone.is_some() || thing.entry.is_none();
-        if !may || !args.dry_run && !thing.remove(templates) {
+        let item = &items[at];
+        // Each booted guest has its own lock.
+        let may_remove = exclusive.is_some() || item.entry.is_none();
+        if !may_remove || !args.dry_run && !item.remove(templates) {
             kept += 1;
             continue;
         }
-        freed += thing.bytes;
+        freed += item.bytes;
         count += 1;
         if args.dry_run {
-            super::list::print(&format!("{:>10}  {}/{}\n", in_words(thing.bytes), thing.area, thing.name))?;
+            super::print(&format!("{:>10}  {}/{}\n", binary_size(item.bytes), item.area, item.name))?;
         }
     }
     let done = if args.dry_run { "would be removed" } else { "removed" };
-    let in_use = if kept > 0 { format!("; {kept} are in use and stay") } else { String::new() };
-    super::list::print(&format!("{count} entries {done}, {}{in_use}\n", in_words(freed)))
+    let in_use = if kept > 0 { format!("; {} in use", entries(kept)) } else { String::new() };
+    super::print(&format!("{} {done}, {}{in_use}\n", entries(count), binary_size(freed)))
 }
 
-/// A number of bytes for people.
-fn in_words(bytes: u64) -> String {
+/// Returns `1 entry`, `2 entries`.
+fn entries(count: usize) -> String {
+    format!("{count} {}", if count == 1 { "entry" } else { "entries" })
+}
+
+/// Returns a number of bytes with a binary unit.
+fn binary_size(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     let (mut value, mut unit) = (bytes as f64 / 1024.0, UNITS[0]);
     for larger in &UNITS[1..] {
@@ -161,8 +167,8 @@ fn ago(then: SystemTime, now: SystemTime) -> String {
     format!("{number} {unit}{} ago", if number == 1 { "" } else { "s" })
 }
 
-/// `500M`, `4G`, `1GiB`: powers of 1024.
-pub(super) fn size(text: &str) -> Result<u64, String> {
+/// Parses a size such as `500M`, `4G` or `1GiB`; the units are powers of 1024.
+pub(super) fn parse_size(text: &str) -> Result<u64, String> {
     let (number, unit) = split(text);
     let shift = match unit.trim_end_matches("iB").trim_end_matches('B') {
         "" => 0,
@@ -170,14 +176,14 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
         "M" => 20,
         "G" => 30,
         "T" => 40,
-        _ => return Err("a number with K, M, G or T is wanted, such as 500M".to_owned()),
+        _ => return Err("expected a number with K, M, G or T, e.g. 500M".to_owned()),
     };
-    let number = number.parse::<u64>().map_err(|error| error.to_string())?;
-    number.checked_mul(1 << shift).ok_or_else(|| "it is too large".to_owned())
+    let number = number.parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
+    number.ok_or_else(|| "expected a number with K, M, G or T, e.g. 500M".to_owned())
 }
 
-/// `90m`, `12h`, `30d`, `2w`.
-pub(super) fn age(text: &str) -> Result<Duration, String> {
+/// Parses a time such as `90m`, `12h`, `30d` or `2w`.
+pub(super) fn parse_age(text: &str) -> Result<Duration, String> {
     let (number, unit) = split(text);
     let seconds = match unit {
         "s" => 1,
@@ -185,10 +191,10 @@ pub(super) fn age(text: &str) -> Result<Duration, String> {
         "h" => 3600,
         "d" => 86_400,
         "w" => 604_800,
-        _ => return Err("a number with s, m, h, d or w is wanted, such as 30d".to_owned()),
+        _ => return Err("expected a number with s, m, h, d or w, e.g. 30d".to_owned()),
     };
-    let number = number.parse::<u64>().map_err(|error| error.to_string())?;
-    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(|| "it is too long".to_owned())
+    let number = number.parse::<u64>().ok().and_then(|number| number.checked_mul(seconds));
+    number.map(Duration::from_secs).ok_or_else(|| "expected a number with s, m, h, d or w, e.g. 30d".to_owned())
 }
 
 fn split(text: &str) -> (&str, &str) {
@@ -200,42 +206,45 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_and_times_are_numbers_with_a_unit() {
-        assert_eq!((size("500M"), size("4GiB"), size("0")), (Ok(500 << 20), Ok(4 << 30), Ok(0)));
-        assert_eq!((age("12h"), age("2w")), (Ok(Duration::from_secs(43_200)), Ok(Duration::from_secs(1_209_600))));
+    fn sizes_and_times_are_parsed_with_their_units() {
+        assert_eq!((parse_size("500M"), parse_size("4GiB"), parse_size("0")), (Ok(500 << 20), Ok(4 << 30), Ok(0)));
+        assert_eq!(
+            (parse_age("12h"), parse_age("2w")),
+            (Ok(Duration::from_secs(43_200)), Ok(Duration::from_secs(1_209_600)))
+        );
         for wrong in ["", "M", "4X", "-1M", "99999999999T"] {
-            assert!(size(wrong).is_err(), "{wrong}");
+            assert!(parse_size(wrong).is_err(), "{wrong}");
         }
         for wrong in ["", "12", "h", "3y", "99999999999999999999d"] {
-            assert!(age(wrong).is_err(), "{wrong}");
+            assert!(parse_age(wrong).is_err(), "{wrong}");
         }
     }
 
     #[test]
-    fn the_list_has_a_line_for_each_area_and_with_all_for_each_entry() {
+    fn the_list_shows_each_area_and_with_all_each_entry() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
-        let thing = |area, name: &str, bytes, age| Thing {
+        let item = |area, name: &str, bytes, age| CachedItem {
             area,
             name: name.to_owned(),
             bytes,
             used: now - Duration::from_secs(age),
             entry: None,
         };
-        let things = [
-            thing(TEMPLATES, "0123", 105 << 20, 30),
-            thing(TEMPLATES, "4567", 95 << 20, 7200),
-            thing("kernels", "linux-image_1", 3 << 30, 90_000),
+        let items = [
+            item(TEMPLATES, "0123", 105 << 20, 30),
+            item(TEMPLATES, "4567", 95 << 20, 7200),
+            item("kernels", "linux-image_1", 3 << 30, 90_000),
         ];
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::open(dir.path()).unwrap();
-        let text = listed(&things, true, &cache, now).replace(&cache.dir().display().to_string(), "DIR");
+        let text = listed(&items, true, &cache, now).replace(&cache.dir().display().to_string(), "DIR");
         insta::assert_snapshot!(text, @r"
         templates     200.0 MiB  2 entries    last used just now
                      105.0 MiB  0123  just now
                       95.0 MiB  4567  2 hours ago
         kernels         3.0 GiB  1 entry      last used 1 day ago
                        3.0 GiB  linux-image_1  1 day ago
-        together        3.2 GiB  in DIR
+        total           3.2 GiB  in DIR
         ");
     }
 }

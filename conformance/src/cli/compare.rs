@@ -1,6 +1,6 @@
-//! `kmodlab compare`: what changed from one kernel to another, or from one stored report to another.
+//! `kmodlab compare`: shows what changed between two kernels or two stored reports.
 
-use super::args::{Common, GuestArgs, RunArgs, SelectArgs};
+use super::args::{Common, GuestArgs, RunArgs, SelectArgs, at_least_1};
 use super::error::CliError;
 use super::outputs::can_be_written;
 use super::{Outcome, run};
@@ -20,47 +20,48 @@ Examples:
   kmodlab compare --base 6.1 --head 6.12 loop
   kmodlab compare before.json after.json --markdown changes.md
 
-Told is what was observed, and verdicts. What was expected is not compared: that follows a kernel's era.
+The verdicts and the observed facts are compared. What was expected is not, because it depends on the
+era of the kernel.
 
 Exit codes:
   0    nothing changed
   1    something changed
-  2    wrong use, found before anything is built or booted
+  2    invalid arguments, found before anything is built or booted
   125  nothing changed, but something could not be compared";
 
 /// `kmodlab compare`.
 #[derive(Debug, Group)]
 pub struct CompareArgs {
-    /// Two JSON reports, the base first; with --base and --head: ids, catalogue ids or groups, as for `run`
+    /// Compare two JSON reports, the base first; with --base and --head, select behaviours by id, catalogue id or group
     #[arg(value_name = "REPORT.json|ID")]
     pub words: Vec<String>,
-    /// Run with this kernel first, and compare with it; anything that `run --kernel` takes
+    /// Compare with this kernel, given as for `run --kernel`
     #[arg(long, value_name = "KERNEL", requires = "head")]
     pub base: Option<String>,
-    /// Run with this kernel too
+    /// Compare this kernel, given as for `run --kernel`
     #[arg(long, value_name = "KERNEL", requires = "base")]
     pub head: Option<String>,
-    /// Of these only what an expression lets through, as for `run`; repeatable
+    /// Select only behaviours that match a filter expression (see `kmodlab run --help`); repeatable
     #[arg(long, short = 'E', value_name = "EXPRESSION", requires = "base")]
     pub filter: Vec<String>,
     #[command(flatten)]
     pub guest: GuestArgs,
-    /// Guests at a time [default: one for each core, if there is memory for them]
-    #[arg(long, value_name = "N", requires = "base")]
+    /// Run N guests in parallel [default: one per core, if the memory suffices]
+    #[arg(long, value_name = "N", requires = "base", value_parser = at_least_1())]
     pub jobs: Option<usize>,
-    /// Try a row again, up to so many times, that fails or cannot be judged
+    /// Retry a failed or inconclusive row up to N times
     #[arg(long, value_name = "N", requires = "base", value_parser = clap::value_parser!(u32).range(..=1000))]
     pub retries: Option<u32>,
-    /// Wall-clock limit of one behaviour, in seconds [default: 120]
+    /// Limit the wall-clock time of each behaviour [default: 120]
     #[arg(long, value_name = "SECONDS", requires = "base", value_parser = clap::value_parser!(u64).range(1..=86400))]
     pub timeout: Option<u64>,
-    /// Tell a change of these ids, catalogue ids or groups, but do not count it; repeatable
+    /// Report a change of this id, catalogue id or group without counting it; repeatable
     #[arg(long, value_name = "ID")]
     pub allow_change: Vec<String>,
-    /// Write what changed as JSON here; `-` is standard output, which then gets nothing else
+    /// Write the changes as JSON; `-` is standard output, instead of the text
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// Write what changed as Markdown here, for a pull request; `-` is standard output, which then gets nothing else
+    /// Write the changes as Markdown, e.g. for a pull request; `-` is standard output, instead of the text
     #[arg(long, value_name = "FILE")]
     pub markdown: Option<PathBuf>,
 }
@@ -69,7 +70,8 @@ pub(super) fn compare(common: &Common, args: &CompareArgs) -> Outcome {
     [&args.json, &args.markdown].into_iter().flatten().try_for_each(|path| can_be_written(path))?;
     let on_stdout = |path: &Option<PathBuf>| path.as_deref() == Some(Path::new("-"));
     if on_stdout(&args.json) && on_stdout(&args.markdown) {
-        return Err(CliError::usage(anyhow!("standard output gets one of them: --json - or --markdown -, not both")));
+        return Err(CliError::usage(anyhow!("--json - and --markdown - both write to standard output"))
+            .hint("write one of them to a file"));
     }
     let allowed: BTreeSet<String> = if args.allow_change.is_empty() {
         BTreeSet::new()
@@ -101,24 +103,24 @@ fn write(args: &CompareArgs, comparison: &Comparison, terminal: bool) -> io::Res
     Ok(())
 }
 
-/// Base and head: read, or run.
+/// Returns the reports of base and head: stored ones, or those of two runs.
 fn reports(common: &Common, args: &CompareArgs) -> Result<Option<(Report, Report)>, CliError> {
     let (Some(base), Some(head)) = (&args.base, &args.head) else {
         let [base, head] = &args.words[..] else {
-            return Err(CliError::usage(anyhow!(
-                "name two kernels with --base and --head, or two JSON reports, the base first"
-            )));
+            let error = anyhow!("expected two JSON reports, got {}", args.words.len());
+            return Err(CliError::usage(error).hint("--base KERNEL and --head KERNEL compare two kernels"));
         };
         let read = |path: &str| stored::read(Path::new(path)).map_err(CliError::usage);
         return Ok(Some((read(base)?, read(head)?)));
     };
     if args.guest.kernel != ["default"] {
-        return Err(CliError::usage(anyhow!("the kernels are named with --base and --head, not with --kernel")));
+        return Err(CliError::usage(anyhow!("compare does not accept --kernel"))
+            .hint("give the kernels with --base and --head"));
     }
     let run_args = RunArgs {
         select: SelectArgs { ids: args.words.clone(), filter: args.filter.clone() },
         guest: GuestArgs { kernel: vec![base.clone(), head.clone()], ..args.guest.clone() },
-        // Both kernels' rows belong together: what the environment says about shards is not for them.
+        // The rows of both kernels belong together, so a shard in the environment does not apply.
         shard: "all".parse().ok(),
         retries: args.retries.unwrap_or(0),
         repeat: 1,
@@ -126,13 +128,13 @@ fn reports(common: &Common, args: &CompareArgs) -> Result<Option<(Report, Report
         timeout: args.timeout.unwrap_or(120),
         ..RunArgs::default()
     };
-    let Some(show_progress) = run::carry_out(common, &run_args, || vec![Box::new(Progress)])? else {
+    let Some(outcome) = run::carry_out(common, &run_args, || vec![Box::new(Progress)])? else {
         return Ok(None);
     };
-    Ok(Some((of_kernel(&show_progress.report, 0), of_kernel(&show_progress.report, 1))))
+    Ok(Some((of_kernel(&outcome.report, 0), of_kernel(&outcome.report, 1))))
 }
 
-/// The part of a run of two kernels that one of them has.
+/// Returns the part of a report of two kernels that belongs to one of them.
 fn of_kernel(report: &Report, number: usize) -> Report {
     let mut part = Report::empty();
     for event in report.events() {
@@ -140,14 +142,14 @@ fn of_kernel(report: &Report, number: usize) -> Report {
             part.take(&event);
         }
     }
-    // One that was left out has no rows, so that it is told for the side that misses them.
+    // A skipped kernel has no rows. It is reported only for the side without rows.
     if !part.results.is_empty() {
         part.skipped_kernels.clear();
     }
     part
 }
 
-/// What is being done, on standard error.
+/// Prints the progress of the run on standard error.
 struct Progress;
 
 impl Reporter for Progress {
@@ -158,7 +160,7 @@ impl Reporter for Progress {
             Event::Note(text) => writeln!(out, " note  {text}"),
             Event::KernelSkipped(kernel) => writeln!(out, " skip  kernel {}: {}", kernel.name, kernel.reason),
             Event::Judged(row) => {
-                // A kernel that was given by its path is told by its release, as in the terminal report.
+                // A kernel given by its path is shown by its release, as in the terminal report.
                 let kernel = if row.kernel.name.contains('/') { &row.kernel.release } else { &row.kernel.name };
                 writeln!(out, "{:>5}  {:<26} {kernel}", row.verdict.as_str(), row.id)
             }

@@ -1,4 +1,4 @@
-//! `kmodlab kernel config-check`.
+//! `kmodlab kernel config-check`: prints the configuration options that a kernel misses.
 
 use super::args::{Common, GuestArgs};
 use super::error::CliError;
@@ -6,7 +6,7 @@ use super::{Outcome, lookup, setup, show_progress, signals};
 use crate::behaviours;
 use crate::config_check::{fragment, missing_options};
 use crate::verdict::exit;
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
 use std::fs;
 use std::path::Path;
 use vm_images::ImageFacts;
@@ -20,9 +20,8 @@ pub(super) fn config_check(common: &Common, kernels: &[String]) -> Outcome {
             None => of_kernel(common, name)?,
         };
         if facts.config("MODULES").is_none() {
-            return Err(CliError::inconclusive(anyhow!(
-                "the configuration of {title} is neither in its image (CONFIG_IKCONFIG) nor beside it: name its .config"
-            )));
+            let error = anyhow!("cannot find the configuration of {title}: it has no CONFIG_IKCONFIG");
+            return Err(CliError::inconclusive(error).hint("give the path of its .config instead"));
         }
         let value = |option: &str| facts.config(option.trim_start_matches("CONFIG_")).unwrap_or("n");
         let missing = missing_options(value, &behaviours::all());
@@ -31,24 +30,24 @@ pub(super) fn config_check(common: &Common, kernels: &[String]) -> Outcome {
         }
         texts.push(fragment(&title, &missing));
     }
-    super::list::print(&texts.join("\n"))?;
+    super::print(&texts.join("\n"))?;
     Ok(code)
 }
 
-/// The text of a configuration that is named by itself or by its tree.
+/// Returns the text of a configuration given by its path or by the path of its tree.
 fn configuration(name: &str) -> Result<Option<String>, CliError> {
     let path = Path::new(name);
     let file = if path.is_dir() { path.join(".config") } else { path.to_owned() };
     if !file.is_file() {
         return Ok(None);
     }
-    let bytes = fs::read(&file).map_err(|error| CliError::usage(anyhow!("cannot read {}: {error}", file.display())))?;
-    // An image begins with code.
+    let bytes = fs::read(&file).with_context(|| format!("cannot read {}", file.display())).map_err(CliError::usage)?;
+    // An image is not text.
     let text = String::from_utf8(bytes).ok();
     Ok(text.filter(|text| text.lines().any(|line| line.starts_with("CONFIG_"))))
 }
 
-/// A kernel that has to be looked at.
+/// Reads the configuration of a kernel from its image.
 fn of_kernel(common: &Common, name: &str) -> Result<(String, ImageFacts), CliError> {
     let catalogue = lookup::catalogue()?;
     let args = GuestArgs { kernel: vec![name.to_owned()], ..GuestArgs::default() };

@@ -1,21 +1,22 @@
-//! How many guests run at a time if nobody says: one for each core, as far as memory goes.
+//! The default number of parallel guests: one per core, if the memory suffices.
 
 use std::fs;
 use std::path::Path;
 
 const MIB: u64 = 1 << 20;
-/// What a clone takes of its own at most, with QEMU's translated code; 54 MiB were seen (docs/records/performance.md).
+/// The private memory of a clone, including QEMU's translated code, at most; 54 MiB were measured
+/// (docs/records/performance.md).
 const CLONE: u64 = 128 * MIB;
-/// What a guest takes that boots, of 256 MiB of memory.
+/// The memory of a booting guest with 256 MiB of RAM.
 const BOOTED: u64 = 384 * MIB;
-/// What is left to everybody else.
+/// The memory left to the rest of the system.
 const RESERVE: u64 = 256 * MIB;
 
-/// Guests at a time on this machine.
+/// Returns the number of guests that this machine can run in parallel; `boots_each` if they are booted, not cloned.
 pub(super) fn default(boots_each: bool) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| available(&text));
-    let group = fs::read_to_string("/proc/self/cgroup").ok().and_then(|text| left_to_group(&text));
+    let group = fs::read_to_string("/proc/self/cgroup").ok().and_then(|text| left_in_group(&text));
     let memory = machine.into_iter().chain(group).min();
     for_memory(cores, memory, if boots_each { BOOTED } else { CLONE })
 }
@@ -25,18 +26,18 @@ fn for_memory(cores: usize, memory: Option<u64>, each: u64) -> usize {
     cores.min(fit).max(1)
 }
 
-/// `MemAvailable` of /proc/meminfo, in bytes.
+/// Returns `MemAvailable` of /proc/meminfo in bytes.
 fn available(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }
 
-/// What the control group of /proc/self/cgroup (version 2) may still take.
-fn left_to_group(cgroup: &str) -> Option<u64> {
+/// Returns the memory that the control group in /proc/self/cgroup (version 2) may still allocate.
+fn left_in_group(cgroup: &str) -> Option<u64> {
     let path = cgroup.lines().find_map(|line| line.strip_prefix("0::"))?;
     let own = Path::new("/sys/fs/cgroup").join(path.trim_start_matches('/'));
-    // The limit may stand at any level above.
+    // Every level above may have a limit.
     own.ancestors()
         .take_while(|dir| dir.starts_with("/sys/fs/cgroup"))
         .filter_map(|dir| {
@@ -51,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_core_has_a_guest_as_far_as_memory_goes_and_there_is_always_one() {
+    fn there_is_a_guest_per_core_if_the_memory_suffices_and_at_least_one() {
         assert_eq!(for_memory(8, None, CLONE), 8);
         assert_eq!(for_memory(8, Some(16 << 30), CLONE), 8);
         assert_eq!(for_memory(8, Some(1 << 30), CLONE), 6);
@@ -60,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_that_is_available_is_read_in_kibibytes() {
+    fn available_memory_is_read_in_kibibytes() {
         assert_eq!(available("MemTotal:  100 kB\nMemAvailable:     2048 kB\n"), Some(2 << 20));
         assert_eq!(available("MemTotal:  100 kB\n"), None);
     }

@@ -1,4 +1,4 @@
-//! `kmodlab kernel`.
+//! `kmodlab kernel`: lists, fetches and builds kernels.
 
 use super::args::{BuildArgs, Common, KernelCommand};
 use super::error::CliError;
@@ -27,7 +27,7 @@ pub(super) fn kernel(common: &Common, command: &KernelCommand) -> Outcome {
                 // Writing to a String cannot fail.
                 let _ = writeln!(text, "{:<20} {from}{names}", entry.name);
             }
-            super::list::print(&text)
+            super::print(&text)
         }
         KernelCommand::Fetch { names, refresh } => {
             let names = if names.is_empty() { vec!["default".to_owned()] } else { names.clone() };
@@ -41,7 +41,7 @@ pub(super) fn kernel(common: &Common, command: &KernelCommand) -> Outcome {
     }
 }
 
-/// Builds a tree and prints the one line that `--kernel` wants.
+/// Builds a tree and prints the directory for `--kernel`.
 fn build_tree(common: &Common, args: &BuildArgs, tree: &Path) -> Outcome {
     let cache = setup::cache(common)?;
     let stop = signals::watch(|| {})?;
@@ -54,7 +54,7 @@ fn build_tree(common: &Common, args: &BuildArgs, tree: &Path) -> Outcome {
         error => CliError::inconclusive(error),
     });
     let dir = signals::or_interrupted(&stop, built)?;
-    super::list::print(&format!("{}\n", dir.display()))
+    super::print(&format!("{}\n", dir.display()))
 }
 
 fn obtain(common: &Common, names: &[String], refresh: bool) -> Outcome {
@@ -70,10 +70,10 @@ fn obtain(common: &Common, names: &[String], refresh: bool) -> Outcome {
             Ok(kernel) => found(name, &kernel),
             Err(SkippedKernel { name, reason }) => {
                 code = exit::INCONCLUSIVE;
-                format!("{name}: {reason}\n")
+                format!("{}\n", lookup::unavailable(&name, &reason))
             }
         };
-        super::list::print(&line)?;
+        super::print(&line)?;
     }
     Ok(code)
 }

@@ -1,8 +1,8 @@
-//! `kmodlab kselftest kmod`: the kernel's own selftests of its module loader (tools/testing/selftests/kmod), each test in a
-//! guest of its own, with the subject's modprobe.
+//! `kmodlab kselftest kmod`: runs the kernel's own selftests of its module loader (tools/testing/selftests/kmod), each test
+//! in its own guest, with the subject's modprobe.
 //!
-//! The script wants bash, awk, grep and so on, and capsh for two tests. The guest gets the host's bash and capsh with their
-//! libraries in a directory apart, so that no subject meets a library that is not its own, and busybox for the rest.
+//! The script needs bash, awk, grep and so on, and capsh for two tests. The guest contains the host's bash and capsh with
+//! their libraries in a separate directory, so that the subject does not see them, and busybox for the rest.
 
 use super::args::{Common, KselftestArgs, SelftestSuite};
 use super::error::CliError;
@@ -22,20 +22,20 @@ use std::time::Duration;
 use vm_images::{Source, Subject};
 
 pub(super) const AFTER_HELP: &str = "\
-The kernel needs CONFIG_TEST_KMOD=m. One is built, and tested, so; the first line prints DIR:
+The kernel needs CONFIG_TEST_KMOD=m. To build and test one (the first command prints DIR):
   kmodlab kernel build --tree ~/linux --fragment tiny --fragment test-kmod
   kmodlab kselftest kmod --kernel DIR --tree ~/linux
 
 Exit codes:
-  0    at least one test passed, every other passed or skipped itself
-  1    a test failed, or the kernel complained on its console
-  2    wrong use
-  125  no failure, but a test could not be judged, or every test skipped itself";
+  0    at least one test passed, and every other passed or was skipped by the script
+  1    a test failed, or the console shows a finding
+  2    invalid arguments
+  125  no test failed, but one is inconclusive, or none passed";
 
-/// Where everything lies in the guest.
-const PLACE: &str = "/kselftest";
-/// What lib/Kconfig.debug selects for `CONFIG_TEST_KMOD`, and the checksums that the file systems ask the kernel's crypto for
-/// while they start.
+/// The directory of the selftests in the guest.
+const GUEST_DIR: &str = "/kselftest";
+/// The modules that lib/Kconfig.debug selects for `CONFIG_TEST_KMOD`, and the checksums that the file systems request from
+/// the kernel's crypto API when they are loaded.
 const MODULES: &[&str] = &[
     "test_kmod",
     "test_module",
@@ -47,22 +47,25 @@ const MODULES: &[&str] = &[
     "sha256_generic",
     "blake2b_generic",
 ];
-/// kselftest's exit code of a test that cannot run here (tools/testing/selftests/kselftest.h).
+/// The exit code of a skipped test (tools/testing/selftests/kselftest.h).
 const SKIPPED: i32 = 4;
-/// Lines of its output that a failed test shows.
-const SHOWN: usize = 20;
+/// Lines of output to print for a failed test.
+const TAIL_LINES: usize = 20;
 
 pub(super) fn kselftest(common: &Common, args: &KselftestArgs) -> Outcome {
     let SelftestSuite::Kmod = args.suite;
     let catalogue = lookup::catalogue()?;
     let kernels = lookup::kernel_args(&args.guest, &catalogue)?;
     let ([kernel_word], [_]) = (&args.guest.kernel[..], &args.guest.subject[..]) else {
-        return Err(CliError::usage(anyhow!("the selftests run on one kernel with one subject")));
+        return Err(CliError::usage(anyhow!("kselftest requires exactly one kernel and one subject")));
     };
     let tree = args.tree.clone().unwrap_or_else(|| PathBuf::from(kernel_word));
     let scripts = scripts(&tree)?;
-    let script = fs::read_to_string(scripts.join("kmod.sh")).map_err(CliError::usage)?;
-    let tests = chosen(&script, &args.tests)?;
+    let path = scripts.join("kmod.sh");
+    let script = fs::read_to_string(&path)
+        .with_context(|| format!("cannot read {}", path.display()))
+        .map_err(CliError::usage)?;
+    let tests = select_tests(&script, &args.tests)?;
 
     let wall = Duration::from_secs(args.timeout).mul_f64(setup::timeout_factor(&args.guest)?);
     let allowed = AllowedFindings::builtin().map_err(CliError::inconclusive)?;
@@ -78,71 +81,69 @@ pub(super) fn kselftest(common: &Common, args: &KselftestArgs) -> Outcome {
 
     let side = PreparedKernel::with_modules(kernel, MODULES, &host).map_err(CliError::inconclusive)?;
     if side.facts().config("TEST_KMOD").is_none_or(|value| value != "m") {
-        return Err(CliError::usage(anyhow!(
-            "the kernel {} has no CONFIG_TEST_KMOD=m: build one with the fragment test-kmod (kmodlab kernel build --help)",
-            side.kernel.name
-        )));
+        return Err(CliError::usage(anyhow!("the kernel {} was built without CONFIG_TEST_KMOD=m", side.kernel.name))
+            .hint("`kmodlab kernel build --tree DIR --fragment tiny --fragment test-kmod` builds one with it"));
     }
     if args.guest.print_command {
         let spec = side.spec(subject, &tools.files, &host).map_err(CliError::inconclusive)?.0;
-        return super::list::print(&format!("{}\n", host.qemu.command_line(&spec)));
+        return super::print(&format!("{}\n", host.qemu.command_line(&spec)));
     }
     let ready = side.pair_with_files(subject, &tools.files, &host).map_err(CliError::inconclusive)?;
     let mut out = io::stdout().lock();
-    let mut say = |line: &str| writeln!(out, "{line}").and_then(|()| out.flush()).map_err(CliError::inconclusive);
-    say("KTAP version 1")?;
-    say(&format!("# {} with {}, tests of {}", side.kernel.release, subject.name(), scripts.display()))?;
-    say(&format!("1..{}", tests.len()))?;
-    let (mut failed, mut passed, mut unjudged) = (0, 0, 0);
+    let mut print_line =
+        |line: &str| writeln!(out, "{line}").and_then(|()| out.flush()).map_err(CliError::inconclusive);
+    print_line("KTAP version 1")?;
+    print_line(&format!("# {} with {}, tests of {}", side.kernel.release, subject.name(), scripts.display()))?;
+    print_line(&format!("1..{}", tests.len()))?;
+    let (mut failed, mut passed, mut inconclusive) = (0, 0, 0);
     for (number, test) in tests.iter().enumerate() {
         let number = number + 1;
         if stop.load(Ordering::SeqCst) {
             return Err(CliError::inconclusive(anyhow!("interrupted")));
         }
         match run(&ready, &host, test, args.count, wall, &allowed) {
-            Told::Passed => {
+            TestResult::Passed => {
                 passed += 1;
-                say(&format!("ok {number} kmod_test_{test}"))?;
+                print_line(&format!("ok {number} kmod_test_{test}"))?;
             }
-            Told::Skipped => say(&format!("ok {number} kmod_test_{test} # SKIP the script says so"))?,
-            Told::Failed(reason, lines) => {
+            TestResult::Skipped => print_line(&format!("ok {number} kmod_test_{test} # SKIP by the script"))?,
+            TestResult::Failed(reason, lines) => {
                 failed += 1;
-                say(&format!("# fail: {reason}"))?;
-                lines.iter().try_for_each(|line| say(&format!("# {line}")))?;
-                say(&format!("not ok {number} kmod_test_{test}"))?;
+                print_line(&format!("# fail: {reason}"))?;
+                lines.iter().try_for_each(|line| print_line(&format!("# {line}")))?;
+                print_line(&format!("not ok {number} kmod_test_{test}"))?;
             }
-            Told::Unjudged(reason) => {
-                unjudged += 1;
-                reason.lines().try_for_each(|line| say(&format!("# error: {}", text::escape(line.as_bytes()))))?;
-                say(&format!("not ok {number} kmod_test_{test}"))?;
+            TestResult::Inconclusive(reason) => {
+                inconclusive += 1;
+                reason
+                    .lines()
+                    .try_for_each(|line| print_line(&format!("# error: {}", text::escape(line.as_bytes()))))?;
+                print_line(&format!("not ok {number} kmod_test_{test}"))?;
             }
         }
     }
-    let skipped = tests.len() - passed - failed - unjudged;
-    say(&format!("# {passed} passed, {failed} failed, {unjudged} not judged, {skipped} skipped"))?;
-    Ok(match (failed, unjudged, passed) {
+    let skipped = tests.len() - passed - failed - inconclusive;
+    print_line(&format!("# {passed} passed, {failed} failed, {inconclusive} inconclusive, {skipped} skipped"))?;
+    Ok(match (failed, inconclusive, passed) {
         (1.., _, _) => exit::FAILED,
         (0, 0, 1..) => exit::OK,
         _ => exit::INCONCLUSIVE,
     })
 }
 
-/// The directory with kmod.sh: of a kernel tree, of one that a build directory was made from, or the directory itself.
+/// Finds the directory with kmod.sh: in the kernel tree, in the source tree of a build directory, or `tree` itself.
 fn scripts(tree: &Path) -> Result<PathBuf, CliError> {
     let inside = Path::new("tools/testing/selftests/kmod");
-    let places = [tree.join(inside), tree.join("source").join(inside), tree.to_owned()];
-    places.iter().find(|place| place.join("kmod.sh").is_file()).cloned().ok_or_else(|| {
-        CliError::usage(anyhow!(
-            "{} holds no {}/kmod.sh: name a kernel tree with --tree",
-            tree.display(),
-            inside.display()
-        ))
+    let dirs = [tree.join(inside), tree.join("source").join(inside), tree.to_owned()];
+    dirs.iter().find(|dir| dir.join("kmod.sh").is_file()).cloned().ok_or_else(|| {
+        CliError::usage(anyhow!("cannot find {}/kmod.sh in a kernel tree", inside.display()))
+            .hint("give a kernel tree with --tree")
     })
 }
 
-/// The tests that the script lists (`ALL_TESTS="$ALL_TESTS 0002:3:1"`: number, how often, whether it runs by default), or the
-/// ones that are asked for.
-fn chosen(script: &str, asked: &[String]) -> Result<Vec<String>, CliError> {
+/// Returns the tests to run: the requested ones, or those that the script runs by default. The script lists its tests as
+/// `ALL_TESTS="$ALL_TESTS 0002:3:1"`: the number, the repetitions, and whether the test runs by default.
+fn select_tests(script: &str, requested: &[String]) -> Result<Vec<String>, CliError> {
     let entries = script.lines().filter_map(|line| line.trim().strip_prefix("ALL_TESTS=\"")?.strip_suffix('"'));
     let words = entries.flat_map(str::split_whitespace).filter_map(|word| {
         let fields: Vec<&str> = word.split(':').collect();
@@ -150,54 +151,60 @@ fn chosen(script: &str, asked: &[String]) -> Result<Vec<String>, CliError> {
         is_number.then(|| (fields[0].to_owned(), fields.get(2) != Some(&"0")))
     });
     let listed: Vec<(String, bool)> = words.collect();
-    if let Some(unknown) = asked.iter().find(|test| !listed.iter().any(|(number, _)| number == *test)) {
+    if let Some(unknown) = requested.iter().find(|test| !listed.iter().any(|(number, _)| number == *test)) {
         let known: Vec<&str> = listed.iter().map(|(number, _)| number.as_str()).collect();
-        return Err(CliError::usage(anyhow!("the script has no test {unknown}; it has {}", known.join(" "))));
+        return Err(CliError::usage(anyhow!("unknown test '{unknown}' (kmod.sh has {})", known.join(", "))));
     }
-    let wanted =
-        |(number, by_default): &(String, bool)| if asked.is_empty() { *by_default } else { asked.contains(number) };
-    let chosen: Vec<String> = listed.into_iter().filter(wanted).map(|(number, _)| number).collect();
-    if chosen.is_empty() {
-        return Err(CliError::usage(anyhow!("kmod.sh lists no test in a form that is known here")));
+    let selected = |(number, by_default): &(String, bool)| {
+        if requested.is_empty() { *by_default } else { requested.contains(number) }
+    };
+    let tests: Vec<String> = listed.into_iter().filter(selected).map(|(number, _)| number).collect();
+    if tests.is_empty() {
+        return Err(CliError::usage(anyhow!("cannot find the list of tests in kmod.sh")));
     }
-    Ok(chosen)
+    Ok(tests)
 }
 
-/// What the guest gets besides the subject; the made files live as long as this.
+/// The files that the guest contains in addition to the subject. The generated ones are deleted on drop.
 struct Tools {
     files: Vec<(String, PathBuf)>,
-    _made: tempfile::TempDir,
+    _generated: tempfile::TempDir,
 }
 
 impl Tools {
     fn gather(scripts: &Path, options: &vm_images::Options<'_>) -> Result<Tools, CliError> {
-        let made = tempfile::tempdir().map_err(CliError::inconclusive)?;
+        let generated =
+            tempfile::tempdir().context("cannot create a temporary directory").map_err(CliError::inconclusive)?;
         let mut files = vec![(BUSYBOX.to_owned(), script::busybox(options)?)];
-        for entry in fs::read_dir(scripts).map_err(CliError::usage)? {
-            let path = entry.map_err(CliError::usage)?.path();
+        let unreadable = |error: io::Error| {
+            CliError::usage(anyhow::Error::new(error).context(format!("cannot read {}", scripts.display())))
+        };
+        for entry in fs::read_dir(scripts).map_err(unreadable)? {
+            let path = entry.map_err(unreadable)?.path();
             if let (true, Some(name)) = (path.is_file(), path.file_name()) {
-                files.push((format!("{PLACE}/kmod/{}", name.to_string_lossy()), path.clone()));
+                files.push((format!("{GUEST_DIR}/kmod/{}", name.to_string_lossy()), path.clone()));
             }
         }
         for (program, needed) in [("bash", true), ("capsh", false)] {
             let Some(host) = lookup::host_program(program) else {
-                let lacking = anyhow!("kmod.sh is a script for {program}, which is not on this host");
+                let missing = format!("kmod.sh needs {program}, which is not installed on this machine");
                 if needed {
-                    return Err(CliError::inconclusive(lacking));
+                    return Err(CliError::inconclusive(anyhow!(missing)));
                 }
-                status(&format!("{lacking:#}: some tests will fail for want of it"));
+                status(&format!("warning: {missing}: some tests will fail"));
                 continue;
             };
-            files.extend(apart(program, &host, made.path())?);
+            files.extend(isolated(program, &host, generated.path())?);
         }
         files.sort();
         files.dedup_by(|a, b| a.0 == b.0);
-        Ok(Tools { files, _made: made })
+        Ok(Tools { files, _generated: generated })
     }
 }
 
-/// A program of the host and its libraries below [`PLACE`], and a script in its usual place that starts it with them.
-fn apart(name: &str, host: &Path, made: &Path) -> Result<Vec<(String, PathBuf)>, CliError> {
+/// Returns the guest files of a program of the host: the program and its libraries in [`GUEST_DIR`], and a script in /bin
+/// that runs it with these libraries.
+fn isolated(name: &str, host: &Path, generated: &Path) -> Result<Vec<(String, PathBuf)>, CliError> {
     let parts = Subject::program_with_libraries(host).map_err(CliError::inconclusive)?;
     let source = |file: &vm_images::GuestFile| match &file.source {
         Source::Host(path) => Some(path.clone()),
@@ -207,38 +214,38 @@ fn apart(name: &str, host: &Path, made: &Path) -> Result<Vec<(String, PathBuf)>,
         }),
         Source::Bytes(_) => None,
     };
-    let mut files = vec![(format!("{PLACE}/bin/{name}"), host.to_owned())];
+    let mut files = vec![(format!("{GUEST_DIR}/bin/{name}"), host.to_owned())];
     let mut loader = None;
     for file in &parts {
         let (Some(base), Some(source)) = (file.guest_path.file_name(), source(file)) else { continue };
-        let guest = format!("{PLACE}/lib/{}", base.to_string_lossy());
+        let guest = format!("{GUEST_DIR}/lib/{}", base.to_string_lossy());
         if base.to_string_lossy().starts_with("ld-") {
             loader = Some(guest.clone());
         }
         files.push((guest, source));
     }
     let start = match loader {
-        Some(loader) => format!("{loader} --library-path {PLACE}/lib {PLACE}/bin/{name}"),
-        // Linked statically.
-        None => format!("{PLACE}/bin/{name}"),
+        Some(loader) => format!("{loader} --library-path {GUEST_DIR}/lib {GUEST_DIR}/bin/{name}"),
+        // A static program.
+        None => format!("{GUEST_DIR}/bin/{name}"),
     };
-    let script = made.join(name);
+    let script = generated.join(name);
     fs::write(&script, format!("#!{BUSYBOX} sh\nexec {start} \"$@\"\n"))
-        .context("writing a script")
+        .with_context(|| format!("cannot write {}", script.display()))
         .map_err(CliError::inconclusive)?;
     files.push((format!("/bin/{name}"), script));
     Ok(files)
 }
 
-/// How a test ended.
-enum Told {
+/// The result of a test.
+enum TestResult {
     Passed,
     Skipped,
     Failed(String, Vec<String>),
-    Unjudged(String),
+    Inconclusive(String),
 }
 
-/// One test in a guest of its own, for at most `limit` of guest time and of ours.
+/// Runs a test in its own guest, for at most `limit` of guest time and of wall-clock time.
 fn run(
     ready: &ReadyPair,
     host: &Host,
@@ -246,13 +253,13 @@ fn run(
     count: Option<u32>,
     limit: Duration,
     allowed: &AllowedFindings,
-) -> Told {
+) -> TestResult {
     let mut vm = match ready.guest(host) {
         Ok(vm) => vm,
-        Err(error) => return Told::Unjudged(format!("no guest: {}", harness::error_chain(&error))),
+        Err(error) => return TestResult::Inconclusive(format!("no guest: {}", text::error_chain(&error))),
     };
     let how = count.map_or(format!("-t {test}"), |count| format!("-c {test} {count}"));
-    let command = format!("cd {PLACE}/kmod; exec /bin/bash ./kmod.sh {how} 2>&1");
+    let command = format!("cd {GUEST_DIR}/kmod; exec /bin/bash ./kmod.sh {how} 2>&1");
     let guest_limit = GuestMillis(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
     let ran = script::run(&mut vm, &command, guest_limit, Some(limit));
     let ending = vm.end_as_planned();
@@ -260,24 +267,26 @@ fn run(
     let findings = ending.findings.iter().filter(|found| counts(&found.kind.to_string(), &found.title));
     let traces: Vec<String> = findings.flat_map(|found| found.lines.clone()).collect();
     match ran {
-        _ if !traces.is_empty() => Told::Failed("the kernel complained on its console".to_owned(), traces),
-        Err(failure) => Told::Unjudged(failure.error.to_string()),
-        Ok(_) if !ending.planned => Told::Unjudged(format!("the guest did not end as planned: {ending}")),
-        Ok(ran) => judged(&ran),
+        _ if !traces.is_empty() => TestResult::Failed("findings on the console".to_owned(), traces),
+        Err(error) => TestResult::Inconclusive(error.message()),
+        Ok(_) if !ending.planned => {
+            TestResult::Inconclusive(format!("the guest did not shut down as requested: {ending}"))
+        }
+        Ok(ran) => result_of(&ran),
     }
 }
 
-fn judged(ran: &Ran) -> Told {
+fn result_of(ran: &Ran) -> TestResult {
     let reason = match ran.exit {
-        ExitKind::Exited(0) => return Told::Passed,
-        ExitKind::Exited(SKIPPED) => return Told::Skipped,
+        ExitKind::Exited(0) => return TestResult::Passed,
+        ExitKind::Exited(SKIPPED) => return TestResult::Skipped,
         ExitKind::Exited(code) => format!("exit code {code}"),
         ExitKind::Signalled(signal) => format!("killed by signal {signal}"),
-        ExitKind::TimedOut => "it did not end in time".to_owned(),
+        ExitKind::TimedOut => "timed out".to_owned(),
     };
     let lines: Vec<String> = ran.stdout.split(|byte| *byte == b'\n').map(text::escape).collect();
     let lines = lines.into_iter().filter(|line| !line.is_empty()).collect::<Vec<_>>();
-    Told::Failed(reason, lines[lines.len().saturating_sub(SHOWN)..].to_vec())
+    TestResult::Failed(reason, lines[lines.len().saturating_sub(TAIL_LINES)..].to_vec())
 }
 
 #[cfg(test)]
@@ -288,11 +297,11 @@ mod tests {
         "ALL_TESTS=\"0001:3:1\"\nALL_TESTS=\"$ALL_TESTS 0002:3:0\"\nALL_TESTS=\"$ALL_TESTS 0010:1:1\"\n";
 
     #[test]
-    fn the_tests_are_those_that_the_script_runs_by_default_or_the_ones_asked_for() {
-        assert_eq!(chosen(SCRIPT, &[]).unwrap(), ["0001", "0010"]);
-        assert_eq!(chosen(SCRIPT, &["0002".to_owned()]).unwrap(), ["0002"]);
-        let error = chosen(SCRIPT, &["0003".to_owned()]).unwrap_err().error.to_string();
-        assert_eq!(error, "the script has no test 0003; it has 0001 0002 0010");
-        assert!(chosen("echo", &[]).is_err());
+    fn the_requested_tests_or_those_that_run_by_default_are_selected() {
+        assert_eq!(select_tests(SCRIPT, &[]).unwrap(), ["0001", "0010"]);
+        assert_eq!(select_tests(SCRIPT, &["0002".to_owned()]).unwrap(), ["0002"]);
+        let error = select_tests(SCRIPT, &["0003".to_owned()]).unwrap_err().message();
+        assert_eq!(error, "unknown test '0003' (kmod.sh has 0001, 0002, 0010)");
+        assert!(select_tests("echo", &[]).is_err());
     }
 }

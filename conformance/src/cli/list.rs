@@ -1,13 +1,11 @@
 //! `kmodlab list` and `kmodlab show`.
 
-use super::Outcome;
 use super::args::{ListArgs, ShowArgs};
 use super::error::CliError;
+use super::{Outcome, print};
 use crate::behaviour::{About, Behaviour};
 use crate::select::{select, select_filtered};
-use crate::verdict::exit;
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 
 pub(super) fn list(args: &ListArgs) -> Outcome {
     let behaviours = select_filtered(&args.select.ids, &args.select.filter).map_err(CliError::usage)?;
@@ -18,14 +16,6 @@ pub(super) fn show(args: &ShowArgs) -> Outcome {
     let behaviours = select(&args.ids).map_err(CliError::usage)?;
     let texts: Vec<String> = behaviours.iter().map(|behaviour| show_text(behaviour)).collect();
     print(&texts.join("\n"))
-}
-
-/// Prints; a reader that went away is no failure.
-pub(super) fn print(text: &str) -> Outcome {
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CliError::inconclusive(error)),
-        _ => Ok(exit::OK),
-    }
 }
 
 fn list_text(behaviours: &[&Behaviour]) -> String {
@@ -39,11 +29,11 @@ fn list_text(behaviours: &[&Behaviour]) -> String {
 
 fn show_text(behaviour: &Behaviour) -> String {
     let about = match behaviour.about {
-        About::Kernel => "the kernel: run once for each kernel",
-        About::Both => "kernel and subject: run for each pair",
+        About::Kernel => "the kernel: runs once per kernel",
+        About::Both => "the kernel and the subject: runs for each pair",
     };
     let needs: Vec<String> = behaviour.needs.iter().map(ToString::to_string).collect();
-    let needs = if needs.is_empty() { "nothing special".to_owned() } else { needs.join(", ") };
+    let needs = if needs.is_empty() { "nothing".to_owned() } else { needs.join(", ") };
     format!(
         "{}\n  catalogue  {}\n  statement  {}\n  source     {}\n  about      {about}\n  needs      {needs}\n  \
          check      conformance/src/behaviours/{}.rs\n",
@@ -56,12 +46,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_catalogue_as_it_is_listed() {
+    fn the_list_has_a_line_for_each_behaviour() {
         insta::assert_snapshot!(list_text(&select(&[]).unwrap()));
     }
 
     #[test]
-    fn one_behaviour_as_it_is_shown() {
+    fn a_behaviour_is_shown_with_its_source() {
         insta::assert_snapshot!(show_text(select(&["PATH-06".to_owned()]).unwrap()[0]));
     }
 }

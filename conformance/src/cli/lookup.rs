@@ -1,4 +1,4 @@
-//! What `--kernel` and `--subject` name.
+//! Looks up the kernels and subjects of the arguments.
 
 use super::args::{Common, GuestArgs};
 use super::error::CliError;
@@ -11,23 +11,23 @@ use vm_images::{
     BuildError, BuiltTree, Cache, Catalogue, FetchError, Kernel, Options, Progress, Subject, SubjectError,
 };
 
-/// The kernel that this machine runs.
+/// The name of the kernel that this machine runs.
 const HOST: &str = "host";
 
-/// What `--kernel` says, before anything is fetched.
+/// A kernel from the arguments, before anything is fetched.
 pub(super) enum KernelArg {
-    /// A kernel of the user's own, already looked at.
+    /// An image given by its path; already read.
     Image(Box<Kernel>),
-    /// A kernel tree, likewise.
+    /// A kernel tree; already read.
     Tree(Box<BuiltTree>),
-    /// A name of the catalogue.
+    /// A name in the catalogue.
     Named(String),
 }
 
-/// Reads `--kernel` and `--modules`; wrong ones are found here, without fetching.
+/// Looks up `--kernel` and `--modules`. Reports invalid ones without fetching anything.
 pub(super) fn kernel_args(args: &GuestArgs, catalogue: &Catalogue) -> Result<Vec<KernelArg>, CliError> {
     let mut kernels = Vec::new();
-    let mut takes_modules = false;
+    let mut has_image = false;
     for text in &args.kernel {
         let path = Path::new(text);
         if text == HOST {
@@ -39,36 +39,35 @@ pub(super) fn kernel_args(args: &GuestArgs, catalogue: &Catalogue) -> Result<Vec
             let tree = BuiltTree::look(path).map_err(CliError::usage)?;
             kernels.push(KernelArg::Tree(Box::new(tree)));
         } else {
-            takes_modules = true;
+            has_image = true;
             let kernel = Kernel::from_image(path, args.modules.as_deref()).map_err(CliError::usage)?;
             kernels.push(KernelArg::Image(Box::new(kernel)));
         }
     }
-    if args.modules.is_some() && !takes_modules {
-        return Err(CliError::usage(anyhow!("--modules belongs to a bzImage that is given by its path")));
+    if args.modules.is_some() && !has_image {
+        return Err(CliError::usage(anyhow!("--modules requires a kernel given as the path of a bzImage"))
+            .hint("a kernel of the catalogue and a kernel tree have their own modules"));
     }
     Ok(kernels)
 }
 
-/// The kernel that this machine runs, as distributions install it.
+/// Finds the kernel that this machine runs where distributions install it.
 fn host_kernel() -> Result<Kernel, CliError> {
     let uname = rustix::system::uname();
     let release = uname.release().to_string_lossy().into_owned();
     let modules = Path::new("/lib/modules").join(&release);
     let images = [Path::new("/boot").join(format!("vmlinuz-{release}")), modules.join("vmlinuz")];
     let image = images.iter().find(|path| path.exists()).ok_or_else(|| {
-        let places: Vec<String> = images.iter().map(|path| path.display().to_string()).collect();
-        CliError::usage(anyhow!(
-            "--kernel {HOST}: the kernel that runs here, {release}, is in neither of {}: give its bzImage by its path",
-            places.join(", ")
-        ))
+        let paths: Vec<String> = images.iter().map(|path| path.display().to_string()).collect();
+        CliError::usage(anyhow!("cannot find the kernel of this machine, {release}: tried {}", paths.join(" and ")))
+            .hint("give the path of its bzImage")
     })?;
     let mut kernel = Kernel::from_image(image, modules.is_dir().then_some(&*modules)).map_err(CliError::usage)?;
     HOST.clone_into(&mut kernel.name);
     Ok(kernel)
 }
 
-/// Fetches or builds what is not there. A kernel that cannot be had is left out with its reason.
+/// Fetches or builds kernels that are not in the cache. A kernel that is not available is skipped with the reason.
 pub(super) fn kernels(
     args: Vec<KernelArg>,
     catalogue: &Catalogue,
@@ -83,46 +82,51 @@ pub(super) fn kernels(
         .collect()
 }
 
-/// One kernel of the catalogue, fetched or built.
+/// Fetches or builds a kernel of the catalogue.
 pub(super) fn named_kernel(
     catalogue: &Catalogue,
     name: &str,
     options: &Options<'_>,
 ) -> Result<Result<Kernel, SkippedKernel>, CliError> {
-    let left_out = |reason: String| Ok(Err(SkippedKernel { name: name.to_owned(), reason }));
+    let skipped = |reason: String| Ok(Err(SkippedKernel { name: name.to_owned(), reason }));
     if catalogue.resolve(name).map_err(CliError::usage)?.is_built() {
         return match vm_images::build(name, options) {
             Ok(kernel) => Ok(Ok(kernel)),
             Err(BuildError::Unavailable { reason, .. })
-            | Err(BuildError::Fetch(FetchError::Unavailable { reason, .. })) => left_out(reason),
+            | Err(BuildError::Fetch(FetchError::Unavailable { reason, .. })) => skipped(reason),
             Err(error) => Err(CliError::inconclusive(error)),
         };
     }
     match vm_images::fetch(catalogue, name, options) {
         Ok(kernel) => Ok(Ok(kernel)),
-        Err(FetchError::Unavailable { reason, .. }) => left_out(reason),
+        Err(FetchError::Unavailable { reason, .. }) => skipped(reason),
         Err(error) => Err(CliError::inconclusive(error)),
     }
 }
 
-/// The kernel of a command that takes one.
+/// Returns the kernel of a command that runs on exactly one.
 pub(super) fn only(found: Vec<Result<Kernel, SkippedKernel>>) -> Result<Kernel, CliError> {
     match <[_; 1]>::try_from(found) {
         Ok([Ok(kernel)]) => Ok(kernel),
-        Ok([Err(SkippedKernel { name, reason })]) => Err(CliError::inconclusive(anyhow!("{name}: {reason}"))),
-        Err(several) => Err(CliError::usage(anyhow!("one kernel is wanted, not {}", several.len()))),
+        Ok([Err(SkippedKernel { name, reason })]) => Err(CliError::inconclusive(unavailable(&name, &reason))),
+        Err(several) => Err(CliError::usage(anyhow!("expected one kernel, got {}", several.len()))),
     }
 }
 
-/// The subject of a command that takes one.
+/// Returns the error for a kernel that is not available.
+pub(super) fn unavailable(name: &str, reason: &str) -> anyhow::Error {
+    anyhow!("{name} is not available: {reason}")
+}
+
+/// Returns the subject of a command that runs with exactly one.
 pub(super) fn only_subject(common: &Common, args: &GuestArgs, options: &Options<'_>) -> Result<Subject, CliError> {
     match &args.subject[..] {
         [text] => subject(common, args, text, options),
-        several => Err(CliError::usage(anyhow!("one subject is wanted, not {}", several.len()))),
+        several => Err(CliError::usage(anyhow!("expected one subject, got {}", several.len()))),
     }
 }
 
-/// The subjects that `--subject` names.
+/// Looks up `--subject`.
 pub(super) fn subjects(common: &Common, args: &GuestArgs, options: &Options<'_>) -> Result<Vec<Subject>, CliError> {
     args.subject.iter().map(|text| subject(common, args, text, options)).collect()
 }
@@ -141,7 +145,7 @@ fn subject(common: &Common, args: &GuestArgs, text: &str, options: &Options<'_>)
     })
 }
 
-/// Options for fetching, with this listener; `stop` ends it early.
+/// Returns the options for fetching and building; `stop` ends both early.
 pub(super) fn options<'a>(
     common: &Common,
     cache: &Cache,
@@ -152,12 +156,12 @@ pub(super) fn options<'a>(
     Options { cache: cache.clone(), offline, refresh: false, mirror, progress, stop }
 }
 
-/// The built-in catalogue.
+/// Returns the built-in catalogue.
 pub(super) fn catalogue() -> Result<Catalogue, CliError> {
     Catalogue::builtin().map_err(CliError::inconclusive)
 }
 
-/// A program for a guest's shell, if it is on the host: path and where it goes.
+/// Finds a program of the host.
 pub(super) fn host_program(name: &str) -> Option<PathBuf> {
     ["/bin", "/usr/bin", "/sbin", "/usr/sbin"].iter().map(|dir| Path::new(dir).join(name)).find(|path| path.is_file())
 }

@@ -34,9 +34,20 @@ use std::io::{self, Write as _};
 /// The exit code of a command, or why it could not be carried out.
 type Outcome = Result<u8, CliError>;
 
+/// Prints on standard output.
+fn print(text: &str) -> Outcome {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        // A reader such as `head` may close the pipe early.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(CliError::inconclusive(anyhow::Error::new(error).context("cannot write to standard output")))
+        }
+        _ => Ok(exit::OK),
+    }
+}
+
 /// Prints a line about the progress of a command on standard error.
 fn status(line: &str) {
-    // If standard error is gone, nobody reads the progress.
+    // Without a standard error there is no reader.
     let _ = writeln!(io::stderr(), "{line}");
 }
 

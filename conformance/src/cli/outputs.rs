@@ -1,4 +1,4 @@
-//! The reports that `kmodlab run` writes: their options, what is wrong with them, and their writers.
+//! The reports that `kmodlab run` writes: options, checks of the options, and reporters.
 
 use super::args::Format;
 use super::error::CliError;
@@ -11,46 +11,46 @@ use clap::Args as Group;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
-/// Where a run's reports go.
+/// The reports of a run.
 #[derive(Clone, Debug, Default, Group)]
 #[command(next_help_heading = "Reports")]
 pub struct OutputArgs {
-    /// What standard output gets; with ktap the terminal report goes to standard error
+    /// Select the report on standard output; with ktap, the terminal report goes to standard error
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
-    /// Write a JSON report here; `-` is standard output, and the terminal report then goes to standard error
+    /// Write a JSON report; `-` is standard output, and the terminal report then goes to standard error
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// Write a JUnit report here
+    /// Write a JUnit report
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
-    /// Write one self-contained HTML page here
+    /// Write a self-contained HTML page
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
-    /// Write JSON for KCIDB (schema 5.3) here
+    /// Write a report for KCIDB (schema 5.3)
     #[arg(long, value_name = "FILE", requires = "kcidb_origin")]
     pub kcidb: Option<PathBuf>,
-    /// The name that KCIDB has given to who submits
+    /// Set the origin that KCIDB assigned to you
     #[arg(long, value_name = "NAME")]
     pub kcidb_origin: Option<Origin>,
 }
 
-/// JSON.
+/// Renders JSON.
 pub(super) fn as_json() -> Render {
     Box::new(json::text)
 }
 
-/// JUnit.
+/// Renders JUnit.
 pub(super) fn as_junit() -> Render {
     Box::new(|report| Ok(junit::xml(&report.results)?.into_bytes()))
 }
 
-/// KCIDB's JSON.
+/// Renders JSON for KCIDB.
 pub(super) fn as_kcidb(origin: Origin) -> Render {
     Box::new(move |report| kcidb::text(report, &origin))
 }
 
-/// HTML.
+/// Renders HTML.
 pub(super) fn as_html() -> Render {
     Box::new(html::page)
 }
@@ -60,18 +60,16 @@ impl OutputArgs {
         self.json.as_deref() == Some(Path::new("-"))
     }
 
-    /// Wrong use, before anything is fetched or booted.
+    /// Rejects options that cannot work, before anything is fetched or booted.
     pub(super) fn check(&self) -> Result<(), CliError> {
         if self.format == Format::Ktap && self.json_on_stdout() {
-            return Err(CliError::usage(anyhow!(
-                "standard output gets one report: --format ktap or --json -, not both"
-            )));
+            return Err(CliError::usage(anyhow!("--format ktap and --json - both write to standard output"))
+                .hint("write the JSON report to a file: --json FILE"));
         }
         for (option, path) in [("--junit", &self.junit), ("--html", &self.html), ("--kcidb", &self.kcidb)] {
             if path.as_deref() == Some(Path::new("-")) {
-                return Err(CliError::usage(anyhow!(
-                    "{option} writes a file: name one (./- for one that is called so)"
-                )));
+                return Err(CliError::usage(anyhow!("{option} cannot write to standard output"))
+                    .hint(format!("give a file; {option} ./- writes to a file with the name -")));
             }
         }
         [&self.json, &self.junit, &self.html, &self.kcidb]
@@ -80,7 +78,7 @@ impl OutputArgs {
             .try_for_each(|path| can_be_written(path))
     }
 
-    /// Every writer that was asked for, the terminal's first.
+    /// Returns the reporters, the one for the terminal first.
     pub(super) fn reporters(&self) -> Vec<Box<dyn Reporter + Send>> {
         let mut all: Vec<Box<dyn Reporter + Send>> = Vec::new();
         if self.format == Format::Ktap || self.json_on_stdout() {
@@ -100,19 +98,22 @@ impl OutputArgs {
     }
 }
 
-/// Whether a report can be written there when it is made.
+/// Rejects a path to which no report can be written.
 pub(super) fn can_be_written(path: &Path) -> Result<(), CliError> {
+    if path == Path::new("-") {
+        return Ok(());
+    }
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // The report is written beside its place and renamed: the directory decides.
-    let writable = || rustix::fs::access(directory, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK);
-    let reason = match path {
-        _ if path == Path::new("-") => return Ok(()),
-        _ if path.is_dir() => "it is a directory".to_owned(),
-        _ if !directory.is_dir() => format!("{} is no directory", directory.display()),
-        _ => match writable() {
+    // A report is written to a temporary file in the directory and renamed: the directory decides.
+    let reason = if path.is_dir() {
+        io::Error::from_raw_os_error(libc::EISDIR)
+    } else if directory.exists() && !directory.is_dir() {
+        io::Error::from_raw_os_error(libc::ENOTDIR)
+    } else {
+        match rustix::fs::access(directory, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK) {
             Ok(()) => return Ok(()),
-            Err(error) => format!("{}: {}", directory.display(), std::io::Error::from(error)),
-        },
+            Err(errno) => errno.into(),
+        }
     };
-    Err(CliError::usage(anyhow!("{} cannot be written: {reason}", path.display())))
+    Err(CliError::usage(anyhow::Error::new(reason).context(format!("cannot write {}", path.display()))))
 }

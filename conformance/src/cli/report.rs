@@ -1,4 +1,4 @@
-//! `kmodlab report`: stored JSON reports in another form.
+//! `kmodlab report`: converts and merges JSON reports.
 
 use super::Outcome;
 use super::error::CliError;
@@ -10,54 +10,54 @@ use crate::report::terminal::Terminal;
 use crate::report::{Reporter, json, merge, stored, write_to};
 use crate::verdict::exit;
 use clap::{Args as Group, Subcommand};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::PathBuf;
 
 /// `kmodlab report`.
 #[derive(Debug, Subcommand)]
 pub enum ReportCommand {
-    /// As `run` shows it
+    /// Convert a report to the text that `run` prints
     Terminal(OneArgs),
-    /// One self-contained HTML page
+    /// Convert a report to a self-contained HTML page
     Html(OneArgs),
-    /// Kernel test anything protocol
+    /// Convert a report to KTAP, the kernel's Test Anything Protocol
     Ktap(OneArgs),
-    /// JUnit XML
+    /// Convert a report to JUnit XML
     Junit(OneArgs),
-    /// JSON for KCIDB, schema 5.3
+    /// Convert a report to JSON for KCIDB (schema 5.3)
     Kcidb(KcidbArgs),
-    /// Make one report of several, such as the shards of a run; exits as a run with all their rows
+    /// Merge reports, e.g. those of the shards of a run; the exit code is that of a run of all rows
     Merge(MergeArgs),
 }
 
-/// A report, and where its other form goes.
+/// A report to convert.
 #[derive(Debug, Group)]
 pub struct OneArgs {
-    /// The JSON report
+    /// Read this JSON report
     #[arg(value_name = "REPORT.json")]
     pub report: PathBuf,
-    /// Write here; `-` is standard output
+    /// Write to this file; `-` is standard output
     #[arg(long, short = 'o', value_name = "FILE", default_value = "-")]
     pub output: PathBuf,
 }
 
-/// A report for KCIDB.
+/// A report to convert for KCIDB.
 #[derive(Debug, Group)]
 pub struct KcidbArgs {
     #[command(flatten)]
     one: OneArgs,
-    /// The name that KCIDB has given to who submits
+    /// Set the origin that KCIDB assigned to you
     #[arg(long, value_name = "NAME")]
     origin: Origin,
 }
 
-/// Several reports, and where the merged one goes.
+/// Reports to merge.
 #[derive(Debug, Group)]
 pub struct MergeArgs {
-    /// The JSON reports
+    /// Read these JSON reports
     #[arg(value_name = "REPORT.json", required = true)]
     pub reports: Vec<PathBuf>,
-    /// Write the merged JSON report here; `-` is standard output
+    /// Write the merged JSON report to this file; `-` is standard output
     #[arg(long, short = 'o', value_name = "FILE")]
     pub output: PathBuf,
 }
@@ -77,15 +77,14 @@ pub(super) fn report(command: &ReportCommand) -> Outcome {
     }
 }
 
-/// What does not fit together is told on standard error.
+/// Merges reports; inconsistencies are printed on standard error.
 fn merged(args: &MergeArgs) -> Outcome {
     can_be_written(&args.output)?;
     let read = |path: &PathBuf| Ok((path.display().to_string(), stored::read(path)?));
     let reports: Result<Vec<_>, stored::ReadError> = args.reports.iter().map(read).collect();
     let merged = merge::merge(&reports.map_err(CliError::usage)?);
     for note in &merged.notes {
-        // Nobody to tell if standard error is gone.
-        let _ = writeln!(io::stderr(), "kmodlab: {note}");
+        super::status(&format!("note: {note}"));
     }
     json::text(&merged.report).and_then(|text| write_to(&args.output, &text)).map_err(CliError::inconclusive)?;
     Ok(merged.report.exit_code)
@@ -95,13 +94,13 @@ fn one(args: &OneArgs, render: impl Fn(&Report) -> io::Result<Vec<u8>>) -> Outco
     can_be_written(&args.output)?;
     let report = stored::read(&args.report).map_err(CliError::usage)?;
     match render(&report).and_then(|text| write_to(&args.output, &text)) {
-        // `kmodlab report … | head`: whoever went away wants to see no more.
+        // A reader such as `head` may close the pipe early.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CliError::inconclusive(error)),
         _ => Ok(exit::OK),
     }
 }
 
-/// What a writer of events makes of the events of this report.
+/// Returns what a reporter prints for the events of a stored report.
 fn replayed(
     report: &Report,
     writer: impl for<'a> Fn(&'a mut Vec<u8>) -> Box<dyn Reporter + 'a>,

@@ -13,7 +13,7 @@ use crate::report::json::Report;
 use crate::select::select_filtered;
 use crate::shard::Shard;
 use crate::verdict::exit;
-use anyhow::anyhow;
+use anyhow::Context as _;
 use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -33,24 +33,22 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Outcome {
     }
 }
 
-/// Runs what is asked for and tells it to reporters; `None` if only commands were to be printed, which has been done.
+/// Runs the selected behaviours and sends the events to reporters. `None`: the commands of QEMU were printed instead.
 pub(super) fn carry_out(
     common: &Common,
     args: &RunArgs,
     all: impl FnOnce() -> Vec<Box<dyn Reporter + Send>>,
 ) -> Result<Option<Reporters>, CliError> {
-    // Wrong use first: nothing is fetched or booted for it.
+    // Invalid arguments are found before anything is fetched or booted.
     let behaviours = select_filtered(&args.select.ids, &args.select.filter).map_err(CliError::usage)?;
     let shard = shard(args, &behaviours)?;
     let catalogue = lookup::catalogue()?;
     let kernels = lookup::kernel_args(&args.guest, &catalogue)?;
     let allowed = allowed(args)?;
-    if args.jobs == Some(0) {
-        return Err(CliError::usage(anyhow!("--jobs must be at least 1")));
-    }
     if let Some(keep) = &args.keep {
         std::fs::create_dir_all(keep)
-            .map_err(|error| CliError::usage(anyhow!("--keep: cannot create {}: {error}", keep.display())))?;
+            .with_context(|| format!("cannot create {}", keep.display()))
+            .map_err(CliError::usage)?;
     }
     let mut host = setup::host(common, &args.guest, args.cold, args.era)?;
 
@@ -95,19 +93,19 @@ pub(super) fn carry_out(
     Ok(Some(reporters.into_inner().unwrap_or_else(PoisonError::into_inner)))
 }
 
-/// The findings that fail nothing: kmodlab's own list, and the ones that are named.
+/// Returns the findings to ignore: the built-in list and the files of the user.
 fn allowed(args: &RunArgs) -> Result<AllowedFindings, CliError> {
     let mut allowed = AllowedFindings::builtin().map_err(CliError::inconclusive)?;
     for file in &args.allow_findings {
         let name = file.display().to_string();
-        let text = std::fs::read_to_string(file)
-            .map_err(|error| CliError::usage(anyhow!("--allow-findings: cannot read {name}: {error}")))?;
+        let text =
+            std::fs::read_to_string(file).with_context(|| format!("cannot read {name}")).map_err(CliError::usage)?;
         allowed = allowed.and(AllowedFindings::parse(&name, &text).map_err(CliError::usage)?);
     }
     Ok(allowed)
 }
 
-/// The part of the rows that is wanted: from `--shard`, else from the environment.
+/// Returns the shard to run: from `--shard`, else from the environment.
 fn shard(args: &RunArgs, behaviours: &[&'static Behaviour]) -> Result<Option<Shard>, CliError> {
     let shard = match &args.shard {
         Some(option) => option.0.clone(),
@@ -120,10 +118,10 @@ fn shard(args: &RunArgs, behaviours: &[&'static Behaviour]) -> Result<Option<Sha
     Ok(shard)
 }
 
-/// Every consumer of events.
+/// The consumers of events.
 pub(super) struct Reporters {
     all: Vec<Box<dyn Reporter + Send>>,
-    /// All of the run.
+    /// The complete report of the run.
     pub report: Report,
     failed: Option<io::Error>,
 }
@@ -133,7 +131,7 @@ impl Reporters {
         self.report.take(event);
         for reporter in &mut self.all {
             match reporter.event(event) {
-                // `kmodlab run | head`: whoever went away wants to see no more, the run goes on.
+                // A reader such as `head` may close the pipe early; the run continues.
                 Err(error) if error.kind() != io::ErrorKind::BrokenPipe => self.failed = Some(error),
                 _ => {}
             }
@@ -141,7 +139,7 @@ impl Reporters {
     }
 }
 
-/// One line a guest: what to type to boot it by hand, its console on the terminal.
+/// Prints one line per guest: the command that boots it with its console on the terminal.
 fn print_commands(
     kernels: &[Result<vm_images::Kernel, crate::event::SkippedKernel>],
     subjects: &[vm_images::Subject],
@@ -151,7 +149,7 @@ fn print_commands(
     for kernel in kernels {
         let kernel = match kernel {
             Ok(kernel) => kernel.clone(),
-            Err(skipped) => return Err(CliError::inconclusive(anyhow!("{}: {}", skipped.name, skipped.reason))),
+            Err(skipped) => return Err(CliError::inconclusive(lookup::unavailable(&skipped.name, &skipped.reason))),
         };
         let side = PreparedKernel::new(kernel, host).map_err(CliError::inconclusive)?;
         for subject in subjects {
@@ -160,5 +158,5 @@ fn print_commands(
             text.push('\n');
         }
     }
-    super::list::print(&text).map(|_| exit::OK)
+    super::print(&text).map(|_| exit::OK)
 }

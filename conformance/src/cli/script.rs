@@ -1,39 +1,42 @@
-//! A script that busybox's shell runs in a guest: what `shell` and `kselftest` share.
+//! Runs a script with busybox's shell in a guest, for `shell` and `kselftest`.
 
 use super::error::CliError;
 use super::lookup;
+use crate::text::error_chain;
 use agent::proto::{Action, Caller, GuestMillis, JobEnd, JobId, Ran, Reply, Request, Value};
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
 use harness::Vm;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use vm_images::{Options, Source, Subject};
 
-/// Where it lies in the guest.
+/// The path of busybox in the guest.
 pub(super) const BUSYBOX: &str = "/bin/busybox";
-/// What a script begins with: busybox's tools, behind the guest's own in `PATH`.
+/// The beginning of each script: adds busybox's tools to `PATH`, after the guest's own.
 pub(super) const TOOLS: &str = "/bin/busybox mkdir -p /run/tools; /bin/busybox --install -s /run/tools; \
     export PATH=/sbin:/usr/sbin:/bin:/usr/bin:/run/tools HOME=/ TERM=linux; ";
 const CALL: Duration = Duration::from_secs(10);
-/// How long one question for the end waits, in guest time.
-const TURN: GuestMillis = GuestMillis(1000);
+/// How long one poll for the end of a script waits, in guest time.
+const POLL: GuestMillis = GuestMillis(1000);
 
-/// A static busybox: the distribution's package, else the host's.
+/// Finds a static busybox: the one in the distribution's package, else the host's.
 pub(super) fn busybox(options: &Options<'_>) -> Result<PathBuf, CliError> {
-    let from_package = |subject: Subject| {
+    let in_package = |subject: Subject| {
         subject.files().iter().find_map(|file| match &file.source {
             Source::Host(path) if path.ends_with("busybox") => Some(path.clone()),
             _ => None,
         })
     };
     let fetched = Subject::fetch("busybox", options);
-    let reason = fetched.as_ref().err().map_or_else(String::new, |error| format!(" ({})", harness::error_chain(error)));
-    fetched.ok().and_then(from_package).or_else(|| lookup::host_program("busybox")).ok_or_else(|| {
-        CliError::inconclusive(anyhow!("a script wants busybox, which can neither be fetched nor found here{reason}"))
+    let reason = fetched.as_ref().err().map(|error| error_chain(error));
+    fetched.ok().and_then(in_package).or_else(|| lookup::host_program("busybox")).ok_or_else(|| {
+        let reason = reason.unwrap_or_else(|| "the package contains no program busybox".to_owned());
+        CliError::inconclusive(anyhow!("cannot find busybox for the guest: {reason}"))
+            .hint("install busybox-static on this machine")
     })
 }
 
-/// Starts a script behind [`TOOLS`]; it is killed after `limit` of guest time.
+/// Starts a script after [`TOOLS`]; it is killed after `limit` of guest time.
 pub(super) fn start(vm: &mut Vm, script: &str, limit: GuestMillis) -> Result<JobId, CliError> {
     let action = Action::Run {
         program: BUSYBOX.into(),
@@ -42,14 +45,14 @@ pub(super) fn start(vm: &mut Vm, script: &str, limit: GuestMillis) -> Result<Job
         stdin: Vec::new(),
         limit,
     };
-    match vm.call(&Request::Start { caller: Caller::default(), actions: vec![action], count: 1 }, CALL) {
-        Ok(Reply::Started(jobs)) if jobs.len() == 1 => Ok(jobs[0]),
-        Ok(other) => Err(CliError::inconclusive(anyhow!("the agent could not start a script: {other:?}"))),
-        Err(error) => Err(CliError::inconclusive(error)),
+    let request = Request::Start { caller: Caller::default(), actions: vec![action], count: 1 };
+    match vm.call(&request, CALL).context("cannot start a script in the guest").map_err(CliError::inconclusive)? {
+        Reply::Started(jobs) if jobs.len() == 1 => Ok(jobs[0]),
+        _ => Err(CliError::inconclusive(anyhow!("cannot start a script in the guest: unexpected reply of the agent"))),
     }
 }
 
-/// The end of the job, if it comes within `limit` of guest time.
+/// Returns the end of the job if it ends within `limit` of guest time.
 pub(super) fn ended(vm: &mut Vm, job: JobId, limit: GuestMillis) -> Result<Option<JobEnd>, CliError> {
     match vm.call(&Request::Wait { job, limit }, CALL) {
         Ok(Reply::Finished(end)) => Ok(Some(end)),
@@ -58,24 +61,27 @@ pub(super) fn ended(vm: &mut Vm, job: JobId, limit: GuestMillis) -> Result<Optio
     }
 }
 
-/// What a job's one script did.
+/// Returns the result of a job's script.
 pub(super) fn ran(end: JobEnd) -> Result<Ran, CliError> {
-    match end.results.into_iter().next().map(|result| result.result) {
-        Some(Ok(Value::Ran(ran))) => Ok(ran),
-        other => Err(CliError::inconclusive(anyhow!("the script did not run: {other:?}"))),
-    }
+    let reason = match end.results.into_iter().next().map(|result| result.result) {
+        Some(Ok(Value::Ran(ran))) => return Ok(ran),
+        Some(Ok(_)) => "unexpected reply of the agent".to_owned(),
+        Some(Err(errno)) => crate::errno::name(errno),
+        None => "the agent returned no result".to_owned(),
+    };
+    Err(CliError::inconclusive(anyhow!("cannot run a script in the guest: {reason}")))
 }
 
-/// Runs a script to its end, for at most `limit` of guest time; none after `wall` of ours.
+/// Runs a script to its end, for at most `limit` of guest time; fails after `wall` of wall-clock time.
 pub(super) fn run(vm: &mut Vm, script: &str, limit: GuestMillis, wall: Option<Duration>) -> Result<Ran, CliError> {
-    let begun = Instant::now();
+    let started = Instant::now();
     let job = start(vm, script, limit)?;
     loop {
-        if let Some(end) = ended(vm, job, TURN)? {
+        if let Some(end) = ended(vm, job, POLL)? {
             return ran(end);
         }
-        if wall.is_some_and(|wall| begun.elapsed() > wall) {
-            return Err(CliError::inconclusive(anyhow!("the script did not end within its wall-clock limit")));
+        if wall.is_some_and(|wall| started.elapsed() > wall) {
+            return Err(CliError::inconclusive(anyhow!("the script exceeded its wall-clock limit")));
         }
     }
 }

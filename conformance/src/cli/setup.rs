@@ -1,8 +1,9 @@
-//! From arguments to a lab: cache, guest programs, QEMU. Everything here is wrong use if it fails, and is found
-//! before anything is built or booted.
+//! Sets up the cache, the guest programs and QEMU from the arguments. Errors are found before anything is built or
+//! booted.
 
 use super::args::{AccelArg, Common, GuestArgs, ProfileArg};
 use super::error::CliError;
+use super::hint;
 use crate::era;
 use crate::pair::{Boot, Host, PreparedKernel};
 use anyhow::{Context, anyhow};
@@ -11,13 +12,10 @@ use harness::{Accel, Profile, Qemu, Spawner, Templates, WallLimits};
 use std::path::{Path, PathBuf};
 use vm_images::{Cache, Kernel, Subject};
 
-/// The program that says what is missing.
-const SETUP: &str = "ci/setup";
-
-/// The cache, held until the program ends, so that `kmodlab cache prune` leaves alone what is in use.
+/// Opens the cache and locks it until the program ends, so that `kmodlab cache prune` does not remove what is in use.
 pub(super) fn cache(common: &Common) -> Result<Cache, CliError> {
     let cache = open_cache(common)?;
-    // Not given back before the end: the system does that, however the end comes.
+    // The system releases the lock when the program ends, for whatever reason.
     std::mem::forget(cache.hold().map_err(CliError::inconclusive)?);
     Ok(cache)
 }
@@ -26,39 +24,37 @@ pub(super) fn open_cache(common: &Common) -> Result<Cache, CliError> {
     let dir = match &common.cache {
         Some(dir) => dir.clone(),
         None => Cache::default_dir(|name| std::env::var_os(name))
-            .ok_or_else(|| CliError::usage(anyhow!("no cache directory: set HOME, or name one with --cache")))?,
+            .ok_or_else(|| CliError::usage(anyhow!("no cache directory")).hint("set HOME, or give --cache DIR"))?,
     };
     Cache::open(dir).map_err(CliError::usage)
 }
 
-/// The directory with the guest's programs.
+/// Finds the directory with the guest programs.
 pub(super) fn guest_dir(common: &Common) -> Result<PathBuf, CliError> {
     let candidates = match &common.guest_dir {
         Some(dir) => vec![dir.clone()],
-        None => beside_this_program(),
+        None => next_to_this_program(),
     };
     let complete = |dir: &&PathBuf| ["agent", "kmod"].iter().all(|program| dir.join(program).is_file());
     candidates.iter().find(complete).cloned().ok_or_else(|| {
-        let places: Vec<String> = candidates.iter().map(|dir| dir.display().to_string()).collect();
-        CliError::usage(anyhow!(
-            "the guest's programs (agent, kmod) are not in {}: build them with {SETUP}, or name their directory with --guest-dir",
-            places.join(" or ")
-        ))
+        let dirs: Vec<String> = candidates.iter().map(|dir| dir.display().to_string()).collect();
+        let error = anyhow!("cannot find the guest programs agent and kmod in {}", dirs.join(" or "));
+        CliError::usage(error).hint(hint::build_guest_programs())
     })
 }
 
-fn beside_this_program() -> Vec<PathBuf> {
+fn next_to_this_program() -> Vec<PathBuf> {
     let program = std::env::current_exe().unwrap_or_default();
     let directory = program.parent().unwrap_or(Path::new("."));
-    // Beside the program, beside cargo's profile directory, and where ci/install puts them.
-    ["guest", "../guest", "../lib/kmodlab/guest"].iter().map(|place| directory.join(place)).collect()
+    // Next to the program, next to cargo's profile directory, and where ci/install puts them.
+    ["guest", "../guest", "../lib/kmodlab/guest"].iter().map(|dir| directory.join(dir)).collect()
 }
 
 pub(super) fn qemu(common: &Common) -> Result<Qemu, CliError> {
     Qemu::find(common.qemu.as_deref()).map_err(CliError::usage)
 }
 
-/// How the guests of `args` are booted; the accelerator is TCG until [`decide_accel`].
+/// Returns how guests are booted; the accelerator is TCG until [`decide_accel`].
 fn boot(args: &GuestArgs, cold: bool, era: Option<era::EraOverride>) -> Result<Boot, CliError> {
     let factor = timeout_factor(args)?;
     let WallLimits { boot, restore, shutdown } = WallLimits::default();
@@ -78,26 +74,26 @@ fn boot(args: &GuestArgs, cold: bool, era: Option<era::EraOverride>) -> Result<B
     })
 }
 
-/// What wall-clock limits are multiplied by: `--timeout-factor`, else the environment.
+/// Returns the factor for wall-clock limits: `--timeout-factor`, else the environment.
 pub(super) fn timeout_factor(args: &GuestArgs) -> Result<f64, CliError> {
     const VARIABLE: &str = "KMODLAB_TIMEOUT_FACTOR";
     match (args.timeout_factor, std::env::var(VARIABLE)) {
         (Some(factor), _) => Ok(factor),
-        (None, Ok(text)) if !text.is_empty() => {
-            super::args::factor(&text).map_err(|error| CliError::usage(anyhow!("{VARIABLE}={text}: {error}")))
-        }
+        (None, Ok(text)) if !text.is_empty() => super::args::parse_factor(&text).map_err(|expected| {
+            CliError::usage(anyhow!("invalid value '{text}' of the environment variable {VARIABLE} ({expected})"))
+        }),
         (None, _) => Ok(1.0),
     }
 }
 
-/// Settles `--accel`: KVM is believed only when it has booted the very guest that is wanted.
+/// Decides the accelerator. KVM is used only if it boots the requested guest.
 pub(super) fn decide_accel(
-    wanted: AccelArg,
+    requested: AccelArg,
     host: &mut Host,
     kernel: Option<&Kernel>,
     subject: Option<&Subject>,
 ) -> Result<(), CliError> {
-    if matches!(wanted, AccelArg::Tcg) {
+    if matches!(requested, AccelArg::Tcg) {
         return Ok(());
     }
     let (Some(kernel), Some(subject)) = (kernel, subject) else {
@@ -105,13 +101,16 @@ pub(super) fn decide_accel(
     };
     match probe_kvm(host, kernel, subject)? {
         Kvm::Works => host.boot.accel = Accel::Kvm,
-        Kvm::Broken(_) if matches!(wanted, AccelArg::Auto) => {}
-        Kvm::Broken(reason) => return Err(CliError::usage(anyhow!("KVM cannot be used here: {reason}"))),
+        Kvm::Broken(_) if matches!(requested, AccelArg::Auto) => {}
+        Kvm::Broken(reason) => {
+            let error = CliError::usage(anyhow!("cannot use KVM: {reason}"));
+            return Err(error.hint("--accel auto falls back to TCG"));
+        }
     }
     Ok(())
 }
 
-/// Whether KVM boots this pair.
+/// Boots this kernel and subject with KVM to find out whether it works.
 pub(super) fn probe_kvm(host: &Host, kernel: &Kernel, subject: &Subject) -> Result<Kvm, CliError> {
     let side = PreparedKernel::new(kernel.clone(), host).map_err(CliError::inconclusive)?;
     let (spec, _) = side.spec(subject, &[], host).map_err(CliError::inconclusive)?;
@@ -119,7 +118,7 @@ pub(super) fn probe_kvm(host: &Host, kernel: &Kernel, subject: &Subject) -> Resu
     harness::accel::probe(&host.qemu, &spec, &host.spawner, &area).map_err(CliError::inconclusive)
 }
 
-/// The lab itself.
+/// Sets up the host side of a run.
 pub(super) fn host(
     common: &Common,
     args: &GuestArgs,
@@ -131,7 +130,7 @@ pub(super) fn host(
     let qemu = qemu(common)?;
     let spawner = Spawner::start().map_err(CliError::inconclusive)?;
     let boot = boot(args, cold, era)?;
-    let area = cache.area("templates").context("opening the cache").map_err(CliError::inconclusive)?;
+    let area = cache.area("templates").context("cannot open the cache").map_err(CliError::inconclusive)?;
     let templates = Templates::open(area).map_err(CliError::inconclusive)?;
     Ok(Host { qemu, spawner, templates, cache, agent, boot })
 }

@@ -1,7 +1,7 @@
-//! `kmodlab shell`: a shell in the very guest that behaviours run in.
+//! `kmodlab shell`: opens a shell in a guest, the same one that behaviours run in.
 //!
-//! The guest gets busybox beside the subject's tools; its tools come last in `PATH`, so that `modprobe`
-//! is the subject's. The clock is real: under virtual time a guest that waits for a person would run years ahead.
+//! The guest contains busybox in addition to the subject's tools. Its tools are last in `PATH`, so that `modprobe` is the
+//! subject's. The guest runs in real time: in virtual time, a guest that waits for input would run years ahead.
 
 mod check;
 
@@ -19,15 +19,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use vm_images::Subject;
 
-/// Ctrl-], as telnet has it.
-const LEAVE: u8 = 0x1d;
-/// What a behaviour that runs first may take.
-const FIRST: Duration = Duration::from_secs(120);
+/// Ctrl-], the escape character of telnet.
+const ESCAPE: u8 = 0x1d;
+/// The limit of the behaviour that runs before the shell opens.
+const CHECK_LIMIT: Duration = Duration::from_secs(120);
 const TICK: Duration = Duration::from_millis(50);
-/// Longer than anybody sits at a shell.
+/// The limit of the shell, longer than any session.
 const LIMIT: GuestMillis = GuestMillis(7 * 24 * 3600 * 1000);
 
-/// What every shell begins with.
+/// The beginning of each shell.
 const PROMPT: &str = "export PS1='\\w # '; cd /; ";
 
 pub(super) fn shell(common: &Common, args: &ShellArgs) -> Outcome {
@@ -35,7 +35,7 @@ pub(super) fn shell(common: &Common, args: &ShellArgs) -> Outcome {
     let guest = GuestArgs { real_time: true, ..args.guest.clone() };
     let kernels = lookup::kernel_args(&guest, &catalogue)?;
     if kernels.len() != 1 || guest.subject.len() != 1 {
-        return Err(CliError::usage(anyhow!("a shell is opened on one kernel with one subject")));
+        return Err(CliError::usage(anyhow!("shell requires exactly one kernel and one subject")));
     }
     let first = args.at.as_deref().map(check::selected).transpose()?;
     let mut host = setup::host(common, &guest, args.cold || args.gdb.is_some(), None)?;
@@ -52,7 +52,7 @@ pub(super) fn shell(common: &Common, args: &ShellArgs) -> Outcome {
     let side = PreparedKernel::new(kernel, &host).map_err(CliError::inconclusive)?;
     if guest.print_command {
         let spec = side.spec(subject, &extra, &host).map_err(CliError::inconclusive)?.0;
-        return super::list::print(&format!("{}\n", host.qemu.command_line(&spec)));
+        return super::print(&format!("{}\n", host.qemu.command_line(&spec)));
     }
     let ready = side.pair_with_files(subject, &extra, &host).map_err(CliError::inconclusive)?;
     let mut vm = match args.gdb {
@@ -60,7 +60,7 @@ pub(super) fn shell(common: &Common, args: &ShellArgs) -> Outcome {
         None => ready.guest(&host).map_err(CliError::inconclusive)?,
     };
     if let Some(behaviour) = first {
-        check::run(&mut vm, behaviour, &ready, FIRST, status);
+        check::run(&mut vm, behaviour, &ready, CHECK_LIMIT, status);
     }
     let code = match &args.command {
         Some(command) => run_command(&mut vm, subject, command)?,
@@ -68,12 +68,12 @@ pub(super) fn shell(common: &Common, args: &ShellArgs) -> Outcome {
     };
     let ending = vm.shutdown();
     if !ending.planned {
-        status(&format!("the guest did not end as planned: {ending}"));
+        status(&format!("warning: the guest did not shut down as requested: {ending}"));
     }
     Ok(code)
 }
 
-/// A guest that waits for gdb, which may take its time.
+/// Boots a guest that waits for gdb, without a time limit.
 fn debugged(
     side: &PreparedKernel,
     subject: &Subject,
@@ -83,15 +83,16 @@ fn debugged(
 ) -> Result<Vm, CliError> {
     let mut spec = side.spec(subject, extra, host).map_err(CliError::inconclusive)?.0;
     spec.gdb = Some(port);
-    // A kernel tree has its symbols beside itself.
+    // A kernel tree contains its symbols.
     let tree = Path::new(&side.kernel.name).join("vmlinux");
     let symbols = if tree.is_file() { format!("{} ", tree.display()) } else { String::new() };
-    status(&format!("the guest waits: gdb {symbols}-ex 'target remote 127.0.0.1:{port}', then continue"));
+    status(&format!("waiting for gdb: run `gdb {symbols}-ex 'target remote 127.0.0.1:{port}'`, then `continue`"));
     let limits = WallLimits { boot: Duration::from_secs(7 * 24 * 3600), ..host.boot.limits };
     harness::boot_cold(&host.qemu, &spec, &host.spawner, &limits).map_err(CliError::inconclusive)
 }
 
-/// busybox's shell takes its own applets before anything in `PATH`, but functions before those.
+/// Returns shell functions that call the subject's commands: busybox's shell prefers its own applets to `PATH`, and
+/// functions to applets.
 fn functions(subject: &Subject) -> String {
     let function = |command: &String| format!("{command}() {{ /sbin/{command} \"$@\"; }}; ");
     subject.commands().iter().map(function).collect()
@@ -104,7 +105,7 @@ fn start(vm: &mut Vm, subject: &Subject, command: &str) -> Result<JobId, CliErro
 fn exit_code(exit: ExitKind) -> u8 {
     match exit {
         ExitKind::Exited(status) => u8::try_from(status & 0xff).unwrap_or(exit::FAILED),
-        // As a shell tells it.
+        // As in a shell.
         ExitKind::Signalled(signal) => u8::try_from(128 + (signal & 0x7f)).unwrap_or(u8::MAX),
         ExitKind::TimedOut => exit::INCONCLUSIVE,
     }
@@ -119,13 +120,13 @@ fn run_command(vm: &mut Vm, subject: &Subject, command: &str) -> Result<u8, CliE
 
 fn interactive(vm: &mut Vm, release: &str, subject: &Subject) -> Result<u8, CliError> {
     status(&format!(
-        "Linux {release} with {} in /sbin ({}); exit or Ctrl-] ends it",
+        "Linux {release} with {} in /sbin ({}); exit or Ctrl-] ends the shell",
         subject.name(),
         subject.commands().join(" ")
     ));
     let mark = vm.console_mark();
-    // An interactive shell reads the file that ENV names. setsid is a child that is waited for: as leader of its
-    // process group it would fork and leave.
+    // An interactive shell reads the file in ENV. setsid runs as a child, because as the leader of a process group it
+    // would fork and exit.
     let script = format!(
         "echo '{}' >/run/profile; ENV=/run/profile busybox setsid -c busybox sh </dev/ttyS0 >/dev/ttyS0 2>&1; exit $?",
         functions(subject)
@@ -141,14 +142,14 @@ fn interactive(vm: &mut Vm, release: &str, subject: &Subject) -> Result<u8, CliE
     }
 }
 
-/// Carries keys in and the console out until the shell or the person ends it.
+/// Copies keys to the console and its output to standard output until the shell or the user ends the session.
 fn pump(
     vm: &mut Vm,
     job: JobId,
     mut mark: u64,
     keys: &std::sync::mpsc::Receiver<Option<Vec<u8>>>,
 ) -> Result<Option<JobEnd>, CliError> {
-    let mut typed_out = false;
+    let mut end_sent = false;
     loop {
         let text = vm.wait_console(mark, TICK);
         mark += text.len() as u64;
@@ -156,11 +157,11 @@ fn pump(
         out.write_all(&text).and_then(|()| out.flush()).map_err(CliError::inconclusive)?;
         loop {
             match keys.try_recv() {
-                Ok(Some(bytes)) if bytes.contains(&LEAVE) => return Ok(None),
+                Ok(Some(bytes)) if bytes.contains(&ESCAPE) => return Ok(None),
                 Ok(Some(bytes)) => vm.type_on_console(&bytes).map_err(CliError::inconclusive)?,
-                Ok(None) if !typed_out => {
-                    // Ctrl-D: the end of what was piped in.
-                    typed_out = true;
+                Ok(None) if !end_sent => {
+                    // Ctrl-D: the end of piped input.
+                    end_sent = true;
                     vm.type_on_console(&[4]).map_err(CliError::inconclusive)?;
                 }
                 _ => break,
@@ -174,8 +175,8 @@ fn pump(
     }
 }
 
-/// What is typed, read by a thread of its own since standard input cannot be waited for together with the console;
-/// `None` at its end.
+/// Reads standard input in a separate thread, because it cannot be polled together with the console; sends `None` at its
+/// end.
 fn keys() -> std::sync::mpsc::Receiver<Option<Vec<u8>>> {
     let (send, receive) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
@@ -194,7 +195,7 @@ fn keys() -> std::sync::mpsc::Receiver<Option<Vec<u8>>> {
     receive
 }
 
-/// The terminal in raw mode, as it was before when this is dropped.
+/// The terminal in raw mode; restored on drop.
 struct RawTerminal(Option<Termios>);
 
 impl RawTerminal {
@@ -204,7 +205,7 @@ impl RawTerminal {
         if let Some(before) = &before {
             let mut raw = before.clone();
             raw.make_raw();
-            // A terminal that cannot be raw still works, line by line.
+            // A terminal without raw mode still works, line by line.
             let _ = tcsetattr(&stdin, OptionalActions::Now, &raw);
         }
         RawTerminal(before)
@@ -214,7 +215,7 @@ impl RawTerminal {
 impl Drop for RawTerminal {
     fn drop(&mut self) {
         if let Some(before) = &self.0 {
-            // Nothing better can be done about a terminal that went away.
+            // The terminal may be gone.
             let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);
         }
     }

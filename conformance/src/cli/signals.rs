@@ -1,5 +1,5 @@
-//! SIGINT, SIGTERM and SIGHUP: they end a command in order, whatever it is doing. What was started is killed and waited for,
-//! what was made by halves is removed, and a run's reports tell what was judged.
+//! SIGINT, SIGTERM and SIGHUP end a command in an orderly way: child processes are killed and reaped, partial files are
+//! removed, and the reports of a run contain the verdicts so far.
 
 use super::error::CliError;
 use crate::verdict::exit;
@@ -9,28 +9,29 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// An orderly end takes less than this: it waits for killed processes, and writes reports. A file system that no longer
-/// answers must not keep us.
+/// The limit for an orderly end, which reaps killed processes and writes reports. A file system that no longer responds
+/// must not block it.
 const ORDERLY: Duration = Duration::from_secs(10);
 
-/// From now on the signals set what is returned, and then call `ended`. A second one ends the program at once.
+/// Handles the signals from now on: the first one sets the returned flag and calls `ended`, the second one ends the
+/// program immediately.
 pub(super) fn watch(ended: impl Fn() + Send + 'static) -> Result<Arc<AtomicBool>, CliError> {
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])
-        .context("watching for signals")
+        .context("cannot install signal handlers")
         .map_err(CliError::inconclusive)?;
     let stop = Arc::new(AtomicBool::new(false));
     let set = Arc::clone(&stop);
     std::thread::spawn(move || {
         for _ in signals.forever() {
-            ended_before(&set);
+            note_signal(&set);
             ended();
         }
     });
     Ok(stop)
 }
 
-/// Notes the signal. After the first one the orderly end has its time; the second one ends the program.
-fn ended_before(stop: &AtomicBool) {
+/// Sets the flag at the first signal and starts the time limit of the orderly end. Ends the program at the second one.
+fn note_signal(stop: &AtomicBool) {
     let at_once = || std::process::exit(i32::from(exit::INCONCLUSIVE));
     if stop.swap(true, Ordering::SeqCst) {
         at_once();
@@ -41,7 +42,7 @@ fn ended_before(stop: &AtomicBool) {
     });
 }
 
-/// Whatever failed after a signal failed by it.
+/// Replaces an error after a signal by "interrupted": the signal caused it.
 pub(super) fn or_interrupted<T>(stop: &AtomicBool, outcome: Result<T, CliError>) -> Result<T, CliError> {
     outcome.map_err(|failure| match stop.load(Ordering::SeqCst) {
         true => CliError::inconclusive(anyhow!("interrupted")),

@@ -1,4 +1,4 @@
-//! `kmodlab subject`.
+//! `kmodlab subject`: lists and fetches module tools.
 
 use super::args::{Common, SubjectCommand};
 use super::error::CliError;
@@ -11,7 +11,7 @@ use vm_images::{Catalogue, FetchError, SubjectError};
 pub(super) fn subject(common: &Common, command: &SubjectCommand) -> Outcome {
     let catalogue = lookup::catalogue()?;
     match command {
-        SubjectCommand::List => super::list::print(&listing(&catalogue)),
+        SubjectCommand::List => super::print(&listing(&catalogue)),
         SubjectCommand::Fetch { names, refresh } => {
             let all = || catalogue.subjects().iter().map(|entry| entry.name.clone()).collect();
             let names = if names.is_empty() { all() } else { names.clone() };
@@ -39,11 +39,11 @@ fn fetch(common: &Common, catalogue: &Catalogue, names: &[String], refresh: bool
             Ok(unpacked) => found(name, &unpacked),
             Err(SubjectError::Fetch(FetchError::Unavailable { reason, .. })) => {
                 code = exit::INCONCLUSIVE;
-                format!("{name}: {reason}\n")
+                format!("{}\n", lookup::unavailable(name, &reason))
             }
             Err(error) => return signals::or_interrupted(&stop, Err(CliError::inconclusive(error))),
         };
-        super::list::print(&text)?;
+        super::print(&text)?;
     }
     Ok(code)
 }
@@ -70,7 +70,7 @@ mod tests {
     use vm_images::PackageVersion;
 
     #[test]
-    fn the_catalogue_as_it_is_listed() {
+    fn the_list_has_a_line_for_each_subject() {
         insta::assert_snapshot!(listing(&Catalogue::builtin().unwrap()), @r"
         kmod-28              kmod from bullseye-security or bullseye
         kmod-30              kmod from bookworm-security or bookworm
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn the_root_stands_alone_on_the_second_line() {
+    fn a_fetched_subject_is_shown_with_its_directory() {
         let package = PackageVersion {
             suite: "trixie".into(),
             package: "kmod".into(),

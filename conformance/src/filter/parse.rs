@@ -1,9 +1,9 @@
-//! Reads a filter expression: text in, tree out. Depth is bounded, and so is what reading takes.
+//! Parses a filter expression into a tree. Depth and time are bounded.
 
-use super::{DEPTH, FilterError, Matcher, Node, Term};
+use super::{FilterError, MAX_DEPTH, Matcher, Node, Term};
 use regex_lite::RegexBuilder;
 
-/// Bytes that a compiled regular expression may take.
+/// The maximal size of a compiled regular expression in bytes.
 const REGEX_SIZE: usize = 1 << 20;
 
 pub(super) struct Parser<'a> {
@@ -17,13 +17,13 @@ impl<'a> Parser<'a> {
         Parser { text, at: 0, depth: 0 }
     }
 
-    /// The whole text as one expression.
+    /// Parses the whole text as one expression.
     pub(super) fn whole(mut self) -> Result<Node, FilterError> {
         let node = self.any()?;
         match self.peek() {
             None => Ok(node),
-            Some(')') => Err(self.error("this parenthesis closes nothing")),
-            Some(_) => Err(self.error("expected &, |, - or the end")),
+            Some(')') => Err(self.error("unmatched closing parenthesis")),
+            Some(_) => Err(self.error("expected &, |, - or the end of the expression")),
         }
     }
 
@@ -61,8 +61,8 @@ impl<'a> Parser<'a> {
         match self.peek() {
             Some('(') => {
                 let open = self.at;
-                if self.depth == DEPTH {
-                    return Err(self.error(format!("parentheses stand more than {DEPTH} deep")));
+                if self.depth == MAX_DEPTH {
+                    return Err(self.error(format!("parentheses are nested more than {MAX_DEPTH} levels deep")));
                 }
                 self.at += 1;
                 self.depth += 1;
@@ -70,7 +70,7 @@ impl<'a> Parser<'a> {
                 self.depth -= 1;
                 if !self.take(')') {
                     return Err(match self.peek() {
-                        None => self.error_at(open, "this parenthesis is not closed"),
+                        None => self.error_at(open, "unmatched opening parenthesis"),
                         Some(_) => self.error("expected &, |, - or a closing parenthesis"),
                     });
                 }
@@ -84,18 +84,22 @@ impl<'a> Parser<'a> {
     fn term(&mut self) -> Result<Node, FilterError> {
         let at = self.at;
         let length = self.rest().find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(self.rest().len());
-        let word = &self.text[at..at + length];
-        let term = Term::ALL.iter().find(|(name, _)| *name == word).map(|(_, term)| *term);
-        if term.is_none() && word != "all" {
-            let known = Term::ALL.map(|(name, _)| format!("{name}()")).join(", ");
-            return Err(self.error(format!("there is no term {word}; there are {known} and all()")));
+        let name = &self.text[at..at + length];
+        let term = Term::ALL.iter().find(|(known, _)| *known == name).map(|(_, term)| *term);
+        if term.is_none() && name != "all" {
+            let known = Term::ALL.map(|(name, _)| name).join(", ");
+            return Err(self.error(format!("unknown term '{name}' (expected {known} or all)")));
         }
         self.at += length;
         if !self.take('(') {
-            return Err(self.error(format!("expected a parenthesis behind {word}")));
+            return Err(self.error(format!("expected an opening parenthesis after {name}")));
         }
         let Some(term) = term else {
-            return if self.take(')') { Ok(Node::Everything) } else { Err(self.error("all() takes nothing")) };
+            return if self.take(')') {
+                Ok(Node::Everything)
+            } else {
+                Err(self.error("all() does not accept an argument"))
+            };
         };
         let matcher = self.matcher()?;
         if !self.take(')') {
@@ -109,24 +113,24 @@ impl<'a> Parser<'a> {
             Some('/') => self.regex(),
             Some('=') => {
                 self.at += 1;
-                Ok(Matcher::Exact(self.word()?.to_owned()))
+                Ok(Matcher::Exact(self.argument()?.to_owned()))
             }
-            _ => Ok(Matcher::Glob(self.word()?.to_owned())),
+            _ => Ok(Matcher::Glob(self.argument()?.to_owned())),
         }
     }
 
-    /// What stands before the parenthesis. The signs of an expression stand in no id, and in a word they would be a
-    /// forgotten parenthesis.
-    fn word(&mut self) -> Result<&'a str, FilterError> {
+    /// Parses an argument up to the closing parenthesis. It contains no operators: no id has any, so that one here means
+    /// that a parenthesis is missing.
+    fn argument(&mut self) -> Result<&'a str, FilterError> {
         self.peek();
         let start = self.at;
         let end = self.rest().find(['(', ')', '&', '|', '!', '/']).map_or(self.text.len(), |end| start + end);
-        let word = self.text[start..end].trim_end();
-        if word.is_empty() {
-            return Err(self.error("expected a word, =word or /regex/"));
+        let argument = self.text[start..end].trim_end();
+        if argument.is_empty() {
+            return Err(self.error("expected a glob, =text or /regex/"));
         }
-        self.at = start + word.len();
-        Ok(word)
+        self.at = start + argument.len();
+        Ok(argument)
     }
 
     fn regex(&mut self) -> Result<Matcher, FilterError> {
@@ -149,22 +153,22 @@ impl<'a> Parser<'a> {
                 c => pattern.push(c),
             }
         }
-        Err(self.error_at(open, "this regular expression has no end"))
+        Err(self.error_at(open, "unterminated regular expression"))
     }
 
     fn rest(&self) -> &'a str {
         &self.text[self.at..]
     }
 
-    /// The next character that is not a blank; stands before it afterwards.
+    /// Skips whitespace and returns the next character without consuming it.
     fn peek(&mut self) -> Option<char> {
         self.at = self.text.len() - self.rest().trim_start().len();
         self.rest().chars().next()
     }
 
-    fn take(&mut self, wanted: char) -> bool {
-        let taken = self.peek() == Some(wanted);
-        self.at += if taken { wanted.len_utf8() } else { 0 };
+    fn take(&mut self, expected: char) -> bool {
+        let taken = self.peek() == Some(expected);
+        self.at += if taken { expected.len_utf8() } else { 0 };
         taken
     }
 
@@ -189,7 +193,7 @@ fn one_or(mut parts: Vec<Node>, many: fn(Vec<Node>) -> Node) -> Node {
     }
 }
 
-/// Twice not is as written once: what is negated in parentheses grows no deeper.
+/// Negates a node. A double negation is removed, so that repeated negation does not deepen the tree.
 fn not(node: Node) -> Node {
     match node {
         Node::Not(inner) => *inner,

@@ -7,15 +7,15 @@ fn ids(text: &str) -> Vec<&'static str> {
     behaviours::all().into_iter().filter(|behaviour| filter.matches(behaviour)).map(|behaviour| behaviour.id).collect()
 }
 
-fn told(text: &str) -> String {
+fn message(text: &str) -> String {
     match Filter::parse(text) {
-        Ok(filter) => filter.check_terms(&behaviours::all()).expect_err("it is wrong").to_string(),
+        Ok(filter) => filter.check_terms(&behaviours::all()).expect_err("a term matches nothing").to_string(),
         Err(error) => error.to_string(),
     }
 }
 
 #[test]
-fn each_term_looks_at_its_own_text() {
+fn each_term_matches_its_property() {
     assert_eq!(ids("id(path.newline)"), ["path.newline"]);
     assert_eq!(ids("catalogue(PATH-06)"), ["path.empty-disables"]);
     assert!(ids("group(load)").iter().all(|id| id.starts_with("load.")), "unload is another group");
@@ -34,7 +34,7 @@ fn behaviours_that_need(command: &str) -> Vec<&'static str> {
 }
 
 #[test]
-fn and_binds_before_or_and_minus_takes_away() {
+fn and_binds_tighter_than_or_and_minus_excludes() {
     assert_eq!(
         ids("group(path) | group(loop) & id(*.cut-at-50)"),
         ids("group(path) | (group(loop) & id(*.cut-at-50))")
@@ -45,7 +45,7 @@ fn and_binds_before_or_and_minus_takes_away() {
 }
 
 #[test]
-fn a_regular_expression_finds_a_glob_covers_and_equals_is_letter_by_letter() {
+fn a_regex_matches_a_part_a_glob_the_whole_text_and_equals_is_literal() {
     assert_eq!(ids("id(/^path\\.new/)"), ids("id(path.new*)"));
     assert_eq!(ids("id(newline)"), Vec::<&str>::new());
     assert_eq!(ids("id(*newline)"), ["path.newline"]);
@@ -55,7 +55,7 @@ fn a_regular_expression_finds_a_glob_covers_and_equals_is_letter_by_letter() {
 }
 
 #[test]
-fn what_is_wrong_is_shown_where_it_stands() {
+fn an_invalid_expression_is_printed_with_its_column() {
     let expressions = [
         "",
         "group(loop) &",
@@ -72,11 +72,11 @@ fn what_is_wrong_is_shown_where_it_stands() {
         "group(path) & id(newline)",
         "é & x",
     ];
-    insta::assert_snapshot!(expressions.map(told).join("\n"));
+    insta::assert_snapshot!(expressions.map(message).join("\n"));
 }
 
 #[test]
-fn an_expression_reads_back_as_it_is_written() {
+fn a_printed_expression_parses_to_the_same_expression() {
     arbtest::arbtest(|u| {
         let text = expression(u, 0)?;
         let filter = Filter::parse(&text).unwrap_or_else(|error| panic!("{error}"));
@@ -90,7 +90,7 @@ fn an_expression_reads_back_as_it_is_written() {
 }
 
 #[test]
-fn no_text_is_read_with_a_panic_and_every_error_has_its_column() {
+fn parsing_never_panics_and_every_error_has_a_column() {
     arbtest::arbtest(|u| {
         const PARTS: &[&str] =
             &["group(", "id(", "/", "\\", "=", "(", ")", "&", "|", "!", "-", " ", "loop", "é", "all()", "*", "\n"];
@@ -106,38 +106,41 @@ fn no_text_is_read_with_a_panic_and_every_error_has_its_column() {
 }
 
 #[test]
-fn depth_is_bounded_and_length_is_not() {
+fn depth_is_bounded_but_length_is_not() {
     let deep = |depth: usize| format!("{}all(){}", "(".repeat(depth), ")".repeat(depth));
-    assert!(Filter::parse(&deep(DEPTH)).is_ok());
-    assert!(Filter::parse(&deep(DEPTH + 1)).unwrap_err().to_string().contains("more than 64 deep"));
+    assert!(Filter::parse(&deep(MAX_DEPTH)).is_ok());
+    assert!(Filter::parse(&deep(MAX_DEPTH + 1)).unwrap_err().to_string().contains("more than 64 levels deep"));
     assert!(Filter::parse(&deep(100_000)).is_err());
     assert!(Filter::parse(&format!("{}all()", "!".repeat(100_000))).is_ok());
     assert!(Filter::parse(&vec!["all()"; 10_000].join(" & ")).is_ok());
-    assert!(Filter::parse(&format!("id(/{}/)", "(a{1000}){1000}")).is_err(), "a regular expression has its limit");
+    assert!(
+        Filter::parse(&format!("id(/{}/)", "(a{1000}){1000}")).is_err(),
+        "the size of a regular expression is limited"
+    );
 }
 
 #[test]
-fn a_glob_is_what_a_slow_one_says() {
-    fn slow(pattern: &[u8], text: &[u8]) -> bool {
+fn a_glob_matches_like_a_naive_implementation() {
+    fn naive(pattern: &[u8], text: &[u8]) -> bool {
         match pattern.split_first() {
             None => text.is_empty(),
-            Some((b'*', rest)) => (0..=text.len()).any(|taken| slow(rest, &text[taken..])),
+            Some((b'*', rest)) => (0..=text.len()).any(|taken| naive(rest, &text[taken..])),
             Some((&c, rest)) => {
-                text.split_first().is_some_and(|(&t, after)| (c == b'?' || c == t) && slow(rest, after))
+                text.split_first().is_some_and(|(&t, after)| (c == b'?' || c == t) && naive(rest, after))
             }
         }
     }
     arbtest::arbtest(|u| {
-        let mut word = |letters: &[u8]| -> arbitrary::Result<String> {
+        let mut text_of = |letters: &[u8]| -> arbitrary::Result<String> {
             (0..u.int_in_range(0..=7)?).map(|_| Ok(char::from(*u.choose(letters)?))).collect()
         };
-        let (pattern, text) = (word(b"ab*?")?, word(b"ab")?);
-        assert_eq!(glob(&pattern, &text), slow(pattern.as_bytes(), text.as_bytes()), "{pattern} {text}");
+        let (pattern, text) = (text_of(b"ab*?")?, text_of(b"ab")?);
+        assert_eq!(glob(&pattern, &text), naive(pattern.as_bytes(), text.as_bytes()), "{pattern} {text}");
         Ok(())
     });
 }
 
-/// An expression that can be read.
+/// Generates a valid expression.
 fn expression(u: &mut Unstructured<'_>, depth: usize) -> arbitrary::Result<String> {
     const TERMS: &[&str] = &[
         "all()",
@@ -157,8 +160,8 @@ fn expression(u: &mut Unstructured<'_>, depth: usize) -> arbitrary::Result<Strin
         0 => format!("!{}", expression(u, depth + 1)?),
         1 => format!("({})", expression(u, depth + 1)?),
         n => {
-            let sign = ["&", " | ", " - "][n - 2];
-            format!("{}{sign}{}", expression(u, depth + 1)?, expression(u, depth + 1)?)
+            let operator = ["&", " | ", " - "][n - 2];
+            format!("{}{operator}{}", expression(u, depth + 1)?, expression(u, depth + 1)?)
         }
     })
 }

@@ -4,7 +4,7 @@ use crate::text::escape;
 use agent::proto::Action;
 
 /// Describes an action as a verb phrase.
-pub(super) fn describe(action: &Action) -> String {
+pub(crate) fn describe(action: &Action) -> String {
     match action {
         Action::Run { argv, .. } => format!("run {}", command(argv)),
         Action::ExecClosed { argv, .. } => format!("run {} without open descriptors", command(argv)),

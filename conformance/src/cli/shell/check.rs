@@ -1,4 +1,5 @@
-//! `kmodlab shell --at ID`: the behaviour runs in the shell's guest first, and the person finds what it left.
+//! `kmodlab shell --at ID`: runs a behaviour in the guest before the shell opens, so that the user can inspect what it
+//! leaves.
 
 use crate::behaviour::Behaviour;
 use crate::cli::error::CliError;
@@ -12,15 +13,18 @@ use anyhow::anyhow;
 use harness::Vm;
 use std::time::{Duration, Instant};
 
-/// The one behaviour that a word names.
-pub(super) fn selected(word: &str) -> Result<&'static Behaviour, CliError> {
-    match select(&[word.to_owned()]).map_err(CliError::usage)?[..] {
+/// Returns the behaviour with this id or catalogue id.
+pub(super) fn selected(id: &str) -> Result<&'static Behaviour, CliError> {
+    match select(&[id.to_owned()]).map_err(CliError::usage)?[..] {
         [one] => Ok(one),
-        ref several => Err(CliError::usage(anyhow!("--at wants one behaviour; {word} is {} of them", several.len()))),
+        ref several => {
+            let error = anyhow!("--at requires one behaviour, but '{id}' selects {}", several.len());
+            Err(CliError::usage(error).hint(format!("`kmodlab list {id}` lists them")))
+        }
     }
 }
 
-/// Runs it, and says what it saw. Whatever came of it, the shell opens: that is what it is for.
+/// Runs the behaviour and prints the observed facts. The shell opens whatever the result is.
 pub(super) fn run(vm: &mut Vm, behaviour: &Behaviour, ready: &ReadyPair, limit: Duration, status: impl Fn(&str)) {
     status(&format!("running {}: {}", behaviour.id, behaviour.statement));
     let mut lab = Lab::new(vm, &ready.pair, Instant::now() + limit);
@@ -33,7 +37,7 @@ pub(super) fn run(vm: &mut Vm, behaviour: &Behaviour, ready: &ReadyPair, limit: 
     match end {
         CheckEnd::Finished => {}
         CheckEnd::NeedUnmet(why) | CheckEnd::GuestCrashed(why) | CheckEnd::LabFailed(why) => {
-            status(&format!("  it ended early: {why}"));
+            status(&format!("  ended early: {why}"));
         }
     }
 }
