@@ -21,7 +21,7 @@ pub const TAINT_FORCED_MODULE: TaintFlag = TaintFlag { bit: 1, letter: 'F' };
 /// A module was removed by force.
 pub const TAINT_FORCED_RMMOD: TaintFlag = TaintFlag { bit: 3, letter: 'R' };
 /// Milliseconds that outlast any check.
-pub const FOREVER: u64 = 1 << 40;
+pub const INDEFINITELY: u64 = 1 << 40;
 /// The message that [`Lab::expect_tool`] expects of subjects with their own wording, where only its presence counts.
 pub const ANY_MESSAGE: &str = "a message";
 /// Milliseconds between the opening of a file and the start of the command that must find it open.

@@ -3,7 +3,7 @@
 use crate::behaviour::{About, Behaviour, Check, Group, Need};
 use crate::fact::List;
 use crate::lab::Lab;
-use crate::tools::{FOREVER, TAINT_FORCED_RMMOD, listed_modules};
+use crate::tools::{INDEFINITELY, TAINT_FORCED_RMMOD, listed_modules};
 use agent::proto::ExitKind;
 
 const MODPROBE: Need = Need::Command("modprobe");
@@ -192,7 +192,7 @@ fn in_use(lab: &mut Lab<'_>) -> Check {
     lab.load("garp")?;
     lab.expect_tool(&["modprobe", "-r", "llc"], 1, "modprobe: FATAL: Module llc is in use.")?;
     lab.load("loop")?;
-    let ran = lab.tool_while_held("/dev/loop0", FOREVER, &["modprobe", "-r", "loop"])?;
+    let ran = lab.tool_while_held("/dev/loop0", INDEFINITELY, &["modprobe", "-r", "loop"])?;
     lab.expect_ran("modprobe -r loop, /dev/loop0 open", &ran, 1, "modprobe: FATAL: Module loop is in use.");
     lab.expect_live(&["garp", "stp", "llc", "loop"])
 }
@@ -211,7 +211,7 @@ fn wait_timeout(lab: &mut Lab<'_>) -> Check {
     lab.needs_option("modprobe", "--wait")?;
     lab.load("loop")?;
     let argv = ["modprobe", "-r", "-w", "700", "loop"];
-    let ran = lab.tool_while_held("/dev/loop0", FOREVER, &argv)?;
+    let ran = lab.tool_while_held("/dev/loop0", INDEFINITELY, &argv)?;
     let name = "modprobe -r -w 700 loop, /dev/loop0 open";
     if lab.is_c_kmod() {
         lab.known("a timeout is reported as success, or modprobe does not exit at all");
@@ -279,7 +279,7 @@ fn rmmod(lab: &mut Lab<'_>) -> Check {
 fn rmmod_refused(lab: &mut Lab<'_>) -> Check {
     lab.expect_tool(&["rmmod", "ext4"], 1, "rmmod: ERROR: Module ext4 is builtin.")?;
     lab.load("loop")?;
-    let ran = lab.tool_while_held("/dev/loop0", FOREVER, &["rmmod", "loop"])?;
+    let ran = lab.tool_while_held("/dev/loop0", INDEFINITELY, &["rmmod", "loop"])?;
     lab.expect_ran("rmmod loop, /dev/loop0 open", &ran, 1, "rmmod: ERROR: Module loop is in use");
     lab.load("garp")?;
     // C kmod lists them in directory order.
@@ -297,7 +297,7 @@ fn rmmod_forced(lab: &mut Lab<'_>) -> Check {
     lab.expect_tool(&["rmmod", "-f", "llc"], 1, &message)?;
     lab.expect_live(&["llc"])?;
     lab.load("loop")?;
-    let ran = lab.tool_while_held("/dev/loop0", FOREVER, &["rmmod", "-f", "loop"])?;
+    let ran = lab.tool_while_held("/dev/loop0", INDEFINITELY, &["rmmod", "-f", "loop"])?;
     lab.expect_ran("rmmod -f loop, /dev/loop0 open", &ran, 0, "");
     lab.expect_absent(&["loop"])?;
     lab.expect_tainted(TAINT_FORCED_RMMOD)

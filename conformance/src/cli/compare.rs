@@ -139,7 +139,7 @@ fn of_kernel(report: &Report, number: usize) -> Report {
     let mut part = Report::empty();
     for event in report.events() {
         if !matches!(&event, Event::Judged(row) if row.position.0 != number) {
-            part.take(&event);
+            part.record(&event);
         }
     }
     // A skipped kernel has no rows. It is reported only for the side without rows.

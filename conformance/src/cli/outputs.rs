@@ -5,7 +5,7 @@ use super::error::CliError;
 use crate::report::kcidb::{self, Origin};
 use crate::report::ktap::Ktap;
 use crate::report::terminal::Terminal;
-use crate::report::{AtEnd, Render, Reporter, html, json, junit};
+use crate::report::{Render, ReportFile, Reporter, html, json, junit};
 use anyhow::anyhow;
 use clap::Args as Group;
 use std::io::{self, IsTerminal};
@@ -92,7 +92,7 @@ impl OutputArgs {
         let files = [(&self.json, as_json()), (&self.junit, as_junit()), (&self.html, as_html())];
         let kcidb = self.kcidb_origin.clone().map(|origin| (&self.kcidb, as_kcidb(origin)));
         for (path, render) in files.into_iter().chain(kcidb) {
-            all.extend(path.clone().map(|path| Box::new(AtEnd::to(path, render)) as Box<dyn Reporter + Send>));
+            all.extend(path.clone().map(|path| Box::new(ReportFile::new(path, render)) as Box<dyn Reporter + Send>));
         }
         all
     }

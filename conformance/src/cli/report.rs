@@ -65,11 +65,11 @@ pub struct MergeArgs {
 pub(super) fn report(command: &ReportCommand) -> Outcome {
     match command {
         ReportCommand::Terminal(args) => {
-            one(args, |report| replayed(&stored::tamed(report)?, |out| Box::new(Terminal::new(out, false))))
+            one(args, |report| replayed(&stored::printable(report)?, |out| Box::new(Terminal::new(out, false))))
         }
         ReportCommand::Html(args) => one(args, as_html()),
         ReportCommand::Ktap(args) => {
-            one(args, |report| replayed(&stored::tamed(report)?, |out| Box::new(Ktap::new(out))))
+            one(args, |report| replayed(&stored::printable(report)?, |out| Box::new(Ktap::new(out))))
         }
         ReportCommand::Junit(args) => one(args, as_junit()),
         ReportCommand::Kcidb(args) => one(&args.one, as_kcidb(args.origin.clone())),

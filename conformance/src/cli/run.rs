@@ -128,7 +128,7 @@ pub(super) struct Reporters {
 
 impl Reporters {
     fn tell(&mut self, event: &Event) {
-        self.report.take(event);
+        self.report.record(event);
         for reporter in &mut self.all {
             match reporter.event(event) {
                 // A reader such as `head` may close the pipe early; the run continues.

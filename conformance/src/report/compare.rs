@@ -1,5 +1,5 @@
-//! What changed from one report to another: verdicts, and what was observed. What was expected is not compared, since that
-//! follows the kernel's era; nor are times, reasons and consoles. Pure.
+//! Compares the verdicts and observations of two reports. Expected values are not compared, because they depend on the
+//! kernel's era; nor are times, reasons and consoles. Pure.
 
 use super::json::Report;
 use crate::event::Row;
@@ -8,29 +8,29 @@ use crate::verdict::{Verdict, exit};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
-/// What was compared, and what came of it.
+/// The result of a comparison.
 #[derive(Clone, Debug, Serialize)]
 pub struct Comparison {
-    /// Version of this format.
+    /// The version of this format.
     pub version: u32,
-    /// What the base is: its kernels and subjects.
+    /// The kernels and subjects of the base.
     pub base: Side,
-    /// What the head is.
+    /// The kernels and subjects of the head.
     pub head: Side,
-    /// How many rows were compared: judged on both sides.
+    /// The number of rows that were compared, because both sides judged them.
     pub compared: usize,
-    /// What changed.
+    /// The rows that changed.
     pub changes: Vec<Change>,
-    /// What could not be compared.
-    pub unjudged: Vec<Unjudged>,
+    /// The rows that could not be compared.
+    pub unjudged: Vec<NotCompared>,
     /// The exit code of `kmodlab compare`.
     pub exit_code: u8,
 }
 
-/// One side.
+/// One side of a comparison.
 #[derive(Clone, Debug, Serialize)]
 pub struct Side {
-    /// Its kernels, as they were asked for and as `uname -r` has them.
+    /// Its kernels: the requested name and the release (`uname -r`).
     pub kernels: Vec<(String, String)>,
     /// Its subjects.
     pub subjects: Vec<String>,
@@ -53,39 +53,39 @@ pub struct Change {
     pub reasons: (Option<String>, Option<String>),
     /// The facts that changed.
     pub facts: Vec<FactChange>,
-    /// Whether it was allowed to change: it is told, and does not count.
+    /// Whether the change is allowed. It is then reported but does not count.
     pub allowed: bool,
 }
 
 /// A fact that changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FactChange {
-    /// What it is about.
+    /// The name of the fact.
     pub name: String,
-    /// What was observed with the base; `None` if nothing was.
+    /// The value observed in the base; `None` if it has no such fact.
     pub base: Option<String>,
-    /// And with the head.
+    /// The value observed in the head; `None` if it has no such fact.
     pub head: Option<String>,
 }
 
 /// A row that could not be compared.
 #[derive(Clone, Debug, Serialize)]
-pub struct Unjudged {
+pub struct NotCompared {
     /// The behaviour's id.
     pub id: String,
     /// The kernel's name.
     pub kernel: String,
     /// The subject.
     pub subject: String,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
-/// Version of the format of a comparison.
+/// The version of the format of a comparison.
 pub const VERSION: u32 = 1;
 
-/// Compares two reports. With one kernel on each side these belong together whatever their names, else those of the same
-/// name do; likewise subjects. `allowed` are ids whose change does not count.
+/// Compares two reports. If each side has one kernel, these two are compared whatever their names; otherwise kernels of the
+/// same name are compared. The same applies to subjects. Changes of the behaviours in `allowed` do not count.
 #[must_use]
 pub fn compare(base: &Report, head: &Report, allowed: &BTreeSet<String>) -> Comparison {
     let sides = (side(base), side(head));
@@ -102,24 +102,24 @@ pub fn compare(base: &Report, head: &Report, allowed: &BTreeSet<String>) -> Comp
         unjudged: Vec::new(),
         exit_code: exit::INCONCLUSIVE,
     };
-    let mut met = BTreeSet::new();
+    let mut matched = BTreeSet::new();
     for old in &base.results {
-        let at = head.results.iter().position(|new| pairing.same(old, new));
-        let Some(at) = at.filter(|at| met.insert(*at)) else {
-            comparison.unjudged.push(unjudged(old, "the head has no such row"));
+        let at = head.results.iter().position(|new| pairing.matches(old, new));
+        let Some(at) = at.filter(|at| matched.insert(*at)) else {
+            comparison.unjudged.push(not_compared(old, "missing in the head"));
             continue;
         };
         comparison.pair(old, &head.results[at], allowed);
     }
-    let new = head.results.iter().enumerate().filter(|(at, _)| !met.contains(at));
-    comparison.unjudged.extend(new.map(|(_, row)| unjudged(row, "the base has no such row")));
+    let new = head.results.iter().enumerate().filter(|(at, _)| !matched.contains(at));
+    comparison.unjudged.extend(new.map(|(_, row)| not_compared(row, "missing in the base")));
     for report in [("base", base), ("head", head)] {
         for kernel in &report.1.skipped_kernels {
-            comparison.unjudged.push(Unjudged {
+            comparison.unjudged.push(NotCompared {
                 id: String::new(),
                 kernel: kernel.name.clone(),
                 subject: String::new(),
-                reason: format!("the {} has no such kernel: {}", report.0, kernel.reason),
+                reason: format!("kernel skipped in the {}: {}", report.0, kernel.reason),
             });
         }
     }
@@ -148,23 +148,23 @@ fn side(report: &Report) -> Side {
     side
 }
 
-/// Whether the one kernel, or the one subject, of each side belong together.
+/// Whether the single kernels, or the single subjects, of both sides are compared with each other.
 struct Pairing {
     kernels: bool,
     subjects: bool,
 }
 
 impl Pairing {
-    fn same(&self, old: &Row, new: &Row) -> bool {
+    fn matches(&self, old: &Row, new: &Row) -> bool {
         old.id == new.id
             && (self.kernels || old.kernel.name == new.kernel.name)
-            // A row about the kernel alone was run with whichever subject came first.
+            // A behaviour about the kernel alone is run with the first subject, whichever that is.
             && (self.subjects || old.subject == new.subject || (old.about == "kernel" && new.about == "kernel"))
     }
 }
 
-fn unjudged(row: &Row, reason: &str) -> Unjudged {
-    Unjudged {
+fn not_compared(row: &Row, reason: &str) -> NotCompared {
+    NotCompared {
         id: row.id.clone(),
         kernel: row.kernel.name.clone(),
         subject: row.subject.clone(),
@@ -177,7 +177,7 @@ impl Comparison {
         for (row, side) in [(old, "base"), (new, "head")] {
             if row.verdict == Verdict::Error {
                 let reason = row.reason.as_deref().unwrap_or("no reason");
-                self.unjudged.push(unjudged(row, &format!("not judged with the {side}: {reason}")));
+                self.unjudged.push(not_compared(row, &format!("inconclusive in the {side}: {reason}")));
                 return;
             }
         }
@@ -185,7 +185,7 @@ impl Comparison {
             return;
         }
         self.compared += 1;
-        // A skip observed nothing: that it is one is all that changed.
+        // A skipped row has no observations to compare.
         let judged = old.verdict != Verdict::Skip && new.verdict != Verdict::Skip;
         let facts = if judged { changed_facts(old, new) } else { Vec::new() };
         if facts.is_empty() && old.verdict == new.verdict {
@@ -203,14 +203,14 @@ impl Comparison {
         });
     }
 
-    /// Rows that changed and were not allowed to.
+    /// Returns the number of changes that are not allowed.
     #[must_use]
     pub fn counted(&self) -> usize {
         self.changes.iter().filter(|change| !change.allowed).count()
     }
 }
 
-/// The facts that differ; the n-th of a name belongs to the n-th of that name.
+/// Returns the facts that differ. The n-th fact of a name is compared with the n-th fact of that name.
 fn changed_facts(old: &Row, new: &Row) -> Vec<FactChange> {
     let (old_facts, new_facts) = (numbered(&old.facts), numbered(&new.facts));
     let mut changes = Vec::new();
@@ -235,8 +235,8 @@ fn change(name: &str, base: Option<&Fact>, head: Option<&Fact>) -> FactChange {
     FactChange { name: name.to_owned(), base: base.map(got), head: head.map(got) }
 }
 
-/// What a fact says, without what differs from run to run or by name only: a measured value outside of its range is told by
-/// that, and the kernel's own release stands as a word.
+/// Returns the observation of a fact without the parts that differ from run to run or between releases: a measured value
+/// outside its range is `outside`, and the release of the kernel is `RELEASE`.
 fn observed(fact: &Fact, row: &Row) -> String {
     if !fact.holds && is_range(&fact.expected) {
         return "outside".to_owned();
@@ -244,7 +244,7 @@ fn observed(fact: &Fact, row: &Row) -> String {
     if row.kernel.release.is_empty() { fact.got.clone() } else { fact.got.replace(&row.kernel.release, "RELEASE") }
 }
 
-/// `5000 to 8000 ms`, as [`Fact::within`] writes it.
+/// Returns whether an expected value is a range such as `5000 to 8000 ms`, as written by [`Fact::within`].
 fn is_range(expected: &str) -> bool {
     let number = |word: Option<&str>| word.is_some_and(|word| word.parse::<u64>().is_ok());
     let mut words = expected.split(' ');

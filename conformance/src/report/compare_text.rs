@@ -1,13 +1,13 @@
-//! A comparison for people: on the terminal, and as Markdown for a pull request.
+//! A comparison as text for the terminal and as Markdown for a pull request.
 
 use super::compare::{Change, Comparison, FactChange, Side};
 use crate::text;
 use std::fmt::Write as _;
 
-/// Rows that could not be compared and are told one by one.
-const UNJUDGED_TOLD: usize = 20;
+/// The maximum number of rows listed as not compared.
+const NOT_COMPARED_LISTED: usize = 20;
 
-/// For the terminal.
+/// Returns the text for the terminal.
 #[must_use]
 pub fn terminal(comparison: &Comparison) -> String {
     let mut out = String::new();
@@ -33,19 +33,19 @@ pub fn terminal(comparison: &Comparison) -> String {
             }
         }
     }
-    for (number, row) in comparison.unjudged.iter().take(UNJUDGED_TOLD).enumerate() {
+    for (number, row) in comparison.unjudged.iter().take(NOT_COMPARED_LISTED).enumerate() {
         let gap = if number == 0 { "\n" } else { "" };
         let place = [&row.id, &row.kernel, &row.subject].map(|part| plain(part)).join(" ");
         let _ = writeln!(out, "{gap}not compared  {}: {}", place.trim(), lines(&row.reason));
     }
-    if comparison.unjudged.len() > UNJUDGED_TOLD {
-        let _ = writeln!(out, "not compared  {} more", comparison.unjudged.len() - UNJUDGED_TOLD);
+    if comparison.unjudged.len() > NOT_COMPARED_LISTED {
+        let _ = writeln!(out, "not compared  {} more", comparison.unjudged.len() - NOT_COMPARED_LISTED);
     }
     let _ = writeln!(out, "\n{}", summary(comparison));
     out
 }
 
-/// Markdown: a table of what changed, and the facts of each row to unfold.
+/// Returns Markdown: a table of the changed rows, each with a collapsed table of its facts.
 #[must_use]
 pub fn markdown(comparison: &Comparison) -> String {
     let mut out = String::new();
@@ -71,7 +71,7 @@ pub fn markdown(comparison: &Comparison) -> String {
             }
             for (side, reason) in [("base", &change.reasons.0), ("head", &change.reasons.1)] {
                 if let Some(reason) = reason.as_ref().filter(|_| change.facts.is_empty()) {
-                    let _ = writeln!(out, "\nReason with the {side}: {}", code(reason));
+                    let _ = writeln!(out, "\nReason in the {side}: {}", code(reason));
                 }
             }
             let _ = writeln!(out, "\n</details>");
@@ -79,12 +79,12 @@ pub fn markdown(comparison: &Comparison) -> String {
     }
     if !comparison.unjudged.is_empty() {
         let _ = writeln!(out, "\nNot compared:\n");
-        for row in comparison.unjudged.iter().take(UNJUDGED_TOLD) {
+        for row in comparison.unjudged.iter().take(NOT_COMPARED_LISTED) {
             let place = [row.id.as_str(), &row.kernel, &row.subject].join(" ");
             let _ = writeln!(out, "- {}: {}", code(place.trim()), code(&row.reason));
         }
-        if comparison.unjudged.len() > UNJUDGED_TOLD {
-            let _ = writeln!(out, "- and {} more", comparison.unjudged.len() - UNJUDGED_TOLD);
+        if comparison.unjudged.len() > NOT_COMPARED_LISTED {
+            let _ = writeln!(out, "- and {} more", comparison.unjudged.len() - NOT_COMPARED_LISTED);
         }
     }
     out
@@ -95,11 +95,12 @@ fn summary(comparison: &Comparison) -> String {
     let rows = if *compared == 1 { "row" } else { "rows" };
     let allowed = comparison.changes.len() - comparison.counted();
     let mut parts = vec![match comparison.counted() {
-        0 => format!("nothing changed in {compared} {rows}"),
+        0 => format!("no changes in {compared} {rows}"),
         changed => format!("{changed} of {compared} {rows} changed"),
     }];
     if allowed > 0 {
-        parts.push(format!("{allowed} changed as allowed"));
+        let changes = if allowed == 1 { "change" } else { "changes" };
+        parts.push(format!("{allowed} allowed {changes}"));
     }
     if !comparison.unjudged.is_empty() {
         parts.push(format!("{} not compared", comparison.unjudged.len()));
@@ -114,7 +115,7 @@ fn side(side: &Side) -> String {
     format!("{} with {}", kernels.join(", "), subjects.join(", "))
 }
 
-/// Which kernel and subject, where there are several.
+/// Returns the kernel and subject of a change, if the comparison has several.
 fn place(change: &Change, comparison: &Comparison) -> String {
     let mut text = String::new();
     if comparison.base.kernels.len() > 1 || comparison.head.kernels.len() > 1 {
@@ -149,7 +150,7 @@ fn code(text: &str) -> String {
     let text = lines(text);
     let fence = "`".repeat(text.split(|c| c != '`').map(str::len).max().unwrap_or_default() + 1);
     let text = text.replace('|', "\\|");
-    // A span may neither be empty nor begin or end in a backquote.
+    // A code span must not be empty, and must not begin or end with a backquote.
     if text.is_empty() || text.starts_with('`') || text.ends_with('`') || text.starts_with(' ') {
         format!("{fence} {text} {fence}")
     } else {
@@ -157,7 +158,7 @@ fn code(text: &str) -> String {
     }
 }
 
-/// Text between tags of Markdown's HTML: nothing in it is markup of either kind.
+/// Escapes text between HTML tags in Markdown, so that it is not markup in either language.
 fn html(text: &str) -> String {
     let mut out = String::new();
     for c in plain(text).chars() {
@@ -191,24 +192,24 @@ mod tests {
                         row.verdict = Verdict::Fail;
                     }
                 }
-                report.take(&event);
+                report.record(&event);
             }
         }
         compare(&reports[0], &reports[1], &BTreeSet::new())
     }
 
     #[test]
-    fn the_terminal_tells_only_what_changed() {
+    fn the_terminal_shows_only_changes() {
         insta::assert_snapshot!(terminal(&comparison("")));
     }
 
     #[test]
-    fn markdown_is_a_table_with_the_facts_to_unfold() {
+    fn markdown_is_a_table_with_collapsed_facts() {
         insta::assert_snapshot!(markdown(&comparison("")));
     }
 
     #[test]
-    fn foreign_text_is_no_markup() {
+    fn foreign_text_does_not_become_markup() {
         let text = markdown(&comparison("`` | </details> <img> @team \u{202e}\n# x"));
         assert!(!text.contains("\u{202e}") && !text.contains("\n# x"), "{text}");
         for line in text.lines().filter(|line| line.contains("EPERM")) {

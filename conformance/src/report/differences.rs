@@ -1,16 +1,17 @@
-//! Which rows of one run observed different facts: a line for each behaviour, with the kernels and subjects that agree.
+//! Finds the behaviours whose facts differ between the rows of a run: one line each, with the kernels and subjects that
+//! agree.
 
 use crate::event::Row;
 use crate::verdict::Verdict;
 
-/// Longer lines end in an ellipsis; the HTML page has all of it.
+/// The maximum length of a line. Longer lines end with an ellipsis; the HTML page shows all cells.
 const WIDTH: usize = 110;
 
-/// Collects rows as they are judged.
+/// Collects the facts of rows.
 #[derive(Debug, Default)]
 pub struct Differences {
     kernels: Vec<String>,
-    /// By which they are told, if no two have the same.
+    /// Short names of the kernels, used where they are unique.
     labels: Vec<String>,
     subjects: Vec<String>,
     behaviours: Vec<Behaviour>,
@@ -19,8 +20,8 @@ pub struct Differences {
 #[derive(Debug)]
 struct Behaviour {
     id: String,
-    place: usize,
-    /// About the kernel alone: run with the first subject only.
+    position: usize,
+    /// Whether it is about the kernel alone, and so runs with the first subject only.
     kernel_only: bool,
     variants: Vec<Variant>,
 }
@@ -32,8 +33,8 @@ struct Variant {
 }
 
 impl Differences {
-    /// One row, and a short name for its kernel. One that was not judged observed nothing.
-    pub fn take(&mut self, row: &Row, label: &str) {
+    /// Adds a row, with a short name for its kernel. Skipped and inconclusive rows are ignored.
+    pub fn add(&mut self, row: &Row, label: &str) {
         if matches!(row.verdict, Verdict::Skip | Verdict::Error) {
             return;
         }
@@ -47,8 +48,8 @@ impl Differences {
         let facts: Vec<_> = row.facts.iter().map(|fact| (fact.name.clone(), release(&fact.got))).collect();
         let known = self.behaviours.iter().position(|behaviour| behaviour.id == row.id);
         let at = known.unwrap_or_else(|| {
-            let (id, place, kernel_only) = (row.id.clone(), row.position.2, row.about == "kernel");
-            self.behaviours.push(Behaviour { id, place, kernel_only, variants: Vec::new() });
+            let (id, position, kernel_only) = (row.id.clone(), row.position.2, row.about == "kernel");
+            self.behaviours.push(Behaviour { id, position, kernel_only, variants: Vec::new() });
             self.behaviours.len() - 1
         });
         let variants = &mut self.behaviours[at].variants;
@@ -58,28 +59,28 @@ impl Differences {
         }
     }
 
-    /// A line for each behaviour that differs, in the catalogue's order.
+    /// Returns one line per behaviour with different facts, in catalogue order.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let mut differing: Vec<&Behaviour> =
             self.behaviours.iter().filter(|behaviour| behaviour.variants.len() > 1).collect();
-        differing.sort_by_key(|behaviour| behaviour.place);
+        differing.sort_by_key(|behaviour| behaviour.position);
         differing.into_iter().map(|behaviour| self.line(behaviour)).collect()
     }
 
     fn line(&self, behaviour: &Behaviour) -> String {
         let all: Vec<(usize, usize)> =
             behaviour.variants.iter().flat_map(|variant| variant.cells.iter().copied()).collect();
-        // First come those of whoever comes first.
+        // The variant with the first cell comes first.
         let mut variants: Vec<Vec<(usize, usize)>> =
             behaviour.variants.iter().map(|variant| sorted(variant.cells.clone())).collect();
         variants.sort();
-        let own = |at: &usize| self.labels.iter().filter(|label| **label == self.labels[*at]).count() == 1;
+        let unique = |at: &usize| self.labels.iter().filter(|label| **label == self.labels[*at]).count() == 1;
         let kernels: Vec<&str> = (0..self.kernels.len())
-            .map(|at| if own(&at) { self.labels[at].as_str() } else { self.kernels[at].as_str() })
+            .map(|at| if unique(&at) { self.labels[at].as_str() } else { self.kernels[at].as_str() })
             .collect();
         let text: Vec<String> =
-            variants.iter().map(|cells| self.who(&kernels, cells, &all, behaviour.kernel_only)).collect();
+            variants.iter().map(|cells| self.names(&kernels, cells, &all, behaviour.kernel_only)).collect();
         let mut line = format!("{:<26} {}", behaviour.id, text.join(" | "));
         if line.chars().count() > WIDTH {
             line = line.chars().take(WIDTH - 1).collect::<String>() + "…";
@@ -87,8 +88,9 @@ impl Differences {
         line
     }
 
-    /// Kernels if these have the facts with every subject, subjects if on every kernel, else each pair.
-    fn who(
+    /// Returns the names of cells: kernels if these agree for all subjects, subjects if these agree on all kernels, else
+    /// pairs.
+    fn names(
         &self,
         kernel_names: &[&str],
         cells: &[(usize, usize)],
@@ -143,7 +145,7 @@ mod tests {
 
     fn lines(rows: &[Row]) -> Vec<String> {
         let mut differences = Differences::default();
-        rows.iter().for_each(|row| differences.take(row, &row.kernel.name));
+        rows.iter().for_each(|row| differences.add(row, &row.kernel.name));
         differences.lines()
     }
 
@@ -154,13 +156,13 @@ mod tests {
     }
 
     #[test]
-    fn rows_with_the_same_facts_are_not_told() {
+    fn rows_with_the_same_facts_are_not_listed() {
         assert!(lines(&matrix(|_, _| "x".into())).is_empty());
         assert!(lines(&matrix(|kernel, _| format!("/lib/modules/{kernel}.0-x"))).is_empty());
     }
 
     #[test]
-    fn who_agrees_is_told_by_kernels_by_subjects_or_by_pairs() {
+    fn agreeing_cells_are_named_by_kernel_by_subject_or_by_pair() {
         let kernels = lines(&matrix(|kernel, _| (kernel == "6.12").to_string()));
         assert_eq!(kernels, [format!("{:<26} 5.10 6.1 | 6.12", "a")]);
         let subjects = lines(&matrix(|_, subject| subject.into()));
@@ -173,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_about_the_kernel_is_told_by_kernels_and_a_long_line_is_cut() {
+    fn a_row_about_the_kernel_is_named_by_kernel_and_a_long_line_is_truncated() {
         let rows = ["5.10", "6.1"].map(|kernel| row("k", "kernel", kernel, "ours", kernel));
         assert_eq!(lines(&rows), [format!("{:<26} 5.10 | 6.1", "k")]);
         let rows: Vec<Row> = (0..60).map(|n| row("k", "kernel", &n.to_string(), "ours", &n.to_string())).collect();

@@ -1,8 +1,8 @@
-//! One self-contained HTML page: a matrix of behaviours and pairs, with filters, facts, and differences side by side.
+//! A self-contained HTML page: a matrix of behaviours and pairs, with filters, facts, and differences side by side.
 //!
-//! The page holds the JSON report and a script that shows it. Foreign text gets into it in two steps that both keep it
-//! text: here as JSON in which nothing can end the element that holds it, there as text nodes. The page's policy allows no
-//! script and no style but its own, by their hashes, and no request at all.
+//! The page contains the JSON report and a script that displays it. Foreign text is embedded as JSON that cannot end its
+//! element, and the script inserts it as text nodes only. The page's content security policy allows its own script and
+//! style, by their hashes, and no requests.
 
 use super::json::Report;
 use sha2::{Digest, Sha256};
@@ -13,16 +13,16 @@ const STYLE: &str = include_str!("html/style.css");
 const MODEL: &str = include_str!("html/model.js");
 const VIEW: &str = include_str!("html/view.js");
 
-/// The page of a report.
+/// Returns the page for a report.
 ///
 /// # Errors
-/// What writing the report as JSON says.
+/// An error from serialization.
 pub fn page(report: &Report) -> io::Result<Vec<u8>> {
     let data = embedded(&serde_json::to_string(report)?);
     let script = format!("{MODEL}{VIEW}");
     let (style_hash, script_hash) = (source_hash(STYLE), source_hash(&script));
     let mut text = String::with_capacity(PAGE.len() + STYLE.len() + script.len() + data.len());
-    // One pass: what is put in is never looked through for places again.
+    // A single pass, so that inserted text is not searched for placeholders.
     let mut rest = PAGE;
     while let Some((before, (name, after))) =
         rest.split_once("{{").and_then(|(before, from)| Some((before, from.split_once("}}")?)))
@@ -34,7 +34,7 @@ pub fn page(report: &Report) -> io::Result<Vec<u8>> {
             "style hash" => &style_hash,
             "script hash" => &script_hash,
             "data" => &data,
-            other => return Err(io::Error::other(format!("the page has a place called {other}"))),
+            other => return Err(io::Error::other(format!("unknown placeholder {other} in the page"))),
         });
         rest = after;
     }
@@ -42,8 +42,8 @@ pub fn page(report: &Report) -> io::Result<Vec<u8>> {
     Ok(text.into_bytes())
 }
 
-/// JSON that cannot end the element that it stands in, begin a comment there, or hide what it says from an editor:
-/// inside of its strings these characters may as well be written as numbers, and elsewhere they do not occur.
+/// Escapes JSON so that it cannot end its HTML element, begin a comment, or contain characters that an editor hides. These
+/// characters occur only in strings, where JSON allows escapes for them.
 fn embedded(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for c in json.chars() {
@@ -59,7 +59,7 @@ fn embedded(json: &str) -> String {
     text
 }
 
-/// How a content security policy names a script or style: `sha256-` and the hash in base64.
+/// Returns the name of a script or style in a content security policy: `sha256-` and the hash in base64.
 fn source_hash(text: &str) -> String {
     format!("sha256-{}", base64(&Sha256::digest(text.as_bytes())))
 }
@@ -90,7 +90,7 @@ mod tests {
             if let Event::Judged(row) = &mut event {
                 change(row);
             }
-            report.take(&event);
+            report.record(&event);
         }
         String::from_utf8(page(&report).unwrap()).unwrap()
     }
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_text_stays_inside_of_the_data() {
+    fn hostile_text_stays_inside_the_data() {
         let hostile = "</script><script>alert(1)</script><!-- {{data}} {{script}} \u{202e}\u{2028}\u{1f600}\x01\"'&";
         let text = sample_page(|row| {
             row.subject = hostile.to_owned();
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn the_policy_names_exactly_the_script_and_the_style_of_the_page() {
+    fn the_policy_allows_exactly_the_script_and_the_style_of_the_page() {
         let text = sample_page(|_| ());
         let script = text.rsplit_once("<script>").unwrap().1.split_once("</script>").unwrap().0;
         let style = between(&text, "<style>", "</style>");
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_fetched_from_anywhere() {
+    fn the_page_makes_no_requests() {
         let text = sample_page(|_| ());
         for word in ["http:", "https:", "src=", "href=", "url(", "@import", "fetch(", "XMLHttp"] {
             assert!(!text.contains(word), "{word}");
@@ -135,14 +135,14 @@ mod tests {
     }
 
     #[test]
-    fn text_gets_into_the_page_only_as_text() {
+    fn the_script_inserts_text_only_as_text() {
         for word in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Function(", "style="] {
             assert!(!MODEL.contains(word) && !VIEW.contains(word) && !PAGE.contains(word), "{word}");
         }
     }
 
     #[test]
-    fn base64_is_that_of_the_known_vectors() {
+    fn base64_matches_the_test_vectors_of_rfc_4648() {
         for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
             assert_eq!(base64(bytes.as_bytes()), text);
         }

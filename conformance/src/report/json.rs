@@ -1,34 +1,34 @@
-//! JSON: the source of every other report. docs/reference/reports.md describes its fields; `version` changes when one
-//! changes its meaning. Written once, at the end.
+//! JSON, from which all other reports can be generated. docs/reference/reports.md describes its fields. `version` changes
+//! if a field changes its meaning. The report is written once, at the end of a run.
 
 use crate::event::{Event, Row, RunEnd, RunInfo, SkippedKernel};
 use crate::verdict::{self, Verdict};
 use serde::{Deserialize, Serialize};
 use std::io;
 
-/// Version of the format.
+/// The version of the format.
 pub const VERSION: u32 = 1;
 
-/// A whole run.
+/// The report of a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     /// [`VERSION`].
     pub version: u32,
     /// The lab.
     pub run: Option<RunInfo>,
-    /// What was judged.
+    /// The rows.
     pub results: Vec<Row>,
-    /// Kernels that were left out.
+    /// The kernels that were skipped.
     pub skipped_kernels: Vec<SkippedKernel>,
-    /// How many of each verdict.
+    /// The number of rows per verdict.
     pub counts: Counts,
-    /// How it ended.
+    /// The end of the run; absent if it was killed.
     pub end: Option<RunEnd>,
     /// The exit code.
     pub exit_code: u8,
 }
 
-/// How many of each verdict.
+/// The number of rows per verdict.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Passed.
@@ -41,13 +41,13 @@ pub struct Counts {
     pub skip: usize,
     /// Could not be judged.
     pub error: usize,
-    /// Of all these, came out differently when tried more than once.
+    /// Rows among these whose attempts had different verdicts.
     #[serde(default)]
     pub flaky: usize,
 }
 
 impl Counts {
-    /// Counts one more.
+    /// Counts one row.
     pub fn add(&mut self, verdict: Verdict) {
         match verdict {
             Verdict::Pass => self.pass += 1,
@@ -60,7 +60,7 @@ impl Counts {
 }
 
 impl Report {
-    /// Nothing yet.
+    /// Returns a report without rows.
     #[must_use]
     pub fn empty() -> Report {
         Report {
@@ -74,8 +74,8 @@ impl Report {
         }
     }
 
-    /// Takes in one event.
-    pub fn take(&mut self, event: &Event) {
+    /// Records one event.
+    pub fn record(&mut self, event: &Event) {
         match event {
             Event::Started(info) => self.run = Some(info.clone()),
             Event::KernelSkipped(kernel) => self.skipped_kernels.push(kernel.clone()),
@@ -94,10 +94,10 @@ impl Report {
     }
 }
 
-/// The report as text.
+/// Returns the report as JSON text.
 ///
 /// # Errors
-/// What making JSON of it says.
+/// An error from serialization.
 pub fn text(report: &Report) -> io::Result<Vec<u8>> {
     let mut text = serde_json::to_vec_pretty(report)?;
     text.push(b'\n');
@@ -110,9 +110,9 @@ mod tests {
     use crate::report::sample;
 
     #[test]
-    fn a_report_reads_as_it_was_written() {
+    fn a_report_can_be_read_back() {
         let mut report = Report::empty();
-        sample::events().iter().for_each(|event| report.take(event));
+        sample::events().iter().for_each(|event| report.record(event));
         insta::assert_snapshot!(serde_json::to_string_pretty(&report).unwrap());
         let again: Report = serde_json::from_str(&serde_json::to_string(&report).unwrap()).unwrap();
         assert_eq!(again.counts, Counts { pass: 1, fail: 1, known: 1, skip: 1, error: 1, flaky: 0 });

@@ -1,5 +1,5 @@
-//! JUnit XML: one suite for each kernel and subject. Fail is `failure`, error is `error`, skip is `skipped`; known is
-//! a passed case whose property `known` holds the reason.
+//! JUnit XML: one suite per kernel and subject. Fail is `failure`, error is `error`, skip is `skipped`. Known is a passed
+//! case with the reason in the property `known`.
 
 use crate::event::{Attempt, Row};
 use crate::verdict::Verdict;
@@ -7,10 +7,10 @@ use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, Te
 use std::io;
 use std::time::Duration;
 
-/// The rows as JUnit XML.
+/// Returns the rows as JUnit XML.
 ///
 /// # Errors
-/// What writing XML says.
+/// An error from writing XML.
 pub fn xml(rows: &[Row]) -> io::Result<String> {
     let mut report = Report::new("kmodlab");
     let mut suites: Vec<TestSuite> = Vec::new();
@@ -33,7 +33,7 @@ fn case(row: &Row) -> TestCase {
             let mark = if fact.holds { "  " } else { "! " };
             format!("{mark}{}: expected {}, got {}\n", fact.name, fact.expected, fact.got)
         });
-        let traces = row.findings.iter().flat_map(|found| found.trace.iter().chain([&found.title]));
+        let traces = row.findings.iter().flat_map(|finding| finding.trace.iter().chain([&finding.title]));
         let traces = traces.map(|line| format!("{line}\n"));
         let console = row.console.iter().map(|line| format!("{line}\n"));
         XmlString::new(facts.chain(traces).chain(console).collect::<String>())
@@ -69,10 +69,10 @@ fn case(row: &Row) -> TestCase {
     case
 }
 
-/// The bad attempts at a row that ended well, or those before the last of one that did not.
+/// Returns the unsuccessful attempts at a row, without the last one if the row itself is unsuccessful.
 fn reruns(row: &Row) -> Vec<TestRerun> {
-    let bad = |attempt: &&Attempt| matches!(attempt.verdict, Verdict::Fail | Verdict::Error);
-    let mut attempts: Vec<&Attempt> = row.attempts.iter().filter(bad).collect();
+    let unsuccessful = |attempt: &&Attempt| matches!(attempt.verdict, Verdict::Fail | Verdict::Error);
+    let mut attempts: Vec<&Attempt> = row.attempts.iter().filter(unsuccessful).collect();
     if matches!(row.verdict, Verdict::Fail | Verdict::Error) {
         attempts.pop();
     }
@@ -96,14 +96,14 @@ mod tests {
     use crate::report::sample;
 
     #[test]
-    fn a_flaky_row_has_its_bad_attempt_as_a_flaky_failure() {
+    fn a_flaky_row_contains_a_flaky_failure() {
         let xml = xml(&[sample::flaky()]).unwrap();
         assert!(xml.contains("<flakyFailure"), "{xml}");
         insta::assert_snapshot!(xml);
     }
 
     #[test]
-    fn every_verdict_has_its_element_and_hostile_text_is_escaped() {
+    fn each_verdict_has_its_element_and_hostile_text_is_escaped() {
         let rows: Vec<Row> = sample::events()
             .into_iter()
             .filter_map(|event| if let Event::Judged(row) = event { Some(*row) } else { None })

@@ -1,7 +1,7 @@
-//! KCIDB's JSON, schema version 5.3, for `kcidb-submit`: a checkout and a build for each kernel, a test for each row.
+//! JSON for `kcidb-submit`, schema version 5.3: one checkout and one build per kernel, one test per row.
 //!
-//! The lab did not build the kernel and knows no commit of it, so a checkout and a build say only what the kernel calls
-//! itself. An `error` is `MISS`, since the lab broke and nothing is known of the kernel; a `known` deviation is `PASS`.
+//! The lab did not build the kernel and does not know its commit, so checkout and build contain only its name and release.
+//! An `error` is `MISS`, because the lab failed and the kernel was not judged. A `known` deviation is `PASS`.
 
 use super::json::Report;
 use crate::event::Row;
@@ -13,12 +13,12 @@ use std::fmt::Write as _;
 use std::io;
 use std::str::FromStr;
 
-/// The schema's limit on an excerpt of a log, in characters.
+/// The schema's limit for a log excerpt, in characters.
 const EXCERPT: usize = 16384;
-/// Of that for facts; the console has the rest.
+/// The part of the excerpt for facts; the rest is for the console.
 const FACTS: usize = 8192;
 
-/// Who submits: the name that KCIDB has given to a CI system.
+/// The name under which a CI system submits to KCIDB.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin(String);
 
@@ -26,19 +26,20 @@ impl FromStr for Origin {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-        if !text.is_empty() && text.chars().all(fits) {
+        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        if !text.is_empty() && text.chars().all(allowed) {
             Ok(Origin(text.to_owned()))
         } else {
-            Err("an origin has small letters, digits and underscores only".to_owned())
+            Err("expected lower-case letters, digits and underscores".to_owned())
         }
     }
 }
 
-/// The report for this origin. The same report gives the same ids, so that a second submission changes nothing.
+/// Returns the report for this origin as JSON text. The same report has the same ids, so submitting it twice changes
+/// nothing.
 ///
 /// # Errors
-/// What writing JSON says.
+/// An error from serialization.
 pub fn text(report: &Report, origin: &Origin) -> io::Result<Vec<u8>> {
     let mut text = serde_json::to_vec_pretty(&document(report, origin)?)?;
     text.push(b'\n');
@@ -90,18 +91,18 @@ fn test(report: &Report, row: &Row, id: &str, build: &str, origin: &str) -> Valu
     let mut value = json!({
         "id": id, "build_id": build, "origin": origin, "path": path(row), "status": status(row.verdict),
         "comment": clean(&row.statement), "misc": misc,
-        // Whole milliseconds of any run can be said exactly.
+        // A double represents the milliseconds of any run exactly.
         "duration": row.wall_ms as f64 / 1000.0,
     });
     add(&mut value, [("environment", environment), ("log_excerpt", excerpt(row).map(Value::from))]);
     value
 }
 
-/// Properties that are known; none may be null.
+/// Adds the properties that have a value. The schema does not allow null.
 fn add<const N: usize>(value: &mut Value, properties: [(&str, Option<Value>); N]) {
-    let known = properties.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    let present = properties.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
     if let Value::Object(object) = value {
-        object.extend(known.collect::<Map<_, _>>());
+        object.extend(present.collect::<Map<_, _>>());
     }
 }
 
@@ -114,22 +115,23 @@ fn status(verdict: Verdict) -> &'static str {
     }
 }
 
-/// `kmodlab.load.by-path.kmod-34`: a behaviour that is about the tools too has them as its last part.
+/// Returns the path of a test, such as `kmodlab.load.by-path.kmod-34`. It ends with the subject unless the behaviour is
+/// about the kernel alone.
 fn path(row: &Row) -> String {
-    let word = |text: &str| -> String {
+    let component = |text: &str| -> String {
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
         let text: String = text.chars().map(|c| if fits(c) { c } else { '_' }).collect();
         if text.is_empty() { "_".to_owned() } else { text }
     };
     let mut parts = vec!["kmodlab".to_owned()];
-    parts.extend(row.id.split('.').map(word));
+    parts.extend(row.id.split('.').map(component));
     if row.about != "kernel" {
-        parts.push(word(&row.subject));
+        parts.push(component(&row.subject));
     }
     parts.join(".")
 }
 
-/// Facts, and as much of the console's end as there is room for.
+/// Returns the facts and as many of the last console lines as fit.
 fn excerpt(row: &Row) -> Option<String> {
     let mut facts = String::new();
     for fact in &row.facts {
@@ -149,7 +151,7 @@ fn excerpt(row: &Row) -> Option<String> {
     if text.is_empty() { None } else { Some(text) }
 }
 
-/// The schema's texts hold no NUL.
+/// Escapes NUL, which the schema does not allow in texts.
 fn clean(text: &str) -> String {
     text.replace('\0', "\\x00")
 }
@@ -168,7 +170,7 @@ mod tests {
 
     fn report(change: impl Fn(&mut Row)) -> Report {
         let mut report = Report::empty();
-        sample::events().iter().for_each(|event| report.take(event));
+        sample::events().iter().for_each(|event| report.record(event));
         report.results.iter_mut().for_each(change);
         report
     }
@@ -178,12 +180,12 @@ mod tests {
     }
 
     #[test]
-    fn every_verdict_has_its_status() {
+    fn each_verdict_has_its_status() {
         insta::assert_snapshot!(String::from_utf8(text(&report(|_| ()), &origin()).unwrap()).unwrap());
     }
 
     #[test]
-    fn hostile_text_keeps_to_the_schema() {
+    fn hostile_text_conforms_to_the_schema() {
         let hostile = "a\0b/\u{202e}.. c".repeat(4000);
         let value = document(
             &report(|row| {
@@ -205,14 +207,14 @@ mod tests {
     }
 
     #[test]
-    fn the_same_report_gives_the_same_ids_and_another_run_others() {
+    fn the_same_report_has_the_same_ids_and_another_run_has_others() {
         let ids = |report: &Report| document(report, &origin()).unwrap()["tests"][0]["id"].clone();
         assert_eq!(ids(&report(|_| ())), ids(&report(|_| ())));
         assert_ne!(ids(&report(|_| ())), ids(&report(|row| row.wall_ms = 35)));
     }
 
     #[test]
-    fn an_origin_is_as_kcidb_wants_it() {
+    fn an_origin_follows_the_rules_of_kcidb() {
         assert!("kernelci_2".parse::<Origin>().is_ok());
         for wrong in ["", "My", "a-b", "a:b", "ä"] {
             assert!(wrong.parse::<Origin>().is_err(), "{wrong}");

@@ -1,19 +1,19 @@
-//! KTAP, version 1 (`Documentation/dev-tools/ktap.rst`): one subtest for each kernel and subject. Pass is `ok`; known is
-//! `ok … # known: reason`; skip is `ok … # SKIP reason`; fail and error are `not ok`, their reason in a diagnostic line.
+//! KTAP, version 1 (`Documentation/dev-tools/ktap.rst`): one subtest per kernel and subject. Pass is `ok`, known is
+//! `ok … # known: reason`, skip is `ok … # SKIP reason`. Fail and error are `not ok` with a diagnostic line for the reason.
 
 use super::Reporter;
 use crate::event::{Event, Row};
 use crate::verdict::Verdict;
 use std::io::{self, Write};
 
-/// Writes KTAP when the run has ended, since a subtest's lines may not be mixed with another's.
+/// Writes KTAP when the run has ended, because the lines of two subtests must not be mixed.
 pub struct Ktap<W> {
     out: W,
     rows: Vec<Row>,
 }
 
 impl<W: Write> Ktap<W> {
-    /// To this stream.
+    /// Returns a reporter for this stream.
     pub fn new(out: W) -> Self {
         Ktap { out, rows: Vec::new() }
     }
@@ -39,7 +39,7 @@ impl<W: Write> Ktap<W> {
                 }
                 for finding in row.findings.iter().filter(|finding| finding.allowed.is_some()) {
                     let reason = finding.allowed.as_deref().map_or_else(String::new, one_line);
-                    writeln!(out, "  # {}: allowed on the console: {finding} ({reason})", row.id)?;
+                    writeln!(out, "  # {}: allowed finding: {finding} ({reason})", row.id)?;
                 }
                 for (number, attempt) in row.attempts.iter().enumerate() {
                     let reason = attempt.reason.as_deref().map_or_else(String::new, one_line);
@@ -50,14 +50,14 @@ impl<W: Write> Ktap<W> {
                 let directive = if row.flaky && directive.is_empty() { " # flaky" } else { &directive };
                 writeln!(out, "  {word} {} {}{directive}", number + 1, row.id)?;
             }
-            let bad = rows.iter().any(|row| matches!(row.verdict, Verdict::Fail | Verdict::Error));
-            writeln!(out, "{} {} {pair}", if bad { "not ok" } else { "ok" }, number + 1)?;
+            let failed = rows.iter().any(|row| matches!(row.verdict, Verdict::Fail | Verdict::Error));
+            writeln!(out, "{} {} {pair}", if failed { "not ok" } else { "ok" }, number + 1)?;
         }
         out.flush()
     }
 }
 
-/// The word that begins a result's line, and the directive that ends it.
+/// Returns the first word of a result line and the directive at its end.
 pub(crate) fn result(verdict: Verdict, reason: &str) -> (&'static str, String) {
     match verdict {
         Verdict::Pass => ("ok", String::new()),
@@ -67,7 +67,7 @@ pub(crate) fn result(verdict: Verdict, reason: &str) -> (&'static str, String) {
     }
 }
 
-/// A text without its line ends, since a line is a result.
+/// Joins the lines of a text, because each result is one line.
 pub(crate) fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn every_verdict_has_its_line() {
+    fn each_verdict_has_its_line() {
         let mut out = Vec::new();
         let mut ktap = Ktap::new(&mut out);
         sample::events().iter().for_each(|event| ktap.event(event).unwrap());

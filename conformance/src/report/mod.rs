@@ -1,4 +1,4 @@
-//! Reports: each consumes the events of a run. How a format names the five verdicts stands in its file.
+//! Reports, which consume the events of a run. Each file describes how its format represents the five verdicts.
 
 pub mod compare;
 pub mod compare_text;
@@ -13,40 +13,41 @@ pub mod stored;
 pub mod terminal;
 
 use crate::event::Event;
+use crate::text::error_chain;
 use json::Report;
 use std::io;
 use std::path::PathBuf;
 
 /// Consumes the events of a run.
 pub trait Reporter {
-    /// Something happened.
+    /// Consumes one event.
     ///
     /// # Errors
-    /// What writing the report said.
+    /// An error from writing the report.
     fn event(&mut self, event: &Event) -> io::Result<()>;
 }
 
-/// What a report is as a whole.
+/// Converts a report to the bytes of a format.
 pub type Render = Box<dyn Fn(&Report) -> io::Result<Vec<u8>> + Send>;
 
-/// A report that is written once, when the run has ended: to a file, or to standard output for `-`.
-pub struct AtEnd {
+/// A report that is written to a file, or to standard output for `-`, when the run has ended.
+pub struct ReportFile {
     report: Report,
     target: PathBuf,
     render: Render,
 }
 
-impl AtEnd {
-    /// To this place.
+impl ReportFile {
+    /// Returns a report to be written to `target`.
     #[must_use]
-    pub fn to(target: PathBuf, render: Render) -> AtEnd {
-        AtEnd { report: Report::empty(), target, render }
+    pub fn new(target: PathBuf, render: Render) -> ReportFile {
+        ReportFile { report: Report::empty(), target, render }
     }
 }
 
-impl Reporter for AtEnd {
+impl Reporter for ReportFile {
     fn event(&mut self, event: &Event) -> io::Result<()> {
-        self.report.take(event);
+        self.report.record(event);
         if !matches!(event, Event::Ended(_)) {
             return Ok(());
         }
@@ -54,28 +55,30 @@ impl Reporter for AtEnd {
     }
 }
 
-/// Writes a whole report to a file, or to standard output for `-`.
+/// Writes a report to a file, or to standard output for `-`.
 ///
 /// # Errors
-/// What writing said.
+/// An error from writing.
 pub fn write_to(target: &std::path::Path, text: &[u8]) -> io::Result<()> {
     if target.as_os_str() == "-" {
         io::Write::write_all(&mut io::stdout().lock(), text)
     } else {
-        write_whole(target, text)
+        write_atomically(target, text)
     }
 }
 
-/// A file report that appears whole or not at all: it is written beside its place and renamed.
+/// Writes a file that appears completely or not at all: a temporary file in the same directory is renamed.
 ///
 /// # Errors
-/// What writing said, with the file's name.
-pub fn write_whole(path: &std::path::Path, text: &[u8]) -> io::Result<()> {
-    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+/// An error from writing, with the name of the file.
+pub fn write_atomically(path: &std::path::Path, text: &[u8]) -> io::Result<()> {
+    let named = |error: io::Error| {
+        io::Error::new(error.kind(), format!("cannot write {}: {}", path.display(), error_chain(&error)))
+    };
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let mut file = tempfile::NamedTempFile::new_in(directory.unwrap_or(std::path::Path::new("."))).map_err(named)?;
     io::Write::write_all(&mut file, text).map_err(named)?;
-    // A report is for others to read; the temporary file is for its owner alone.
+    // A temporary file is private; a report is not.
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     file.as_file().set_permissions(mode).map_err(named)?;
     file.persist(path).map_err(|error| named(error.error))?;
@@ -84,7 +87,7 @@ pub fn write_whole(path: &std::path::Path, text: &[u8]) -> io::Result<()> {
 
 #[cfg(test)]
 pub(crate) mod sample {
-    //! A small run that every reporter's test tells.
+    //! A small run for the tests of all reporters.
 
     use crate::engine::merge_retries;
     use crate::era::{CutOff, DecidedBy, Eras};
@@ -92,7 +95,7 @@ pub(crate) mod sample {
     use crate::fact::Fact;
     use crate::verdict::Verdict;
 
-    /// A row with this verdict.
+    /// Returns a row with this verdict.
     pub fn row(id: &str, verdict: Verdict, reason: Option<&str>) -> Row {
         let fact = |holds| Fact {
             name: "result".into(),
@@ -105,7 +108,7 @@ pub(crate) mod sample {
             id: id.into(),
             catalogue: "PATH-01".into(),
             group: "path".into(),
-            statement: "what is promised".into(),
+            statement: "a statement".into(),
             source: "kernel/umh.c".into(),
             about: "kernel".into(),
             kernel: kernel(),
@@ -116,7 +119,7 @@ pub(crate) mod sample {
             facts: vec![fact(verdict != Verdict::Fail)],
             guest_ms: Some(12),
             wall_ms: 34,
-            console: if verdict == Verdict::Pass { vec![] } else { vec!["last \\x01 <words> & more".into()] },
+            console: if verdict == Verdict::Pass { vec![] } else { vec!["a line \\x01 <with> & markup".into()] },
             findings: Vec::new(),
             flaky: false,
             attempts: Vec::new(),
@@ -127,7 +130,7 @@ pub(crate) mod sample {
         Event::Judged(Box::new(row(id, verdict, reason)))
     }
 
-    /// A row that passed when it was tried again.
+    /// Returns a row that passed when it was retried.
     pub fn flaky() -> Row {
         let bad = row("path.six", Verdict::Fail, Some("result: expected ENOENT, got EACCES"));
         merge_retries(vec![bad, row("path.six", Verdict::Pass, None)]).expect("two attempts")
@@ -137,7 +140,7 @@ pub(crate) mod sample {
         KernelName { name: "6.1".into(), release: "6.1.0-1-cloud-amd64".into() }
     }
 
-    /// One row of each verdict, and a kernel that was left out.
+    /// Returns one row of each verdict and a skipped kernel.
     pub fn events() -> Vec<Event> {
         vec![
             Event::Started(RunInfo {
@@ -149,14 +152,14 @@ pub(crate) mod sample {
                 shard: None,
                 seed: None,
             }),
-            Event::Preparing("booting 6.1 with ours".into()),
+            Event::Preparing("kernel 6.1 (6.1.0-1-cloud-amd64)".into()),
             Event::KernelSkipped(SkippedKernel { name: "9.9".into(), reason: "no suite offers it".into() }),
             Event::PairReady { kernel: kernel(), subject: "ours".into(), rows: 5 },
             judged("path.one", Verdict::Pass, None),
             judged("path.two", Verdict::Fail, Some("result: expected ENOENT, got EACCES")),
             judged("path.three", Verdict::Known, Some("since 4.13")),
             judged("path.four", Verdict::Skip, Some("needs a kernel with CONFIG_UNIX=m")),
-            judged("path.five", Verdict::Error, Some("the guest fell silent")),
+            judged("path.five", Verdict::Error, Some("the agent did not answer")),
             Event::Ended(RunEnd { interrupted: false, stopped: false, not_run: 0, wall_ms: 2345 }),
         ]
     }

@@ -1,4 +1,4 @@
-//! JSON reports that were written before: read back, and told again as the events of their run.
+//! Reads stored JSON reports and converts them back to the events of their run.
 
 use super::json::{Report, VERSION};
 use crate::event::Event;
@@ -8,27 +8,27 @@ use serde_json::Value;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A file that is no report that can be used.
+/// A file cannot be used as a report.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// It cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The error of the system.
         source: io::Error,
     },
-    /// It is something else.
-    #[error("{} is no JSON report of kmodlab: {}", path.display(), text::escape(reason.as_bytes()))]
+    /// It is not a report.
+    #[error("{} is not a JSON report of kmodlab: {}", path.display(), text::escape(reason.as_bytes()))]
     Format {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         reason: String,
     },
-    /// It is of another version.
-    #[error("{} is a report of version {found}; this kmodlab reads version {VERSION}", path.display())]
+    /// It has another version.
+    #[error("{} has report version {found}, but this kmodlab reads version {VERSION}", path.display())]
     Version {
         /// The file.
         path: PathBuf,
@@ -37,10 +37,10 @@ pub enum ReadError {
     },
 }
 
-/// Reads a report. Its counts and its exit code are made anew from its rows.
+/// Reads a report. Its counts and its exit code are computed from its rows.
 ///
 /// # Errors
-/// [`ReadError`] if the file is no report of this version.
+/// [`ReadError`] if the file is not a report of this version.
 pub fn read(path: &Path) -> Result<Report, ReadError> {
     let bytes = std::fs::read(path).map_err(|source| ReadError::Read { path: path.to_owned(), source })?;
     parse(&bytes, path)
@@ -52,44 +52,48 @@ fn parse(bytes: &[u8], path: &Path) -> Result<Report, ReadError> {
         version: u32,
     }
     let wrong = |error: serde_json::Error| ReadError::Format { path: path.to_owned(), reason: error.to_string() };
-    // The version first: what else a later one has is unknown.
+    // The version is read first, because a later one can have other fields.
     let OnlyVersion { version } = serde_json::from_slice(bytes).map_err(wrong)?;
     if version != VERSION {
         return Err(ReadError::Version { path: path.to_owned(), found: version });
     }
     let stored: Report = serde_json::from_slice(bytes).map_err(wrong)?;
     let mut report = Report::empty();
-    stored.events().iter().for_each(|event| report.take(event));
+    stored.events().iter().for_each(|event| report.record(event));
     Ok(report)
 }
 
-/// The report for a stream that acts on what it is sent: in its texts, characters that are not to be seen stand as numbers,
-/// and ends of lines only where there may be several lines.
+/// Returns the report with control and invisible characters escaped, for a terminal. Line feeds are kept only in reasons,
+/// which can have several lines.
 ///
 /// # Errors
-/// What making JSON of it says.
-pub fn tamed(report: &Report) -> serde_json::Result<Report> {
+/// An error from serialization.
+pub fn printable(report: &Report) -> serde_json::Result<Report> {
     let mut value = serde_json::to_value(report)?;
-    tame(&mut value, false);
+    escape_texts(&mut value, false);
     serde_json::from_value(value)
 }
 
-fn tame(value: &mut Value, lines: bool) {
+fn escape_texts(value: &mut Value, keep_lines: bool) {
     match value {
-        Value::String(text) => *text = text.chars().map(|c| tame_character(c, lines)).collect(),
-        Value::Array(items) => items.iter_mut().for_each(|item| tame(item, lines)),
-        Value::Object(fields) => fields.iter_mut().for_each(|(name, field)| tame(field, name == "reason")),
+        Value::String(text) => *text = text.chars().map(|c| escape_character(c, keep_lines)).collect(),
+        Value::Array(items) => items.iter_mut().for_each(|item| escape_texts(item, keep_lines)),
+        Value::Object(fields) => fields.iter_mut().for_each(|(name, field)| escape_texts(field, name == "reason")),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
-fn tame_character(c: char, lines: bool) -> String {
-    let turns = matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-    if (c.is_control() && !(lines && c == '\n')) || turns { c.escape_unicode().to_string() } else { c.to_string() }
+fn escape_character(c: char, keep_lines: bool) -> String {
+    let invisible = matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    if (c.is_control() && !(keep_lines && c == '\n')) || invisible {
+        c.escape_unicode().to_string()
+    } else {
+        c.to_string()
+    }
 }
 
 impl Report {
-    /// The events of which it was made, without those that only say what is being done.
+    /// Returns the events of the run, without notes and progress.
     #[must_use]
     pub fn events(&self) -> Vec<Event> {
         let mut events = Vec::new();
@@ -109,21 +113,21 @@ mod tests {
 
     fn reread(change: impl Fn(&mut Report)) -> Result<Report, ReadError> {
         let mut report = Report::empty();
-        sample::events().iter().for_each(|event| report.take(event));
+        sample::events().iter().for_each(|event| report.record(event));
         change(&mut report);
         parse(&json::text(&report).unwrap(), Path::new("r.json"))
     }
 
     #[test]
-    fn a_report_is_read_as_it_was_written() {
+    fn a_report_that_is_read_equals_the_written_one() {
         let mut written = Report::empty();
-        sample::events().iter().for_each(|event| written.take(event));
+        sample::events().iter().for_each(|event| written.record(event));
         let read = reread(|_| ()).unwrap();
         assert_eq!(json::text(&read).unwrap(), json::text(&written).unwrap());
     }
 
     #[test]
-    fn counts_and_exit_code_are_those_of_the_rows_whatever_the_file_says() {
+    fn counts_and_exit_code_are_computed_from_the_rows() {
         let read = reread(|report| {
             report.counts.fail = 0;
             report.exit_code = exit::OK;
@@ -133,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_without_its_end_is_not_judged() {
+    fn a_report_without_an_end_is_inconclusive() {
         let read = reread(|report| {
             report.end = None;
             report.results.truncate(1);
@@ -142,23 +146,23 @@ mod tests {
     }
 
     #[test]
-    fn a_tamed_report_does_nothing_to_a_terminal() {
+    fn a_printable_report_has_no_control_characters() {
         let mut report = Report::empty();
-        sample::events().iter().for_each(|event| report.take(event));
+        sample::events().iter().for_each(|event| report.record(event));
         let row = &mut report.results[0];
         row.subject = "a\x1b[2J\nok 1 forged \u{202e}".into();
         row.reason = Some("one\ntwo\r".into());
-        let row = &tamed(&report).unwrap().results[0];
+        let row = &printable(&report).unwrap().results[0];
         assert_eq!(row.subject, "a\\u{1b}[2J\\u{a}ok 1 forged \\u{202e}");
         assert_eq!(row.reason.as_deref(), Some("one\ntwo\\u{d}"));
     }
 
     #[test]
-    fn what_is_no_report_is_refused_with_its_reason() {
+    fn a_file_that_is_not_a_report_is_rejected_with_the_reason() {
         let error = |text: &str| parse(text.as_bytes(), Path::new("r.json")).unwrap_err().to_string();
-        assert_eq!(error("{\"version\": 9}"), "r.json is a report of version 9; this kmodlab reads version 1");
-        assert_eq!(error("{}"), "r.json is no JSON report of kmodlab: missing field `version` at line 1 column 2");
-        assert!(error("{\"version\": 1}").starts_with("r.json is no JSON report of kmodlab: missing field"));
-        assert!(error("\u{1b}[2J").starts_with("r.json is no JSON report of kmodlab: expected value"));
+        assert_eq!(error("{\"version\": 9}"), "r.json has report version 9, but this kmodlab reads version 1");
+        assert_eq!(error("{}"), "r.json is not a JSON report of kmodlab: missing field `version` at line 1 column 2");
+        assert!(error("{\"version\": 1}").starts_with("r.json is not a JSON report of kmodlab: missing field"));
+        assert!(error("\u{1b}[2J").starts_with("r.json is not a JSON report of kmodlab: expected value"));
     }
 }

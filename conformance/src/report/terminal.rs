@@ -1,4 +1,4 @@
-//! The terminal report: a line a behaviour as it is judged, failures again at the end with their facts, a summary.
+//! The terminal report: one line per row as it is judged, then the failures with their facts, then a summary.
 
 use super::Reporter;
 use super::differences::Differences;
@@ -16,16 +16,16 @@ pub struct Terminal<W> {
     colour: bool,
     bar: Option<ProgressBar>,
     counts: Counts,
-    bad: Vec<Row>,
+    unsuccessful: Vec<Row>,
     flaky: Vec<Row>,
     skipped_kernels: usize,
     differences: Differences,
 }
 
 impl<W: Write> Terminal<W> {
-    /// To this stream; with colours and a moving progress line if a person is watching it.
-    pub fn new(out: W, watched: bool) -> Self {
-        let bar = watched.then(|| {
+    /// Returns a reporter for this stream, with colours and a progress line if it is interactive.
+    pub fn new(out: W, interactive: bool) -> Self {
+        let bar = interactive.then(|| {
             let bar = ProgressBar::new(0);
             if let Ok(style) = ProgressStyle::with_template("{spinner} {pos}/{len} {wide_msg}") {
                 bar.set_style(style);
@@ -35,10 +35,10 @@ impl<W: Write> Terminal<W> {
         });
         Terminal {
             out,
-            colour: watched,
+            colour: interactive,
             bar,
             counts: Counts::default(),
-            bad: Vec::new(),
+            unsuccessful: Vec::new(),
             flaky: Vec::new(),
             skipped_kernels: 0,
             differences: Differences::default(),
@@ -68,32 +68,32 @@ impl<W: Write> Terminal<W> {
         self.counts.add(row.verdict);
         self.counts.flaky += usize::from(row.flaky);
         let word = self.paint(row.verdict, &format!("{:>5}", row.verdict.as_str()));
-        // A kernel that was given by its path is told by its release, which is shorter.
+        // A kernel given as a path is shown by its release, which is shorter.
         let kernel = if row.kernel.name.contains('/') { &row.kernel.release } else { &row.kernel.name };
-        self.differences.take(row, kernel);
+        self.differences.add(row, kernel);
         let id = format!("{:<26} {kernel:<8} {:<8}", row.id, row.subject);
         let text = match (&row.reason, row.verdict) {
             (Some(reason), Verdict::Known | Verdict::Skip) => format!("{word}  {id} {reason}"),
-            _ => format!("{word}  {id} {:.2} s{}", millis(row.wall_ms), tries(row)),
+            _ => format!("{word}  {id} {:.2} s{}", seconds(row.wall_ms), attempts(row)),
         };
         self.line(&text)?;
         for finding in &row.findings {
             if let Some(reason) = &finding.allowed {
-                self.line(&format!("       allowed on the console: {finding} ({reason})"))?;
+                self.line(&format!("       allowed finding: {finding} ({reason})"))?;
             }
         }
         if let Some(bar) = &self.bar {
             bar.inc(1);
         }
         if matches!(row.verdict, Verdict::Fail | Verdict::Error) {
-            self.bad.push(row.clone());
+            self.unsuccessful.push(row.clone());
         } else if row.flaky {
             self.flaky.push(row.clone());
         }
         Ok(())
     }
 
-    /// A row that came out well in the end: its bad attempts.
+    /// Prints the attempts of a flaky row.
     fn explain_flaky(&mut self, row: &Row) -> io::Result<()> {
         let word = self.paint(Verdict::Skip, "flaky");
         self.line(&format!(
@@ -105,7 +105,7 @@ impl<W: Write> Terminal<W> {
         for (number, attempt) in row.attempts.iter().enumerate() {
             let reason = attempt.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
             self.line(&format!("  attempt {} of {all}  {}{reason}", number + 1, attempt.verdict.as_str()))?;
-            self.found(&attempt.findings)?;
+            self.findings(&attempt.findings)?;
             for line in &attempt.console {
                 self.line(&format!("    | {line}"))?;
             }
@@ -113,15 +113,16 @@ impl<W: Write> Terminal<W> {
         Ok(())
     }
 
-    fn found(&mut self, findings: &[ConsoleFinding]) -> io::Result<()> {
+    fn findings(&mut self, findings: &[ConsoleFinding]) -> io::Result<()> {
         for finding in findings {
             let allowed = finding.allowed.as_ref().map_or_else(String::new, |reason| format!(" (allowed: {reason})"));
-            self.line(&format!("  found      {finding}{allowed}"))?;
+            self.line(&format!("  finding    {finding}{allowed}"))?;
             finding.trace.iter().try_for_each(|line| self.line(&format!("    | {line}")))?;
         }
         Ok(())
     }
 
+    /// Prints an unsuccessful row with all evidence.
     fn explain(&mut self, row: &Row) -> io::Result<()> {
         let word = self.paint(row.verdict, row.verdict.as_str());
         self.line(&format!(
@@ -131,12 +132,12 @@ impl<W: Write> Terminal<W> {
         self.line(&format!("  statement  {}", row.statement))?;
         self.line(&format!("  source     {}", row.source))?;
         for line in row.reason.iter().flat_map(|reason| reason.lines()) {
-            self.line(&format!("  because    {line}"))?;
+            self.line(&format!("  reason     {line}"))?;
         }
         row.facts.iter().try_for_each(|fact| self.line(&fact_line(fact)))?;
-        self.found(&row.findings)?;
+        self.findings(&row.findings)?;
         if !row.console.is_empty() {
-            self.line("  console, last lines:")?;
+            self.line("  last lines of the console:")?;
             for line in &row.console {
                 self.line(&format!("    | {line}"))?;
             }
@@ -148,24 +149,24 @@ impl<W: Write> Terminal<W> {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
-        let flaky = std::mem::take(&mut self.flaky);
-        flaky.iter().try_for_each(|row| self.explain_flaky(row))?;
-        for row in std::mem::take(&mut self.bad) {
+        let flaky_rows = std::mem::take(&mut self.flaky);
+        flaky_rows.iter().try_for_each(|row| self.explain_flaky(row))?;
+        for row in std::mem::take(&mut self.unsuccessful) {
             self.explain(&row)?;
         }
         let differing = self.differences.lines();
         if !differing.is_empty() {
-            self.line("\nobserved differently by kernels or subjects (--html shows the facts side by side):")?;
+            self.line("\nbehaviours whose facts differ between kernels or subjects:")?;
             differing.iter().try_for_each(|line| self.line(&format!("  {line}")))?;
         }
-        let Counts { pass, fail, known, skip, error, flaky: unsteady } = self.counts;
+        let Counts { pass, fail, known, skip, error, flaky } = self.counts;
         let mut parts = vec![self.paint(Verdict::Pass, &format!("{pass} passed"))];
-        if unsteady > 0 {
-            parts.push(self.paint(Verdict::Skip, &format!("{unsteady} flaky")));
+        if flaky > 0 {
+            parts.push(self.paint(Verdict::Skip, &format!("{flaky} flaky")));
         }
         for (count, word, verdict) in [
             (fail, "failed", Verdict::Fail),
-            (error, "not judged", Verdict::Error),
+            (error, "inconclusive", Verdict::Error),
             (known, "known", Verdict::Known),
             (skip, "skipped", Verdict::Skip),
         ] {
@@ -175,25 +176,25 @@ impl<W: Write> Terminal<W> {
         }
         if self.skipped_kernels > 0 {
             let plural = if self.skipped_kernels == 1 { "" } else { "s" };
-            parts.push(format!("{} kernel{plural} left out", self.skipped_kernels));
+            parts.push(format!("{} kernel{plural} skipped", self.skipped_kernels));
         }
         let total = pass + fail + known + skip + error;
         let early = match (end.interrupted, end.stopped) {
             (true, _) => "; interrupted",
-            (false, true) => "; stopped at the first that is bad",
+            (false, true) => "; stopped after the first failed or inconclusive row",
             (false, false) => "",
         };
         let not_run = if end.not_run > 0 { format!(", {} not run", end.not_run) } else { String::new() };
         let plural = if total == 1 { "" } else { "s" };
         self.line(&format!(
             "\n{total} behaviour{plural} in {:.1} s: {}{early}{not_run}",
-            millis(end.wall_ms),
+            seconds(end.wall_ms),
             parts.join(", ")
         ))
     }
 }
 
-/// A fact as it is shown where all of them are.
+/// Returns a fact as a line of a list of facts.
 pub(crate) fn fact_line(fact: &Fact) -> String {
     match fact.holds {
         true => format!("  fact       {}: {}", fact.name, fact.got),
@@ -201,17 +202,20 @@ pub(crate) fn fact_line(fact: &Fact) -> String {
     }
 }
 
-/// How many attempts a row took, and how many of them were bad.
-fn tries(row: &Row) -> String {
-    let bad = row.attempts.iter().filter(|attempt| matches!(attempt.verdict, Verdict::Fail | Verdict::Error)).count();
-    match (row.attempts.len(), bad) {
+/// Returns the number of attempts at a row, and of the unsuccessful ones among them.
+fn attempts(row: &Row) -> String {
+    let unsuccessful =
+        row.attempts.iter().filter(|attempt| matches!(attempt.verdict, Verdict::Fail | Verdict::Error)).count();
+    match (row.attempts.len(), unsuccessful) {
         (0, _) => String::new(),
         (all, 0) => format!(", {all} times"),
-        (all, bad) => format!(", {}{bad} of {all} attempts bad", if row.flaky { "flaky: " } else { "" }),
+        (all, count) => {
+            format!(", {}{count} of {all} attempts unsuccessful", if row.flaky { "flaky: " } else { "" })
+        }
     }
 }
 
-fn millis(millis: u64) -> f64 {
+fn seconds(millis: u64) -> f64 {
     Duration::from_millis(millis).as_secs_f64()
 }
 
@@ -257,7 +261,7 @@ mod tests {
     use crate::report::sample;
 
     #[test]
-    fn a_row_that_passed_when_it_was_tried_again_is_told_with_its_failure() {
+    fn a_flaky_row_is_shown_with_its_failed_attempt() {
         let mut out = Vec::new();
         let mut terminal = Terminal::new(&mut out, false);
         terminal.event(&Event::Judged(Box::new(sample::flaky()))).unwrap();
@@ -267,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_stand_last_with_their_facts() {
+    fn failures_are_shown_at_the_end_with_their_facts() {
         let mut out = Vec::new();
         let mut terminal = Terminal::new(&mut out, false);
         sample::events().iter().for_each(|event| terminal.event(event).unwrap());

@@ -13,13 +13,13 @@ fn row(kernel: &str, id: &str, verdict: Verdict, facts: &[Fact]) -> Row {
 }
 
 fn fact(got: &str) -> Fact {
-    Fact { name: "asked".into(), expected: "x".into(), got: got.into(), holds: got == "x" }
+    Fact { name: "requested names".into(), expected: "x".into(), got: got.into(), holds: got == "x" }
 }
 
 fn report(rows: Vec<Row>) -> Report {
     let mut report = Report::empty();
-    rows.into_iter().for_each(|row| report.take(&Event::Judged(Box::new(row))));
-    report.take(&Event::Ended(RunEnd { interrupted: false, stopped: false, not_run: 0, wall_ms: 1 }));
+    rows.into_iter().for_each(|row| report.record(&Event::Judged(Box::new(row))));
+    report.record(&Event::Ended(RunEnd { interrupted: false, stopped: false, not_run: 0, wall_ms: 1 }));
     report
 }
 
@@ -34,15 +34,15 @@ fn facts_of(old: Fact, new: Fact) -> Vec<FactChange> {
 }
 
 #[test]
-fn the_same_facts_are_no_change_whatever_was_expected() {
+fn equal_observations_are_not_a_change_even_if_other_values_were_expected() {
     let other_era = Fact { expected: "y".into(), ..fact("x") };
     assert_eq!(facts_of(fact("x"), other_era), []);
-    let changed = FactChange { name: "asked".into(), base: Some("x".into()), head: Some("y".into()) };
+    let changed = FactChange { name: "requested names".into(), base: Some("x".into()), head: Some("y".into()) };
     assert_eq!(facts_of(fact("x"), fact("y")), [changed]);
 }
 
 #[test]
-fn exit_codes_are_those_of_the_statement() {
+fn exit_codes_are_as_documented() {
     let one = |got: &str| vec![row("6.1", "a", Verdict::Pass, &[fact(got)])];
     let error = || vec![row("6.1", "a", Verdict::Error, &[])];
     let skip = || vec![row("6.1", "a", Verdict::Skip, &[])];
@@ -58,14 +58,14 @@ fn exit_codes_are_those_of_the_statement() {
 }
 
 #[test]
-fn a_change_that_is_allowed_is_told_and_does_not_count() {
+fn an_allowed_change_is_reported_and_does_not_count() {
     let one = |got: &str| report(vec![row("6.1", "a", Verdict::Pass, &[fact(got)])]);
     let comparison = compare(&one("x"), &one("y"), &BTreeSet::from(["a".to_owned()]));
     assert_eq!((comparison.changes.len(), comparison.counted(), comparison.exit_code), (1, 0, exit::OK));
 }
 
 #[test]
-fn an_interrupted_side_keeps_an_unchanged_rest_from_being_called_unchanged() {
+fn an_interrupted_side_makes_the_comparison_inconclusive() {
     let rows = || vec![row("6.1", "a", Verdict::Pass, &[fact("x")])];
     let mut cut = report(rows());
     cut.end = None;
@@ -73,29 +73,29 @@ fn an_interrupted_side_keeps_an_unchanged_rest_from_being_called_unchanged() {
 }
 
 #[test]
-fn one_kernel_on_each_side_belongs_to_the_other_and_several_by_their_names() {
+fn single_kernels_are_compared_and_several_are_matched_by_name() {
     let rows =
         |names: &[&str]| names.iter().map(|name| row(name, "a", Verdict::Pass, &[fact("x")])).collect::<Vec<_>>();
     assert_eq!(compared(rows(&["6.1"]), rows(&["6.12"])).compared, 1);
     let comparison = compared(rows(&["6.1", "6.12"]), rows(&["6.12", "7.3"]));
     assert_eq!(comparison.compared, 1);
-    let told: Vec<_> = comparison.unjudged.iter().map(|row| format!("{}: {}", row.kernel, row.reason)).collect();
-    assert_eq!(told, ["6.1: the head has no such row", "7.3: the base has no such row"]);
+    let reasons: Vec<_> = comparison.unjudged.iter().map(|row| format!("{}: {}", row.kernel, row.reason)).collect();
+    assert_eq!(reasons, ["6.1: missing in the head", "7.3: missing in the base"]);
 }
 
 #[test]
-fn a_kernel_that_was_left_out_is_told() {
+fn a_skipped_kernel_is_reported() {
     let rows = || report(vec![row("6.1", "a", Verdict::Pass, &[fact("x")])]);
     let mut head = rows();
     head.skipped_kernels.push(SkippedKernel { name: "9.9".into(), reason: "no suite".into() });
     let comparison = compare(&rows(), &head, &BTreeSet::new());
-    assert_eq!(comparison.unjudged[0].reason, "the head has no such kernel: no suite");
+    assert_eq!(comparison.unjudged[0].reason, "kernel skipped in the head: no suite");
     assert_eq!(comparison.exit_code, exit::INCONCLUSIVE);
 }
 
 #[test]
-fn times_outside_of_their_range_and_the_kernels_own_release_are_no_change() {
-    let late = |got| Fact::within("takes", got, &(0..=10), "ms");
+fn the_distance_from_a_range_and_the_release_of_the_kernel_are_not_changes() {
+    let late = |got| Fact::within("duration", got, &(0..=10), "ms");
     assert_eq!(facts_of(late(40), late(41)), []);
     assert_eq!(facts_of(late(4), late(41)).len(), 1);
     assert_eq!(facts_of(fact("/lib/modules/6.1.0-x/a"), fact("/lib/modules/6.12.0-x/a")), []);
@@ -103,7 +103,7 @@ fn times_outside_of_their_range_and_the_kernels_own_release_are_no_change() {
 }
 
 #[test]
-fn facts_that_came_or_went_are_changes_and_repeated_names_are_counted() {
+fn added_and_removed_facts_are_changes_and_repeated_names_are_numbered() {
     let old = row("6.1", "a", Verdict::Pass, &[fact("1"), fact("2")]);
     let new = row("6.1", "a", Verdict::Pass, &[fact("1"), fact("3"), fact("4")]);
     let changes: Vec<_> = changed_facts(&old, &new).into_iter().map(|change| (change.base, change.head)).collect();

@@ -1,17 +1,17 @@
 "use strict";
-// What the report holds, as a matrix: pure functions over the data; view.js shows them.
+// The report as a matrix: pure functions over the data, which view.js displays.
 
 const MARKS = { pass: "✓", known: "≈", skip: "–", fail: "✗", error: "!" };
 const WORST_FIRST = ["fail", "error", "known", "pass", "skip"];
 
-// Text as it may be shown: what would be invisible, or change the order of what is around it, stands as its number.
+// Escapes characters that are invisible or that change the order of the text around them.
 const INVISIBLE = /[\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202f\u205f-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\u{e0000}-\u{e0fff}]/gu;
 const shown = (text) => String(text ?? "").replace(INVISIBLE, (c) => `\\u{${c.codePointAt(0).toString(16)}}`);
 
 const unique = (items) => [...new Set(items)];
 
-// A short name for each kernel that no other has: its name, for a path its release, else as much of the path as is needed
-// (without what every built kernel tree ends in).
+// A unique short name for each kernel: its name; for a path its release, or else as much of the path as is needed, without
+// the part that all built kernel trees have in common.
 function kernelLabels(kernels) {
   const suffix = (path, parts) => path.replace(/(.)\/arch\/x86\/boot\/bzImage$/, "$1").split("/").slice(-parts).join("/");
   const labels = kernels.map((kernel) => {
@@ -27,7 +27,7 @@ function kernelLabels(kernels) {
   return labels.map((label, at) => (labels.indexOf(label) === at ? label : `${label} #${at + 1}`));
 }
 
-// What was observed, without what was expected; nothing for a row that was not judged.
+// The observed values without the expected ones; null for a row that was not judged.
 function transcript(row) {
   if (row.verdict === "skip" || row.verdict === "error") return null;
   return JSON.stringify(row.facts.map((fact) => [fact.name, fact.got]));
@@ -67,21 +67,20 @@ function buildModel(report) {
 
 const letter = (variant) => (variant < 26 ? String.fromCharCode(65 + variant) : `A${variant}`);
 
-// A behaviour about the kernel alone is run with the first subject: it belongs to the kernel whichever subjects are shown.
+// A behaviour about the kernel alone runs with the first subject, so it is shown whichever subjects are selected.
 function visibleCells(model, behaviour, state) {
   const kernel = (cell) => state.kernel.length === 0 || state.kernel.includes(cell.kernel);
   const subject = (cell) => behaviour.about === "kernel" || state.subject.length === 0 || state.subject.includes(cell.subject);
   return [...behaviour.cells.values()].filter((cell) => kernel(cell) && subject(cell));
 }
 
-// Whether cells that share `same` have different facts.
-function differ(cells, same) {
+// Whether cells with the same `key` have different facts.
+function differ(cells, key) {
   const seen = new Map();
   return cells.some((cell) => {
     if (cell.variant === undefined) return false;
-    const key = same(cell);
-    if (!seen.has(key)) seen.set(key, cell.variant);
-    return seen.get(key) !== cell.variant;
+    if (!seen.has(key(cell))) seen.set(key(cell), cell.variant);
+    return seen.get(key(cell)) !== cell.variant;
   });
 }
 
@@ -92,7 +91,7 @@ const DIFFERENCES = {
   subjects: (cells) => differ(cells, (cell) => cell.kernel),
 };
 
-function found(behaviour, cells, words) {
+function matches(behaviour, cells, words) {
   if (words.length === 0) return true;
   const rows = cells.flatMap((cell) => cell.rows);
   const texts = [behaviour.id, behaviour.catalogue, behaviour.statement, behaviour.source,
@@ -101,18 +100,18 @@ function found(behaviour, cells, words) {
   return words.every((word) => text.includes(word));
 }
 
-const wanted = (state, cell) => state.verdict.length === 0 || state.verdict.includes(cell.verdict);
+const hasSelectedVerdict = (state, cell) => state.verdict.length === 0 || state.verdict.includes(cell.verdict);
 
 function selected(model, state) {
   const words = state.search.toLowerCase().split(/\s+/).filter(Boolean);
   return model.behaviours.filter((behaviour) => {
     if (state.group.length > 0 && !state.group.includes(behaviour.group)) return false;
     const cells = visibleCells(model, behaviour, state);
-    return cells.some((cell) => wanted(state, cell)) && DIFFERENCES[state.differences](cells) && found(behaviour, cells, words);
+    return cells.some((cell) => hasSelectedVerdict(state, cell)) && DIFFERENCES[state.differences](cells) && matches(behaviour, cells, words);
   });
 }
 
-// The state, as a URL's fragment has it.
+// The state as a URL fragment.
 const LISTS = ["verdict", "group", "kernel", "subject"];
 const TEXTS = ["search", "differences", "id", "on", "with"];
 

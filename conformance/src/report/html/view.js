@@ -1,20 +1,20 @@
-// Shows the matrix, its filters and the details of a cell. Foreign text enters the page only as text nodes.
+// Displays the matrix, its filters and the details of a cell. Foreign text is inserted only as text nodes.
 
 const model = buildModel(JSON.parse(document.getElementById("data").textContent));
 const part = (id) => document.getElementById(id);
 let state = readState(location.hash);
 
-// An element: its name with classes, its attributes, and children that are elements or text.
+// Creates an element from its name with classes, its attributes, and children that are elements or text.
 function element(name, attributes, ...children) {
   const [tag, ...classes] = name.split(".");
-  const made = document.createElement(tag);
-  if (classes.length > 0) made.className = classes.join(" ");
+  const created = document.createElement(tag);
+  if (classes.length > 0) created.className = classes.join(" ");
   for (const [key, value] of Object.entries(attributes ?? {})) {
-    if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
-    else if (value !== false && value !== undefined) made.setAttribute(key, shown(value));
+    if (key.startsWith("on")) created.addEventListener(key.slice(2), value);
+    else if (value !== false && value !== undefined) created.setAttribute(key, shown(value));
   }
-  made.append(...children.filter((child) => child !== null).map((child) => (child instanceof Node ? child : shown(child))));
-  return made;
+  created.append(...children.filter((child) => child !== null).map((child) => (child instanceof Node ? child : shown(child))));
+  return created;
 }
 
 const badge = (verdict, text) => element(`span.badge.${verdict}`, {}, `${MARKS[verdict]} ${text ?? verdict}`);
@@ -26,26 +26,26 @@ function showHead() {
   const run = report.run;
   part("lab").textContent = shown(run
     ? `${run.kmodlab}: QEMU ${run.qemu}, ${run.accelerator}, ${run.profile} boot, ${run.virtual_time ? "virtual" : "real"} time`
-    : "a report without its run");
-  const words = { pass: "passed", fail: "failed", error: "not judged", known: "known", skip: "skipped" };
+    : "a report without lab information");
+  const words = { pass: "passed", fail: "failed", error: "inconclusive", known: "known", skip: "skipped" };
   part("outcome").append(...Object.entries(words)
     .filter(([verdict]) => report.counts[verdict] > 0 || verdict === "pass")
     .map(([verdict, word]) => badge(verdict, `${report.counts[verdict]} ${word}`)));
   if (report.counts.flaky > 0) part("outcome").append(element("span.badge.error", {}, `${report.counts.flaky} flaky`));
   const end = report.end;
   part("outcome").append(element("span.soft", {}, [
-    end ? `in ${seconds(end.wall_ms)}` : "the end of the run is missing",
-    end?.interrupted ? "interrupted: rows are missing" : "",
+    end ? `in ${seconds(end.wall_ms)}` : "incomplete: the run has no end",
+    end?.interrupted ? "interrupted" : "",
     end?.not_run > 0 ? `${end.not_run} not run` : "",
     `exit code ${report.exit_code}`,
   ].filter(Boolean).join(", ")));
-  const left = report.skipped_kernels;
-  part("left-out").hidden = left.length === 0;
-  part("left-out").append(...left.map((kernel) => element("p", {}, `kernel ${kernel.name} was left out: ${kernel.reason}`)));
+  const skipped = report.skipped_kernels;
+  part("skipped-kernels").hidden = skipped.length === 0;
+  part("skipped-kernels").append(...skipped.map((kernel) => element("p", {}, `kernel ${kernel.name} was skipped: ${kernel.reason}`)));
   part("legend").append(
     ...Object.keys(MARKS).map((verdict) => badge(verdict)),
-    element("span.words", {}, "A, B, …: cells of a row with the same letter observed the same facts; *: flaky"),
-    element("span.keys", {}, element("kbd", {}, "↑↓←→"), " move, ", element("kbd", {}, "Enter"), " details, ",
+    element("span.words", {}, "A, B, …: cells of a row with the same letter have the same facts; *: flaky"),
+    element("span.keys", {}, element("kbd", {}, "↑↓←→"), " select a cell, ", element("kbd", {}, "Enter"), " show details, ",
       element("kbd", {}, "Esc"), " close, ", element("kbd", {}, "/"), " search"));
 }
 
@@ -92,7 +92,7 @@ function showMatrix() {
   const subjects = model.subjects.filter((subject) => state.subject.length === 0 || state.subject.includes(subject));
   part("count").textContent = `${rows.length} of ${plural(model.behaviours.length, "behaviour")}`;
   if (rows.length === 0) {
-    part("matrix").replaceChildren(element("p", {}, "No behaviour is left by these filters."));
+    part("matrix").replaceChildren(element("p", {}, "No behaviour matches these filters."));
     return;
   }
   const columns = kernels.length * subjects.length;
@@ -140,7 +140,7 @@ function cellOf(behaviour, cell, kernel, span, edge) {
     onclick: () => change({ id: behaviour.id, on: cell.kernel, with: cell.subject }, true),
   }, `${MARKS[cell.verdict]}${times}${cell.rows.some((row) => row.flaky) ? "*" : ""}`);
   if (behaviour.variants.length > 1 && cell.variant !== undefined) button.append(element("sub", {}, letter(cell.variant)));
-  if (!wanted(state, cell)) button.classList.add("dim");
+  if (!hasSelectedVerdict(state, cell)) button.classList.add("dim");
   return element(box, { colspan: span }, button);
 }
 
@@ -153,7 +153,7 @@ function showDetail(focus) {
     element("div.top", {}, element("h2", {}, behaviour.id),
       element("button", { type: "button", id: "close", onclick: close }, "Close")),
     element("p", {}, behaviour.statement),
-    element("p.soft", {}, `${behaviour.catalogue}, about ${behaviour.about === "kernel" ? "the kernel" : "kernel and tools"}; source: ${behaviour.source}`),
+    element("p.soft", {}, `${behaviour.catalogue}; tests ${behaviour.about === "kernel" ? "the kernel" : "kernel and tools"}; source: ${behaviour.source}`),
     ...(cell ? cell.rows.flatMap((row, at) => rowDetail(row, at, cell.rows.length)) : []),
     ...sideBySide(behaviour, cell !== undefined),
     ...(cell ? [] : reasons(behaviour)));
@@ -162,21 +162,22 @@ function showDetail(focus) {
 }
 
 function rowDetail(row, at, of) {
-  const eras = row.eras ? `; cut-off ${row.eras.cutoff}, known by ${row.eras.cutoff_by}` : "";
+  const decided = { image: "from the kernel image", version: "from the release", user: "set by the user" };
+  const eras = row.eras ? `; cut-off era ${row.eras.cutoff} (${decided[row.eras.cutoff_by] ?? row.eras.cutoff_by})` : "";
   const facts = row.facts.map((fact) => element(fact.holds ? "tr" : "tr.wrong", {},
     element("td", {}, `${fact.holds ? "✓" : "✗"} ${fact.name}`), element("td", {}, fact.expected), element("td", {}, fact.got)));
   return [
     element("h3", {}, badge(row.verdict), ` on ${row.kernel.name} with ${row.subject}${of > 1 ? `, ${at + 1} of ${of}` : ""}`),
-    element("p.soft", {}, `release ${row.kernel.release}${eras}; ${row.guest_ms === null ? "" : `${seconds(row.guest_ms)} in the guest, `}${seconds(row.wall_ms)} in all`),
+    element("p.soft", {}, `release ${row.kernel.release}${eras}; ${row.guest_ms === null ? "" : `guest time ${seconds(row.guest_ms)}, `}wall time ${seconds(row.wall_ms)}`),
     row.reason ? element("p.reason", {}, ...lines(row.reason)) : null,
     facts.length > 0 ? element("div.scroll", {}, element("table.facts", {}, element("thead", {}, element("tr", {},
       ...["fact", "expected", "got"].map((word) => element("th", { scope: "col" }, word)))), element("tbody", {}, ...facts))) : null,
-    ...(row.findings ?? []).flatMap((found) => [
-      element("h3", {}, shown(`${found.kind}: ${found.title}`)),
-      found.allowed ? element("p.soft", {}, shown(`Allowed: ${found.allowed}`)) : null,
-      (found.trace ?? []).length > 0 ? element("pre", { tabindex: "0" }, ...lines(found.trace.join("\n"))) : null,
+    ...(row.findings ?? []).flatMap((finding) => [
+      element("h3", {}, shown(`${finding.kind}: ${finding.title}`)),
+      finding.allowed ? element("p.soft", {}, shown(`Allowed: ${finding.allowed}`)) : null,
+      (finding.trace ?? []).length > 0 ? element("pre", { tabindex: "0" }, ...lines(finding.trace.join("\n"))) : null,
     ]),
-    ...excerpt(row, "Console, last lines"),
+    ...excerpt(row, "Last lines of the console"),
     ...(row.attempts ?? []).flatMap((attempt, at) => attemptDetail(attempt, at, row.attempts.length)),
   ].filter((item) => item !== null);
 }
@@ -184,26 +185,26 @@ function rowDetail(row, at, of) {
 const excerpt = (row, title) => ((row.console ?? []).length === 0 ? []
   : [element("h3", {}, title), element("pre", { tabindex: "0" }, ...lines(row.console.join("\n")))]);
 
-// One of several attempts: what a bad one showed.
+// The evidence of one of several attempts.
 function attemptDetail(attempt, at, of) {
   const wrong = (attempt.facts ?? []).filter((fact) => !fact.holds);
   return [
     element("h3", {}, badge(attempt.verdict), ` attempt ${at + 1} of ${of}, ${seconds(attempt.wall_ms)}`),
     attempt.reason ? element("p.reason", {}, ...lines(attempt.reason)) : null,
     ...wrong.map((fact) => element("p.reason", {}, `✗ ${fact.name}: expected ${fact.expected}, got ${fact.got}`)),
-    ...excerpt(attempt, `Console of attempt ${at + 1}`),
+    ...excerpt(attempt, `Last lines of the console, attempt ${at + 1}`),
   ];
 }
 
-// Text of several lines: only the ends of lines are kept as what they are.
+// A text of several lines, in which only line feeds are not escaped.
 const lines = (text) => text.split("\n").flatMap((line, at) => (at === 0 ? [shown(line)] : [document.createTextNode("\n"), shown(line)]));
 
-// Who observed what: one column for each set of facts, by kernels and subjects.
+// The observations side by side: one column for each set of facts, with its kernels and subjects.
 function sideBySide(behaviour, alone) {
   const { variants } = behaviour;
   const judged = variants.flatMap((variant) => variant.cells).length;
   if (judged === 0 || (variants.length === 1 && alone)) {
-    return judged > 1 ? [element("p.soft", {}, `The same facts in each of the ${judged} cells that were judged.`)] : [];
+    return judged > 1 ? [element("p.soft", {}, `All ${judged} judged cells have the same facts.`)] : [];
   }
   const names = unique(variants.flatMap((variant) => variant.facts.map((fact) => fact.name)));
   const got = (variant, name) => variant.facts.filter((fact) => fact.name === name).map((fact) => fact.got).join("; ");
@@ -212,21 +213,21 @@ function sideBySide(behaviour, alone) {
     return element(unique(values).length > 1 ? "tr.differs" : "tr", {}, element("td", {}, name), ...values.map((value) => element("td", {}, value)));
   });
   const where = (variant) => {
-    const there = model.kernels.map((kernel) => [kernel.label, variant.cells.filter((cell) => cell.kernel === kernel.label).map((cell) => cell.subject).join(", ")]);
-    if (behaviour.about === "kernel") return there.filter(([, who]) => who !== "").map(([kernel]) => kernel);
-    if (there.length > 1 && unique(there.map(([, who]) => who)).length === 1) return [`every kernel: ${there[0][1]}`];
-    return there.filter(([, who]) => who !== "").map(([kernel, who]) => `${kernel}: ${who}`);
+    const pairs = model.kernels.map((kernel) => [kernel.label, variant.cells.filter((cell) => cell.kernel === kernel.label).map((cell) => cell.subject).join(", ")]);
+    if (behaviour.about === "kernel") return pairs.filter(([, subjects]) => subjects !== "").map(([kernel]) => kernel);
+    if (pairs.length > 1 && unique(pairs.map(([, subjects]) => subjects)).length === 1) return [`all kernels: ${pairs[0][1]}`];
+    return pairs.filter(([, subjects]) => subjects !== "").map(([kernel, subjects]) => `${kernel}: ${subjects}`);
   };
   const head = variants.map((variant, at) => element("th", { scope: "col" }, letter(at), ...where(variant).map((text) => element("span.where", {}, text))));
   return [
-    element("h3", {}, variants.length > 1 ? "Side by side" : "The same facts everywhere"),
+    element("h3", {}, variants.length > 1 ? "Side by side" : "Same facts everywhere"),
     element("div.scroll", { tabindex: "0" }, element("table.facts", { id: "side" }, element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "fact"), ...head)), element("tbody", {}, ...rows))),
   ];
 }
 
 function reasons(behaviour) {
-  const told = [...behaviour.cells.values()].filter((cell) => cell.rows[0].reason !== null);
-  return told.length === 0 ? [] : [element("h3", {}, "Reasons"), ...told.map((cell) =>
+  const withReason = [...behaviour.cells.values()].filter((cell) => cell.rows[0].reason !== null);
+  return withReason.length === 0 ? [] : [element("h3", {}, "Reasons"), ...withReason.map((cell) =>
     element("p.reason", {}, badge(cell.verdict), ` ${cell.kernel} with ${cell.subject}: `, ...lines(cell.rows[0].reason)))];
 }
 
@@ -237,9 +238,9 @@ function show(focus) {
   part("matrix").querySelector(".cell[aria-current], tr.open button")?.scrollIntoView({ block: "nearest", inline: "nearest" });
 }
 
-// A change is a new place in the browser's history only when it opens something.
-function change(what, focus) {
-  state = { ...state, ...what };
+// A change adds an entry to the browser history only if it opens something.
+function change(changes, focus) {
+  state = { ...state, ...changes };
   const fragment = `#${writeState(state)}`;
   if (focus) history.pushState(null, "", fragment);
   else history.replaceState(null, "", fragment);
@@ -254,7 +255,7 @@ function close() {
   (cells.find((cell) => cell.getAttribute("aria-label").startsWith(shown(`${id} on ${on} with`))) ?? row?.querySelector("button") ?? part("matrix")).focus();
 }
 
-// The arrow keys move between cells: one of them is in the order of the Tab key.
+// The arrow keys move between cells, of which only one is reachable by the Tab key.
 const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 part("matrix").addEventListener("keydown", (event) => {
   const step = STEPS[event.key];

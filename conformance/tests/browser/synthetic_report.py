@@ -1,4 +1,4 @@
-"""A JSON report as large as a whole matrix, with names that would break a page that trusted them."""
+"""Generates a JSON report of the size of a full matrix, with names that would break a page that trusted them."""
 
 import json
 
@@ -11,7 +11,7 @@ BEHAVIOURS = 140
 
 
 def verdict(number, kernel, subject):
-    """Every verdict occurs; behaviour 3 differs between kernels, 5 between subjects."""
+    """Returns a verdict. Every verdict occurs; behaviour 3 differs between kernels, 5 between subjects."""
     if number == 3 and kernel == 2:
         return "fail"
     if number == 5 and subject == 1:
@@ -24,14 +24,14 @@ def verdict(number, kernel, subject):
 
 
 def row(number, kernel, subject):
-    """One row."""
+    """Returns one row."""
     what = verdict(number, kernel, subject)
     name, release = KERNELS[kernel]
     got = "49" if what == "fail" else "51" if what == "known" else "50"
     facts = [{"name": "helpers started", "expected": "51" if what == "known" else "50", "got": got, "holds": what != "fail"},
-             {"name": "asked", "expected": "[net-pf-3]", "got": "[net-pf-3]", "holds": True}]
-    reasons = {"fail": "helpers started: expected 50, got 49", "known": HOSTILE, "skip": "needs the command depmod",
-               "error": "the guest fell silent"}
+             {"name": "requested names", "expected": "[net-pf-3]", "got": "[net-pf-3]", "holds": True}]
+    reasons = {"fail": "helpers started: expected 50, got 49", "known": HOSTILE, "skip": "needs a subject with depmod",
+               "error": "the agent did not answer"}
     return {
         "id": HOSTILE if number == 11 else f"{GROUPS[number % 7]}.behaviour-{number}",
         "catalogue": f"{GROUPS[number % 7].upper()}-{number:02}", "group": GROUPS[number % 7],
@@ -49,7 +49,7 @@ def row(number, kernel, subject):
 
 
 def report():
-    """The report."""
+    """Returns the report."""
     rows = [row(number, kernel, subject) for kernel in range(len(KERNELS)) for subject in range(len(SUBJECTS))
             for number in range(BEHAVIOURS) if not (number == 3 and subject > 0)]
     return {
