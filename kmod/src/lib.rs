@@ -4,7 +4,7 @@
 //! no file content may cause a panic, unbounded recursion or an endless loop.
 //!
 //! ```text
-//!   name     module names and alias patterns: normalize, limit, match
+//!   name     module names and alias patterns: normalise, limit, match
 //!   index    the .bin tries: reader and writer
 //!   tree     a module directory, read lazily
 //!   config   modprobe.d, depmod.d, the kernel command line

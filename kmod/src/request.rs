@@ -139,7 +139,7 @@ pub enum Event {
     Start(RequestId, Helper),
     /// Fails this request without starting a helper.
     Refuse(RequestId, Refusal),
-    /// Logs a line at level 4 (3 before 4.13). Since 4.13 the line lacks a newline, so readers see it only when the next line
+    /// Logs a line at level 4 (3 before 4.13). Since 4.13 the line has no newline, so readers see it only when the next line
     /// is logged.
     Log(String),
 }

@@ -163,7 +163,7 @@ pub fn strerror(errno: rustix::io::Errno) -> String {
     strerror_io(&errno.into())
 }
 
-/// Returns the text of an error without Rust's "(os error N)".
+/// Returns the text of an error without the number that Rust appends.
 #[must_use]
 pub fn strerror_io(error: &std::io::Error) -> String {
     let text = error.to_string();
