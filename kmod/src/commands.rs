@@ -131,10 +131,11 @@ impl Invocation {
     }
 }
 
-/// Returns the output of `-V`.
+/// Returns the output of `-V`. Programs parse the first line and compare the number, so it names the C kmod that these tools
+/// replace. The second line has the features in the form of C kmod.
 #[must_use]
 pub fn version() -> String {
-    format!("kmod version {} (kmodlab)\n+ZSTD +XZ +ZLIB\n", env!("CARGO_PKG_VERSION"))
+    format!("kmod version 34\n+ZSTD +XZ +ZLIB -OPENSSL\nkmodlab {}\n", env!("CARGO_PKG_VERSION"))
 }
 
 const fn help_flag<A>() -> Flag<A> {

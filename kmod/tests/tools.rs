@@ -23,6 +23,17 @@ fn the_name_of_the_program_selects_the_tool() {
 }
 
 #[test]
+fn the_first_line_of_the_version_is_that_of_the_kmod_it_replaces() {
+    let lab = Lab::new();
+    let expected = format!("kmod version 34\n+ZSTD +XZ +ZLIB -OPENSSL\nkmodlab {}\n", env!("CARGO_PKG_VERSION"));
+    for name in ["modprobe", "depmod", "insmod", "rmmod", "lsmod", "modinfo", "kmod"] {
+        for option in ["-V", "--version"] {
+            assert_eq!(lab.run(name, &[option]).transcript(), format!("Some(0)\n{expected}--\n"), "{name} {option}");
+        }
+    }
+}
+
+#[test]
 fn wrong_use_is_an_error() {
     let lab = Lab::new();
     let invocations: &[(&str, &[&str])] = &[

@@ -55,8 +55,8 @@ fn line(case: &Case, tool: &str, bytes: &[u8]) -> Option<String> {
     if line.starts_with("kmod version ") {
         return Some("kmod version …".to_owned());
     }
-    // The second line of `-V` lists the compiled-in features.
-    if line.starts_with(['+', '-']) && line.contains("ZSTD") {
+    // The other lines of `-V`: the features, and our name.
+    if line.starts_with(['+', '-']) && line.contains("ZSTD") || line.starts_with("kmodlab ") {
         return None;
     }
     if !bytes.ends_with(b"\n") {
