@@ -193,8 +193,15 @@ fn module_directory(root: Option<&Path>, release: Option<&OsStr>) -> PathBuf {
         directory.pop();
     }
     directory.extend_from_slice(b"/lib/modules/");
-    directory.extend_from_slice(release.map_or_else(running_release, OsStr::to_owned).as_bytes());
+    directory.extend_from_slice(release.map_or_else(running_release, without_slashes).as_bytes());
     PathBuf::from(OsString::from_vec(directory))
+}
+
+/// Removes trailing slashes, which the completion of a shell appends to the name of a directory.
+fn without_slashes(name: &OsStr) -> OsString {
+    let bytes = name.as_bytes();
+    let end = bytes.iter().rposition(|&byte| byte != b'/').map_or(0, |last| last + 1);
+    OsStr::from_bytes(&bytes[..end]).to_owned()
 }
 
 /// Makes a path absolute without accessing the file system.

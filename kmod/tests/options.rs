@@ -85,6 +85,33 @@ fn depmod_moduledir_is_relative_to_the_root() {
 }
 
 #[test]
+fn releases_and_directories_can_end_with_slashes() {
+    let lab = for_depmod();
+    let root = format!("{}//", lab.path("").display());
+    let run = |name: &str, arguments: &[&str]| lab.execute(lab.command(name).args(["-C", "conf/"]).args(arguments));
+    let dependencies = "k/a.ko:\nk/b.ko: k/a.ko\n";
+    for release in ["1.2.3-test/", "1.2.3-test//"] {
+        for options in [&["-b", &root][..], &["-b", &root, "-m", "lib/modules//"], &["-b", &root, "-o", &root]] {
+            assert_eq!(run("depmod", &[options, &[release]].concat()).transcript(), "Some(0)\n--\n", "{release}");
+            assert_eq!(written(&lab).as_deref(), Some(dependencies));
+            fs::remove_file(lab.tree().join("modules.dep")).unwrap();
+            fs::remove_file(lab.tree().join("modules.dep.bin")).unwrap();
+        }
+        assert_eq!(run("depmod", &["-b", &root, release]).code, Some(0));
+        let steps = "insmod LAB/lib/modules/1.2.3-test/k/a.ko \ninsmod LAB/lib/modules/1.2.3-test/k/b.ko \n";
+        assert_eq!(run("modprobe", &["-d", &root, "-S", release, "-D", "b"]).out, steps);
+        let file = "LAB/lib/modules/1.2.3-test/k/a.ko\n";
+        assert_eq!(lab.run("modinfo", &["-b", &root, "-k", release, "-n", "a"]).out, file);
+        let message = "modprobe: FATAL: Module c not found in directory LAB/lib/modules/1.2.3-test\n";
+        assert_eq!(run("modprobe", &["-d", &root, "-S", release, "c"]).err, message);
+    }
+    for invalid in ["/", "1.2.3-test/k", "1.2.3-test/.", "../1.2.3-test/"] {
+        let message = format!("Some(1)\n--\ndepmod: ERROR: Bad version passed {invalid}\n");
+        assert_eq!(run("depmod", &["-b", &root, invalid]).transcript(), message);
+    }
+}
+
+#[test]
 fn depmod_reads_the_given_configuration() {
     let lab = for_depmod();
     lab.config("a.conf", "exclude b.ko\n");

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use super::options::{About, Apply, Flag};
-use super::{Failed, Invocation, absolute, help_flag, running_release, version_flag};
+use super::{Failed, Invocation, absolute, help_flag, running_release, version_flag, without_slashes};
 use crate::depmod::{self, DepmodConfig, DepmodError, KernelSymbols, Notice, Options, show_cycle};
 use crate::log::{Log, Priority};
 use crate::name::Escaped;
@@ -154,7 +154,7 @@ pub fn run(invocation: &Invocation) -> Result<(), Failed> {
     };
     let mut log = invocation.log("depmod", level, false);
     let (release, files) = match operands.split_first() {
-        Some((release, files)) if is_release(release) => (release.clone(), files),
+        Some((release, files)) if is_release(&without_slashes(release)) => (without_slashes(release), files),
         Some((other, _)) => {
             log.error(format_args!("Bad version passed {}", Escaped(other.as_bytes())));
             return Err(Failed);
@@ -198,7 +198,7 @@ fn options(arguments: &Arguments, release: &OsStr, files: &[OsString], log: &mut
     let below = |root: Option<&PathBuf>| {
         let root = root.map_or_else(|| PathBuf::from("/"), |root| absolute(root));
         // The module directory is always below the root, even if it is an absolute path.
-        root.join(modules.strip_prefix("/").unwrap_or(modules)).join(release)
+        absolute(&root.join(modules.strip_prefix("/").unwrap_or(modules)).join(release))
     };
     let mut options = Options::new(below(arguments.root.as_ref()));
     options.out = arguments.out.as_ref().map(|out| below(Some(out)));
