@@ -112,6 +112,30 @@ fn releases_and_directories_can_end_with_slashes() {
 }
 
 #[test]
+fn depmod_reads_symbol_lists_from_pipes_and_devices() {
+    let lab = for_depmod();
+    fs::write(lab.path("map"), "0 r __ksymtab_other\n").unwrap();
+    fs::write(lab.path("symvers"), "0x1\tother\tvmlinux\tEXPORT_SYMBOL\t\n").unwrap();
+    let script = |line: &str| {
+        let mut command = Command::new("bash");
+        command.current_dir(lab.path("")).args(["-c", line]);
+        lab.execute(&mut command)
+    };
+    let unknown = "depmod: WARNING: LAB/lib/modules/1.2.3-test/k/b.ko needs unknown symbol kernel_sym\n";
+    for list in ["-F <(cat map)", "-E <(cat symvers)", "-F /dev/null", "-E /dev/null", "-F /dev/stdin <map"] {
+        let outcome = script(&format!("bin/depmod -C conf -b {} -n -e {list} {RELEASE}", lab.path("").display()));
+        assert_eq!((outcome.code, outcome.err.as_str()), (Some(0), unknown), "{list}");
+        assert!(outcome.out.starts_with("k/a.ko:\n"), "{list}");
+    }
+    let fatal = |list: &str, cause: &str| {
+        let outcome = script(&format!("bin/depmod -C conf -b {} -n -e {list} {RELEASE}", lab.path("").display()));
+        assert_eq!(outcome.transcript(), format!("Some(1)\n--\ndepmod: FATAL: could not load {cause}\n"), "{list}");
+    };
+    fatal("-F conf", "conf: Is a directory");
+    fatal("-E /nowhere", "/nowhere: No such file or directory");
+}
+
+#[test]
 fn depmod_reads_the_given_configuration() {
     let lab = for_depmod();
     lab.config("a.conf", "exclude b.ko\n");

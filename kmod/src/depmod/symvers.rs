@@ -1,9 +1,8 @@
 //! The symbols that the kernel exports, from System.map or Module.symvers. They are needed to find unknown symbols.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
-
-use crate::file;
 
 /// The symbols that the kernel exports to modules.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,43 +15,116 @@ pub struct KernelSymbols {
     pub report_unknown: bool,
 }
 
-/// The size limit in bytes; the largest files have about 10 MiB.
-const LIMIT: u64 = 256 << 20;
+/// The size limit of a file in bytes. The largest files of kernels have about 10 MiB.
+const LIMIT: u64 = 1 << 30;
+
+/// The size limit of a line in bytes. Longer lines are not valid and skipped.
+const LINE_LIMIT: usize = 64 << 10;
 
 impl KernelSymbols {
-    /// Reads Module.symvers.
+    /// Reads Module.symvers from a file or a pipe of at most 1 GiB.
     ///
     /// # Errors
-    /// The file cannot be read.
+    /// It cannot be read, is larger, or its symbols do not fit into memory.
     pub fn read_symvers(path: &Path) -> io::Result<Self> {
-        file::read_regular(path, LIMIT).map(|text| Self::from_symvers(&text))
+        Ok(Self { symbols: read_symbols(File::open(path)?, LIMIT, symvers_line)?, ..Self::from_symvers(b"") })
     }
 
-    /// Reads System.map.
+    /// Reads System.map from a file or a pipe of at most 1 GiB.
     ///
     /// # Errors
-    /// The file cannot be read.
+    /// It cannot be read, is larger, or its symbols do not fit into memory.
     pub fn read_system_map(path: &Path) -> io::Result<Self> {
-        file::read_regular(path, LIMIT).map(|text| Self::from_system_map(&text))
+        Ok(Self { symbols: read_symbols(File::open(path)?, LIMIT, system_map_line)?, ..Self::default() })
     }
 
-    /// Reads the lines `0xCHECKSUM SYMBOL vmlinux …`; other lines are about modules, or not valid.
+    /// Parses the lines `0xCHECKSUM SYMBOL vmlinux …`; other lines are about modules, or not valid.
     #[must_use]
     pub fn from_symvers(text: &[u8]) -> Self {
-        let symbol = |line: &[u8]| {
-            let mut words = words(line);
-            let (crc, name, owner) = (words.next()?, words.next()?, words.next()?);
-            (owner == b"vmlinux").then(|| (name.to_vec(), checksum(crc)))
-        };
-        Self { symbols: lines(text).filter_map(symbol).collect(), has_versions: true, report_unknown: false }
+        Self { symbols: symbols(text, symvers_line), has_versions: true, report_unknown: false }
     }
 
-    /// Reads the lines `ADDRESS TYPE __ksymtab_SYMBOL`; other lines are skipped.
+    /// Parses the lines `ADDRESS TYPE __ksymtab_SYMBOL`; other lines are skipped.
     #[must_use]
     pub fn from_system_map(text: &[u8]) -> Self {
-        let symbol = |line: &[u8]| words(line).nth(2)?.strip_prefix(b"__ksymtab_").map(|name| (name.to_vec(), None));
-        Self { symbols: lines(text).filter_map(symbol).collect(), has_versions: false, report_unknown: false }
+        Self { symbols: symbols(text, system_map_line), has_versions: false, report_unknown: false }
     }
+}
+
+type Symbol<'a> = (&'a [u8], Option<u64>);
+
+fn symvers_line(line: &[u8]) -> Option<Symbol<'_>> {
+    let mut words = words(line);
+    let (crc, name, owner) = (words.next()?, words.next()?, words.next()?);
+    (owner == b"vmlinux").then(|| (name, checksum(crc)))
+}
+
+fn system_map_line(line: &[u8]) -> Option<Symbol<'_>> {
+    Some((words(line).nth(2)?.strip_prefix(b"__ksymtab_")?, None))
+}
+
+fn symbols(text: &[u8], parse: fn(&[u8]) -> Option<Symbol<'_>>) -> Vec<(Vec<u8>, Option<u64>)> {
+    let lines = text.split(|&byte| byte == b'\n');
+    lines.filter_map(parse).map(|(name, crc)| (name.to_vec(), crc)).collect()
+}
+
+/// Reads a text of at most `limit` bytes. A pipe has no size and may be endless, so the text is read in blocks, and only the symbols
+/// stay in memory.
+fn read_symbols(
+    text: impl Read,
+    limit: u64,
+    parse: fn(&[u8]) -> Option<Symbol<'_>>,
+) -> io::Result<Vec<(Vec<u8>, Option<u64>)>> {
+    let mut symbols = Vec::new();
+    let mut add = |line: &[u8]| -> io::Result<()> {
+        let Some((name, crc)) = parse(line) else { return Ok(()) };
+        let mut copy = Vec::new();
+        copy.try_reserve_exact(name.len()).map_err(out_of_memory)?;
+        copy.extend_from_slice(name);
+        symbols.try_reserve(1).map_err(out_of_memory)?;
+        symbols.push((copy, crc));
+        Ok(())
+    };
+    let mut text = text.take(limit + 1);
+    let mut block = vec![0; LINE_LIMIT];
+    let mut total = 0;
+    // The part of the current line in earlier blocks.
+    let mut pending = Vec::with_capacity(LINE_LIMIT);
+    let mut is_too_long = false;
+    loop {
+        let length = match text.read(&mut block) {
+            Ok(0) => break,
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        total += length as u64;
+        for part in block[..length].split_inclusive(|&byte| byte == b'\n') {
+            let (part, is_end) = part.strip_suffix(b"\n").map_or((part, false), |part| (part, true));
+            is_too_long |= pending.len() + part.len() > LINE_LIMIT;
+            if !is_too_long {
+                pending.extend_from_slice(part);
+            }
+            if is_end {
+                if !is_too_long {
+                    add(&pending)?;
+                }
+                pending.clear();
+                is_too_long = false;
+            }
+        }
+    }
+    if total > limit {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {limit} bytes")));
+    }
+    if !is_too_long {
+        add(&pending)?;
+    }
+    Ok(symbols)
+}
+
+fn out_of_memory<E>(_: E) -> io::Error {
+    io::Error::from_raw_os_error(libc::ENOMEM)
 }
 
 /// Parses a hexadecimal number, with or without `0x`.
@@ -60,10 +132,6 @@ fn checksum(word: &[u8]) -> Option<u64> {
     let digits = word.strip_prefix(b"0x").unwrap_or(word);
     // `from_str_radix` alone would accept a sign.
     digits.iter().all(u8::is_ascii_hexdigit).then(|| u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok())?
-}
-
-fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    text.split(|&byte| byte == b'\n')
 }
 
 fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -95,5 +163,36 @@ mod tests {
     fn system_map_lists_the_symbols_of_ksymtab() {
         let text = b"ffffffff82000000 r __ksymtab_kmalloc\nffffffff81000000 T kfree\nffff __ksymtab_x\n";
         assert_eq!(KernelSymbols::from_system_map(text).symbols, [(b"kmalloc".to_vec(), None)]);
+    }
+
+    /// Returns at most one byte for each read.
+    struct Slow<'a>(&'a [u8]);
+
+    impl Read for Slow<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let length = buffer.len().min(1);
+            self.0.read(&mut buffer[..length])
+        }
+    }
+
+    #[test]
+    fn lines_are_read_across_blocks_and_long_lines_are_skipped() {
+        fn whole(line: &[u8]) -> Option<Symbol<'_>> {
+            Some((line, None))
+        }
+        let lines = |text: &[u8]| -> Vec<Vec<u8>> {
+            read_symbols(Slow(text), 1 << 20, whole).unwrap().into_iter().map(|(name, _)| name).collect()
+        };
+        assert_eq!(lines(b"ab\n\nc"), [&b"ab"[..], b"", b"c"]);
+        let (longest, long) = (vec![b'x'; LINE_LIMIT], vec![b'y'; LINE_LIMIT + 1]);
+        assert_eq!(lines(&[&long, &b"\n"[..], &longest, b"\nz\n", &long].concat()), [&longest[..], b"z"]);
+    }
+
+    #[test]
+    fn a_text_beyond_the_limit_is_an_error() {
+        let text = b"0x1 x vmlinux\n0x2 y vmlinux";
+        let read = |limit| read_symbols(&text[..], limit, symvers_line);
+        assert_eq!(read(text.len() as u64).unwrap(), KernelSymbols::from_symvers(text).symbols);
+        assert_eq!(read(3).unwrap_err().to_string(), "larger than 3 bytes");
     }
 }
