@@ -20,7 +20,7 @@ pub(crate) fn open_regular(path: &Path) -> io::Result<(File, u64)> {
 
 fn must_be_regular(data: &Metadata) -> io::Result<()> {
     if data.is_dir() {
-        return Err(io::Error::from(io::ErrorKind::IsADirectory));
+        return Err(io::Error::from_raw_os_error(libc::EISDIR));
     }
     if data.is_file() { Ok(()) } else { Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")) }
 }

@@ -28,7 +28,7 @@ pub enum TreeError {
     #[error(transparent)]
     Index(#[from] IndexError),
     /// A file could not be read.
-    #[error("could not read {path}: {source}", path = crate::config::show_path(path))]
+    #[error("could not read {}: {}", crate::config::show_path(path), crate::sys::strerror_io(source))]
     Io {
         /// The file.
         path: PathBuf,

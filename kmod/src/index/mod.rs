@@ -83,7 +83,7 @@ impl IndexError {
 #[derive(Debug, thiserror::Error)]
 pub enum IndexErrorKind {
     /// The file could not be read.
-    #[error("could not be read: {0}")]
+    #[error("could not be read: {}", crate::sys::strerror_io(.0))]
     Io(#[from] io::Error),
     /// The file is shorter than the header of an index.
     #[error("has {0} bytes, fewer than the 12 of an index's header; run depmod")]

@@ -58,7 +58,7 @@ pub struct ObjectError {
 #[derive(Debug, thiserror::Error)]
 pub enum ObjectErrorKind {
     /// The file could not be read.
-    #[error("{0}")]
+    #[error("{}", crate::sys::strerror_io(.0))]
     Io(#[from] io::Error),
     /// The file is empty.
     #[error("the file is empty")]
