@@ -209,16 +209,16 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// Joins module parameters with spaces: `k=v with spaces` becomes `k="v with spaces"`.
+/// Joins module parameters with spaces: `k=v with spaces` becomes `k="v with spaces"`, unless the value starts with a quotation
+/// mark. This is the rule of C kmod 34.2.
 fn join_arguments(arguments: &[OsString]) -> Vec<u8> {
     let quote = |argument: &OsString| {
         let bytes = argument.as_bytes();
-        match bytes.iter().position(|&b| b == b'=') {
-            Some(at) if bytes.contains(&b' ') && !bytes.contains(&b'"') => {
-                let (key, value) = bytes.split_at(at + 1);
-                [key, b"\"", value, b"\""].concat()
-            }
-            _ => bytes.to_vec(),
+        let (key, value) = bytes.split_at(bytes.iter().position(|&byte| byte == b'=').map_or(bytes.len(), |at| at + 1));
+        if value.contains(&b' ') && !value.starts_with(b"\"") && !value.starts_with(b"'") {
+            [key, b"\"", value, b"\""].concat()
+        } else {
+            bytes.to_vec()
         }
     };
     let mut joined = Vec::new();
@@ -329,6 +329,34 @@ mod tests {
         assert_eq!(String::from_utf8(joined).unwrap(), r#"a=1 b="x y" c="x y" d e f"#);
         let joined = join_arguments(&["", "a", "", "b"].map(OsString::from));
         assert_eq!(String::from_utf8(joined).unwrap(), "a  b");
+    }
+
+    /// What C kmod 34.2 passes to the kernel for each operand.
+    #[test]
+    fn quoted_parameters_are_joined_as_in_c_kmod() {
+        for (operand, joined) in [
+            ("c='x y'", "c='x y'"),
+            ("c='x\"y z'", "c='x\"y z'"),
+            ("c='x", "c='x"),
+            ("c=\"x y\" z", "c=\"x y\" z"),
+            ("c=\"x y", "c=\"x y"),
+            ("c=x \"y z\" u", "c=\"x \"y z\" u\""),
+            ("c=x y\"", "c=\"x y\"\""),
+            ("c=x'y z", "c=\"x'y z\""),
+            ("'c=x y'", "'c=\"x y'\""),
+            ("\"c=x y\"", "\"c=\"x y\"\""),
+            ("'x y'", "'x y'"),
+            ("x c='y z'", "x c='y z'"),
+            ("x c=y", "x c=y"),
+            ("'x c'=y", "'x c'=y"),
+            ("x c=y z", "x c=\"y z\""),
+            ("=x y", "=\"x y\""),
+            ("c= x", "c=\" x\""),
+            ("c=x\ty", "c=x\ty"),
+        ] {
+            let bytes = join_arguments(&[operand.into()]);
+            assert_eq!(String::from_utf8(bytes).unwrap(), joined, "{operand}");
+        }
     }
 
     #[test]

@@ -202,6 +202,46 @@ fn modprobe_shows_versions_and_exports_of_a_file_or_module() {
 }
 
 #[test]
+fn modprobe_warns_instead_of_failing_early_for_symbols_with_all() {
+    let lab = Lab::new();
+    fs::write(lab.path("plain.ko"), TinyModule::named("plain").build()).unwrap();
+    fs::write(lab.path("text.ko"), "text").unwrap();
+    for (option, what) in [("--show-exports", "symbols"), ("--dump-modversions", "modversions")] {
+        let err = |file: &str| lab.modprobe(&[option, "-a", file]).err;
+        assert_eq!(
+            err("plain.ko"),
+            format!("modprobe: WARNING: could not get {what} of plain.ko: No data available\n")
+        );
+        assert_eq!(err("nosuch"), "modprobe: WARNING: Module nosuch not found.\n");
+    }
+    // Both: the versions.
+    fs::write(lab.path("both.ko"), TinyModule::named("both").exports(&["x"]).build()).unwrap();
+    for options in [["--show-exports", "--show-modversions"], ["--show-modversions", "--show-exports"]] {
+        let message = "modprobe: FATAL: could not get modversions of both.ko: No data available\n";
+        assert_eq!(lab.modprobe(&[&options[..], &["both.ko"]].concat()).err, message);
+    }
+}
+
+#[test]
+fn modprobe_remove_holders_has_no_effect_without_remove() {
+    let lab = Lab::new();
+    for option in ["--remove-holders", "--remove-dependencies"] {
+        let insmod = "Some(0)\ninsmod LAB/lib/modules/1.2.3-test/k/leaf.ko x=1\n--\n";
+        assert_eq!(lab.modprobe(&[option, "-D", "leaf", "x=1"]).transcript(), insmod, "{option}");
+    }
+}
+
+#[test]
+fn modprobe_show_depends_prints_a_removal_as_if_modules_were_loaded() {
+    let lab = Lab::new();
+    lab.config("a.conf", "remove al echo removing\nsoftdep mid post: al\n");
+    let expected = "Some(0)\nremove echo removing\nrmmod mid\n--\n";
+    for options in [["-r", "-D"], ["-rn", "-D"]] {
+        assert_eq!(lab.modprobe(&[&options[..], &["mid"]].concat()).transcript(), expected, "{options:?}");
+    }
+}
+
+#[test]
 fn modprobe_options_precede_the_command_line_and_are_inherited() {
     let lab = Lab::new();
     lab.config("a.conf", "install leaf echo \"$MODPROBE_OPTIONS\"; modprobe -D top\n");

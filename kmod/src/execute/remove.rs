@@ -44,6 +44,8 @@ pub struct RemovalMode {
     pub dry_run: bool,
     /// Report each action.
     pub show: bool,
+    /// Act as if every module were loaded.
+    pub ignore_loaded: bool,
     /// Fail if the module is not loaded.
     pub first_time: bool,
     /// Remove it even if it is in use, if the kernel supports that.
@@ -72,7 +74,7 @@ pub fn remove(
         let result = match step {
             RemovalStep::Begin { module, command, builtin, listed, fatal, end } => {
                 frames.push((*end, *fatal));
-                match begin(module, *command, *builtin, *listed, mode.first_time, kernel) {
+                match begin(module, *command, *builtin, *listed, mode, kernel) {
                     Ok(true) => Ok(()),
                     Ok(false) => {
                         at = (*end).max(at + 1);
@@ -107,7 +109,7 @@ fn begin(
     command: bool,
     builtin: bool,
     listed: bool,
-    first_time: bool,
+    mode: RemovalMode,
     kernel: &mut impl Kernel,
 ) -> Result<bool, RemovalError> {
     if command {
@@ -116,8 +118,11 @@ fn begin(
     if builtin {
         return if listed { Ok(false) } else { Err(RemovalError::Builtin(module.clone())) };
     }
+    if mode.ignore_loaded {
+        return Ok(true);
+    }
     match kernel.state(module) {
-        State::Absent if first_time && !listed => Err(RemovalError::NotLoaded(module.clone())),
+        State::Absent if mode.first_time && !listed => Err(RemovalError::NotLoaded(module.clone())),
         State::Absent => Ok(false),
         State::Coming | State::Live | State::Going => Ok(true),
     }
@@ -143,7 +148,7 @@ fn remove_one(
             .map_err(|failure| RemovalError::Command { module: module.clone(), failure });
     }
     // The removal of a holder may have removed it since its frame began.
-    if kernel.state(module) == State::Absent {
+    if !mode.ignore_loaded && kernel.state(module) == State::Absent {
         return Ok(());
     }
     if mode.wait.is_none() && kernel.refcount(module).is_some_and(|users| users > 0) {

@@ -80,8 +80,8 @@ pub static ABOUT: About<Arguments> = About {
             short: None,
             long: "remove-holders",
             old: &["remove-dependencies"],
-            apply: Apply::Set(|a| (a.remove, a.remove_holders) = (true, true)),
-            help: "remove modules and, first, the modules that use\nthem",
+            apply: Apply::Set(|a| a.remove_holders = true),
+            help: "with -r: first remove the modules that use the\nnamed ones",
         },
         Flag {
             short: Some('w'),

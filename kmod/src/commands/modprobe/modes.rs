@@ -20,6 +20,7 @@ pub(super) fn removal(arguments: &Arguments, wait: Option<Duration>) -> RemovalM
     RemovalMode {
         dry_run: arguments.dry_run || arguments.show_depends,
         show: shows_steps(arguments),
+        ignore_loaded: arguments.show_depends,
         first_time: arguments.first_time,
         force: arguments.force.modversions && arguments.force.vermagic,
         wait,
@@ -82,7 +83,8 @@ mod tests {
             let expected = LoadMode { dry_run, show, ignore_loaded, first_time, force: Force::default() };
             assert_eq!(load(&arguments), expected, "{options}");
             let mode = removal(&arguments, None);
-            assert_eq!((mode.dry_run, mode.show, mode.first_time), (dry_run, show, first_time), "-r {options}");
+            let flags = (mode.dry_run, mode.show, mode.ignore_loaded, mode.first_time);
+            assert_eq!(flags, (dry_run, show, ignore_loaded, first_time), "-r {options}");
         }
     }
 
@@ -95,16 +97,16 @@ mod tests {
     }
 
     #[test]
-    fn remove_holders_requests_the_holders_and_implies_removal() {
+    fn remove_holders_requests_the_holders_of_a_removed_module() {
         let name = |text: &str| ModuleName::new(text.as_bytes()).unwrap();
         let mut kernel = ModelKernel::default();
         kernel.modules.insert(name("m"), Loaded { holders: vec![name("h")], ..Loaded::default() });
         let mut request = |options| removal_request(&parsed(options), &name("m"), &mut kernel);
         assert_eq!(request("-r m"), RemovalRequest { ignore_commands: false, holders: vec![] });
-        for options in ["--remove-holders m", "--remove-dependencies m"] {
+        for options in ["-r --remove-holders m", "-r --remove-dependencies m"] {
             assert_eq!(request(options).holders, [name("h")]);
-            assert!(parsed(options).remove);
         }
+        assert!(!parsed("--remove-holders m").remove);
         for options in ["-r -i m", "-r --ignore-install m", "-r --ignore-remove m"] {
             assert!(request(options).ignore_commands, "{options}");
         }

@@ -39,11 +39,13 @@ pub(super) fn show_symbols(session: &mut Session, operands: &[OsString]) -> Resu
         Ok(Ok(Some(entry))) if !PathBuf::from(operand).exists() => entry.path,
         _ => PathBuf::from(operand),
     };
-    let exports = session.arguments.show_exports;
+    // Versions take precedence over exports.
+    let exports = !session.arguments.show_modversions;
+    let what = if exports { "symbols" } else { "modversions" };
     match symbols(&path, exports) {
         Ok(symbols) if symbols.is_empty() => {
-            let (what, why) = (if exports { "symbols" } else { "modversions" }, strerror(Errno::NODATA));
-            session.log.fatal(format_args!("could not get {what} of {shown}: {why}"))?;
+            let why = strerror(Errno::NODATA);
+            session.fatal(format_args!("could not get {what} of {shown}: {why}"))?;
             Err(Failed)
         }
         Ok(symbols) => {
@@ -55,12 +57,11 @@ pub(super) fn show_symbols(session: &mut Session, operands: &[OsString]) -> Resu
             Ok(())
         }
         Err(ObjectError { kind: ObjectErrorKind::Io(error), .. }) if error.kind() == io::ErrorKind::NotFound => {
-            session.log.fatal(format_args!("Module {shown} not found."))?;
+            session.fatal(format_args!("Module {shown} not found."))?;
             Err(Failed)
         }
         Err(error) => {
-            let what = if exports { "exports" } else { "modversions" };
-            session.log.error(format_args!("could not get {what} of {shown}: {error}"));
+            session.fatal(format_args!("could not get {what} of {shown}: {}", error.kind))?;
             Err(Failed)
         }
     }

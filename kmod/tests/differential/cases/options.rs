@@ -5,6 +5,9 @@ use crate::case::Case;
 
 cases![
     modprobe_wrong,
+    modprobe_quoted_operands,
+    modprobe_partial_options,
+    trailing_slashes,
     modprobe_abbreviations,
     modprobe_places,
     modprobe_old_names,
@@ -53,6 +56,62 @@ fn modprobe_wrong() -> Case {
         .run("modprobe --show-exports")
         .run("modprobe --show-modversions")
         .run("modprobe -qD leaf -Z")
+}
+
+fn modprobe_quoted_operands() -> Case {
+    [
+        "c='x y'",
+        "c='x",
+        "c=\"x y\" z",
+        "c=x \"y z\"",
+        "c=x y\"",
+        "c=x'y z",
+        "'c=x y'",
+        "\"c=x y\"",
+        "'x y'",
+        "x c='y z'",
+        "x c=y",
+        "x c=y z",
+        "=x y",
+        "c= x",
+        "c=x\ty",
+        "c='x y' d=u v",
+        "",
+    ]
+    .into_iter()
+    .fold(tree(), |case, operand| case.step("modprobe -D top", |step| step.words.push(operand.into())))
+}
+
+/// Options that modify another option, without it.
+fn modprobe_partial_options() -> Case {
+    tree().file("/etc/modprobe.d/a.conf", "remove leaf echo removing\nsoftdep top post: leaf\n").queries(&[
+        "modprobe --remove-holders -D top",
+        "modprobe --remove-dependencies -nv top",
+        "modprobe --remove-holders -R top",
+        "modprobe --first-time -D top",
+        "modprobe --first-time -R top",
+        "modprobe --first-time -r -nD top",
+        "modprobe -w 5 -D top",
+        "modprobe -r -D top",
+        "modprobe -r -D -i top",
+        "modprobe -r -D --first-time top",
+        "modprobe -r -D -q -a nosuch top",
+        "modprobe -D -R top",
+        "modprobe -D -c top",
+        "modprobe --show-exports -a nosuch",
+        "modprobe --show-exports -a /etc/modprobe.d/a.conf",
+        "modprobe --dump-modversions --show-exports /lib/modules/REL/kernel/leaf.ko",
+        "modprobe --dump-modversions -D /lib/modules/REL/kernel/leaf.ko",
+    ])
+}
+
+fn trailing_slashes() -> Case {
+    tree()
+        .run("depmod REL/")
+        .run("depmod -b / -o // -n REL//")
+        .run("depmod -m lib/modules/ REL/")
+        .run("depmod -C /etc/depmod.d/ REL/")
+        .queries(&["modprobe -S REL/ -R top", "modprobe -d // -R top", "modinfo -k REL/ -F name top"])
 }
 
 fn modprobe_abbreviations() -> Case {

@@ -14,7 +14,7 @@ pub(super) const TOOL: Tool = Tool {
             "The dependencies of a module are removed as well if nothing else uses them. Every operand is a module. A \
              fatal error ends the run unless `-a` or `-q` is given.",
         ),
-        ("remove-holders", "Only direct users are removed. Implies `-r`."),
+        ("remove-holders", "Only direct users are removed. Without `-r` this option has no effect."),
         (
             "wait",
             "The pauses between attempts start at 2 milliseconds and grow. A prefix of `0x` or `0` selects base 16 or \
@@ -41,8 +41,8 @@ pub(super) const TOOL: Tool = Tool {
         ("show-alias", "Each is printed on a separate line. Nothing is loaded, and the blacklist is ignored."),
         (
             "show-depends",
-            "The output consists of `insmod`, `install` and `builtin` lines in load order. Nothing is loaded, and no \
-             command runs.",
+            "The output consists of `insmod`, `install` and `builtin` lines in load order; with `-r`, of `rmmod` and \
+             `remove` lines. Nothing is loaded or removed, and no command runs.",
         ),
         (
             "show-config",
