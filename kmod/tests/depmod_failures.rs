@@ -136,7 +136,8 @@ fn a_run_killed_while_writing_leaves_the_old_files_and_the_next_run_cleans_up() 
     // Without the trap, the signal of the limit kills depmod in the middle of a write.
     let output = fixture.shell("ulimit -f 1; exec \"$@\"").output().unwrap();
     assert_eq!(output.status.signal(), Some(libc::SIGXFSZ));
-    let (left, kept): (Vec<_>, Vec<_>) = fixture.files().into_iter().partition(|(name, _)| name.ends_with(".0"));
+    let (left, kept): (Vec<_>, Vec<_>) =
+        fixture.files().into_iter().partition(|(name, _)| name.ends_with(".kmodlab-depmod"));
     assert_eq!(kept, before);
     assert!(!left.is_empty() && left.iter().all(|(name, _)| name.starts_with("modules.dep.")), "{left:?}");
     assert!(fixture.command().output().unwrap().status.success());
@@ -176,6 +177,18 @@ fn a_full_disk_is_an_error_and_the_old_files_stay() {
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     let expected = format!("could not write ROOT/lib/modules/{RELEASE}/modules.dep: No space left on device\n");
     assert_eq!(stderr, format!("depmod: FATAL: {expected}"));
+}
+
+#[test]
+fn files_of_others_that_look_like_temporary_files_stay() {
+    let fixture = Fixture::new();
+    let others = ["modules.dep.20240131.1", "modules.alias.0.0", "modules.kmodlab-cache.7.3", "modules.dep.bin.1.0"];
+    others.iter().for_each(|name| fs::write(fixture.dir().join(name), b"kept").unwrap());
+    assert!(fixture.command().output().unwrap().status.success());
+    let files = fixture.files();
+    for name in others {
+        assert!(files.contains(&(name.to_owned(), b"kept".to_vec())), "{name}");
+    }
 }
 
 #[test]

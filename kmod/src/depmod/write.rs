@@ -22,6 +22,9 @@ use super::{DepmodError, cache};
 /// The mode of the output files, whatever the umask.
 const MODE: u32 = 0o644;
 
+/// The end of every temporary name. No other program writes files with this suffix, so that the next run can remove them.
+const TEMPORARY: &str = "kmodlab-depmod";
+
 /// How often, and in which interval, the lock of the directory is tried: three seconds in all.
 const LOCK_ATTEMPTS: u32 = 300;
 const LOCK_INTERVAL: Duration = Duration::from_millis(10);
@@ -101,11 +104,15 @@ fn is_at(file: &File, path: &Path) -> bool {
     inode(fs::symlink_metadata(path)) == inode(file.metadata())
 }
 
-/// Returns whether a suffix is `.PID.ATTEMPT`.
+/// Returns whether a suffix is `.PID.ATTEMPT.kmodlab-depmod`.
 fn is_temporary_suffix(suffix: &[u8]) -> bool {
     let mut parts = suffix.split(|&byte| byte == b'.');
     let is_number = |part: Option<&[u8]>| part.is_some_and(|p| !p.is_empty() && p.iter().all(u8::is_ascii_digit));
-    parts.next() == Some(b"") && is_number(parts.next()) && is_number(parts.next()) && parts.next().is_none()
+    parts.next() == Some(b"")
+        && is_number(parts.next())
+        && is_number(parts.next())
+        && parts.next() == Some(TEMPORARY.as_bytes())
+        && parts.next().is_none()
 }
 
 /// A file under a temporary name, removed unless it was renamed.
@@ -120,7 +127,7 @@ impl Pending {
     pub(super) fn new(dir: &Path, name: &str) -> io::Result<Self> {
         // Several runs at once must not write to each other's files: each uses the first free name.
         for attempt in 0..1000 {
-            let path = dir.join(format!("{name}.{}.{attempt}", std::process::id()));
+            let path = dir.join(format!("{name}.{}.{attempt}.{TEMPORARY}", std::process::id()));
             match OpenOptions::new().write(true).create_new(true).mode(MODE).open(&path) {
                 Ok(file) => {
                     // Another run may find the file before it is locked, consider it abandoned, and remove it. (Any
@@ -225,17 +232,22 @@ mod tests {
     #[test]
     fn only_unlocked_temporary_files_are_removed() {
         let top = tempfile::tempdir().unwrap();
-        let unrelated = ["a.x.0", "a.1", "a.1.2.3", "b.1.0", "aa.1.0", "a.1."];
-        for name in unrelated.iter().chain(&["a.7.0", "modules.kmodlab-cache.7.3"]) {
+        let unrelated =
+            ["a.x.0", "a.1", "a.1.2.3", "b.1.0", "aa.1.0", "a.1."].map(|name| format!("{name}.{TEMPORARY}"));
+        let unrelated = unrelated.into_iter().chain(["a.7.0".to_owned(), "a.20240131.1".to_owned()]);
+        let unrelated: Vec<String> = unrelated.collect();
+        let abandoned = ["a.7.0", "modules.kmodlab-cache.7.3"].map(|name| format!("{name}.{TEMPORARY}"));
+        for name in unrelated.iter().chain(&abandoned) {
             fs::write(top.path().join(name), b"").unwrap();
         }
         // A locked one, and a link with the name of one.
         let live = Pending::new(top.path(), "a").unwrap();
-        std::os::unix::fs::symlink("a.x.0", top.path().join("a.9.9")).unwrap();
+        let link = format!("a.9.9.{TEMPORARY}");
+        std::os::unix::fs::symlink(&unrelated[0], top.path().join(&link)).unwrap();
         write(top.path(), &[Output { name: "a", bytes: b"1".to_vec() }]).unwrap();
         let live = live.path.as_ref().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
-        let mut expected: Vec<String> = unrelated.map(str::to_owned).to_vec();
-        expected.extend([live, "a.9.9".to_owned(), "a".to_owned()]);
+        let mut expected = unrelated;
+        expected.extend([live, link, "a".to_owned()]);
         expected.sort();
         assert_eq!(names(top.path()), expected);
     }
@@ -258,7 +270,7 @@ mod tests {
     #[test]
     fn a_temporary_file_of_a_killed_run_does_not_block_the_next_run() {
         let top = tempfile::tempdir().unwrap();
-        fs::write(top.path().join(format!("a.{}.0", std::process::id())), b"").unwrap();
+        fs::write(top.path().join(format!("a.{}.0.{TEMPORARY}", std::process::id())), b"").unwrap();
         write(top.path(), &[Output { name: "a", bytes: b"1".to_vec() }]).unwrap();
         assert_eq!(fs::read(top.path().join("a")).unwrap(), b"1");
     }
