@@ -192,6 +192,21 @@ fn files_of_others_that_look_like_temporary_files_stay() {
 }
 
 #[test]
+fn the_umask_applies_to_the_lists_and_the_cache() {
+    let fixture = Fixture::new();
+    for (umask, expected) in [(0o022, 0o644), (0o077, 0o600), (0o027, 0o640), (0o000, 0o644)] {
+        let mut command = fixture.shell(&format!("umask {umask:o}; exec \"$@\""));
+        assert!(command.arg("--incremental").output().unwrap().status.success());
+        for name in ["modules.dep", "modules.dep.bin", "modules.devname", "modules.kmodlab-cache"] {
+            let mode = fs::metadata(fixture.dir().join(name)).unwrap().permissions().mode() & 0o7777;
+            assert_eq!(mode, expected, "{name} with umask {umask:o}");
+        }
+        // The next run has to write the cache too.
+        fs::remove_file(fixture.dir().join("modules.kmodlab-cache")).unwrap();
+    }
+}
+
+#[test]
 fn concurrent_runs_leave_the_same_files_as_one_run() {
     let fixture = Fixture::new();
     let alone = fixture.files();

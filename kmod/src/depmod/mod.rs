@@ -21,7 +21,6 @@
 //! - A path with white space, and an alias or softdep with a newline, are reported and left out. In C they break the lists.
 //! - The old files stay until all new ones are complete.
 //! - If the kernel's list is missing, the index is a valid one without entries. In C it is an empty file.
-//! - The mode of the files is 0644, whatever the umask.
 
 pub mod cache;
 pub mod config;

@@ -6,10 +6,10 @@
 //! it.
 
 use std::ffi::OsStr;
-use std::fs::{self, File, Metadata, OpenOptions, Permissions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use rustix::io::Errno;
 use super::output::Output;
 use super::{DepmodError, cache};
 
-/// The mode of the output files, whatever the umask.
+/// The mode of the output files before the umask, as in C kmod.
 const MODE: u32 = 0o644;
 
 /// The end of every temporary name. No other program writes files with this suffix, so that the next run can remove them.
@@ -150,8 +150,7 @@ impl Pending {
     }
 
     pub(super) fn fill(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)?;
-        self.file.set_permissions(Permissions::from_mode(MODE))
+        self.file.write_all(bytes)
     }
 
     pub(super) fn rename(&mut self, to: &Path) -> io::Result<()> {
@@ -174,6 +173,7 @@ impl Drop for Pending {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
 
     fn names(dir: &Path) -> Vec<String> {
         let mut names: Vec<_> =
@@ -192,14 +192,14 @@ mod tests {
     }
 
     #[test]
-    fn files_have_mode_0644_and_no_temporary_file_remains() {
+    fn files_have_at_most_mode_0644_and_no_temporary_file_remains() {
         let top = tempfile::tempdir().unwrap();
         let dir = top.path().join("made/below");
         let outputs = [Output { name: "b", bytes: b"2".to_vec() }, Output { name: "a", bytes: b"1".to_vec() }];
         assert_eq!(write(&dir, &outputs).unwrap(), [dir.join("b"), dir.join("a")]);
         assert_eq!(names(&dir), ["a", "b"]);
         assert_eq!(fs::read(dir.join("b")).unwrap(), b"2");
-        assert_eq!(fs::metadata(dir.join("a")).unwrap().permissions().mode() & 0o7777, 0o644);
+        assert_eq!(fs::metadata(dir.join("a")).unwrap().permissions().mode() & !MODE & 0o7777, 0);
     }
 
     #[test]
