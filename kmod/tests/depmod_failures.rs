@@ -207,6 +207,28 @@ fn the_umask_applies_to_the_lists_and_the_cache() {
 }
 
 #[test]
+fn a_foreign_lock_is_reported_after_a_second() {
+    let fixture = Fixture::new();
+    let lock = fs::File::open(fixture.dir()).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let start = std::time::Instant::now();
+    let output = fixture.command().output().unwrap();
+    assert!(output.status.success() && start.elapsed().as_secs() >= 2);
+    insta::assert_snapshot!(
+        fixture.stderr(&output),
+        @"depmod: WARNING: another process has locked ROOT/lib/modules/1.2.3-test; waiting up to 2 more seconds"
+    );
+    // A lock that is released within the second is not.
+    let output = std::thread::scope(|scope| {
+        let run = scope.spawn(|| fixture.command().output().unwrap());
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        drop(lock);
+        run.join().unwrap()
+    });
+    assert_eq!(fixture.stderr(&output), "");
+}
+
+#[test]
 fn concurrent_runs_leave_the_same_files_as_one_run() {
     let fixture = Fixture::new();
     let alone = fixture.files();

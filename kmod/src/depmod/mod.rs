@@ -229,7 +229,7 @@ pub fn run_with(options: &Options, notify: &mut dyn FnMut(Notice)) -> Result<Sum
     if options.dry_run {
         summary.text = outputs.into_iter().filter(|o| !o.name.ends_with(".bin")).flat_map(|o| o.bytes).collect();
     } else {
-        summary.written = write::write(out, &outputs)?;
+        summary.written = write::write(out, &outputs, notify)?;
     }
     if let (Some(mut file), Some(bytes)) = (file.take(), known.and_then(|known| known.to_bytes())) {
         // The lists are complete. Without a cache the next run is slower, nothing else.

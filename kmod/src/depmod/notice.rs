@@ -43,6 +43,12 @@ pub enum Notice {
         /// The cause.
         source: io::Error,
     },
+    /// Another process holds the lock of the output directory.
+    #[error("another process has locked {}; waiting up to 2 more seconds", crate::config::show_path(path))]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The cache cannot be written: the next run has to read all modules.
     #[error("could not write the cache {}: {}", crate::config::show_path(path), strerror_io(source))]
     Cache {

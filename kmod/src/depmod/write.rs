@@ -17,7 +17,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use super::output::Output;
-use super::{DepmodError, cache};
+use super::{DepmodError, Notice, cache};
 
 /// The mode of the output files before the umask, as in C kmod.
 const MODE: u32 = 0o644;
@@ -28,9 +28,15 @@ const TEMPORARY: &str = "kmodlab-depmod";
 /// How often, and in which interval, the lock of the directory is tried: three seconds in all.
 const LOCK_ATTEMPTS: u32 = 300;
 const LOCK_INTERVAL: Duration = Duration::from_millis(10);
+/// The number of failed attempts after which the wait is reported: one second.
+const REPORTED_ATTEMPT: u32 = 100;
 
 /// Writes all files into a directory, which is created if it does not exist. Returns their paths.
-pub(super) fn write(dir: &Path, outputs: &[Output]) -> Result<Vec<PathBuf>, DepmodError> {
+pub(super) fn write(
+    dir: &Path,
+    outputs: &[Output],
+    notify: &mut dyn FnMut(Notice),
+) -> Result<Vec<PathBuf>, DepmodError> {
     make_directory(dir).map_err(|source| DepmodError::Write { path: dir.to_owned(), source })?;
     remove_leftovers(dir, outputs);
     let failed = |output: &Output| {
@@ -44,7 +50,7 @@ pub(super) fn write(dir: &Path, outputs: &[Output]) -> Result<Vec<PathBuf>, Depm
         pending.fill(&output.bytes).map_err(failed(output))?;
         pending_files.push(pending);
     }
-    let _released_when_closed = lock_directory(dir);
+    let _released_when_closed = lock_directory(dir, notify);
     // A rename onto a directory would fail: report it before the first rename.
     for output in outputs {
         let path = dir.join(output.name);
@@ -63,11 +69,16 @@ pub(super) fn write(dir: &Path, outputs: &[Output]) -> Result<Vec<PathBuf>, Depm
 
 /// Waits until no other depmod renames. The wait is bounded, since everyone who can read a directory can lock it, and renames
 /// take milliseconds. Without a lock, as on a file system without locks, depmod goes on.
-fn lock_directory(dir: &Path) -> Option<File> {
+fn lock_directory(dir: &Path, notify: &mut dyn FnMut(Notice)) -> Option<File> {
     let directory = File::open(dir).ok()?;
-    for _ in 0..LOCK_ATTEMPTS {
+    for attempt in 0..LOCK_ATTEMPTS {
         match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK) => std::thread::sleep(LOCK_INTERVAL),
+            Err(Errno::WOULDBLOCK) => {
+                if attempt == REPORTED_ATTEMPT {
+                    notify(Notice::Locked { path: dir.to_owned() });
+                }
+                std::thread::sleep(LOCK_INTERVAL);
+            }
             _ => break,
         }
     }
@@ -174,6 +185,10 @@ impl Drop for Pending {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt as _;
+
+    fn write(dir: &Path, outputs: &[Output]) -> Result<Vec<PathBuf>, DepmodError> {
+        super::write(dir, outputs, &mut drop)
+    }
 
     fn names(dir: &Path) -> Vec<String> {
         let mut names: Vec<_> =
