@@ -3,69 +3,14 @@
 // A failed unwrap is a failed test, also in helper functions.
 #![allow(clippy::unwrap_used)]
 
-// The builder of small modules belongs to the unit tests of the library; only a part of it is used here.
-#[allow(dead_code)]
-#[path = "../src/object/testing.rs"]
-mod testing;
+#[path = "common/module_root.rs"]
+mod module_root;
 
 use std::fs;
-use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
-use testing::TinyModule;
-
-const RELEASE: &str = "1.2.3-test";
-
-/// A root directory with a module directory.
-struct Root(tempfile::TempDir);
-
-impl Root {
-    fn new(modules: &[(&str, &[&str], &[&str])]) -> Self {
-        let root = Self(tempfile::tempdir().unwrap());
-        for list in ["modules.order", "modules.builtin", "modules.builtin.modinfo"] {
-            root.put(list, b"");
-        }
-        for (path, exports, imports) in modules {
-            root.put(path, &TinyModule::named("x").exports(exports).imports(imports).build());
-        }
-        root
-    }
-
-    fn dir(&self) -> PathBuf {
-        self.0.path().join("lib/modules").join(RELEASE)
-    }
-
-    fn put(&self, path: &str, bytes: &[u8]) {
-        let path = self.dir().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, bytes).unwrap();
-    }
-
-    fn run(&self, tool: &str, arguments: &[&str]) -> String {
-        let output = Command::new(env!("CARGO_BIN_EXE_kmod")).arg0(tool).args(arguments).env_clear().output().unwrap();
-        let text =
-            |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap().replace(self.0.path().to_str().unwrap(), "ROOT");
-        format!("{:?}\n{}--\n{}", output.status.code(), text(&output.stdout), text(&output.stderr))
-    }
-
-    /// Runs depmod on this root, without the configuration of the host.
-    fn depmod(&self, arguments: &[&str]) -> String {
-        let root = self.0.path().to_str().unwrap();
-        self.run("depmod", &[&["-C", "/nonexistent", "-b", root], arguments].concat())
-    }
-
-    fn modprobe(&self, arguments: &[&str]) -> String {
-        let root = self.0.path().to_str().unwrap();
-        self.run("modprobe", &[&["-C", "/nonexistent", "-d", root, "-S", RELEASE], arguments].concat())
-    }
-}
-
-fn names(dir: &Path) -> Vec<String> {
-    let mut names: Vec<_> = fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
-}
+use module_root::testing::TinyModule;
+use module_root::{RELEASE, Root, names};
 
 #[test]
 fn modprobe_reads_the_files_of_depmod() {
@@ -172,7 +117,7 @@ fn show_prints_the_lists_and_verbose_the_dependencies() {
 #[test]
 fn the_output_directory_is_created_and_the_module_directory_can_be_set() {
     let root = Root::new(&[("a.ko", &[], &[])]);
-    let out = root.0.path().join("out/side");
+    let out = root.path().join("out/side");
     assert_eq!(root.depmod(&["-o", out.to_str().unwrap(), "-m", "/lib/modules", RELEASE]), "Some(0)\n--\n");
     assert_eq!(fs::read(out.join("lib/modules").join(RELEASE).join("modules.dep")).unwrap(), b"a.ko:\n");
     assert!(!root.dir().join("modules.dep").exists());

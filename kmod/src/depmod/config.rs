@@ -130,19 +130,25 @@ impl DepmodConfig {
     #[must_use]
     pub fn rank(&self, name: &ModuleName, listed: &[u8], external: bool) -> usize {
         let dir = listed.iter().rposition(|&b| b == b'/').map_or(&[][..], |slash| &listed[..slash]);
-        if self.overrides.iter().any(|o| o.name == *name && o.dir == dir) {
-            return 0;
+        // The last line counts first, as in every version of C kmod.
+        if let Some(at) = self.overrides.iter().rev().position(|o| o.name == *name && o.dir == dir) {
+            return at;
         }
         let usual = [Search::Below(b"updates".to_vec()), Search::BuiltIn];
         let searches = if self.searches.is_empty() { &usual[..] } else { &self.searches };
         let names = |search: &Search| match search {
             Search::BuiltIn => false,
             Search::External => external,
-            Search::Below(top) => !external && dir.strip_prefix(&top[..]).is_some_and(|d| matches!(d, [] | [b'/', ..])),
+            Search::Below(top) => !external && is_below(dir, top),
         };
         let at = searches.iter().position(names).or_else(|| searches.iter().position(|s| *s == Search::BuiltIn));
-        1 + at.unwrap_or(searches.len())
+        self.overrides.len() + at.unwrap_or(searches.len())
     }
+}
+
+/// Returns whether a directory is another one or below it.
+fn is_below(dir: &[u8], top: &[u8]) -> bool {
+    dir.strip_prefix(top).is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
 }
 
 /// Returns whether a line applies to this kernel: `*`, or a regular expression that matches anywhere in the release. Returns
@@ -213,6 +219,14 @@ mod tests {
     }
 
     #[test]
+    fn the_last_of_several_overrides_is_preferred() {
+        let several = config("override a * one\noverride a * two\noverride b * one");
+        assert_eq!(better(&several, "one/a.ko", "two/a.ko"), "two/a.ko");
+        assert_eq!(better(&several, "one/a.ko", "updates/a.ko"), "one/a.ko");
+        assert_eq!(better(&several, "one/b.ko", "two/b.ko"), "one/b.ko");
+    }
+
+    #[test]
     fn external_and_exclude_lines_are_read() {
         let config = config("external * /opt/m\nexternal ^5 /opt/n\nexternal * relative\nexclude .debug old\n");
         assert_eq!(config.externals, [PathBuf::from("/opt/m")]);
@@ -247,7 +261,8 @@ mod tests {
             }
             let mut config = DepmodConfig::default();
             config.parse(&text, b"6.1");
-            assert!(config.rank(&ModuleName::new(b"x").unwrap(), b"x/x.ko", false) <= 1 + config.searches.len().max(2));
+            let most = config.overrides.len() + config.searches.len().max(2);
+            assert!(config.rank(&ModuleName::new(b"x").unwrap(), b"x/x.ko", false) <= most);
             Ok(())
         });
     }

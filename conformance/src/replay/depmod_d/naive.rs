@@ -77,13 +77,15 @@ fn path(dir: &[u8]) -> Vec<u8> {
     dir[start..end].to_vec()
 }
 
-/// 0 for an `override`, else the position, from 1, of the first word of `search` that names the file's directory or a
-/// parent of it. If there is none, the position of `built-in`; if that is missing too, one more than the number of words.
+/// For an `override`, its position counted from the last line. Otherwise the number of `override` lines plus the position of the
+/// first word of `search` that names the file's directory or a parent of it. If there is none, the position of `built-in`; if
+/// that is missing too, the number of words.
 pub(super) fn rank(config: &DepmodConfig, name: &ModuleName, path: &[u8], external: bool) -> usize {
     let mut components: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
     components.pop();
-    if config.overrides.iter().any(|line| line.name == *name && line.dir == components.join(&b'/')) {
-        return 0;
+    let mut overrides = config.overrides.iter().rev();
+    if let Some(at) = overrides.position(|line| line.name == *name && line.dir == components.join(&b'/')) {
+        return at;
     }
     let mut searches = config.searches.clone();
     if searches.is_empty() {
@@ -98,5 +100,5 @@ pub(super) fn rank(config: &DepmodConfig, name: &ModuleName, path: &[u8], extern
         Search::BuiltIn => false,
     };
     let built_in = || searches.iter().position(|search| *search == Search::BuiltIn);
-    1 + searches.iter().position(names).or_else(built_in).unwrap_or(searches.len())
+    config.overrides.len() + searches.iter().position(names).or_else(built_in).unwrap_or(searches.len())
 }

@@ -22,6 +22,9 @@ cases![
     search_with_paths,
     an_override,
     an_override_by_release,
+    several_overrides,
+    an_override_with_a_folded_name,
+    slashes_in_search_and_override,
     an_external_tree,
     an_external_tree_that_is_missing,
     excluded_names,
@@ -233,6 +236,54 @@ fn an_override_by_release() -> Case {
         )
         .run("depmod")
         .queries(&["modprobe -D leaf", "modprobe -D mid", "modprobe -D top"])
+}
+
+fn several_overrides() -> Case {
+    tree()
+        .ko("extra/leaf.ko", &module("leaf").exports(&["l"]))
+        .ko("more/leaf.ko", &module("leaf").exports(&["l"]))
+        .ko("extra/mid.ko", &module("mid").exports(&["m"]))
+        .ko("more/mid.ko", &module("mid").exports(&["m"]))
+        .file(
+            "/etc/depmod.d/a.conf",
+            "override leaf * extra\noverride leaf * more\noverride mid * more\noverride mid * extra\n\
+             override mid * nosuch\noverride mid ^9\\. kernel\n",
+        )
+        .run("depmod")
+        .queries(&["modprobe -D leaf", "modprobe -D mid"])
+}
+
+fn an_override_with_a_folded_name() -> Case {
+    let both = |case: Case, name: &str| {
+        let both = ["kernel", "weak-updates/n"];
+        both.iter().fold(case, |case, dir| case.ko(format!("{dir}/{name}.ko"), &module(name)))
+    };
+    let case = ["n-m", "o_p", "q-r", "s_t"].iter().fold(Case::new(), |case, name| both(case, name));
+    let lines = ["n_m", "o-p", "q-r", "s_t"].map(|name| format!("override {name} * weak-updates/n\n"));
+    case.file("/etc/depmod.d/a.conf", lines.concat())
+        .run("depmod")
+        .queries(&["modprobe -D n_m", "modprobe -D o_p", "modprobe -D q_r", "modprobe -D s_t"])
+}
+
+fn slashes_in_search_and_override() -> Case {
+    let names = ["a", "b", "c", "d", "e"];
+    let both = |case: Case, name: &&str| {
+        case.ko(format!("over/{name}.ko"), &module(name)).ko(format!("updates/{name}.ko"), &module(name))
+    };
+    names
+        .iter()
+        .fold(Case::new(), both)
+        .ko("late/f.ko", &module("f"))
+        .ko("late/sub/g.ko", &module("g"))
+        .ko("kernel/f.ko", &module("f"))
+        .ko("kernel/g.ko", &module("g"))
+        .file(
+            "/etc/depmod.d/a.conf",
+            "override a * over/\noverride b * /over\noverride c * over//\noverride d * //over/\noverride e * over\n\
+             search updates /late/ built-in\n",
+        )
+        .run("depmod")
+        .queries(&["modprobe -D a", "modprobe -D b", "modprobe -D e", "modprobe -D f", "modprobe -D g"])
 }
 
 fn an_external_tree() -> Case {
