@@ -6,7 +6,31 @@
 #[path = "common/module_root.rs"]
 mod module_root;
 
+use std::fs;
+
 use module_root::Root;
+
+#[test]
+fn of_equal_files_the_first_by_path_is_listed_not_the_shallower_one() {
+    let root = Root::new(&[]);
+    root.module("extra/mlnx-ofa/drivers/core/foo.ko");
+    root.module("kernel/drivers/core/foo.ko");
+    root.module("a/b/c/bar.ko");
+    root.module("b.ko");
+    root.module("z/bar.ko");
+    assert_eq!(root.depmod_with(""), "Some(0)\n--\n--\na/b/c/bar.ko:\nb.ko:\nextra/mlnx-ofa/drivers/core/foo.ko:\n");
+}
+
+#[test]
+fn the_module_directory_is_preferred_to_an_equal_external_directory() {
+    let root = Root::new(&[]);
+    root.module("kernel/foo.ko");
+    let external = root.path().join("external");
+    fs::create_dir(&external).unwrap();
+    fs::copy(root.dir().join("kernel/foo.ko"), external.join("foo.ko")).unwrap();
+    let config = format!("external * {}\n", external.display());
+    assert_eq!(root.depmod_with(&config), "Some(0)\n--\n--\nkernel/foo.ko:\n");
+}
 
 #[test]
 fn the_last_override_line_whose_file_exists_counts() {

@@ -63,14 +63,23 @@ pub(super) fn is_up_to_date(options: &Options, dep: &Path) -> bool {
     readable && files.iter().all(|path| changed(path).is_ok_and(|time| time <= written))
 }
 
-/// The preferred file of each module, with its rank.
+/// The preferred file of each module, with its preference.
 struct Choice<'o> {
     options: &'o Options,
-    by_name: HashMap<ModuleName, (Found, usize)>,
+    by_name: HashMap<ModuleName, (Found, Preference)>,
+}
+
+/// Files with a lower value are preferred: by the rank that depmod.d gives them, files in the module directory before those in
+/// external directories, and then by path.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Preference {
+    rank: usize,
+    is_external: bool,
+    listed: Vec<u8>,
 }
 
 impl Choice<'_> {
-    fn add(&mut self, path: PathBuf, external: bool, notify: &mut dyn FnMut(Notice)) {
+    fn add(&mut self, path: PathBuf, is_external: bool, notify: &mut dyn FnMut(Notice)) {
         let listed = path.strip_prefix(&self.options.dir).unwrap_or(&path).as_os_str().as_bytes().to_vec();
         let is_white_space = |b: &u8| b.is_ascii_whitespace() || *b == 0;
         if listed.iter().any(is_white_space) {
@@ -80,10 +89,10 @@ impl Choice<'_> {
         let Ok(name) = ModuleName::from_path(&listed) else {
             return notify(Notice::Unlistable { path, why: "its file name leaves no module name" });
         };
-        let rank = self.options.config.rank(&name, &listed, external);
-        let better = self.by_name.get(&name).is_none_or(|(_, old)| rank < *old);
-        if better {
-            self.by_name.insert(name.clone(), (Found { name, path, listed }, rank));
+        let rank = self.options.config.rank(&name, &listed, is_external);
+        let preference = Preference { rank, is_external, listed: listed.clone() };
+        if self.by_name.get(&name).is_none_or(|(_, old)| preference < *old) {
+            self.by_name.insert(name.clone(), (Found { name, path, listed }, preference));
         }
     }
 }
