@@ -201,6 +201,7 @@ fn options(arguments: &Arguments, release: &OsStr, files: &[OsString], log: &mut
         absolute(&root.join(modules.strip_prefix("/").unwrap_or(modules)).join(release))
     };
     let mut options = Options::new(below(arguments.root.as_ref()));
+    options.root = arguments.root.as_deref().map(absolute);
     options.out = arguments.out.as_ref().map(|out| below(Some(out)));
     options.quick = arguments.quick;
     options.incremental = arguments.incremental;

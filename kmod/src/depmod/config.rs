@@ -125,6 +125,18 @@ impl DepmodConfig {
         matches!(name, b"build" | b"source") || self.excludes.iter().any(|excluded| excluded == name)
     }
 
+    /// Returns whether a dangling link, given by its path relative to the module directory, is taken for a directory to search. If
+    /// its name contains a dot, it is one only if depmod.d names a directory there.
+    pub(super) fn is_searched(&self, listed: &[u8]) -> bool {
+        let searches = self.searches.iter().filter_map(|search| match search {
+            Search::Below(dir) => Some(dir),
+            Search::BuiltIn | Search::External => None,
+        });
+        let mut named = searches.chain(self.overrides.iter().map(|line| &line.dir));
+        let name = listed.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+        !name.contains(&b'.') || named.any(|dir| is_below(dir, listed))
+    }
+
     /// Returns the rank of a module file; a lower rank is preferred. `listed` is the path relative to the module directory, or
     /// the absolute path of a file below an `external` directory.
     #[must_use]
@@ -224,6 +236,17 @@ mod tests {
         assert_eq!(better(&several, "one/a.ko", "two/a.ko"), "two/a.ko");
         assert_eq!(better(&several, "one/a.ko", "updates/a.ko"), "one/a.ko");
         assert_eq!(better(&several, "one/b.ko", "two/b.ko"), "one/b.ko");
+    }
+
+    #[test]
+    fn a_directory_without_a_dot_or_named_by_a_line_is_searched() {
+        let named = config("search v1.2/drivers built-in\noverride a * w/v1.3");
+        for searched in ["extra", "a.b/extra", "v1.2", "v1.2/drivers", "w/v1.3"] {
+            assert!(named.is_searched(searched.as_bytes()), "{searched}");
+        }
+        for other in ["v1.3", "x.txt", "v1.2/drivers.d", "v1.2/drivers/x.y"] {
+            assert!(!named.is_searched(other.as_bytes()), "{other}");
+        }
     }
 
     #[test]

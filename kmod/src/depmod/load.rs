@@ -84,12 +84,13 @@ pub(super) fn load(
     let loaded = parallel_with(found.len(), options, memory, |place, memory| {
         let module = &found[place];
         // Taken before the module is read, so that a later change gives another identity.
-        let identity = old.and_then(|_| Identity::of(&module.path));
+        let identity = old.and_then(|_| Identity::of(module.file()));
         if let Some((loaded, entry)) = old.zip(identity).and_then(|(old, i)| old.get(&module.listed, &i)) {
             return (loaded, None, Some(entry));
         }
         let mut loaded = Loaded::default();
-        let error = read(&mut loaded, &module.path, options, memory).err();
+        let error = read(&mut loaded, module.file(), options, memory).err();
+        let error = error.map(|error| ObjectError { path: module.path.clone(), ..error });
         loaded.shrink();
         let entry = identity.filter(|_| error.is_none()).map(|identity| Entry::new(&module.listed, identity, &loaded));
         (loaded, error, entry)

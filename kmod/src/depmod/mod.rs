@@ -17,6 +17,7 @@
 //!
 //! - Modules that modules.order does not name are sorted by path, and modules.symbols by symbol. In C both are in hash order.
 //! - Of several files of equal rank for one module, the first by path is listed. In C it is the first that readdir returns.
+//! - Absolute symbolic links are resolved below [`Options::root`]. In C they are resolved on the host.
 //! - Each directory is visited once, so that a loop of links ends.
 //! - A path with white space, and an alias or softdep with a newline, are reported and left out. In C they break the lists.
 //! - The old files stay until all new ones are complete.
@@ -29,6 +30,7 @@ mod load;
 mod loaded;
 mod notice;
 mod output;
+mod root;
 mod search;
 pub mod symvers;
 mod write;
@@ -50,6 +52,9 @@ use crate::sys::strerror_io;
 pub struct Options {
     /// The module directory (`/lib/modules/RELEASE`). It must be absolute, so that the lists can name modules outside it.
     pub dir: PathBuf,
+    /// The root directory that absolute symbolic links refer to; `/` by default. Links in the path of a module directory below it
+    /// are resolved below it too.
+    pub root: Option<PathBuf>,
     /// The output directory; the module directory by default. It is created if it does not exist.
     pub out: Option<PathBuf>,
     /// Index only these module files instead of all in the directory.
@@ -82,6 +87,7 @@ impl Options {
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),
+            root: None,
             out: None,
             files: Vec::new(),
             quick: false,
@@ -210,6 +216,15 @@ pub fn run(options: &Options) -> Result<Summary, DepmodError> {
 /// # Errors
 /// [`DepmodError`].
 pub fn run_with(options: &Options, notify: &mut dyn FnMut(Notice)) -> Result<Summary, DepmodError> {
+    match root::Root::new(options.root.as_deref()).resolve(&options.dir) {
+        Ok(Some(dir)) if dir != options.dir => run_in(&Options { dir, ..options.clone() }, notify),
+        // A directory that cannot be resolved cannot be opened either, which is reported then.
+        Ok(_) | Err(_) => run_in(options, notify),
+    }
+}
+
+/// Indexes a module directory whose path has been resolved.
+fn run_in(options: &Options, notify: &mut dyn FnMut(Notice)) -> Result<Summary, DepmodError> {
     let out = options.out.as_deref().unwrap_or(&options.dir);
     if options.quick && (options.dry_run || search::is_up_to_date(options, &out.join("modules.dep"))) {
         return Ok(Summary { up_to_date: true, ..Summary::default() });

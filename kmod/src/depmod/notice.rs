@@ -22,6 +22,21 @@ pub enum Notice {
         /// The cause.
         source: io::Error,
     },
+    /// A symbolic link that leads nowhere and has the name of a module or of a searched directory; it is left out.
+    #[error(
+        "could not follow symbolic link {} to {}: {}",
+        crate::config::show_path(path),
+        crate::config::show_path(target),
+        strerror_io(source)
+    )]
+    DanglingLink {
+        /// The link.
+        path: PathBuf,
+        /// Its target.
+        target: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
     /// A module file whose path cannot be written to the lists; it is left out.
     #[error("{}: {why}; the module is left out", crate::config::show_path(path))]
     Unlistable {

@@ -5,11 +5,13 @@
 //! directories, so that a module is listed under its real path if that is in the tree.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::fs;
+use std::fs::{self, Metadata};
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use super::root::Root;
 use super::{DepmodError, Notice, Options, build_list};
 use crate::name::ModuleName;
 use crate::object::compress::uncompressed_name;
@@ -18,10 +20,32 @@ use crate::object::compress::uncompressed_name;
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) name: ModuleName,
-    /// The path to open.
+    /// The path, as shown in messages.
     pub(super) path: PathBuf,
+    /// The path to open, if links in `path` were resolved below another root.
+    pub(super) resolved: Option<PathBuf>,
     /// The path in the lists: relative to the module directory, or absolute outside it.
     pub(super) listed: Vec<u8>,
+}
+
+impl Found {
+    /// Returns the path to open.
+    pub(super) fn file(&self) -> &Path {
+        self.resolved.as_deref().unwrap_or(&self.path)
+    }
+}
+
+/// A file of the directory tree, or a directory to visit.
+struct Entry {
+    path: PathBuf,
+    /// The path to open, if links in `path` were resolved below another root.
+    resolved: Option<PathBuf>,
+}
+
+impl Entry {
+    fn file(&self) -> &Path {
+        self.resolved.as_deref().unwrap_or(&self.path)
+    }
 }
 
 /// Returns all modules, in the order of modules.order, then by path.
@@ -31,12 +55,12 @@ pub(super) fn search(options: &Options, notify: &mut dyn FnMut(Notice)) -> Resul
         // The only directory that must exist.
         let open = fs::read_dir(&options.dir);
         open.map_err(|source| DepmodError::Directory { path: options.dir.clone(), source })?;
-        for path in walk(&options.dir, options, notify) {
-            choice.add(path, false, notify);
+        for file in walk(&options.dir, options, notify) {
+            choice.add(file, false, notify);
         }
         for external in options.config.externals.iter().filter(|dir| dir.is_dir()) {
-            for path in walk(external, options, notify) {
-                choice.add(path, true, notify);
+            for file in walk(external, options, notify) {
+                choice.add(file, true, notify);
             }
         }
     }
@@ -46,7 +70,7 @@ pub(super) fn search(options: &Options, notify: &mut dyn FnMut(Notice)) -> Resul
             return Err(DepmodError::NotAModule { path: path.clone() });
         }
         fs::metadata(path).map_err(|source| DepmodError::File { path: path.clone(), source })?;
-        choice.add(path.clone(), false, notify);
+        choice.add(Entry { path: path.clone(), resolved: None }, false, notify);
     }
     let mut found: Vec<Found> = choice.by_name.into_values().map(|(found, _)| found).collect();
     sort(&mut found, &build_list(&options.dir, "modules.order", notify));
@@ -59,8 +83,10 @@ pub(super) fn is_up_to_date(options: &Options, dep: &Path) -> bool {
     let Ok(written) = changed(dep) else { return false };
     let mut readable = fs::read_dir(&options.dir).is_ok();
     let dirs = std::iter::once(&options.dir).chain(options.config.externals.iter().filter(|dir| dir.is_dir()));
-    let files: Vec<PathBuf> = dirs.flat_map(|dir| walk(dir, options, &mut |_| readable = false)).collect();
-    readable && files.iter().all(|path| changed(path).is_ok_and(|time| time <= written))
+    // A dangling link is not a module.
+    let mut notice = |notice: Notice| readable &= matches!(notice, Notice::DanglingLink { .. });
+    let files: Vec<Entry> = dirs.flat_map(|dir| walk(dir, options, &mut notice)).collect();
+    readable && files.iter().all(|file| changed(file.file()).is_ok_and(|time| time <= written))
 }
 
 /// The preferred file of each module, with its preference.
@@ -79,7 +105,8 @@ struct Preference {
 }
 
 impl Choice<'_> {
-    fn add(&mut self, path: PathBuf, is_external: bool, notify: &mut dyn FnMut(Notice)) {
+    fn add(&mut self, file: Entry, is_external: bool, notify: &mut dyn FnMut(Notice)) {
+        let Entry { path, resolved } = file;
         let listed = path.strip_prefix(&self.options.dir).unwrap_or(&path).as_os_str().as_bytes().to_vec();
         let is_white_space = |b: &u8| b.is_ascii_whitespace() || *b == 0;
         if listed.iter().any(is_white_space) {
@@ -92,52 +119,70 @@ impl Choice<'_> {
         let rank = self.options.config.rank(&name, &listed, is_external);
         let preference = Preference { rank, is_external, listed: listed.clone() };
         if self.by_name.get(&name).is_none_or(|(_, old)| preference < *old) {
-            self.by_name.insert(name.clone(), (Found { name, path, listed }, preference));
+            self.by_name.insert(name.clone(), (Found { name, path, resolved, listed }, preference));
         }
     }
 }
 
 /// Returns every module file below a directory, by directory and then by name.
-fn walk(top: &Path, options: &Options, notify: &mut dyn FnMut(Notice)) -> Vec<PathBuf> {
+fn walk(top: &Path, options: &Options, notify: &mut dyn FnMut(Notice)) -> Vec<Entry> {
+    let root = Root::new(options.root.as_deref());
     let mut files = Vec::new();
     let mut visited = HashSet::new();
-    let mut real = VecDeque::from([top.to_owned()]);
+    let mut real = VecDeque::from([Entry { path: top.to_owned(), resolved: None }]);
     let mut linked = VecDeque::new();
     while let Some(dir) = real.pop_front().or_else(|| linked.pop_front()) {
-        let mut visit = || -> std::io::Result<()> {
-            let data = fs::metadata(&dir)?;
+        let mut visit = || -> io::Result<()> {
+            let data = fs::metadata(dir.file())?;
             if !visited.insert((data.dev(), data.ino())) {
                 return Ok(());
             }
-            let mut entries = fs::read_dir(&dir)?.collect::<Result<Vec<_>, _>>()?;
+            let mut entries = fs::read_dir(dir.file())?.collect::<Result<Vec<_>, _>>()?;
             entries.sort_unstable_by_key(fs::DirEntry::file_name);
             for entry in entries {
                 let name = entry.file_name();
                 if options.config.is_excluded(name.as_bytes()) {
                     continue;
                 }
-                let mut kind = entry.file_type()?;
-                let is_link = kind.is_symlink();
+                let path = dir.path.join(&name);
                 let is_module = uncompressed_name(name.as_bytes()).is_some();
-                if is_link {
-                    // A dangling link is skipped.
-                    let Ok(data) = fs::metadata(entry.path()) else { continue };
-                    kind = data.file_type();
-                }
+                let kind = entry.file_type()?;
+                let is_link = kind.is_symlink();
+                let (kind, resolved) = if is_link {
+                    match follow(&entry.path(), root) {
+                        Ok((data, resolved)) => (data.file_type(), resolved),
+                        Err(source) => {
+                            let listed = path.strip_prefix(top).unwrap_or(&path).as_os_str().as_bytes();
+                            if is_module || options.config.is_searched(listed) {
+                                let target = fs::read_link(entry.path()).unwrap_or_default();
+                                notify(Notice::DanglingLink { path, target, source });
+                            }
+                            continue;
+                        }
+                    }
+                } else {
+                    (kind, dir.resolved.as_ref().map(|resolved| resolved.join(&name)))
+                };
                 if kind.is_dir() {
                     let queue = if is_link { &mut linked } else { &mut real };
-                    queue.push_back(entry.path());
+                    queue.push_back(Entry { path, resolved });
                 } else if kind.is_file() && is_module {
-                    files.push(entry.path());
+                    files.push(Entry { path, resolved });
                 }
             }
             Ok(())
         };
         if let Err(source) = visit() {
-            notify(Notice::Directory { path: dir, source });
+            notify(Notice::Directory { path: dir.path, source });
         }
     }
     files
+}
+
+/// Returns the metadata of a link's target, and its path if the link was resolved below another root.
+fn follow(link: &Path, root: Root<'_>) -> io::Result<(Metadata, Option<PathBuf>)> {
+    let resolved = root.resolve(link)?;
+    Ok((fs::metadata(resolved.as_deref().unwrap_or(link))?, resolved))
 }
 
 /// Sorts modules in the order of modules.order, regardless of compression. Modules that it does not name follow, by path.

@@ -37,6 +37,7 @@ cases![
     links_to_files,
     links_to_directories,
     links_that_dangle,
+    absolute_links_below_another_root,
     a_loop_of_links,
     other_files,
     suffixes,
@@ -405,6 +406,22 @@ fn links_that_dangle() -> Case {
         .link("kernel/gone", "nosuch")
         .link("kernel/self.ko", "self.ko")
         .run("depmod")
+}
+
+fn absolute_links_below_another_root() -> Case {
+    let root = |name: &str| format!("/root/lib/modules/REL/{name}");
+    Case::bare()
+        .file(root("kernel/a.ko"), module("a").build())
+        .file(root("modules.order"), "kernel/a.ko\n")
+        .file(root("modules.builtin"), "")
+        .file(root("modules.builtin.modinfo"), "")
+        .file("/root/opt/b.ko", module("b").build())
+        .file("/opt/c.ko", module("c").build())
+        .link(&root("weak-updates/b.ko"), "/opt/b.ko")
+        .link(&root("weak-updates/c.ko"), "/opt/c.ko")
+        .link(&root("build"), "/nosuch")
+        .run("depmod -b /root")
+        .queries(&["modprobe -d /root -D b", "modprobe -d /root -D c"])
 }
 
 fn a_loop_of_links() -> Case {
