@@ -261,9 +261,12 @@ fn an_override_with_a_folded_name() -> Case {
     };
     let case = ["n-m", "o_p", "q-r", "s_t"].iter().fold(Case::new(), |case, name| both(case, name));
     let lines = ["n_m", "o-p", "q-r", "s_t"].map(|name| format!("override {name} * weak-updates/n\n"));
-    case.file("/etc/depmod.d/a.conf", lines.concat())
-        .run("depmod")
-        .queries(&["modprobe -D n_m", "modprobe -D o_p", "modprobe -D q_r", "modprobe -D s_t"])
+    case.file("/etc/depmod.d/a.conf", lines.concat()).run("depmod").queries(&[
+        "modprobe -D n_m",
+        "modprobe -D o_p",
+        "modprobe -D q_r",
+        "modprobe -D s_t",
+    ])
 }
 
 fn slashes_in_search_and_override() -> Case {
