@@ -256,7 +256,7 @@ fn several_overrides() -> Case {
 
 fn an_override_with_a_folded_name() -> Case {
     let both = |case: Case, name: &str| {
-        let both = ["kernel", "weak-updates/n"];
+        let both = ["updates", "weak-updates/n"];
         both.iter().fold(case, |case, dir| case.ko(format!("{dir}/{name}.ko"), &module(name)))
     };
     let case = ["n-m", "o_p", "q-r", "s_t"].iter().fold(Case::new(), |case, name| both(case, name));
@@ -279,12 +279,12 @@ fn slashes_in_search_and_override() -> Case {
         .fold(Case::new(), both)
         .ko("late/f.ko", &module("f"))
         .ko("late/sub/g.ko", &module("g"))
-        .ko("kernel/f.ko", &module("f"))
-        .ko("kernel/g.ko", &module("g"))
+        .ko("updates/f.ko", &module("f"))
+        .ko("updates/g.ko", &module("g"))
         .file(
             "/etc/depmod.d/a.conf",
             "override a * over/\noverride b * /over\noverride c * over//\noverride d * //over/\noverride e * over\n\
-             search updates /late/ built-in\n",
+             search /late/ updates built-in\n",
         )
         .run("depmod")
         .queries(&["modprobe -D a", "modprobe -D b", "modprobe -D e", "modprobe -D f", "modprobe -D g"])
