@@ -69,7 +69,7 @@ fn an_absolute_link_is_resolved_below_the_root() {
 }
 
 #[test]
-fn a_module_directory_behind_an_absolute_link_is_that_of_the_root() {
+fn an_absolute_link_in_the_path_of_the_module_directory_is_resolved_below_the_root() {
     let root = Root::new(&[("kernel/a.ko", &[], &[])]);
     fs::create_dir(root.path().join("usr")).unwrap();
     fs::rename(root.path().join("lib"), root.path().join("usr/lib")).unwrap();

@@ -125,7 +125,7 @@ impl DepmodConfig {
         matches!(name, b"build" | b"source") || self.excludes.iter().any(|excluded| excluded == name)
     }
 
-    /// Returns whether a dangling link, given by its path relative to the module directory, is taken for a directory to search. If
+    /// Returns whether a dangling link, given by its path relative to the module directory, counts as a directory to search. If
     /// its name contains a dot, it is one only if depmod.d names a directory there.
     pub(super) fn is_searched(&self, listed: &[u8]) -> bool {
         let searches = self.searches.iter().filter_map(|search| match search {
