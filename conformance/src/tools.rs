@@ -53,9 +53,9 @@ impl Lab<'_> {
         let (got, expected) = (self.normalize(&ran.stderr), self.normalize(message.as_bytes()));
         let wording_counts = self.uses_kmod_messages();
         let result = |exit: ExitKind, message: &str| match exit {
-            ExitKind::Exited(status) if !wording_counts => {
-                let status = if status == 0 { "exit 0" } else { "failure" };
-                format!("{status} {}", if message.is_empty() { "without a message" } else { "with a message" })
+            ExitKind::Exited(0) if !wording_counts && !message.is_empty() => "exit 0 with a message".to_owned(),
+            ExitKind::Exited(status) if !wording_counts && status != 0 => {
+                format!("failure {} a message", if message.is_empty() { "without" } else { "with" })
             }
             exit if message.is_empty() => exit.shown(),
             exit => format!("{}: {message}", exit.shown()),
@@ -314,4 +314,59 @@ fn without_position(line: &str) -> String {
 pub fn listed_modules(output: &str) -> Vec<String> {
     let name = |line: &str| line.split(' ').nth(1).map(|file| file.trim_end_matches(".ko").replace('-', "_"));
     output.split(" | ").filter_map(name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::era::{CutOff, DecidedBy, Eras};
+    use crate::fact::Fact;
+    use crate::lab::{Guest, GuestError, Pair};
+    use agent::proto::{Reply, Request};
+    use std::time::{Duration, Instant};
+
+    struct Silent;
+
+    impl Guest for Silent {
+        fn call(&mut self, _: &Request, _: Duration) -> Result<Reply, GuestError> {
+            Err(GuestError::Lost("no guest".to_owned()))
+        }
+    }
+
+    /// The fact about a command of this subject that was expected to print `expected`.
+    fn fact(subject: &str, status: i32, stderr: &str, expected: &str) -> Fact {
+        let pair = Pair {
+            release: "6.1.0-x".to_owned(),
+            eras: Eras { cutoff: CutOff::WaitQueue, cutoff_by: DecidedBy::Image },
+            modules: None,
+            subject: subject.to_owned(),
+            commands: Vec::new(),
+        };
+        let ran = Ran {
+            exit: ExitKind::Exited(status),
+            stdout: Vec::new(),
+            stderr: stderr.as_bytes().to_vec(),
+            took: GuestMillis(1),
+        };
+        let mut guest = Silent;
+        let mut lab = Lab::new(&mut guest, &pair, Instant::now());
+        lab.expect_ran("modprobe loop", &ran, status, expected);
+        lab.into_facts().0.remove(0)
+    }
+
+    #[test]
+    fn a_silent_success_is_the_same_fact_for_every_subject() {
+        assert_eq!(fact("busybox", 0, "", ""), fact("kmod-30", 0, "", ""));
+        assert_eq!(fact("ours", 0, "", "").got, "exit 0");
+    }
+
+    #[test]
+    fn the_wording_of_a_message_counts_only_for_subjects_with_kmod_messages() {
+        let busybox = fact("busybox", 1, "modprobe: not found\n", "modprobe: FATAL: no\n");
+        assert_eq!((busybox.holds, busybox.got.as_str()), (true, "failure with a message"));
+        let ours = fact("ours", 1, "modprobe: not found\n", "modprobe: FATAL: no\n");
+        assert_eq!((ours.holds, ours.got.as_str()), (false, "exit 1: modprobe: not found"));
+        assert_eq!(fact("busybox", 1, "", ANY_MESSAGE).got, "failure without a message");
+        assert_eq!(fact("busybox", 0, "warning\n", "").got, "exit 0 with a message");
+    }
 }

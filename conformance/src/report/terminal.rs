@@ -7,6 +7,7 @@ use crate::fact::Fact;
 use crate::report::json::Counts;
 use crate::verdict::Verdict;
 use indicatif::{ProgressBar, ProgressStyle};
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ pub struct Terminal<W> {
     counts: Counts,
     unsuccessful: Vec<Row>,
     flaky: Vec<Row>,
+    behaviours: BTreeSet<String>,
     skipped_kernels: usize,
     differences: Differences,
 }
@@ -40,6 +42,7 @@ impl<W: Write> Terminal<W> {
             counts: Counts::default(),
             unsuccessful: Vec::new(),
             flaky: Vec::new(),
+            behaviours: BTreeSet::new(),
             skipped_kernels: 0,
             differences: Differences::default(),
         }
@@ -67,6 +70,7 @@ impl<W: Write> Terminal<W> {
     fn judged(&mut self, row: &Row) -> io::Result<()> {
         self.counts.add(row.verdict);
         self.counts.flaky += usize::from(row.flaky);
+        self.behaviours.insert(row.id.clone());
         let word = self.paint(row.verdict, &format!("{:>5}", row.verdict.as_str()));
         // A kernel given as a path is shown by its release, which is shorter.
         let kernel = if row.kernel.name.contains('/') { &row.kernel.release } else { &row.kernel.name };
@@ -185,12 +189,13 @@ impl<W: Write> Terminal<W> {
             (false, false) => "",
         };
         let not_run = if end.not_run > 0 { format!(", {} not run", end.not_run) } else { String::new() };
-        let plural = if total == 1 { "" } else { "s" };
-        self.line(&format!(
-            "\n{total} behaviour{plural} in {:.1} s: {}{early}{not_run}",
-            seconds(end.wall_ms),
-            parts.join(", ")
-        ))
+        let plural = if self.behaviours.len() == 1 { "" } else { "s" };
+        let mut what = format!("{} behaviour{plural}", self.behaviours.len());
+        // With several kernels or subjects a behaviour has several rows.
+        if total > self.behaviours.len() {
+            what.push_str(&format!(", {total} rows"));
+        }
+        self.line(&format!("\n{what} in {:.1} s: {}{early}{not_run}", seconds(end.wall_ms), parts.join(", ")))
     }
 }
 
@@ -268,6 +273,20 @@ mod tests {
         let end = RunEnd { interrupted: false, stopped: true, not_run: 3, wall_ms: 1000 };
         terminal.event(&Event::Ended(end)).unwrap();
         insta::assert_snapshot!(String::from_utf8(out).unwrap());
+    }
+
+    #[test]
+    fn a_matrix_is_summarized_by_behaviours_and_rows() {
+        let mut out = Vec::new();
+        let mut terminal = Terminal::new(&mut out, false);
+        for subject in ["ours", "busybox"] {
+            let row = Row { subject: subject.into(), ..sample::row("path.one", Verdict::Pass, None) };
+            terminal.event(&Event::Judged(Box::new(row))).unwrap();
+        }
+        let end = RunEnd { interrupted: false, stopped: false, not_run: 0, wall_ms: 1000 };
+        terminal.event(&Event::Ended(end)).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        assert_eq!(out.lines().last(), Some("1 behaviour, 2 rows in 1.0 s: 2 passed"));
     }
 
     #[test]
