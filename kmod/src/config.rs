@@ -1,21 +1,26 @@
 //! The administrator's configuration: modprobe.d, kmod.d and the kernel command line. [`files`] reads the directories,
+//! [`lines`] splits them,
 //! [`line`] parses a line, [`mask`] is kmod.d, [`show`] formats the output of `modprobe -c`.
 //!
 //! Entries are in the order of the files. Names and patterns are normalised (`-` is `_`); values are the bytes of the file.
 
 pub mod files;
+mod index;
 mod line;
+pub(crate) mod lines;
 pub mod mask;
+mod search;
 pub mod show;
 
 use crate::name::{Escaped, ModuleName, fnmatch};
-use std::collections::HashSet;
+use std::collections::{HashSet, TryReserveError};
 use std::io;
 use std::path::{Path, PathBuf};
 
 pub use files::{ConfigSource, DEFAULT_DIRECTORIES};
-pub(crate) use line::logical_lines;
-pub use mask::{Mask, Masks};
+pub(crate) use lines::LogicalLine;
+pub use mask::{Mask, MaskProblem, Masks};
+pub(crate) use search::Search;
 
 /// `alias PATTERN NAME`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,6 +116,27 @@ pub enum ConfigWarning {
     /// `x.conf` is a directory.
     #[error("Directories inside directories are not supported: {}", show_path(.0))]
     Directory(PathBuf),
+    /// A `mask` line with more than one pattern.
+    #[error("{} line {line}: only the first pattern of the line is masked: '{}'", show_path(.file), Escaped(.pattern))]
+    SurplusMask {
+        /// The file.
+        file: PathBuf,
+        /// The number of the line's first physical line, from 1.
+        line: usize,
+        /// The first pattern.
+        pattern: Vec<u8>,
+    },
+    /// A line is longer than [`lines::LINE_LIMIT`].
+    #[error("{} line {line}: longer than {} bytes, ignored", show_path(.file), lines::LINE_LIMIT)]
+    LongLine {
+        /// The file.
+        file: PathBuf,
+        /// The number of the line's first physical line, from 1.
+        line: usize,
+    },
+    /// A file is larger than [`files::SIZE_LIMIT`]; its first lines are used.
+    #[error("{}: larger than {} bytes, the rest is ignored", show_path(.0), files::SIZE_LIMIT)]
+    TooLarge(PathBuf),
     /// `x.conf` is a pipe, a socket or a device.
     #[error("{}: not a regular file, not read", show_path(.0))]
     NotAFile(PathBuf),
@@ -134,67 +160,120 @@ pub(crate) fn show_path(path: &Path) -> Escaped<&[u8]> {
 }
 
 impl Config {
-    /// Reads a [`ConfigSource`]. Whatever cannot be used is ignored, with a warning.
+    /// Reads a [`ConfigSource`]. Whatever cannot be used is ignored, with a warning, except in kmod.d ([`mask`]).
     #[must_use]
     pub fn load(source: &ConfigSource) -> (Self, Vec<ConfigWarning>) {
-        let mut config = Self::default();
         let mut warnings = Vec::new();
-        for path in files::list(source, &mut warnings) {
-            if let Some(text) = files::read(&path, &mut warnings) {
-                config.add_file(&path, &text, &mut warnings);
-            }
-        }
-        for path in files::list(&source.kmod_d_only(), &mut warnings) {
-            if let Some(text) = files::read(&path, &mut warnings) {
-                config.masks.add_file(&path, &text, &mut warnings);
-            }
-        }
-        if let Some(path) = &source.command_line {
-            // Without /proc there are no items: an initramfs may run modprobe before it mounts /proc.
-            if let Ok(text) = files::read_limited(path) {
-                config.add_command_line(&text, &mut warnings);
-            }
-        }
+        let config = Self::load_with(source, &mut warnings);
         (config, warnings)
     }
 
-    /// Adds the lines of a file. `file` is used in warnings only.
-    pub fn add_file(&mut self, file: &Path, text: &[u8], warnings: &mut Vec<ConfigWarning>) {
-        for (number, text) in line::logical_lines(text) {
-            match line::parse(&text) {
-                Ok(Some(line)) => self.add_line(line),
-                Ok(None) => {}
-                Err(line::BadLine::Unknown(word)) => {
-                    warnings.push(ConfigWarning::BadLine { file: file.to_owned(), line: number, word });
-                }
-                Err(line::BadLine::Deprecated(word)) => {
-                    warnings.push(ConfigWarning::Deprecated { file: file.to_owned(), line: number, word });
+    /// Reads a [`ConfigSource`] like [`Config::load`], and passes each warning on as soon as it is known.
+    pub fn load_with(source: &ConfigSource, warnings: &mut impl Extend<ConfigWarning>) -> Self {
+        let mut config = Self::default();
+        for path in files::list(source, warnings) {
+            let before = config.lengths();
+            let each = &mut |line: LogicalLine<'_>| config.add_line(&path, line, warnings);
+            match files::read_lines(&path, each) {
+                Ok(()) => {}
+                Err(error) => {
+                    // Out of memory: give back what the file took.
+                    if !matches!(error, files::ReadError::TooLarge) {
+                        config.truncate(before);
+                    }
+                    error.warn(&path, warnings);
                 }
             }
         }
+        config.masks.load(&source.kmod_d_only(), warnings);
+        if let Some(path) = &source.command_line {
+            // Without /proc there are no items: an initramfs may run modprobe before it mounts /proc.
+            if let Ok(text) = files::read_limited(path) {
+                config.add_command_line(&text, warnings);
+            }
+        }
+        config
     }
 
-    fn add_line(&mut self, line: line::Line) {
-        match line {
-            line::Line::Alias(alias) => self.aliases.push(alias),
-            line::Line::Options(options) => self.options.push(options),
-            line::Line::Blacklist(name) => self.blacklist.push(name),
-            line::Line::Install(command) => self.install.push(command),
-            line::Line::Remove(command) => self.remove.push(command),
-            line::Line::Softdep(softdep) => self.softdeps.push(softdep),
-            line::Line::Weakdep(weakdep) => self.weakdeps.push(weakdep),
+    /// Adds the lines of a file. `file` is used in warnings only.
+    pub fn add_file(&mut self, file: &Path, text: &[u8], warnings: &mut impl Extend<ConfigWarning>) {
+        let added = lines::each(text, &mut |line| self.add_line(file, line, warnings));
+        if added.is_err() {
+            files::ReadError::out_of_memory().warn(file, warnings);
         }
     }
 
+    fn add_line(
+        &mut self,
+        file: &Path,
+        line: LogicalLine<'_>,
+        warnings: &mut impl Extend<ConfigWarning>,
+    ) -> Result<(), TryReserveError> {
+        let number = line.number;
+        let parsed = match line.text.map(line::parse) {
+            Some(parsed) => parsed,
+            None => {
+                warnings.extend([ConfigWarning::LongLine { file: file.to_owned(), line: number }]);
+                return Ok(());
+            }
+        };
+        match parsed {
+            Ok(Some(line)) => return self.add(line),
+            Ok(None) => {}
+            Err(line::BadLine::Unknown(word)) => {
+                warnings.extend([ConfigWarning::BadLine { file: file.to_owned(), line: number, word }]);
+            }
+            Err(line::BadLine::Deprecated(word)) => {
+                warnings.extend([ConfigWarning::Deprecated { file: file.to_owned(), line: number, word }]);
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, line: line::Line) -> Result<(), TryReserveError> {
+        match line {
+            line::Line::Alias(alias) => push(&mut self.aliases, alias),
+            line::Line::Options(options) => push(&mut self.options, options),
+            line::Line::Blacklist(name) => push(&mut self.blacklist, name),
+            line::Line::Install(command) => push(&mut self.install, command),
+            line::Line::Remove(command) => push(&mut self.remove, command),
+            line::Line::Softdep(softdep) => push(&mut self.softdeps, softdep),
+            line::Line::Weakdep(weakdep) => push(&mut self.weakdeps, weakdep),
+        }
+    }
+
+    /// The number of entries of each kind that files contain.
+    fn lengths(&self) -> [usize; 7] {
+        [
+            self.aliases.len(),
+            self.options.len(),
+            self.blacklist.len(),
+            self.install.len(),
+            self.remove.len(),
+            self.softdeps.len(),
+            self.weakdeps.len(),
+        ]
+    }
+
+    fn truncate(&mut self, [aliases, options, blacklist, install, remove, softdeps, weakdeps]: [usize; 7]) {
+        truncate(&mut self.aliases, aliases);
+        truncate(&mut self.options, options);
+        truncate(&mut self.blacklist, blacklist);
+        truncate(&mut self.install, install);
+        truncate(&mut self.remove, remove);
+        truncate(&mut self.softdeps, softdeps);
+        truncate(&mut self.weakdeps, weakdeps);
+    }
+
     /// Adds the items of a kernel command line (see [`crate::cmdline`]).
-    pub fn add_command_line(&mut self, text: &[u8], warnings: &mut Vec<ConfigWarning>) {
+    pub fn add_command_line(&mut self, text: &[u8], warnings: &mut impl Extend<ConfigWarning>) {
         for item in crate::cmdline::items(text) {
             match item {
                 Ok(crate::cmdline::Item::Option { module, text }) => {
                     self.options.push(ModuleOptions { name: module, text });
                 }
                 Ok(crate::cmdline::Item::Blacklist(name)) => self.blacklist.push(name),
-                Err(module) => warnings.push(ConfigWarning::CommandLine(module)),
+                Err(module) => warnings.extend([ConfigWarning::CommandLine(module)]),
             }
         }
     }
@@ -235,13 +314,7 @@ impl Config {
     /// dependencies.
     #[must_use]
     pub fn softdeps_for(&self, module: &ModuleName) -> (Vec<&[u8]>, Vec<&[u8]>) {
-        let (mut pre, mut post) = (Vec::new(), Vec::new());
-        let (mut seen_pre, mut seen_post) = (HashSet::new(), HashSet::new());
-        for softdep in self.softdeps.iter().filter(|softdep| matches(&softdep.pattern, module.as_bytes())) {
-            add_new(&mut pre, &mut seen_pre, &softdep.pre);
-            add_new(&mut post, &mut seen_post, &softdep.post);
-        }
-        (pre, post)
+        merge_softdeps(self.softdeps.iter().filter(|softdep| matches(&softdep.pattern, module.as_bytes())))
     }
 
     /// Returns the names that an initramfs with this module should also contain: those of all matching lines, each name
@@ -254,6 +327,31 @@ impl Config {
         }
         names
     }
+}
+
+/// Appends to a list that may be so long that there is no memory for a longer one.
+fn push<T>(list: &mut Vec<T>, item: T) -> Result<(), TryReserveError> {
+    list.try_reserve(1)?;
+    list.push(item);
+    Ok(())
+}
+
+fn truncate<T>(list: &mut Vec<T>, length: usize) {
+    if list.len() > length {
+        list.truncate(length);
+        list.shrink_to_fit();
+    }
+}
+
+/// Returns the names to load before and after a module, each once.
+fn merge_softdeps<'a>(lines: impl Iterator<Item = &'a Softdep>) -> (Vec<&'a [u8]>, Vec<&'a [u8]>) {
+    let (mut pre, mut post) = (Vec::new(), Vec::new());
+    let (mut seen_pre, mut seen_post) = (HashSet::new(), HashSet::new());
+    for softdep in lines {
+        add_new(&mut pre, &mut seen_pre, &softdep.pre);
+        add_new(&mut post, &mut seen_post, &softdep.post);
+    }
+    (pre, post)
 }
 
 fn first_command<'a>(commands: &'a [Command], module: &ModuleName) -> Option<&'a [u8]> {

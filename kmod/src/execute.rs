@@ -5,10 +5,10 @@ pub mod model;
 pub mod reason;
 mod remove;
 
-use crate::config::Mask;
+use crate::config::{Mask, MaskProblem};
 use crate::name::{Escaped, ModuleName};
 use crate::object::{self, Compression};
-use crate::resolve::{Action, LoadPlan, LoadStep};
+use crate::resolve::{Action, LoadPlan, LoadStep, Masked};
 use crate::sys::strerror;
 use rustix::io::Errno;
 use std::os::unix::ffi::OsStrExt as _;
@@ -149,6 +149,9 @@ pub enum LoadError {
         /// The `mask` line.
         mask: Mask,
     },
+    /// A part of kmod.d cannot be read, which may mask any module.
+    #[error("every module is masked: {0}")]
+    AllMasked(MaskProblem),
     /// Its file could not be opened.
     #[error("{}: {}", Escaped(.path.as_os_str().as_bytes()), strerror(*.errno))]
     Open {
@@ -184,9 +187,12 @@ impl LoadError {
             Self::Command { module, command, failure } => {
                 Some(format!("Error running install command '{}' for module {module}: {failure}", Escaped(command)))
             }
-            Self::AlreadyLoaded | Self::Refused { .. } | Self::Masked { .. } | Self::Open { .. } | Self::Image(_) => {
-                None
-            }
+            Self::AlreadyLoaded
+            | Self::Refused { .. }
+            | Self::Masked { .. }
+            | Self::AllMasked(_)
+            | Self::Open { .. }
+            | Self::Image(_) => None,
         }
     }
 }
@@ -234,17 +240,20 @@ pub fn load(
     kernel: &mut impl Kernel,
     report: &mut impl Report,
 ) -> Result<(), LoadError> {
-    let target = plan.steps.iter().find(|step| step.module == plan.module);
-    let builtin = target.is_some_and(|step| step.builtin);
+    let target = plan.steps.iter().position(|step| step.module == plan.module);
+    let builtin = target.and_then(|target| plan.steps.get(target)).is_some_and(|step| step.builtin);
     if !mode.ignore_loaded && (builtin || kernel.state(&plan.module) == State::Live) {
         return if mode.first_time { Err(LoadError::AlreadyLoaded) } else { Ok(()) };
     }
+    if let Some(problem) = plan.mask_problem.as_ref().filter(|_| plan.steps.iter().any(|step| !step.builtin)) {
+        return Err(LoadError::AllMasked(problem.clone()));
+    }
     // Checked before the first step: do not load half of a plan.
-    if let Some((module, mask)) = target.and_then(|step| mask_in_force(step, plan, mode, kernel)) {
+    if let Some(Masked { module, mask }) = target.and_then(|target| mask_in_force(target, plan, mode, kernel)) {
         return Err(LoadError::Masked { module: module.clone(), mask: mask.clone() });
     }
     let mut reported = Vec::new();
-    for step in &plan.steps {
+    for (number, step) in plan.steps.iter().enumerate() {
         let first_time = mode.first_time && step.module == plan.module;
         if !mode.ignore_loaded && (step.builtin || kernel.state(&step.module) == State::Live) {
             if first_time {
@@ -252,7 +261,9 @@ pub fn load(
             }
             continue;
         }
-        if let Some((module, mask)) = mask_in_force(step, plan, mode, kernel) {
+        // What is required was checked as a part of the target.
+        let masked = if step.required { None } else { mask_in_force(number, plan, mode, kernel) };
+        if let Some(Masked { module, mask }) = masked {
             if !reported.contains(&module) {
                 report.masked(&format_args!("a soft dependency is left out: module '{module}' is masked by {mask}"));
                 reported.push(module);
@@ -276,21 +287,20 @@ pub fn load(
 }
 
 /// Returns the first mask that prevents a step: the first one whose module is not loaded already.
-fn mask_in_force<'p>(
-    step: &'p LoadStep,
-    plan: &LoadPlan,
-    mode: LoadMode,
-    kernel: &mut impl Kernel,
-) -> Option<&'p (ModuleName, Mask)> {
-    step.masked.iter().find(|(module, _)| {
-        let builtin = plan.steps.iter().any(|step| step.module == *module && step.builtin);
-        !builtin && (mode.ignore_loaded || kernel.state(module) != State::Live)
+fn mask_in_force<'p>(step: usize, plan: &'p LoadPlan, mode: LoadMode, kernel: &mut impl Kernel) -> Option<&'p Masked> {
+    plan.masked(step).into_iter().find(|masked| {
+        let builtin = plan.steps.iter().any(|step| step.builtin && step.module == masked.module);
+        !builtin && (mode.ignore_loaded || kernel.state(&masked.module) != State::Live)
     })
 }
 
 fn execute(step: &LoadStep, force: Force, kernel: &mut impl Kernel) -> Result<(), LoadError> {
     match &step.action {
-        Action::Insert(path) => insert_file(path, &step.options, force, kernel),
+        Action::Insert(path) => match &step.unknown_names {
+            // It may be masked under the names in its file.
+            Some(problem) => Err(LoadError::Image(problem.clone())),
+            None => insert_file(path, &step.options, force, kernel),
+        },
         Action::Run(command) => {
             let command = replace(command, b"$CMDLINE_OPTS", &step.options);
             let ran = kernel.run(&command, &step.module);

@@ -101,9 +101,17 @@ impl Log {
 
     /// Writes a message if its priority is shown. A message that cannot be written is lost.
     pub fn write(&mut self, priority: Priority, text: impl Display) {
-        if !self.shows(priority) {
-            return;
+        if self.shows(priority) {
+            self.put(priority, text);
         }
+    }
+
+    /// Writes an error even after [`Log::silence`].
+    pub fn error_even_if_silent(&mut self, text: impl Display) {
+        self.put(Priority::Error, text);
+    }
+
+    fn put(&mut self, priority: Priority, text: impl Display) {
         match &mut self.destination {
             Destination::Stderr => {
                 let line = format!("{}: {}: {text}\n", self.tool, priority.word());

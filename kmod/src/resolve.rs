@@ -4,16 +4,19 @@
 //! [`find`] looks a name up in a fixed chain of sources; [`load_plan`] or [`removal_plan`] makes a plan for each [`Hit`]. A
 //! plan does not depend on what is loaded: [`crate::execute`] checks that when it executes the plan.
 
+mod graph;
 mod load;
 #[cfg(test)]
 pub(crate) mod model;
 mod remove;
 
-use crate::config::{self, Config};
+use crate::config::{Config, Search};
 use crate::name::{ModuleName, NameError, normalise_alias};
-use crate::tree::{ModuleEntry, Tree, TreeError};
+use crate::object::{Limits, Module};
+use crate::tree::{ModuleEntry, ModuleLine, Tree, TreeError};
+use std::path::Path;
 
-pub use load::{Action, LoadPlan, LoadRequest, LoadStep, load_plan};
+pub use load::{Action, LoadPlan, LoadRequest, LoadStep, Masked, load_plan};
 pub use remove::{RemovalPlan, RemovalRequest, RemovalStep, removal_plan};
 
 /// The lookups of the resolver in a module directory. [`Tree`] documents them.
@@ -23,6 +26,21 @@ pub trait Lookup {
     /// # Errors
     /// The source exists and is damaged.
     fn module(&self, name: &ModuleName) -> Result<Option<ModuleEntry>, TreeError>;
+    /// Returns the line of modules.dep of the module with exactly this name.
+    ///
+    /// # Errors
+    /// The source exists and is damaged.
+    fn line(&self, name: &ModuleName) -> Result<Option<ModuleLine>, TreeError> {
+        Ok(self.module(name)?.map(ModuleLine::from))
+    }
+    /// Returns the names that a module file has for itself, besides its file name: the kernel loads the module under them. Only
+    /// needed if modules are masked.
+    ///
+    /// # Errors
+    /// Why the file cannot be read, as a text that names it.
+    fn own_names(&self, _file: &Path) -> Result<Vec<ModuleName>, String> {
+        Ok(Vec::new())
+    }
     /// Returns the modules with an alias that matches.
     ///
     /// # Errors
@@ -48,6 +66,12 @@ pub trait Lookup {
 impl Lookup for Tree {
     fn module(&self, name: &ModuleName) -> Result<Option<ModuleEntry>, TreeError> {
         Tree::module(self, name)
+    }
+    fn line(&self, name: &ModuleName) -> Result<Option<ModuleLine>, TreeError> {
+        Tree::line(self, name)
+    }
+    fn own_names(&self, file: &Path) -> Result<Vec<ModuleName>, String> {
+        own_names(file).map_err(|error| error.to_string())
     }
     fn aliases(&self, alias: &[u8]) -> Result<Vec<ModuleName>, TreeError> {
         Tree::aliases(self, alias)
@@ -91,6 +115,11 @@ pub struct Found {
 /// # Errors
 /// [`NameError`] if this is not a valid name.
 pub fn find(tree: &impl Lookup, config: &Config, name: &[u8]) -> Result<Found, NameError> {
+    find_with(tree, &mut Search::new(config), name)
+}
+
+/// Like [`find`], for many names.
+fn find_with(tree: &impl Lookup, config: &mut Search<'_>, name: &[u8]) -> Result<Found, NameError> {
     let alias = normalise_alias(name)?;
     let mut found = Found::default();
     // An alias may match a string that is not a module name: `.x`, or the empty string.
@@ -99,21 +128,21 @@ pub fn find(tree: &impl Lookup, config: &Config, name: &[u8]) -> Result<Found, N
     let exact = module.filter(|module| module.as_bytes() == alias);
 
     found.hits = config_aliases(config, &alias);
-    let sources: [&dyn Fn() -> Result<Vec<Hit>, TreeError>; 6] = [
-        &|| match &exact {
+    let sources: [&mut dyn FnMut() -> Result<Vec<Hit>, TreeError>; 6] = [
+        &mut || match &exact {
             Some(module) if !alias.contains(&b':') => {
                 Ok(tree.module(module)?.map(|entry| plain(entry.name)).into_iter().collect())
             }
             _ => Ok(Vec::new()),
         },
-        &|| if alias.starts_with(b"symbol:") { Ok(aliased(tree.symbols(&alias)?, &alias)) } else { Ok(Vec::new()) },
-        &|| Ok(exact.iter().filter(|module| has_command(config, module)).cloned().map(plain).collect()),
-        &|| Ok(aliased(tree.aliases(&alias)?, &alias)),
-        &|| match &exact {
+        &mut || if alias.starts_with(b"symbol:") { Ok(aliased(tree.symbols(&alias)?, &alias)) } else { Ok(Vec::new()) },
+        &mut || Ok(exact.iter().filter(|module| config.has_command(module)).cloned().map(plain).collect()),
+        &mut || Ok(aliased(tree.aliases(&alias)?, &alias)),
+        &mut || match &exact {
             Some(module) if tree.is_builtin(module)? => Ok(vec![plain(module.clone())]),
             _ => Ok(Vec::new()),
         },
-        &|| Ok(aliased(tree.builtin_aliases(&alias)?, &alias)),
+        &mut || Ok(aliased(tree.builtin_aliases(&alias)?, &alias)),
     ];
     for source in sources {
         if !found.hits.is_empty() {
@@ -143,13 +172,17 @@ fn aliased(modules: Vec<ModuleName>, alias: &[u8]) -> Vec<Hit> {
     hits
 }
 
-fn config_aliases(config: &Config, alias: &[u8]) -> Vec<Hit> {
-    let targets = config.aliases.iter().filter(|line| config::matches(&line.pattern, alias));
+fn config_aliases(config: &mut Search<'_>, alias: &[u8]) -> Vec<Hit> {
+    let targets = config.aliases(alias).into_iter();
     aliased(targets.filter_map(|line| ModuleName::new(&line.target).ok()).collect(), alias)
 }
 
-fn has_command(config: &Config, module: &ModuleName) -> bool {
-    config.install.iter().chain(&config.remove).any(|command| command.pattern == module.as_bytes())
+/// Returns the names in the ELF file of a module. The kernel lists the module under the last one.
+fn own_names(file: &Path) -> Result<Vec<ModuleName>, crate::object::ObjectError> {
+    let module = Module::open(file, &Limits::default())?;
+    let elf = module.elf()?;
+    let names = elf.own_names().map_err(|kind| crate::object::ObjectError { path: file.to_owned(), kind })?;
+    Ok(names.iter().filter_map(|name| ModuleName::new(name).ok()).collect())
 }
 
 #[cfg(test)]

@@ -76,6 +76,63 @@ pub struct ModuleEntry {
     pub deps: Vec<PathBuf>,
 }
 
+/// The line of a module in modules.dep, whose dependencies are only parsed when they are needed: the lines of a chain of modules
+/// repeat each other.
+#[derive(Debug, Clone)]
+pub struct ModuleLine {
+    /// The module's file, like that of [`ModuleEntry`].
+    pub path: PathBuf,
+    deps: Deps,
+}
+
+#[derive(Debug, Clone)]
+enum Deps {
+    /// Paths, as they are.
+    Paths(Vec<PathBuf>),
+    /// The rest of a line, and the directory of its relative paths.
+    Line(Vec<u8>, PathBuf),
+}
+
+impl From<ModuleEntry> for ModuleLine {
+    fn from(entry: ModuleEntry) -> Self {
+        Self { path: entry.path, deps: Deps::Paths(entry.deps) }
+    }
+}
+
+impl ModuleLine {
+    /// Returns the paths of the dependencies as the line spells them, in the order of the line, each with the offset of its end
+    /// in [`ModuleLine::text`].
+    pub(crate) fn words(&self) -> Box<dyn Iterator<Item = (&[u8], usize)> + '_> {
+        match &self.deps {
+            Deps::Paths(paths) => Box::new(paths.iter().map(|path| (path.as_os_str().as_bytes(), 0))),
+            Deps::Line(text, _) => {
+                let words = text::words(text).map(|word| {
+                    let end = word.as_ptr_range().end as usize - text.as_ptr() as usize;
+                    (word, end)
+                });
+                Box::new(words)
+            }
+        }
+    }
+
+    /// Returns the dependencies as text, if they are a line.
+    pub(crate) fn text(&self) -> Option<&[u8]> {
+        match &self.deps {
+            Deps::Paths(_) => None,
+            Deps::Line(text, _) => Some(text),
+        }
+    }
+
+    /// Returns the path for a word of the line.
+    pub(crate) fn path_of(&self, word: &[u8]) -> PathBuf {
+        match &self.deps {
+            Deps::Paths(_) => PathBuf::from(OsStr::from_bytes(word)),
+            // `join` leaves an absolute path unchanged.
+            Deps::Line(_, directory) => directory.join(OsStr::from_bytes(word)),
+        }
+    }
+}
+
 impl TreeError {
     /// Copies the error, for later lookups in the same index.
     fn copy(&self) -> Self {
@@ -140,6 +197,19 @@ impl Tree {
     pub fn module(&self, name: &ModuleName) -> Result<Option<ModuleEntry>, TreeError> {
         let Some(index) = self.dep()? else { return Ok(None) };
         index.get(name.as_bytes())?.map(|line| self.entry(&line)).transpose()
+    }
+
+    /// Returns the line of the module with exactly this name.
+    ///
+    /// # Errors
+    /// Like [`Tree::module`].
+    pub fn line(&self, name: &ModuleName) -> Result<Option<ModuleLine>, TreeError> {
+        let Some(line) = self.dep()?.map(|index| index.get(name.as_bytes())).transpose()?.flatten() else {
+            return Ok(None);
+        };
+        let dep = self.parse(&line)?;
+        let deps = Deps::Line(dep.rest().to_vec(), self.dir.clone());
+        Ok(Some(ModuleLine { path: self.dir.join(OsStr::from_bytes(dep.path)), deps }))
     }
 
     /// Returns all modules, in the order of modules.dep.
@@ -292,10 +362,19 @@ impl Tree {
     }
 
     /// Parses a line of modules.dep.
-    fn entry(&self, line: &[u8]) -> Result<ModuleEntry, TreeError> {
+    fn parse<'a>(&self, line: &'a [u8]) -> Result<text::DepLine<'a>, TreeError> {
         let line_error = |source| self.bad_value(DEP, line.to_vec(), source);
         let dep = text::DepLine::parse(line).map_err(line_error)?;
-        let name = ModuleName::from_path(dep.path).map_err(|error: NameError| line_error(error.into()))?;
+        match ModuleName::from_path(dep.path) {
+            Ok(_) => Ok(dep),
+            Err(error) => Err(line_error(error.into())),
+        }
+    }
+
+    fn entry(&self, line: &[u8]) -> Result<ModuleEntry, TreeError> {
+        let dep = self.parse(line)?;
+        let line_error = |error: NameError| self.bad_value(DEP, line.to_vec(), error.into());
+        let name = ModuleName::from_path(dep.path).map_err(line_error)?;
         // `join` leaves an absolute path unchanged.
         let absolute = |path: &[u8]| self.dir.join(OsStr::from_bytes(path));
         Ok(ModuleEntry { name, path: absolute(dep.path), deps: dep.deps().map(absolute).collect() })

@@ -5,21 +5,34 @@
 
 mod common;
 
+// The generator of small modules is part of the library's unit tests; parts of it are unused here.
+#[allow(dead_code)]
+#[path = "../src/object/testing.rs"]
+mod testing;
+
 use common::{Lab, Outcome, RELEASE, empty_root};
 use std::fs;
+use std::path::Path;
 use std::process::Command;
+use testing::TinyModule;
 
 /// Runs modprobe in a chroot with these files. Returns `None` if this is not possible here.
 fn masked(files: &[(&str, &str)], arguments: &[&str]) -> Option<Outcome> {
+    prepared(|root| files.iter().for_each(|(name, text)| write(&root.join(name), text.as_bytes())), arguments)
+}
+
+fn write(file: &Path, bytes: &[u8]) {
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(file, bytes).unwrap();
+}
+
+/// Runs modprobe in a chroot that `prepare` completes. Returns `None` if this is not possible here.
+fn prepared(prepare: impl FnOnce(&Path), arguments: &[&str]) -> Option<Outcome> {
     let lab = Lab::new();
     let root = empty_root(&lab)?;
     fs::create_dir_all(root.join("lib/modules")).unwrap();
     fs::rename(lab.tree(), root.join("lib/modules").join(RELEASE)).unwrap();
-    for (name, text) in files {
-        let file = root.join(name);
-        fs::create_dir_all(file.parent().unwrap()).unwrap();
-        fs::write(file, text).unwrap();
-    }
+    prepare(&root);
     Some(lab.execute(Command::new("chroot").arg(root).args(["/modprobe", "-S", RELEASE]).args(arguments)))
 }
 
@@ -69,4 +82,68 @@ fn a_file_in_etc_overrides_one_in_lib_and_masks_are_shown_as_comments() {
     assert!(outcome.out.starts_with("# mask leaf (/usr/lib/kmod.d/a.conf line 1)\n"), "{}", outcome.out);
     let hidden = masked(&[lib("mask leaf\n"), ("etc/kmod.d/a.conf", "")], &["-D", "leaf"]).unwrap();
     assert_eq!(hidden.code, Some(0));
+}
+
+#[test]
+fn a_mask_with_a_comment_or_quotes_masks_its_pattern() {
+    let mask = ("etc/kmod.d/a.conf", "mask leaf # CVE\n");
+    let Some(outcome) = masked(&[mask], &["-D", "leaf"]) else { return };
+    insta::assert_snapshot!(outcome.transcript(), @r"
+    Some(1)
+    --
+    modprobe: ERROR: /etc/kmod.d/a.conf line 1: only the first pattern of the line is masked: 'leaf'
+    modprobe: ERROR: could not insert 'leaf': module 'leaf' is masked by /etc/kmod.d/a.conf line 1
+    ");
+    let quoted = masked(&[("etc/kmod.d/a.conf", "mask \"leaf\"\n")], &["-D", "leaf"]).unwrap();
+    insta::assert_snapshot!(quoted.transcript(), @r"
+    Some(1)
+    --
+    modprobe: ERROR: could not insert 'leaf': module 'leaf' is masked by /etc/kmod.d/a.conf line 1
+    ");
+}
+
+#[test]
+fn an_unreadable_file_of_kmod_d_blocks_every_load_with_a_message_even_if_quiet() {
+    let a_loop = |root: &Path| {
+        fs::create_dir_all(root.join("etc/kmod.d")).unwrap();
+        std::os::unix::fs::symlink("a.conf", root.join("etc/kmod.d/a.conf")).unwrap();
+    };
+    for options in [&["-D", "leaf"][..], &["-q", "leaf"], &["-q", "--", "leaf"]] {
+        let Some(outcome) = prepared(a_loop, options) else { return };
+        let message = "modprobe: ERROR: could not insert 'leaf': every module is masked: \
+                       /etc/kmod.d/a.conf could not be read: Too many levels of symbolic links\n";
+        assert_eq!((outcome.code, outcome.err.as_str()), (Some(1), message), "{options:?}");
+    }
+    // Nothing is loaded by these.
+    assert_eq!(prepared(a_loop, &["-R", "leaf"]).unwrap().transcript(), "Some(0)\nleaf\n--\n");
+    let shown = prepared(a_loop, &["-c"]).unwrap().out;
+    assert!(shown.starts_with("# every module is masked: /etc/kmod.d/a.conf could not be read: "), "{shown}");
+}
+
+#[test]
+fn a_renamed_module_is_masked_by_the_name_in_its_file() {
+    let mask = ("etc/kmod.d/a.conf", "mask real*\n");
+    for module in [
+        TinyModule::named("real-name"),
+        TinyModule { struct_name: Some("real_name".into()), ..TinyModule::named("other") },
+    ] {
+        let prepare = |root: &Path| {
+            write(&root.join(mask.0), mask.1.as_bytes());
+            write(&root.join("copy.ko"), &module.build());
+        };
+        let Some(outcome) = prepared(prepare, &["-D", "/copy.ko"]) else { return };
+        let message = "modprobe: ERROR: could not insert 'copy': \
+                       module 'real_name' is masked by /etc/kmod.d/a.conf line 1\n";
+        assert_eq!((outcome.code, outcome.err.as_str()), (Some(1), message));
+    }
+    // A module whose names cannot be read is not loaded.
+    let prepare = |root: &Path| {
+        write(&root.join(mask.0), mask.1.as_bytes());
+        write(&root.join("copy.ko"), b"\x7fELF, and no more");
+    };
+    insta::assert_snapshot!(prepared(prepare, &["/copy.ko"]).unwrap().transcript(), @r"
+    Some(1)
+    --
+    modprobe: ERROR: could not insert 'copy': /copy.ko: malformed ELF file: unknown class or byte order
+    ");
 }

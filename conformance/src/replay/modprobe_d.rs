@@ -47,7 +47,7 @@ fn check_masks(text: &[u8]) {
     let (mut masks, mut warnings) = (Masks::default(), Vec::new());
     masks.add_file(Path::new("f"), text, &mut warnings);
     let (expected, bad) = naive::masks(text);
-    let read: Vec<_> = masks.0.iter().map(|mask| (mask.line, mask.pattern.clone())).collect();
+    let read: Vec<_> = masks.lines.iter().map(|mask| (mask.line, mask.pattern.clone())).collect();
     assert_eq!(read, expected, "the naive parser finds other masks");
     let rejected: Vec<_> = warnings.iter().map(warning).collect();
     assert_eq!(rejected, bad, "the naive parser rejects other lines");
@@ -63,6 +63,7 @@ fn warning(warning: &ConfigWarning) -> (usize, Vec<u8>, bool) {
     match warning {
         ConfigWarning::BadLine { line, word, .. } => (*line, word.clone(), false),
         ConfigWarning::Deprecated { line, word, .. } => (*line, word.clone(), true),
+        ConfigWarning::SurplusMask { line, .. } => (*line, b"mask".to_vec(), false),
         other => panic!("a file's text cannot cause this warning: {other}"),
     }
 }

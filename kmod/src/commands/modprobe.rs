@@ -8,8 +8,8 @@ mod modes;
 mod query;
 
 use super::{Failed, Invocation, absolute, join_arguments, module_directory, output::Output, shell_words};
-use crate::config::{Config, ConfigSource};
-use crate::execute::{self, Linux, RemovalError, Report};
+use crate::config::{Config, ConfigSource, ConfigWarning};
+use crate::execute::{self, Linux, LoadError, RemovalError, Report};
 use crate::log::{Log, Priority, Stop};
 use crate::name::{Escaped, ModuleName};
 use crate::resolve::{Hit, LoadRequest, find, load_plan, removal_plan};
@@ -47,8 +47,7 @@ pub fn run(invocation: &Invocation) -> Result<(), Failed> {
     if !arguments.config.is_empty() {
         source.paths.clone_from(&arguments.config);
     }
-    let (config, warnings) = Config::load(&source);
-    warnings.iter().for_each(|warning| log.library_error(warning));
+    let config = Config::load_with(&source, &mut Warnings(&mut log));
 
     let mut session = Session {
         kernel: Linux::new(child_environment(invocation, &arguments)),
@@ -158,6 +157,15 @@ impl Report for Reporter<'_> {
     }
     fn masked(&mut self, text: &dyn std::fmt::Display) {
         self.log.warning(text);
+    }
+}
+
+/// Prints each warning of the configuration at once.
+struct Warnings<'a>(&'a mut Log);
+
+impl Extend<ConfigWarning> for Warnings<'_> {
+    fn extend<T: IntoIterator<Item = ConfigWarning>>(&mut self, warnings: T) {
+        warnings.into_iter().for_each(|warning| self.0.library_error(warning));
     }
 }
 
@@ -272,7 +280,12 @@ impl Session {
         let mut report = Reporter { output: &mut self.output, log: &mut self.log };
         execute::load(&plan, mode, &mut self.kernel, &mut report).map_err(|error| {
             error.detail().iter().for_each(|detail| self.log.error(detail));
-            self.log.error(format_args!("could not insert '{}': {error}", plan.module));
+            let text = format_args!("could not insert '{}': {error}", plan.module);
+            match error {
+                // That nothing can be loaded must not go unnoticed.
+                LoadError::AllMasked(_) => self.log.error_even_if_silent(text),
+                _ => self.log.error(text),
+            }
             Failed
         })
     }

@@ -1,9 +1,10 @@
 //! Finds and reads configuration files: the only part of `config` that accesses the file system.
 
 use super::ConfigWarning;
-use crate::file::read_regular;
-use std::collections::BTreeMap;
+use super::lines::{Lines, LogicalLine};
+use crate::file::open_regular;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, TryReserveError};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -15,8 +16,17 @@ use std::path::{Path, PathBuf};
 pub const DEFAULT_DIRECTORIES: [&str; 5] =
     ["/etc/modprobe.d", "/run/modprobe.d", "/usr/local/lib/modprobe.d", "/usr/lib/modprobe.d", "/lib/modprobe.d"];
 
-/// The size in bytes of the largest configuration file that is read.
-pub const SIZE_LIMIT: u64 = 16 << 20;
+/// The number of bytes that are read of a configuration file.
+pub const SIZE_LIMIT: u64 = 64 << 20;
+
+/// The number of bytes that are read at once.
+const PART: usize = 64 << 10;
+
+/// The most memory that one byte of configuration may become: names of two bytes, each with its allocation.
+const GROWTH: usize = 32;
+
+/// The memory that the configuration leaves for the rest of the program, in bytes.
+const RESERVE: usize = 8 << 20;
 
 /// The files and directories of the configuration.
 #[derive(Debug, Clone, Default)]
@@ -51,7 +61,7 @@ impl ConfigSource {
 
 /// Returns the files to read: sorted by base name across all directories. Of several files of one name, the first
 /// directory's is read.
-pub(crate) fn list(source: &ConfigSource, warnings: &mut Vec<ConfigWarning>) -> Vec<PathBuf> {
+pub(crate) fn list(source: &ConfigSource, warnings: &mut impl Extend<ConfigWarning>) -> Vec<PathBuf> {
     let mut files: BTreeMap<OsString, PathBuf> = BTreeMap::new();
     for path in &source.paths {
         match fs::metadata(path) {
@@ -66,7 +76,11 @@ pub(crate) fn list(source: &ConfigSource, warnings: &mut Vec<ConfigWarning>) -> 
     files.into_values().collect()
 }
 
-fn list_directory(directory: &Path, files: &mut BTreeMap<OsString, PathBuf>, warnings: &mut Vec<ConfigWarning>) {
+fn list_directory(
+    directory: &Path,
+    files: &mut BTreeMap<OsString, PathBuf>,
+    warnings: &mut impl Extend<ConfigWarning>,
+) {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) => return unreadable(directory, error, warnings),
@@ -76,7 +90,7 @@ fn list_directory(directory: &Path, files: &mut BTreeMap<OsString, PathBuf>, war
             Ok(entry) if is_config_name(entry.file_name().as_bytes()) => {
                 let path = entry.path();
                 if path.is_dir() {
-                    warnings.push(ConfigWarning::Directory(path));
+                    warnings.extend([ConfigWarning::Directory(path)]);
                 } else {
                     add(files, path);
                 }
@@ -99,30 +113,125 @@ fn add(files: &mut BTreeMap<OsString, PathBuf>, path: PathBuf) {
 }
 
 /// A missing file is not worth a warning: `-C` may name one, and an initramfs without `/dev/null` has dangling links.
-fn unreadable(file: &Path, source: io::Error, warnings: &mut Vec<ConfigWarning>) {
+fn unreadable(file: &Path, source: io::Error, warnings: &mut impl Extend<ConfigWarning>) {
     if !matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
-        warnings.push(ConfigWarning::Unreadable { file: file.to_owned(), source });
+        warnings.extend([ConfigWarning::Unreadable { file: file.to_owned(), source }]);
     }
 }
 
-/// Reads a file. Returns `None`, after a warning, if it cannot be read.
-pub(crate) fn read(path: &Path, warnings: &mut Vec<ConfigWarning>) -> Option<Vec<u8>> {
-    let kind = match fs::metadata(path) {
-        Ok(metadata) => metadata.file_type(),
-        Err(error) => {
-            unreadable(path, error, warnings);
-            return None;
+/// Why a file, or its rest, was not read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReadError {
+    #[error("could not be read: {}", crate::sys::strerror_io(.0))]
+    Io(io::Error),
+    #[error("not a regular file, not read")]
+    NotAFile,
+    #[error("larger than {SIZE_LIMIT} bytes, the rest is ignored")]
+    TooLarge,
+}
+
+impl From<io::Error> for ReadError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<TryReserveError> for ReadError {
+    fn from(_: TryReserveError) -> Self {
+        Self::out_of_memory()
+    }
+}
+
+impl ReadError {
+    pub(crate) fn out_of_memory() -> Self {
+        Self::Io(rustix::io::Errno::NOMEM.into())
+    }
+
+    /// Reports the error, unless the file is missing.
+    pub(crate) fn warn(self, file: &Path, warnings: &mut impl Extend<ConfigWarning>) {
+        match self {
+            Self::Io(error) => unreadable(file, error, warnings),
+            Self::NotAFile => warnings.extend([ConfigWarning::NotAFile(file.to_owned())]),
+            Self::TooLarge => warnings.extend([ConfigWarning::TooLarge(file.to_owned())]),
         }
+    }
+}
+
+/// Reads a file line by line, up to [`SIZE_LIMIT`]. `each` gets every line that is complete within the limit.
+///
+/// # Errors
+/// [`ReadError`], or the error of `each`.
+pub(crate) fn read_lines(
+    path: &Path,
+    each: &mut impl FnMut(LogicalLine<'_>) -> Result<(), TryReserveError>,
+) -> Result<(), ReadError> {
+    read_lines_to(path, SIZE_LIMIT, each)
+}
+
+fn read_lines_to(
+    path: &Path,
+    limit: u64,
+    each: &mut impl FnMut(LogicalLine<'_>) -> Result<(), TryReserveError>,
+) -> Result<(), ReadError> {
+    let Some(mut file) = open(path)? else { return Ok(()) };
+    let mut part = Vec::new();
+    part.try_reserve_exact(PART)?;
+    part.resize(PART, 0);
+    let mut lines = Lines::default();
+    let mut each = |line: LogicalLine<'_>| {
+        if let Some(text) = line.text.filter(|text| text.len() > PART) {
+            require_memory(text.len())?;
+        }
+        each(line)?;
+        Ok::<(), ReadError>(())
     };
-    // A link to /dev/null hides a file of a directory with lower priority.
-    if kind.is_char_device() {
-        return None;
+    let mut left = limit;
+    loop {
+        let length = match file.read(&mut part) {
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error.into()),
+        };
+        if length == 0 {
+            return lines.finish(&mut each);
+        }
+        let within = usize::try_from(left).map_or(length, |left| length.min(left));
+        require_memory(within)?;
+        lines.add(part.get(..within).unwrap_or_default(), &mut each)?;
+        left -= within as u64;
+        if within < length {
+            return Err(ReadError::TooLarge);
+        }
     }
-    if !kind.is_file() {
-        warnings.push(ConfigWarning::NotAFile(path.to_owned()));
-        return None;
+}
+
+/// Opens a file. Returns `None` for `/dev/null`: a link to it hides a file of a directory with lower priority.
+fn open(path: &Path) -> Result<Option<File>, ReadError> {
+    use std::os::unix::fs::MetadataExt as _;
+    let data = fs::metadata(path)?;
+    let device = data.rdev();
+    if data.file_type().is_char_device() && (rustix::fs::major(device), rustix::fs::minor(device)) == (1, 3) {
+        return Ok(None);
     }
-    read_regular(path, SIZE_LIMIT).map_err(|error| unreadable(path, error, warnings)).ok()
+    // Checked before the open, too: that of a device may have effects.
+    if !data.is_file() {
+        return Err(ReadError::NotAFile);
+    }
+    match open_regular(path) {
+        Ok((file, _)) => Ok(Some(file)),
+        Err(error) if error.raw_os_error().is_none() => Err(ReadError::NotAFile),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Fails if there is not enough memory for the entries of a text of this length and for the rest of the program. The entries
+/// are many small allocations, which would abort the program if they failed.
+fn require_memory(length: usize) -> Result<(), TryReserveError> {
+    let mut probe: Vec<u8> = Vec::new();
+    probe.try_reserve_exact(length.saturating_mul(GROWTH) + RESERVE)?;
+    // The compiler may remove an allocation that is not used.
+    std::hint::black_box(&probe);
+    Ok(())
 }
 
 /// Reads at most 64 KiB of a file of procfs.
@@ -200,7 +309,7 @@ mod tests {
         let kmod_d = ["etc", "none", "lib"].map(|name| dir.path().join(name)).to_vec();
         let source = ConfigSource { paths: vec![dir.path().join("etc/a.conf")], kmod_d, ..ConfigSource::default() };
         let (config, warnings) = Config::load(&source);
-        assert_eq!(config.masks.0.iter().map(|mask| mask.pattern.clone()).collect::<Vec<_>>(), [b"x"]);
+        assert_eq!(config.masks.lines.iter().map(|mask| mask.pattern.clone()).collect::<Vec<_>>(), [b"x"]);
         // modprobe.d does not know the keyword.
         assert_eq!(warnings.len(), 1);
     }
@@ -217,6 +326,84 @@ mod tests {
             warnings.iter().map(|w| w.to_string().replace(dir.path().to_str().unwrap(), "DIR")).collect();
         let too_many = "could not be read: Too many levels of symbolic links";
         assert_eq!(shown, ["link", "a.conf/below", "a.conf"].map(|name| format!("DIR/{name}: {too_many}")));
+    }
+
+    /// What is wrong with each of these files of kmod.d.
+    fn problems(make: impl FnOnce(&Path)) -> Vec<String> {
+        let dir = tempfile::tempdir().unwrap();
+        make(dir.path());
+        let source = ConfigSource { kmod_d: vec![dir.path().join("kmod.d")], ..ConfigSource::default() };
+        let (config, warnings) = Config::load(&source);
+        assert!(warnings.is_empty(), "{warnings:?}");
+        let place = dir.path().to_str().unwrap();
+        config.masks.problems.iter().map(|problem| problem.to_string().replace(place, "")).collect()
+    }
+
+    #[test]
+    fn a_file_of_kmod_d_that_cannot_be_read_masks_every_module() {
+        use std::os::unix::fs::symlink;
+        let found = problems(|dir| {
+            let at = |name: &str| dir.join("kmod.d").join(name);
+            write(at("a.conf"), "mask x\n");
+            symlink("b.conf", at("b.conf")).unwrap();
+            symlink("/nowhere/c.conf", at("c.conf")).unwrap();
+            symlink("/dev/zero", at("d.conf")).unwrap();
+            fs::create_dir(at("e.conf")).unwrap();
+            rustix::fs::mknodat(rustix::fs::CWD, at("f.conf"), rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0)
+                .unwrap();
+            File::create(at("g.conf")).unwrap().set_len(SIZE_LIMIT + 1).unwrap();
+        });
+        insta::assert_snapshot!(found.join("\n"), @r"
+        /kmod.d/e.conf is a directory
+        /kmod.d/b.conf could not be read: Too many levels of symbolic links
+        /kmod.d/c.conf could not be read: No such file or directory
+        /kmod.d/d.conf is not a regular file
+        /kmod.d/f.conf is not a regular file
+        /kmod.d/g.conf is larger than 67108864 bytes
+        ");
+        let found = problems(|dir| symlink("kmod.d", dir.join("kmod.d")).unwrap());
+        insta::assert_snapshot!(found.join("\n"), @"/kmod.d could not be read: Too many levels of symbolic links");
+    }
+
+    #[test]
+    fn missing_files_and_links_to_dev_null_mask_nothing() {
+        use std::os::unix::fs::symlink;
+        assert_eq!(problems(|_| ()), [""; 0]);
+        let found = problems(|dir| {
+            fs::create_dir(dir.join("kmod.d")).unwrap();
+            symlink("/dev/null", dir.join("kmod.d/a.conf")).unwrap();
+        });
+        assert_eq!(found, [""; 0]);
+    }
+
+    #[test]
+    fn a_file_is_read_up_to_the_limit() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.conf");
+        write(path.clone(), "blacklist a\nblacklist b\nblacklist c\n");
+        let read = |limit| {
+            let mut lines = Vec::new();
+            let each = &mut |line: LogicalLine<'_>| {
+                lines.push(String::from_utf8_lossy(line.text.unwrap()).into_owned());
+                Ok(())
+            };
+            let result = read_lines_to(&path, limit, each).map_err(|error| error.to_string());
+            (lines.join(","), result)
+        };
+        let too_large = Err(format!("larger than {SIZE_LIMIT} bytes, the rest is ignored"));
+        assert_eq!(read(36), ("blacklist a,blacklist b,blacklist c,".to_owned(), Ok(())));
+        assert_eq!(read(35), ("blacklist a,blacklist b".to_owned(), too_large.clone()));
+        assert_eq!(read(24), ("blacklist a,blacklist b".to_owned(), too_large));
+    }
+
+    #[test]
+    fn a_file_of_20_mib_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.conf");
+        let comment = format!("#{}\n", "x".repeat(1023));
+        write(path.clone(), &(comment.repeat(20 << 10) + "blacklist last\n"));
+        let (config, warnings) = Config::load(&ConfigSource { paths: vec![path], ..ConfigSource::default() });
+        assert_eq!((config.blacklist, warnings.len()), (vec![b"last".to_vec()], 0));
     }
 
     #[test]

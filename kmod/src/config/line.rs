@@ -1,6 +1,6 @@
 //! One line of modprobe.d. Pure.
 //!
-//! A backslash joins two lines before a newline and is dropped before any other byte. `#` starts a comment in the first column
+//! [`super::lines`] joins continued lines and drops backslashes first. `#` starts a comment in the first column
 //! only. Fields are separated by spaces and tabs; a value is everything after the one separator that follows the name.
 
 use super::{Alias, Command, ModuleOptions, Softdep, Weakdep};
@@ -21,31 +21,6 @@ pub(super) enum Line {
 pub(super) enum BadLine {
     Unknown(Vec<u8>),
     Deprecated(Vec<u8>),
-}
-
-/// Returns the lines of a file after continuations are joined, each with the number of its first physical line.
-pub(crate) fn logical_lines(text: &[u8]) -> Vec<(usize, Vec<u8>)> {
-    let mut lines = Vec::new();
-    let (mut number, mut start) = (1, 1);
-    let mut current = Vec::new();
-    let mut bytes = text.iter();
-    while let Some(&byte) = bytes.next() {
-        match byte {
-            b'\n' => {
-                lines.push((start, std::mem::take(&mut current)));
-                number += 1;
-                start = number;
-            }
-            b'\\' => match bytes.next() {
-                Some(b'\n') => number += 1,
-                Some(&escaped) => current.push(escaped),
-                None => {}
-            },
-            _ => current.push(byte),
-        }
-    }
-    lines.push((start, current));
-    lines
 }
 
 /// Parses a line. Returns `None` for an empty line or a comment.
@@ -130,12 +105,6 @@ fn non_empty(text: &[u8]) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_backslash_joins_lines_and_is_dropped_before_other_bytes() {
-        let lines = logical_lines(b"a\\\nb\nc\\x\\\\\nd\\");
-        assert_eq!(lines, [(1, b"ab".to_vec()), (3, b"cx\\".to_vec()), (4, b"d".to_vec())]);
-    }
 
     #[test]
     fn a_value_keeps_its_white_space() {

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::config::{ConfigSource, ConfigWarning, files, logical_lines};
+use crate::config::{ConfigSource, ConfigWarning, LogicalLine, files, lines};
 use crate::name::ModuleName;
 
 /// The directories that configuration is read from, highest priority first.
@@ -56,8 +56,12 @@ impl DepmodConfig {
         let (mut config, mut warnings) = (Self::default(), Vec::new());
         let source = ConfigSource { paths, ..ConfigSource::default() };
         for file in files::list(&source, &mut warnings) {
-            if let Some(text) = files::read(&file, &mut warnings) {
-                config.add_file(&file, &text, release, &mut warnings);
+            let each = &mut |line: LogicalLine<'_>| {
+                config.add_line(&file, line, release, &mut warnings);
+                Ok(())
+            };
+            if let Err(error) = files::read_lines(&file, each) {
+                error.warn(&file, &mut warnings);
             }
         }
         (config, warnings)
@@ -65,11 +69,23 @@ impl DepmodConfig {
 
     /// Adds the lines of one file for a kernel release. `file` is used only in warnings.
     pub fn add_file(&mut self, file: &Path, text: &[u8], release: &[u8], warnings: &mut Vec<ConfigWarning>) {
-        for (line, text) in logical_lines(text) {
-            if let Err(BadLine(word)) = self.add(&text, release) {
-                warnings.push(ConfigWarning::BadLine { file: file.to_owned(), line, word });
-            }
-        }
+        // The only error is that of an allocation.
+        let _ = lines::each(text, &mut |line| {
+            self.add_line(file, line, release, warnings);
+            Ok(())
+        });
+    }
+
+    fn add_line(&mut self, file: &Path, line: LogicalLine<'_>, release: &[u8], warnings: &mut Vec<ConfigWarning>) {
+        let number = line.number;
+        let warning = match line.text {
+            Some(text) => match self.add(text, release) {
+                Ok(()) => return,
+                Err(BadLine(word)) => ConfigWarning::BadLine { file: file.to_owned(), line: number, word },
+            },
+            None => ConfigWarning::LongLine { file: file.to_owned(), line: number },
+        };
+        warnings.push(warning);
     }
 
     /// Adds lines like [`DepmodConfig::add_file`], without warnings.

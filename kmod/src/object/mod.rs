@@ -10,6 +10,7 @@ pub mod compress;
 mod der;
 pub mod elf;
 pub mod modinfo;
+mod names;
 pub mod signature;
 mod strip;
 pub mod symbols;

@@ -18,6 +18,8 @@ pub(crate) struct TinyModule {
     pub(crate) crcs_in_section: bool,
     /// Store the number of sections and the index of the names in the first section.
     pub(crate) many_sections: bool,
+    /// The name in `struct module`.
+    pub(crate) struct_name: Option<String>,
 }
 
 impl TinyModule {
@@ -59,6 +61,12 @@ impl TinyModule {
                 bytes
             };
             sections.push(("__versions", 1, 0, self.versions.iter().flat_map(entry).collect()));
+        }
+        if let Some(name) = &self.struct_name {
+            let mut bytes = [self.word(0), self.word(0), self.word(0)].concat();
+            bytes.extend_from_slice(name.as_bytes());
+            bytes.resize(200, 0);
+            sections.push((".gnu.linkonce.this_module", 1, 0, bytes));
         }
         let (symtab, strtab) = self.symbols();
         let link = sections.len() as u32 + 1;

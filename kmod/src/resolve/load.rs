@@ -6,11 +6,12 @@
 //! Therefore the walk has an explicit stack, starts each module once, and moves a required module forward if a soft dependency
 //! led back to it ([`Walk::bring_forward`]).
 
-use super::{Hit, Lookup, find};
-use crate::config::{Config, Mask};
+use super::graph::{DepList, Deps, Graph};
+use super::{Hit, Lookup, find_with};
+use crate::config::{Config, Mask, MaskProblem, Search};
 use crate::name::ModuleName;
-use crate::tree::{ModuleEntry, TreeError};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::tree::TreeError;
+use std::collections::HashMap;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -39,6 +40,15 @@ pub enum Action {
     None,
 }
 
+/// A name that is masked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Masked {
+    /// The name.
+    pub module: ModuleName,
+    /// The line that masks it.
+    pub mask: Mask,
+}
+
 /// A module of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoadStep {
@@ -53,9 +63,11 @@ pub struct LoadStep {
     pub required: bool,
     /// Whether it is built into the kernel: then there is nothing to do.
     pub builtin: bool,
-    /// The masked modules among it and its dependencies, each with the `mask` line. It is loaded only if all of them are
-    /// loaded already.
-    pub masked: Vec<(ModuleName, Mask)>,
+    /// Its names that are masked: its own one, and those in its file if they are different. [`LoadPlan::masked`] has those of
+    /// its dependencies, too.
+    pub masks: Vec<Masked>,
+    /// Why the names in its file are not known. A module that may be masked under them must not be loaded.
+    pub unknown_names: Option<String>,
 }
 
 /// The plan for a [`Hit`].
@@ -69,6 +81,31 @@ pub struct LoadPlan {
     pub steps: Vec<LoadStep>,
     /// Damaged indexes. The plan was made without them.
     pub problems: Vec<TreeError>,
+    /// The part of kmod.d that could not be read: no module may be loaded.
+    pub mask_problem: Option<MaskProblem>,
+    /// The dependencies of the steps, by their positions.
+    graph: Graph,
+    /// The position in `graph` of each step, and the reverse.
+    nodes: Vec<usize>,
+    step_of: Vec<Option<usize>>,
+}
+
+impl LoadPlan {
+    /// Returns the masked names of a step and of all its dependencies, sorted by name. It may be loaded only if the modules of
+    /// all these names are loaded already.
+    #[must_use]
+    pub fn masked(&self, step: usize) -> Vec<&Masked> {
+        // Most systems have no masks.
+        if self.steps.iter().all(|step| step.masks.is_empty()) {
+            return Vec::new();
+        }
+        let Some(&node) = self.nodes.get(step) else { return Vec::new() };
+        let steps = self.graph.closure(node).into_iter().filter_map(|node| self.step_of.get(node).copied().flatten());
+        let mut masked: Vec<&Masked> =
+            steps.filter_map(|step| self.steps.get(step)).flat_map(|step| &step.masks).collect();
+        masked.sort_by(|a, b| a.module.cmp(&b.module));
+        masked
+    }
 }
 
 /// Plans the load of a hit.
@@ -77,128 +114,170 @@ pub fn load_plan(tree: &impl Lookup, config: &Config, hit: &Hit, request: &LoadR
     let blacklisted = config.is_blacklisted(&hit.module) && (request.use_blacklist || hit.alias.is_some());
     let mut walk = Walk {
         tree,
-        config,
+        has_masks: !config.masks.lines.is_empty(),
+        config: Search::new(config),
         request,
         target: hit,
-        nodes: BTreeMap::new(),
-        started: BTreeSet::new(),
-        done: BTreeSet::new(),
+        nodes: Vec::new(),
+        by_name: HashMap::new(),
         work: Vec::new(),
         steps: Vec::new(),
+        planned: Vec::new(),
         problems: Vec::new(),
     };
     if !blacklisted {
-        walk.run(hit);
+        walk.run();
     }
-    LoadPlan { module: hit.module.clone(), blacklisted, steps: walk.steps, problems: walk.problems }
+    let mut step_of = vec![None; walk.nodes.len()];
+    for (step, node) in walk.planned.iter().enumerate() {
+        if let Some(place) = step_of.get_mut(*node) {
+            *place = Some(step);
+        }
+    }
+    LoadPlan {
+        module: hit.module.clone(),
+        blacklisted,
+        graph: walk.graph(),
+        steps: walk.steps,
+        problems: walk.problems,
+        mask_problem: config.masks.problems.first().cloned(),
+        nodes: walk.planned,
+        step_of,
+    }
 }
 
-/// A module's file and, from right to left of its line, its dependencies.
+/// A module that the walk met.
 struct Node {
+    name: ModuleName,
+    /// Its file according to the line of another module: used if it has no line itself.
     path: Option<PathBuf>,
-    deps: Vec<(ModuleName, PathBuf)>,
+    /// What its line contains; `None` if the line was not read yet.
+    line: Option<Line>,
+    /// Whether its dependencies are on the stack, or were.
+    started: bool,
+    /// Whether it is in the plan.
+    done: bool,
+}
+
+#[derive(Clone)]
+struct Line {
+    path: Option<PathBuf>,
+    deps: Deps,
 }
 
 enum Work {
-    /// A dependency: it must be in the plan before the work below on the stack.
-    Need(Hit),
-    /// A soft dependency: started unless it was started before.
-    Want(Hit),
+    /// A dependency, the one at this position of a list: it must be in the plan before the work below on the stack.
+    Need(usize, Rc<DepList>, usize),
+    /// A soft dependency and its alias: started unless it was started before.
+    Want(usize, Option<Vec<u8>>),
     /// Everything that precedes this module is in the plan.
-    Emit(Hit),
+    Emit(usize, Option<Vec<u8>>),
 }
 
 struct Walk<'a, L> {
     tree: &'a L,
-    config: &'a Config,
+    config: Search<'a>,
+    has_masks: bool,
     request: &'a LoadRequest,
     target: &'a Hit,
-    nodes: BTreeMap<ModuleName, Rc<Node>>,
-    started: BTreeSet<ModuleName>,
-    done: BTreeSet<ModuleName>,
+    nodes: Vec<Node>,
+    by_name: HashMap<ModuleName, usize>,
     work: Vec<Work>,
     steps: Vec<LoadStep>,
+    /// The node of each step.
+    planned: Vec<usize>,
     problems: Vec<TreeError>,
 }
 
 impl<L: Lookup> Walk<'_, L> {
-    fn run(&mut self, hit: &Hit) {
-        self.start(hit.clone());
+    fn run(&mut self) {
+        let target = self.node(&self.target.module);
+        self.start(target, self.target.alias.clone(), None);
         while let Some(work) = self.work.pop() {
             match work {
-                Work::Need(hit) if self.done.contains(&hit.module) => {}
-                Work::Need(hit) if self.started.contains(&hit.module) => self.bring_forward(hit),
-                Work::Want(hit) if self.started.contains(&hit.module) => {}
-                Work::Need(hit) | Work::Want(hit) => self.start(hit),
-                Work::Emit(hit) => self.emit(&hit),
+                Work::Need(node, ..) if self.nodes[node].done => {}
+                Work::Need(node, ..) if self.nodes[node].started => self.bring_forward(node),
+                Work::Want(node, _) if self.nodes[node].started => {}
+                Work::Need(node, list, position) => self.start(node, None, Some((&list, position))),
+                Work::Want(node, alias) => self.start(node, alias, None),
+                Work::Emit(node, alias) => self.emit(node, alias.as_deref()),
             }
         }
-        let required = self.closure(hit.module.clone());
-        for step in &mut self.steps {
-            step.required = required.contains(&step.module);
+        let required = self.graph().closure(target);
+        let mut is_required = vec![false; self.nodes.len()];
+        for node in required {
+            is_required[node] = true;
         }
-        // Most systems have no masks.
-        if !self.config.masks.0.is_empty() {
-            for place in 0..self.steps.len() {
-                let closure = self.closure(self.steps[place].module.clone());
-                let masked = |module: ModuleName| Some((module.clone(), self.config.masks.find(&module)?.clone()));
-                self.steps[place].masked = closure.into_iter().filter_map(masked).collect();
-            }
+        for (step, node) in self.steps.iter_mut().zip(&self.planned) {
+            step.required = is_required[*node];
         }
     }
 
-    /// Pushes the module, its dependencies and its soft dependencies onto the stack, the last one first.
-    fn start(&mut self, hit: Hit) {
-        self.started.insert(hit.module.clone());
-        let node = self.node(&hit.module, None);
-        let (pre, post) = self.softdeps(&hit.module);
-        self.work.extend(post.into_iter().rev().map(Work::Want));
-        self.work.push(Work::Emit(hit));
-        self.work.extend(pre.into_iter().rev().map(Work::Want));
-        for (module, path) in node.deps.iter().rev() {
-            // Record the path: the dependency may have no line in modules.dep.
-            self.node(module, Some(path));
-            self.work.push(Work::Need(Hit { module: module.clone(), alias: None }));
+    fn graph(&self) -> Graph {
+        Graph::new(self.nodes.iter().map(|node| node.line.as_ref().map(|line| line.deps.clone()).unwrap_or_default()))
+    }
+
+    /// Pushes the module, its dependencies and its soft dependencies onto the stack, the last one first. `from` is the list that
+    /// contains it as a dependency, and its position: the dependencies before it are in the plan.
+    fn start(&mut self, node: usize, alias: Option<Vec<u8>>, from: Option<(&Rc<DepList>, usize)>) {
+        self.nodes[node].started = true;
+        let deps = self.line(node, from).deps;
+        let (pre, post) = self.softdeps(node);
+        self.work.extend(post.into_iter().rev());
+        self.work.push(Work::Emit(node, alias));
+        self.work.extend(pre.into_iter().rev());
+        if from.is_some_and(|(list, position)| deps.is_within(list, position)) {
+            return;
+        }
+        for (position, dep) in deps.iter().enumerate().rev() {
+            if !self.nodes[dep].done {
+                self.work.push(Work::Need(dep, Rc::clone(&deps.list), position));
+            }
         }
     }
 
     /// Plans a dependency that is already on the stack because a soft dependency led back to it: it and its dependencies are
     /// emitted now, without their soft dependencies. For modules that depend on each other in a cycle no order is right, and
     /// any order is used.
-    fn bring_forward(&mut self, hit: Hit) {
-        let mut seen = BTreeSet::from([hit.module.clone()]);
-        let mut stack = vec![(self.node(&hit.module, None), hit, 0)];
-        while let Some((node, hit, next)) = stack.last_mut() {
-            if let Some((module, path)) = node.deps.get(*next).cloned() {
+    fn bring_forward(&mut self, node: usize) {
+        let mut seen = vec![false; self.nodes.len()];
+        seen[node] = true;
+        let mut stack = vec![(node, self.line(node, None).deps, 0)];
+        while let Some((node, deps, next)) = stack.last_mut() {
+            if let Some(dep) = deps.get(*next) {
                 *next += 1;
-                if !self.done.contains(&module) && seen.insert(module.clone()) {
-                    self.started.insert(module.clone());
-                    stack.push((self.node(&module, Some(&path)), Hit { module, alias: None }, 0));
+                // Nodes may be new: reading a line adds some.
+                seen.resize(self.nodes.len(), false);
+                if !self.nodes[dep].done && !seen[dep] {
+                    seen[dep] = true;
+                    self.nodes[dep].started = true;
+                    stack.push((dep, self.line(dep, None).deps, 0));
                 }
             } else {
-                let hit = hit.clone();
+                let node = *node;
                 stack.pop();
-                self.emit(&hit);
+                self.emit(node, None);
             }
         }
     }
 
-    fn emit(&mut self, hit: &Hit) {
-        if !self.done.insert(hit.module.clone()) {
+    fn emit(&mut self, node: usize, alias: Option<&[u8]>) {
+        if std::mem::replace(&mut self.nodes[node].done, true) {
             return;
         }
-        let is_target = hit.module == self.target.module;
-        let alias = if is_target { &self.target.alias } else { &hit.alias };
-        let node = self.node(&hit.module, None);
-        let command =
-            if is_target && self.request.ignore_commands { None } else { self.config.install_for(&hit.module) };
-        let action = match (command, &self.request.file, &node.path) {
+        let module = self.nodes[node].name.clone();
+        let is_target = module == self.target.module;
+        let alias = if is_target { self.target.alias.as_deref() } else { alias };
+        let path = self.line(node, None).path;
+        let command = if is_target && self.request.ignore_commands { None } else { self.config.install(&module) };
+        let has_file = path.is_some();
+        let action = match (command, &self.request.file, path) {
             (Some(command), _, _) => Action::Run(command.to_vec()),
             (None, Some(file), _) if is_target => Action::Insert(file.clone()),
-            (None, _, Some(path)) => Action::Insert(path.clone()),
+            (None, _, Some(path)) => Action::Insert(path),
             (None, _, None) => Action::None,
         };
-        let mut options = self.config.options_for(&hit.module, alias.as_deref());
+        let mut options = self.config.options(&module, alias);
         // Configured options end with a space even if no arguments follow: C kmod prints it.
         if !options.is_empty() {
             options.push(b' ');
@@ -206,76 +285,128 @@ impl<L: Lookup> Walk<'_, L> {
         if is_target {
             options.extend_from_slice(&self.request.arguments);
         }
-        let builtin = self.is_builtin(hit, node.path.is_some());
-        let module = hit.module.clone();
-        self.steps.push(LoadStep { module, action, options, required: false, builtin, masked: Vec::new() });
+        let builtin = self.is_builtin(&module, alias, has_file);
+        let (masks, unknown_names) = self.masks(&module, &action);
+        self.steps.push(LoadStep { module, action, options, required: false, builtin, masks, unknown_names });
+        self.planned.push(node);
+    }
+
+    /// Returns the masks of a module, by its name and by the names in its file, or why those are not known.
+    fn masks(&mut self, module: &ModuleName, action: &Action) -> (Vec<Masked>, Option<String>) {
+        if !self.has_masks {
+            return (Vec::new(), None);
+        }
+        let mut names = vec![module.clone()];
+        let mut unknown_names = None;
+        if let Action::Insert(file) = action {
+            match self.tree.own_names(file) {
+                Ok(own) => own.into_iter().for_each(|name| {
+                    if !names.contains(&name) {
+                        names.push(name);
+                    }
+                }),
+                Err(problem) => unknown_names = Some(problem),
+            }
+        }
+        let masked = |name: ModuleName| Some(Masked { mask: self.config.mask(&name)?.clone(), module: name });
+        (names.into_iter().filter_map(masked).collect(), unknown_names)
     }
 
     /// Whether a module is built in: by its name or, if modules.builtin does not list it, by the alias of the hit.
-    fn is_builtin(&mut self, hit: &Hit, has_file: bool) -> bool {
-        let by_name = self.tree.is_builtin(&hit.module).unwrap_or_else(|problem| {
+    fn is_builtin(&mut self, module: &ModuleName, alias: Option<&[u8]>, has_file: bool) -> bool {
+        let by_name = self.tree.is_builtin(module).unwrap_or_else(|problem| {
             self.problems.push(problem);
             false
         });
         // A damaged index of aliases was reported when this hit was looked up.
-        let by_alias = |alias: &Vec<u8>| self.tree.builtin_aliases(alias).is_ok_and(|all| all.contains(&hit.module));
-        by_name || !has_file && hit.alias.as_ref().is_some_and(by_alias)
+        let by_alias = |alias: &[u8]| self.tree.builtin_aliases(alias).is_ok_and(|all| all.contains(module));
+        by_name || !has_file && alias.is_some_and(by_alias)
     }
 
-    fn softdeps(&mut self, module: &ModuleName) -> (Vec<Hit>, Vec<Hit>) {
-        if *module == self.target.module && self.request.ignore_commands {
+    fn softdeps(&mut self, node: usize) -> (Vec<Work>, Vec<Work>) {
+        let module = self.nodes[node].name.clone();
+        if module == self.target.module && self.request.ignore_commands {
             return (Vec::new(), Vec::new());
         }
-        let (pre, post) = self.config.softdeps_for(module);
+        let (pre, post) = self.config.softdeps(&module);
         (self.resolve(&pre), self.resolve(&post))
     }
 
     /// Looks up soft dependencies. Unknown and invalid names are ignored.
-    fn resolve(&mut self, names: &[&[u8]]) -> Vec<Hit> {
-        let mut hits = Vec::new();
-        for found in names.iter().filter_map(|name| find(self.tree, self.config, name).ok()) {
-            hits.extend(found.hits);
-            self.problems.extend(found.problems);
+    fn resolve(&mut self, names: &[&[u8]]) -> Vec<Work> {
+        let mut wanted = Vec::new();
+        for name in names {
+            if let Ok(found) = find_with(self.tree, &mut self.config, name) {
+                for hit in found.hits {
+                    wanted.push(Work::Want(self.node(&hit.module), hit.alias));
+                }
+                self.problems.extend(found.problems);
+            }
         }
-        hits
+        wanted
     }
 
-    /// Returns the node of a module. `path` is its file according to the line of another module.
-    fn node(&mut self, module: &ModuleName, path: Option<&PathBuf>) -> Rc<Node> {
-        if let Some(node) = self.nodes.get(module) {
-            return Rc::clone(node);
+    fn node(&mut self, name: &ModuleName) -> usize {
+        if let Some(node) = self.by_name.get(name) {
+            return *node;
         }
-        let entry = self.tree.module(module).unwrap_or_else(|problem| {
-            self.problems.push(problem);
-            None
-        });
-        let node = Rc::new(match entry {
-            Some(entry) => Node { deps: dependencies(&entry), path: Some(entry.path) },
-            None => Node { path: path.cloned(), deps: Vec::new() },
-        });
-        self.nodes.insert(module.clone(), Rc::clone(&node));
+        let node = self.nodes.len();
+        self.nodes.push(Node { name: name.clone(), path: None, line: None, started: false, done: false });
+        self.by_name.insert(name.clone(), node);
         node
     }
 
-    /// Returns a module and all its dependencies.
-    fn closure(&mut self, module: ModuleName) -> BTreeSet<ModuleName> {
-        let mut closure = BTreeSet::new();
-        let mut todo = vec![module];
-        while let Some(module) = todo.pop() {
-            if !closure.contains(&module) {
-                todo.extend(self.node(&module, None).deps.iter().map(|(module, _)| module.clone()));
-                closure.insert(module);
-            }
+    /// Returns the line of a module. `from` is a list that contains the module as a dependency, and its position.
+    fn line(&mut self, node: usize, from: Option<(&Rc<DepList>, usize)>) -> Line {
+        if let Some(line) = &self.nodes[node].line {
+            return line.clone();
         }
-        closure
+        let found = self.tree.line(&self.nodes[node].name).unwrap_or_else(|problem| {
+            self.problems.push(problem);
+            None
+        });
+        let line = match found {
+            None => Line { path: self.nodes[node].path.clone(), deps: Deps::default() },
+            Some(found) => {
+                let shared = from.and_then(|(list, position)| Deps::shared(list, position, &found));
+                let deps = shared.unwrap_or_else(|| self.deps(node, &found));
+                Line { path: Some(found.path), deps }
+            }
+        };
+        self.nodes[node].line = Some(line.clone());
+        line
+    }
+
+    /// Parses the dependencies of a line. A path whose base name is not a module name does not come from depmod and is ignored.
+    fn deps(&mut self, node: usize, line: &crate::tree::ModuleLine) -> Deps {
+        let mut list = DepList::new(line);
+        for (word, end) in line.words() {
+            let Ok(name) = ModuleName::from_path(word) else {
+                list.skip();
+                continue;
+            };
+            let dep = self.node(&name);
+            if dep == node {
+                list.skip();
+                continue;
+            }
+            // The dependency may have no line in modules.dep.
+            if self.nodes[dep].path.is_none() {
+                self.nodes[dep].path = Some(line.path_of(word));
+            }
+            list.add(dep, end);
+        }
+        list.finish()
     }
 }
 
-/// Returns the dependencies in load order. A path whose base name is not a module name does not come from depmod and is
-/// ignored.
-pub(super) fn dependencies(entry: &ModuleEntry) -> Vec<(ModuleName, PathBuf)> {
-    let named = |path: &PathBuf| Some((ModuleName::from_path(path.as_os_str().as_bytes()).ok()?, path.clone()));
-    entry.deps.iter().rev().filter_map(named).filter(|(name, _)| *name != entry.name).collect()
+/// Returns the dependencies of a module in load order.
+pub(super) fn dependencies(tree: &impl Lookup, module: &ModuleName) -> Result<Vec<ModuleName>, TreeError> {
+    let Some(line) = tree.line(module)? else { return Ok(Vec::new()) };
+    let named = |(word, _): (&[u8], usize)| ModuleName::from_path(word).ok();
+    let mut names: Vec<ModuleName> = line.words().filter_map(named).filter(|name| name != module).collect();
+    names.reverse();
+    Ok(names)
 }
 
 impl LoadStep {
@@ -295,6 +426,7 @@ impl LoadStep {
 
 #[cfg(test)]
 mod tests {
+    use super::super::find;
     use super::super::model::{ModelTree, config, name};
     use super::*;
 
@@ -399,19 +531,35 @@ mod tests {
     }
 
     #[test]
-    fn a_mask_is_recorded_in_each_step_that_depends_on_the_module() {
+    fn a_mask_applies_to_each_step_that_depends_on_the_module() {
         let model = ModelTree::new(&["m: d", "d: e", "e:", "s: e", "t:"]);
         let mut config = config("softdep m pre: s t");
         config.masks.add_file(std::path::Path::new("k.conf"), b"mask e\n", &mut Vec::new());
         let hit = Hit { module: name("m"), alias: None };
         let plan = load_plan(&model, &config, &hit, &LoadRequest::default());
-        let shown = |step: &LoadStep| {
-            let masked = step.masked.iter().map(|(module, mask)| format!("{module} by {mask}")).collect::<Vec<_>>();
-            format!("{}: {}", step.module, masked.join(", "))
+        let shown = |step: usize| {
+            let masked = plan.masked(step).into_iter().map(|masked| format!("{} by {}", masked.module, masked.mask));
+            format!("{}: {}", plan.steps[step].module, masked.collect::<Vec<_>>().join(", "))
         };
         let by = "e by k.conf line 1";
         let expected = [format!("e: {by}"), format!("d: {by}"), format!("s: {by}"), "t: ".into(), format!("m: {by}")];
-        assert_eq!(plan.steps.iter().map(shown).collect::<Vec<_>>(), expected);
+        assert_eq!((0..plan.steps.len()).map(shown).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_module_is_masked_under_the_names_in_its_file() {
+        let mut model = ModelTree::new(&["m: d", "d:"]);
+        model.names_in_file("d", &["d", "re-al"]).names_in_file("m", &["m"]);
+        let mut config = config("");
+        config.masks.add_file(std::path::Path::new("k.conf"), b"mask real\n", &mut Vec::new());
+        let hit = Hit { module: name("m"), alias: None };
+        let plan = load_plan(&model, &config, &hit, &LoadRequest::default());
+        let masked: Vec<_> = plan.masked(1).into_iter().map(|masked| masked.module.to_string()).collect();
+        assert_eq!(masked, ["re_al"; 0]);
+        config.masks.add_file(std::path::Path::new("k.conf"), b"mask re-al\n", &mut Vec::new());
+        let plan = load_plan(&model, &config, &hit, &LoadRequest::default());
+        let masked: Vec<_> = plan.masked(1).into_iter().map(|masked| masked.module.to_string()).collect();
+        assert_eq!(masked, ["re_al"]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::Lookup;
 use crate::config::Config;
 use crate::name::{ModuleName, fnmatch};
 use crate::tree::{ModuleEntry, TreeError};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,7 @@ pub(crate) struct ModelTree {
     symbols: Vec<(String, ModuleName)>,
     builtin: Vec<ModuleName>,
     builtin_aliases: Vec<(String, ModuleName)>,
+    own_names: BTreeMap<PathBuf, Vec<ModuleName>>,
     /// Whether lookups of aliases fail.
     pub(crate) broken_aliases: bool,
 }
@@ -45,6 +47,12 @@ impl ModelTree {
         Self { modules: lines.iter().map(entry).collect(), ..Self::default() }
     }
 
+    /// Sets the names in the file of a module.
+    pub(crate) fn names_in_file(&mut self, module: &str, names: &[&str]) -> &mut Self {
+        self.own_names.insert(path(module), names.iter().map(|own| name(own)).collect());
+        self
+    }
+
     pub(crate) fn alias(&mut self, pattern: &str, module: &str) -> &mut Self {
         self.aliases.push((pattern.to_owned(), name(module)));
         self
@@ -73,6 +81,9 @@ fn matching(list: &[(String, ModuleName)], name: &[u8]) -> Vec<ModuleName> {
 impl Lookup for ModelTree {
     fn module(&self, name: &ModuleName) -> Result<Option<ModuleEntry>, TreeError> {
         Ok(self.modules.iter().find(|module| module.name == *name).cloned())
+    }
+    fn own_names(&self, file: &Path) -> Result<Vec<ModuleName>, String> {
+        Ok(self.own_names.get(file).cloned().unwrap_or_default())
     }
     fn aliases(&self, alias: &[u8]) -> Result<Vec<ModuleName>, TreeError> {
         if self.broken_aliases {

@@ -4,8 +4,8 @@
 //! is executed. Therefore the plan is a list with nested frames: [`RemovalStep::Begin`] has the index of the end of its frame.
 
 use super::load::dependencies;
-use super::{Hit, Lookup, find};
-use crate::config::Config;
+use super::{Hit, Lookup, find_with};
+use crate::config::{Config, Search};
 use crate::name::ModuleName;
 use crate::tree::TreeError;
 use std::collections::BTreeSet;
@@ -69,6 +69,7 @@ enum Work {
 #[must_use]
 pub fn removal_plan(tree: &impl Lookup, config: &Config, hit: &Hit, request: &RemovalRequest) -> RemovalPlan {
     let mut plan = RemovalPlan { steps: Vec::new(), problems: Vec::new() };
+    let mut config = Search::new(config);
     let mut seen = BTreeSet::new();
     // The modules of the frames that have begun and not ended.
     let mut open = BTreeSet::new();
@@ -89,10 +90,10 @@ pub fn removal_plan(tree: &impl Lookup, config: &Config, hit: &Hit, request: &Re
             Work::Frame { module, listed, fatal } => {
                 let (mut pre, mut post, mut command) = (Vec::new(), Vec::new(), None);
                 if !request.ignore_commands {
-                    let (before, after) = config.softdeps_for(&module);
-                    pre = resolve(tree, config, &before, &mut plan.problems);
-                    post = resolve(tree, config, &after, &mut plan.problems);
-                    command = config.remove_for(&module).map(<[u8]>::to_vec);
+                    let (before, after) = config.softdeps(&module);
+                    pre = resolve(tree, &mut config, &before, &mut plan.problems);
+                    post = resolve(tree, &mut config, &after, &mut plan.problems);
+                    command = config.remove(&module).map(<[u8]>::to_vec);
                 }
                 let soft = |hit: Hit| Work::Frame { module: hit.module, listed: true, fatal: false };
                 work.push(Work::End(plan.steps.len()));
@@ -125,19 +126,17 @@ pub fn removal_plan(tree: &impl Lookup, config: &Config, hit: &Hit, request: &Re
 
 /// Returns the dependencies of a module in removal order, which is the reverse of the load order.
 fn needed(tree: &impl Lookup, module: &ModuleName, problems: &mut Vec<TreeError>) -> Vec<ModuleName> {
-    match tree.module(module) {
-        Ok(Some(entry)) => dependencies(&entry).into_iter().rev().map(|(name, _)| name).collect(),
-        Ok(None) => Vec::new(),
-        Err(problem) => {
-            problems.push(problem);
-            Vec::new()
-        }
-    }
+    let mut needed = dependencies(tree, module).unwrap_or_else(|problem| {
+        problems.push(problem);
+        Vec::new()
+    });
+    needed.reverse();
+    needed
 }
 
-fn resolve(tree: &impl Lookup, config: &Config, names: &[&[u8]], problems: &mut Vec<TreeError>) -> Vec<Hit> {
+fn resolve(tree: &impl Lookup, config: &mut Search<'_>, names: &[&[u8]], problems: &mut Vec<TreeError>) -> Vec<Hit> {
     let mut hits = Vec::new();
-    for found in names.iter().filter_map(|name| find(tree, config, name).ok()) {
+    for found in names.iter().filter_map(|name| find_with(tree, config, name).ok()) {
         hits.extend(found.hits);
         problems.extend(found.problems);
     }

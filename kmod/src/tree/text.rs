@@ -55,6 +55,11 @@ impl<'a> DepLine<'a> {
         Ok(Self { path: line[..colon].trim_ascii(), rest: &line[colon + 1..] })
     }
 
+    /// Returns the text after the colon.
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     /// Returns the paths of the dependencies, in the order of the line.
     pub fn deps(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         words(self.rest)
@@ -212,7 +217,7 @@ fn finish(writer: &IndexWriter) -> Result<Index, TextError> {
     Index::parse(writer.to_bytes()?).map_err(|_| InsertError::TooLarge.into())
 }
 
-fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     line.split(|b| matches!(b, b' ' | b'\t')).filter(|word| !word.is_empty())
 }
 

@@ -37,15 +37,26 @@ pub(super) fn masks(text: &[u8]) -> (Vec<Masked>, Vec<BadLine>) {
     let (mut masks, mut bad) = (Vec::new(), Vec::new());
     for (number, line) in joined(text).into_iter().filter(|(_, line)| !line.starts_with(b"#")) {
         let words: Vec<&[u8]> = line.split(|byte| b" \t\r".contains(byte)).filter(|word| !word.is_empty()).collect();
-        match (words.as_slice(), line.contains(&0)) {
-            ([], _) => {}
-            ([b"mask", name], false) if normalise_alias(name).is_ok() => {
-                masks.extend(normalise_alias(name).map(|pattern| (number, pattern)));
-            }
-            ([word, ..], _) => bad.push((number, word.to_vec(), false)),
+        let Some((keyword, arguments)) = words.split_first() else { continue };
+        let name = arguments.first().filter(|_| *keyword == b"mask").map(|name| unquoted(name));
+        let pattern = name.filter(|name| !name.is_empty()).and_then(|name| normalise_alias(name).ok());
+        if pattern.is_none() || arguments.len() > 1 {
+            bad.push((number, keyword.to_vec(), false));
         }
+        masks.extend(pattern.map(|pattern| (number, pattern)));
     }
     (masks, bad)
+}
+
+/// The word without the quotes at its ends.
+fn unquoted(mut word: &[u8]) -> &[u8] {
+    while let Some(rest) = word.strip_prefix(b"\"").or_else(|| word.strip_prefix(b"'")) {
+        word = rest;
+    }
+    while let Some(rest) = word.strip_suffix(b"\"").or_else(|| word.strip_suffix(b"'")) {
+        word = rest;
+    }
+    word
 }
 
 /// Whether the text ends inside a line that a backslash continues.

@@ -141,7 +141,7 @@ impl<'a> Oracle<'a> {
         let mut all = self.closure(module);
         all.insert(module.clone());
         let is_masked =
-            |module: &ModuleName| self.config.masks.0.iter().any(|mask| fnmatch(&mask.pattern, module.as_bytes()));
+            |module: &ModuleName| self.config.masks.lines.iter().any(|mask| fnmatch(&mask.pattern, module.as_bytes()));
         all.into_iter().filter(is_masked).collect()
     }
 
@@ -173,7 +173,7 @@ impl<'a> Oracle<'a> {
                 assert!(before(&need) || self.closure(&need).contains(module), "{need} is not before {module}");
             }
             assert!(!acyclic || pre.iter().all(before), "a soft dependency of {module} is not before it");
-            let masked: Names = step.masked.iter().map(|(module, _)| module.clone()).collect();
+            let masked: Names = plan.masked(at).into_iter().map(|masked| masked.module.clone()).collect();
             assert_eq!(masked, self.masked(module), "the masked dependencies of {module}");
             self.check_step(module, &step.action, &step.options);
         }

@@ -110,15 +110,24 @@ const KMOD_D: Page = Page {
                  dependency or soft dependency. Its install command does not run. Neither `-i` nor `-f` overrides a \
                  mask. A module that depends on a masked module is not loaded either, and the error message names the \
                  line with the mask. A masked soft dependency is skipped with a warning. A module that is already \
-                 loaded stays loaded.",
+                 loaded stays loaded. Besides the name of a file, the names that the module has in it are compared. If \
+                 a line has further arguments, the first one is masked and an error is printed.",
             )],
         },
         Section {
             title: "NOTES",
-            blocks: &[Block::Text(
-                "A mask does not affect `insmod`(8) and programs that load modules through libkmod, such as udev. The \
+            blocks: &[
+                Block::Text(
+                    "No module is loaded while one of these files or directories cannot be read completely: because of an \
+                 error, because it is not a regular file, or because it has more than 64 MiB or a line of more than \
+                 1 MiB. The error message names it, even with `-q`. A link to `/dev/null` is not an error. Other problems, \
+                 such as an unknown directive, only cause warnings.",
+                ),
+                Block::Text(
+                    "A mask does not affect `insmod`(8) and programs that load modules through libkmod, such as udev. The \
                  kernel parameter `module_blacklist=` blocks those as well.",
-            )],
+                ),
+            ],
         },
         Section { title: "EXAMPLES", blocks: &[Block::Example("# Never load these.\nmask firewire-*\nmask n_gsm")] },
     ],
