@@ -5,7 +5,7 @@
 #![no_main]
 
 use kmod::commands::{Invocation, run};
-use kmod::sys::{StandardStreams, arguments, has_elevated_privileges};
+use kmod::sys::{StandardStreams, arguments, has_elevated_privileges, survive_failed_writes};
 use std::ffi::{c_char, c_int};
 
 /// The entry point.
@@ -16,6 +16,7 @@ use std::ffi::{c_char, c_int};
 pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
     // Must be first: a file opened earlier could become standard error.
     let Ok(streams) = StandardStreams::secure() else { return 1 };
+    survive_failed_writes();
     run(Invocation {
         // SAFETY: the C runtime passes argc strings, then a null pointer, and does not modify them during the call.
         arguments: unsafe { arguments(argc, argv) },

@@ -125,6 +125,31 @@ impl StandardStreams {
     }
 }
 
+/// Makes a write to a pipe without readers, or beyond RLIMIT_FSIZE, fail with an error instead of killing the program by SIGPIPE or
+/// SIGXFSZ.
+///
+/// The handlers do nothing. Unlike ignored signals they are not inherited by the commands that the program runs.
+pub fn survive_failed_writes() {
+    extern "C" fn do_nothing(_: c_int) {}
+    for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
+        // SAFETY: libc::sigaction consists of integers and nullable pointers, for which all-zero bytes are valid.
+        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+        action.sa_sigaction = do_nothing as extern "C" fn(c_int) as libc::sighandler_t;
+        action.sa_flags = libc::SA_RESTART;
+        // SAFETY: the handler is async-signal-safe, since it does nothing, and lives as long as the program. The old action is
+        // not requested.
+        let _cannot_fail = unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) };
+    }
+}
+
+/// Points standard output to the null device. Commands that the program runs then do not fail because of a pipe without readers.
+///
+/// # Errors
+/// The error of open(2) or dup2(2).
+pub fn discard_standard_output() -> Result<(), rustix::io::Errno> {
+    rustix::stdio::dup2_stdout(placeholder()?)
+}
+
 fn is_closed(descriptor: BorrowedFd<'_>) -> bool {
     rustix::io::fcntl_getfd(descriptor) == Err(rustix::io::Errno::BADF)
 }

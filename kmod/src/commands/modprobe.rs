@@ -277,6 +277,7 @@ impl Session {
         let plan = load_plan(&self.tree, &self.config, hit, request);
         self.report(&plan.problems);
         let mode = modes::load(&self.arguments);
+        self.output.detect_missing_reader();
         let mut report = Reporter { output: &mut self.output, log: &mut self.log };
         execute::load(&plan, mode, &mut self.kernel, &mut report).map_err(|error| {
             error.detail().iter().for_each(|detail| self.log.error(detail));
@@ -300,6 +301,7 @@ impl Session {
             let plan = removal_plan(&self.tree, &self.config, &hit, &request);
             self.report(&plan.problems);
             let mode = modes::removal(&self.arguments, self.wait);
+            self.output.detect_missing_reader();
             let mut report = Reporter { output: &mut self.output, log: &mut self.log };
             match execute::remove(&plan, mode, &mut self.kernel, &mut report) {
                 Ok(()) => {}

@@ -1,5 +1,8 @@
 //! Writes bytes to standard output and standard error. Unlike `println!`, nothing here panics.
+//!
+//! A failed write does not end a tool: what it loads, removes or writes must not depend on who reads its output.
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::stdio::{stderr, stdout};
 
@@ -33,25 +36,48 @@ impl Output {
         self.push();
     }
 
-    /// Empties the buffer.
+    /// Discards the output if standard output is a pipe without readers, before a command that shares it runs.
+    pub fn detect_missing_reader(&mut self) {
+        let stdout = stdout();
+        let mut descriptors = [PollFd::new(&stdout, PollFlags::empty())];
+        let gone = PollFlags::ERR | PollFlags::HUP;
+        if self.open
+            && self.error.is_none()
+            && poll(&mut descriptors, Some(&Timespec::default())).is_ok()
+            && descriptors[0].revents().intersects(gone)
+        {
+            self.fail(Errno::PIPE);
+        }
+    }
+
+    /// Empties the buffer. That the reader of a pipe is gone is not an error.
     ///
     /// # Errors
     /// The first error of any write so far, after a message on standard error.
     pub fn flush(&mut self) -> Result<(), Errno> {
         self.push();
         match self.error {
+            None | Some(Errno::PIPE) => Ok(()),
             Some(errno) => {
                 print_error(&format!("could not write to standard output: {}\n", crate::sys::strerror(errno)));
                 Err(errno)
             }
-            None => Ok(()),
         }
     }
 
     fn push(&mut self) {
         let pending = std::mem::take(&mut self.pending);
         if self.open && self.error.is_none() {
-            self.error = write_all(stdout(), &pending).err();
+            if let Err(errno) = write_all(stdout(), &pending) {
+                self.fail(errno);
+            }
+        }
+    }
+
+    fn fail(&mut self, errno: Errno) {
+        self.error = Some(errno);
+        if errno == Errno::PIPE {
+            let _best_effort = crate::sys::discard_standard_output();
         }
     }
 }
