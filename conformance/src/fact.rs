@@ -15,7 +15,7 @@ pub struct Fact {
     pub expected: String,
     /// The observed value.
     pub got: String,
-    /// Whether both are equal.
+    /// Whether the observed value is as expected.
     pub holds: bool,
 }
 

@@ -136,7 +136,7 @@ fn got(value: &Option<String>) -> &str {
     value.as_deref().unwrap_or("(not observed)")
 }
 
-/// Text of a report is in the text form already; what is not, because the file is of somebody else, gets into it.
+/// Escapes text that is not in the text form of reports, because a stored report can come from anywhere.
 fn plain(text: &str) -> String {
     if text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) { text.to_owned() } else { text::escape(text.as_bytes()) }
 }
@@ -145,7 +145,7 @@ fn lines(text: &str) -> String {
     text.lines().map(plain).collect::<Vec<_>>().join("; ")
 }
 
-/// A code span in a table's cell: longer fences than what is in it, and no bar that would end the cell.
+/// Returns a code span for a table cell: its fence is longer than any in the text, and bars are escaped.
 fn code(text: &str) -> String {
     let text = lines(text);
     let fence = "`".repeat(text.split(|c| c != '`').map(str::len).max().unwrap_or_default() + 1);

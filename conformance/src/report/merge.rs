@@ -136,7 +136,7 @@ fn missing_shards(reports: &[(String, Report)]) -> Vec<String> {
     let counts: BTreeSet<u32> = shards.iter().map(|(count, _)| *count).collect();
     let mut missing = Vec::new();
     for count in counts {
-        // The count comes from a file and can be huge, so no loop depends on it.
+        // The count comes from a file and can be huge, so no loop runs that often.
         let present: Vec<u32> = shards.iter().filter(|(of, _)| *of == count).map(|(_, index)| *index).collect();
         let absent = u64::from(count).saturating_sub(present.len() as u64);
         if absent > 0 {
