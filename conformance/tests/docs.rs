@@ -1,5 +1,5 @@
-//! What the documents promise to each other and to the catalogue: every link leads somewhere, every behaviour has its
-//! place in docs/facts/kernel.md, every document that a behaviour cites is there.
+//! Checks the links between the documents and the behaviours: every link has a target, every behaviour is in
+//! docs/facts/kernel.md, and every document that a behaviour cites exists.
 
 use conformance::select::select;
 use std::collections::BTreeSet;
@@ -15,7 +15,7 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// What can stand behind `#`: the ids that are written down, and the headings as GitHub names them.
+/// The fragments that a link may have: explicit ids, and headings in GitHub's form.
 fn anchors(text: &str) -> BTreeSet<String> {
     let ids = text.split("<a id=\"").skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned);
     let headings = text.lines().filter(|line| line.starts_with('#')).map(|line| {
@@ -25,14 +25,14 @@ fn anchors(text: &str) -> BTreeSet<String> {
     ids.chain(headings).collect()
 }
 
-/// Whether `target` (`FILE#ANCHOR`, either may be missing), written in `from`, leads somewhere.
-fn leads_somewhere(from: &Path, target: &str) -> bool {
+/// Whether `target` (`FILE#ANCHOR`, either may be missing), a link in `from`, exists.
+fn exists(from: &Path, target: &str) -> bool {
     let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
     let file = if file.is_empty() { from.to_owned() } else { from.with_file_name("").join(file) };
     file.exists() && (anchor.is_empty() || anchors(&read(&file)).contains(anchor))
 }
 
-/// Every Markdown file at the top of the repository, and every one below docs/.
+/// The Markdown files at the top of the repository and below docs/.
 fn documents() -> Vec<PathBuf> {
     let list = |dir: &Path| -> Vec<PathBuf> { fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect() };
     let mut documents = Vec::new();
@@ -59,32 +59,32 @@ fn every_document_is_in_the_index() {
 }
 
 #[test]
-fn every_link_leads_somewhere() {
+fn every_link_has_a_target() {
     let mut links = 0;
     for document in documents() {
         for target in read(&document).split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             links += 1;
-            assert!(leads_somewhere(&document, target), "{}: nothing is at {target}", document.display());
+            assert!(exists(&document, target), "{}: the link {target} has no target", document.display());
         }
     }
-    assert!(links > 50, "only {links} links were found");
+    assert!(links > 50, "found only {links} links");
 }
 
 #[test]
-fn every_behaviour_has_its_place_in_the_documents() {
+fn every_behaviour_is_in_the_catalogue_and_cites_existing_documents() {
     let kernel = anchors(&read(&root().join("docs/facts/kernel.md")));
     for behaviour in select(&[]).unwrap() {
         let anchor = behaviour.catalogue.to_lowercase();
         assert!(kernel.contains(&anchor), "{} is not in docs/facts/kernel.md as #{anchor}", behaviour.id);
         for cited in behaviour.source.split(&[' ', ';', ','][..]).filter(|word| word.starts_with("docs/")) {
             let readme = root().join("README.md");
-            assert!(leads_somewhere(&readme, cited), "{} cites {cited}, where nothing is", behaviour.id);
+            assert!(exists(&readme, cited), "{} cites {cited}, which does not exist", behaviour.id);
         }
     }
 }
 
 #[test]
-fn the_catalogue_names_no_row_twice() {
+fn the_ids_of_the_catalogue_are_unique() {
     let kernel = read(&root().join("docs/facts/kernel.md"));
     let ids: Vec<&str> = kernel.split("<a id=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
     assert_eq!(ids.len(), ids.iter().collect::<BTreeSet<_>>().len());

@@ -1,4 +1,4 @@
-//! How the rows of a run are gone through: retries, repetitions, the first failure, the order of work.
+//! The flow of a run: retries, repetitions, the end at the first failure, the order of rows.
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
 mod support;
@@ -16,12 +16,12 @@ static FAILS_TWICE: Behaviour = Behaviour {
     id: "tool.fails-twice",
     catalogue: "TEST",
     group: Group::Tool,
-    statement: "the third time it holds",
+    statement: "the third attempt passes",
     source: "this test",
     about: About::Kernel,
     needs: &[],
     check: |lab| {
-        lab.expect("the third time", TRIES.fetch_add(1, Ordering::SeqCst) >= 2, true);
+        lab.expect("third attempt", TRIES.fetch_add(1, Ordering::SeqCst) >= 2, true);
         Ok(())
     },
 };
@@ -33,7 +33,7 @@ fn report(args: &[&str]) -> (Option<i32>, Report) {
 }
 
 #[test]
-fn a_row_that_passes_when_it_is_tried_again_is_flaky_and_shows_each_failure() {
+fn a_row_that_passes_after_retries_is_flaky_and_shows_each_failure() {
     if !vm_or_skip() {
         return;
     }
@@ -43,11 +43,11 @@ fn a_row_that_passes_when_it_is_tried_again_is_flaky_and_shows_each_failure() {
     assert_eq!((row.verdict, row.flaky), (Verdict::Pass, true), "{row:#?}");
     let verdicts: Vec<Verdict> = row.attempts.iter().map(|attempt| attempt.verdict).collect();
     assert_eq!(verdicts, [Verdict::Fail, Verdict::Fail, Verdict::Pass]);
-    assert!(row.attempts[0].reason.as_ref().unwrap().contains("the third time: expected true, got false"));
+    assert!(row.attempts[0].reason.as_ref().unwrap().contains("third attempt: expected true, got false"));
 }
 
 #[test]
-fn a_failure_is_tried_again_as_often_as_was_said_and_stays_one() {
+fn retries_are_limited_and_fail_fast_stops_the_run() {
     if !vm_or_skip() {
         return;
     }
@@ -65,7 +65,7 @@ fn a_failure_is_tried_again_as_often_as_was_said_and_stays_one() {
 }
 
 #[test]
-fn a_row_is_repeated_as_often_as_was_said() {
+fn repeat_runs_a_row_n_times() {
     if vm_or_skip() {
         let (code, report) = report(&["path.newline", "--repeat", "3"]);
         let row = &report.results[0];
@@ -75,7 +75,7 @@ fn a_row_is_repeated_as_often_as_was_said() {
 }
 
 #[test]
-fn a_seed_gives_an_order_that_comes_again_and_is_told() {
+fn a_seed_is_reported_and_gives_the_same_order_again() {
     if !vm_or_skip() {
         return;
     }

@@ -1,4 +1,4 @@
-//! Whole runs of `kmodlab run` on the default kernel: exit codes, reports, wrong subjects. What interrupts a run: `faults`.
+//! Runs of `kmodlab run` on the default kernel: exit codes, reports, broken subjects. Interrupted runs are in `faults`.
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
 mod support;
@@ -17,8 +17,8 @@ fn verdict(report: &Report, id: &str) -> Verdict {
     report.results.iter().find(|row| row.id == id).unwrap_or_else(|| panic!("{id} was not run")).verdict
 }
 
-/// Every row passes or is known or skipped, and its transcript is the one of its era.
-fn keeps_every_promise(args: &[&str]) {
+/// Every row passes, is known or is skipped, and its transcript is that of its era.
+fn check_all_behaviours(args: &[&str]) {
     let (code, report) = report(args);
     assert_eq!(code, Some(0), "{report:#?}");
     assert!(report.counts.pass >= 65, "{:?}", report.counts);
@@ -31,41 +31,41 @@ fn keeps_every_promise(args: &[&str]) {
     }
 }
 
-/// A kernel that is not the default one takes part where it is in the cache.
+/// Whether a kernel other than the default one is in the cache.
 fn cached_or_skip(kernel: &str) -> bool {
     let cached = run(&["kernel", "fetch", kernel, "--offline"]).status.success();
     if !cached {
         eprintln!(
-            "skipped: {kernel} is not in the cache; kmodlab kernel fetch {kernel}, or kernel build, puts it there"
+            "skipped: {kernel} is not in the cache (kmodlab kernel fetch {kernel}, or kmodlab kernel build {kernel})"
         );
     }
     cached
 }
 
 #[test]
-fn the_default_kernel_with_ours_keeps_every_promise() {
+fn all_behaviours_hold_on_the_default_kernel_with_ours() {
     if vm_or_skip() {
-        keeps_every_promise(&[]);
+        check_all_behaviours(&[]);
     }
 }
 
 #[test]
-fn a_kernel_of_the_semaphore_era_with_ours_keeps_every_promise() {
+fn all_behaviours_hold_on_a_kernel_of_the_semaphore_era_with_ours() {
     if vm_or_skip() && cached_or_skip("6.12") {
-        keeps_every_promise(&["--offline", "--kernel", "6.12"]);
+        check_all_behaviours(&["--offline", "--kernel", "6.12"]);
     }
 }
 
-/// The same transcripts as on 6.12: where the two kernels differ without an era, a statement must not tell.
+/// The transcripts must be the same as on 6.12: no statement may depend on a difference that has no era.
 #[test]
-fn the_newest_kernel_with_ours_keeps_every_promise() {
+fn all_behaviours_hold_on_the_newest_kernel_with_ours() {
     if vm_or_skip() && cached_or_skip("7.3") {
-        keeps_every_promise(&["--offline", "--kernel", "7.3"]);
+        check_all_behaviours(&["--offline", "--kernel", "7.3"]);
     }
 }
 
 #[test]
-fn the_historic_loop_runs_with_c_kmod_and_ours_does_not_begin_it() {
+fn the_historic_loop_occurs_with_c_kmod_and_not_with_ours() {
     if !vm_or_skip() || !cached_or_skip("5.10-modular-unix") {
         return;
     }
@@ -81,7 +81,7 @@ fn the_historic_loop_runs_with_c_kmod_and_ours_does_not_begin_it() {
 }
 
 #[test]
-fn a_modprobe_that_does_nothing_and_says_it_did_fails_what_must_load() {
+fn a_modprobe_that_does_nothing_and_exits_with_0_fails_what_must_load() {
     if !vm_or_skip() {
         return;
     }
@@ -102,7 +102,7 @@ fn a_modprobe_that_does_nothing_and_says_it_did_fails_what_must_load() {
 }
 
 #[test]
-fn a_modprobe_that_loops_where_modules_dep_is_missing_fails_there() {
+fn a_modprobe_that_loops_without_modules_dep_fails_there() {
     if !vm_or_skip() {
         return;
     }
@@ -116,13 +116,13 @@ fn a_modprobe_that_loops_where_modules_dep_is_missing_fails_there() {
 }
 
 #[test]
-fn exit_codes_are_as_documented() {
+fn runs_exit_with_the_documented_codes() {
     if !vm_or_skip() {
         return;
     }
     let code = |args: &[&str]| run(&[&["run"], args].concat()).status.code();
     assert_eq!(code(&["path.newline"]), Some(0));
-    assert_eq!(code(&["loop.historic-unix"]), Some(125), "nothing but skips");
+    assert_eq!(code(&["loop.historic-unix"]), Some(125), "only skips");
     let dead = ["path.newline", "--append", "rdinit=/nonexistent"];
     assert_eq!(code(&dead), Some(125), "a kernel that does not reach the agent");
     assert_eq!(code(&[&dead[..], &["--boot-failure", "fail"]].concat()), Some(1));
@@ -131,7 +131,7 @@ fn exit_codes_are_as_documented() {
 }
 
 #[test]
-fn reports_go_where_they_are_asked_to() {
+fn reports_are_written_to_the_requested_files() {
     if !vm_or_skip() {
         return;
     }
@@ -149,7 +149,7 @@ fn reports_go_where_they_are_asked_to() {
 }
 
 #[test]
-fn two_shards_are_the_whole_and_say_which_they_are() {
+fn two_shards_contain_all_rows_and_their_numbers() {
     if !vm_or_skip() {
         return;
     }
@@ -160,13 +160,13 @@ fn two_shards_are_the_whole_and_say_which_they_are() {
     assert_eq!(first.run.unwrap().shard.map(|shard| (shard.index, shard.count)), Some((1, 2)));
     let mut run: Vec<String> = first.results.into_iter().chain(second.results).map(|row| row.id).collect();
     run.sort_unstable();
-    let mut wanted = ids;
-    wanted.sort_unstable();
-    assert_eq!(run, wanted);
+    let mut expected = ids;
+    expected.sort_unstable();
+    assert_eq!(run, expected);
 }
 
 #[test]
-fn a_subject_without_a_command_skips_what_needs_it_and_says_which() {
+fn behaviours_that_need_a_missing_command_are_skipped() {
     if !vm_or_skip() {
         return;
     }
@@ -180,9 +180,9 @@ fn a_subject_without_a_command_skips_what_needs_it_and_says_which() {
     assert_eq!(verdict(&report, "tool.modinfo"), Verdict::Known, "{report:#?}");
 }
 
-/// A tree as make leaves it, from the default kernel's own files: nothing is installed.
+/// A tree as make leaves it, from the files of the default kernel, without installed modules.
 #[test]
-fn a_kernel_tree_runs_with_its_modules_where_make_left_them() {
+fn a_built_kernel_tree_can_be_checked_without_installing_it() {
     if !vm_or_skip() {
         return;
     }
@@ -208,5 +208,5 @@ fn a_kernel_tree_runs_with_its_modules_where_make_left_them() {
     assert_eq!((code, verdict(&report, "load.by-name")), (Some(0), Verdict::Pass), "{report:#?}");
     // 8021q is not in modules.order.
     assert_eq!(verdict(&report, "load.dependencies"), Verdict::Skip, "{report:#?}");
-    assert_eq!(std::fs::read_dir(tree.path()).unwrap().count(), before, "the tree was written into");
+    assert_eq!(std::fs::read_dir(tree.path()).unwrap().count(), before, "the run wrote into the tree");
 }

@@ -1,4 +1,4 @@
-//! `kmodlab report` and `kmodlab compare` on stored reports: their files and their exit codes. Nothing boots.
+//! The files and exit codes of `kmodlab report` and `kmodlab compare` on stored reports. Nothing boots.
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ fn code(args: &[&str], dir: &Path) -> Option<i32> {
 }
 
 #[test]
-fn compare_exits_with_what_it_found() {
+fn the_exit_code_of_compare_depends_on_the_differences() {
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path();
     report(dir, "a", "50", "pass", "");
@@ -42,13 +42,13 @@ fn compare_exits_with_what_it_found() {
     assert_eq!(code(&["compare", "a.json", "c.json", "--allow-change", "LOOP-01"], dir), Some(0));
     assert_eq!(code(&["compare", "a.json", "d.json"], dir), Some(125));
     assert_eq!(code(&["compare", "a.json", "c.json", "--json", "out.json", "--markdown", "out.md"], dir), Some(1));
-    let told: serde_json::Value = serde_json::from_slice(&std::fs::read(dir.join("out.json")).unwrap()).unwrap();
-    assert_eq!(told["changes"][0]["facts"][0]["head"], "49");
+    let comparison: serde_json::Value = serde_json::from_slice(&std::fs::read(dir.join("out.json")).unwrap()).unwrap();
+    assert_eq!(comparison["changes"][0]["facts"][0]["head"], "49");
     assert!(std::fs::read_to_string(dir.join("out.md")).unwrap().contains("pass → fail"));
 }
 
 #[test]
-fn merge_exits_as_a_run_with_all_rows_and_tells_what_is_missing() {
+fn merge_has_the_exit_code_of_a_run_with_all_rows_and_reports_missing_shards() {
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path();
     let shard = |index: u32| format!(r#", "shard": {{"index": {index}, "count": 2, "from": "--shard"}}"#);
@@ -63,7 +63,7 @@ fn merge_exits_as_a_run_with_all_rows_and_tells_what_is_missing() {
 }
 
 #[test]
-fn a_stored_report_is_shown_in_every_form() {
+fn a_stored_report_is_rendered_in_every_format() {
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path();
     report(dir, "a", "50", "pass", "");

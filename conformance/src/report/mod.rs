@@ -76,13 +76,28 @@ pub fn write_atomically(path: &std::path::Path, text: &[u8]) -> io::Result<()> {
         io::Error::new(error.kind(), format!("cannot write {}: {}", path.display(), error_chain(&error)))
     };
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let mut file = tempfile::NamedTempFile::new_in(directory.unwrap_or(std::path::Path::new("."))).map_err(named)?;
-    io::Write::write_all(&mut file, text).map_err(named)?;
-    // A temporary file is private; a report is not.
+    let directory = directory.unwrap_or(std::path::Path::new("."));
+    // Created and written without tempfile's functions, whose errors also name the temporary file.
+    let create = |path: &std::path::Path| std::fs::File::create_new(path);
+    let mut file = tempfile::Builder::new().make_in(directory, create).map_err(named)?;
+    io::Write::write_all(file.as_file_mut(), text).map_err(named)?;
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     file.as_file().set_permissions(mode).map_err(named)?;
     file.persist(path).map_err(|error| named(error.error))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unwritable_report_is_named_once_without_its_temporary_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let report = dir.path().join("gone/report.json");
+        let error = write_atomically(&report, b"{}").unwrap_err().to_string();
+        assert_eq!(error, format!("cannot write {}: No such file or directory", report.display()));
+    }
 }
 
 #[cfg(test)]

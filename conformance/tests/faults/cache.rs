@@ -1,4 +1,4 @@
-//! Kernels that cannot be used, a cache that was damaged or cannot be written, disks that are full, a mirror that is away.
+//! Unusable kernels, a damaged or read-only cache, full disks, an unreachable mirror.
 
 use crate::sandbox::{LINKED, Sandbox, names};
 use conformance::event::Row;
@@ -11,13 +11,13 @@ fn reason(row: &Row) -> &str {
     row.reason.as_deref().unwrap_or_default()
 }
 
-fn is_error_that_says(sandbox: &Sandbox, args: &[&str], what: &str) {
+fn assert_error(sandbox: &Sandbox, args: &[&str], what: &str) {
     let (code, row) = sandbox.row(args);
     assert_eq!((code, row.verdict), (Some(125), Verdict::Error), "{row:#?}");
     assert!(reason(&row).contains(what), "{row:#?}");
 }
 
-fn passes(sandbox: &Sandbox, args: &[&str]) {
+fn assert_pass(sandbox: &Sandbox, args: &[&str]) {
     let (code, row) = sandbox.row(args);
     assert_eq!((code, row.verdict), (Some(0), Verdict::Pass), "{row:#?}");
 }
@@ -30,22 +30,22 @@ fn kernel(sandbox: &Sandbox) -> (PathBuf, PathBuf) {
     (kernel.image, kernel.modules.unwrap())
 }
 
-/// As one whose configuration lacks the second serial port.
+/// The parameter disables the port, as a configuration without it does.
 #[test]
-fn a_kernel_without_a_second_serial_port_is_an_error_that_shows_its_last_words() {
+fn a_kernel_without_a_second_serial_port_is_an_error_with_its_last_lines() {
     let Some(sandbox) = Sandbox::open() else { return };
-    is_error_that_says(&sandbox, &["--append", "8250.nr_uarts=1"], "unexpected power-off by the guest");
+    assert_error(&sandbox, &["--append", "8250.nr_uarts=1"], "unexpected power-off by the guest");
 }
 
-/// As one whose configuration lacks the initramfs.
+/// The parameter disables the initramfs, as a configuration without it does.
 #[test]
-fn a_kernel_without_an_initramfs_is_an_error_that_shows_its_panic() {
+fn a_kernel_without_an_initramfs_is_an_error_with_its_panic() {
     let Some(sandbox) = Sandbox::open() else { return };
-    is_error_that_says(&sandbox, &["--append", "initcall_blacklist=populate_rootfs"], "Kernel panic - not syncing");
+    assert_error(&sandbox, &["--append", "initcall_blacklist=populate_rootfs"], "Kernel panic - not syncing");
 }
 
 #[test]
-fn a_damaged_kernel_image_is_an_error_and_a_cut_one_wrong_use() {
+fn a_damaged_kernel_image_is_an_error_and_a_truncated_one_an_invalid_argument() {
     let Some(sandbox) = Sandbox::open() else { return };
     let (image, modules) = kernel(&sandbox);
     let mut bytes = std::fs::read(image).unwrap();
@@ -54,36 +54,36 @@ fn a_damaged_kernel_image_is_an_error_and_a_cut_one_wrong_use() {
     let damaged = sandbox.path("bzImage");
     std::fs::write(&damaged, &bytes).unwrap();
     let given = ["--kernel", damaged.to_str().unwrap(), "--modules", modules.to_str().unwrap()];
-    is_error_that_says(&sandbox, &given, "cannot decompress the kernel");
+    assert_error(&sandbox, &given, "cannot decompress the kernel");
     std::fs::write(&damaged, &bytes[..600]).unwrap();
     let output = sandbox.run(&[&["path.newline"], &given[..]].concat());
     let text = String::from_utf8_lossy(&output.stderr);
-    assert_eq!((output.status.code(), text.contains("no kernel that can be booted")), (Some(2), true), "{text}");
+    assert_eq!((output.status.code(), text.contains("is not a bootable kernel")), (Some(2), true), "{text}");
 }
 
 #[test]
-fn a_damaged_initramfs_in_the_cache_is_made_anew() {
+fn a_damaged_initramfs_in_the_cache_is_rebuilt() {
     let Some(sandbox) = Sandbox::open() else { return };
-    passes(&sandbox, &[]);
+    assert_pass(&sandbox, &[]);
     let [name] = &names(&sandbox.cache("initramfs"))[..] else { panic!("one initramfs") };
     let path = sandbox.cache("initramfs").join(name);
     let whole = std::fs::read(&path).unwrap();
     let mut damaged = whole.clone();
     damaged[4096..8192].fill(0);
     std::fs::write(&path, damaged).unwrap();
-    // Without the template it is what the guest boots.
+    // Without a template the guest boots it.
     std::fs::remove_dir_all(sandbox.cache("templates")).unwrap();
     let output = sandbox.run(&["path.newline"]);
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{text}");
-    assert!(text.contains("the initramfs in the cache was damaged: it is made anew"), "{text}");
+    assert!(text.contains("the initramfs in the cache was damaged and has been rebuilt"), "{text}");
     assert_eq!(std::fs::read(&path).unwrap(), whole);
 }
 
 #[test]
-fn a_template_whose_memory_was_cut_or_state_was_changed_is_booted_anew() {
+fn a_template_with_truncated_memory_or_changed_state_is_booted_again() {
     let Some(sandbox) = Sandbox::open() else { return };
-    passes(&sandbox, &[]);
+    assert_pass(&sandbox, &[]);
     let dir = names(&sandbox.cache("templates")).into_iter().find(|name| name.len() == 32).unwrap();
     let dir = sandbox.cache("templates").join(dir);
     let memory = std::fs::OpenOptions::new().write(true).open(dir.join("memory")).unwrap();
@@ -91,18 +91,18 @@ fn a_template_whose_memory_was_cut_or_state_was_changed_is_booted_anew() {
     let output = sandbox.run(&["path.newline"]);
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{text}");
-    assert!(text.contains("was damaged (somebody wrote to its memory): it was booted anew"), "{text}");
+    assert!(text.contains("was damaged (its memory file was modified) and has been booted again"), "{text}");
     assert_eq!(std::fs::metadata(dir.join("memory")).unwrap().len(), 256 << 20);
     let mut state = std::fs::read(dir.join("device")).unwrap();
     let middle = state.len() / 2;
     state[middle] ^= 1;
     std::fs::write(dir.join("device"), &state).unwrap();
-    passes(&sandbox, &[]);
+    assert_pass(&sandbox, &[]);
     assert_ne!(std::fs::read(dir.join("device")).unwrap(), state);
 }
 
 #[test]
-fn two_runs_at_once_over_an_empty_cache_both_pass() {
+fn two_concurrent_runs_with_an_empty_cache_both_pass() {
     let Some(sandbox) = Sandbox::open() else { return };
     let start = || {
         let mut lab = sandbox.lab(&["path.newline", "path.length"]);
@@ -116,12 +116,12 @@ fn two_runs_at_once_over_an_empty_cache_both_pass() {
 }
 
 #[test]
-fn a_mirror_that_is_away_stops_only_what_is_not_in_the_cache() {
+fn an_unreachable_mirror_skips_only_kernels_that_are_not_cached() {
     let Some(sandbox) = Sandbox::open() else { return };
-    // Nobody listens on a port that was just given back.
+    // Nothing listens on a port that was just closed.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mirror = format!("http://127.0.0.1:{port}/debian");
-    passes(&sandbox, &["--mirror", &mirror]);
+    assert_pass(&sandbox, &["--mirror", &mirror]);
     let Some(empty) = Sandbox::empty() else { return };
     let output = empty.run(&["path.newline", "--json", "-", "--mirror", &mirror]);
     let report: Report = serde_json::from_slice(&output.stdout).unwrap();
@@ -130,11 +130,11 @@ fn a_mirror_that_is_away_stops_only_what_is_not_in_the_cache() {
     assert!(left_out.reason.contains(&port.to_string()), "{left_out:?}");
 }
 
-/// Runs the lab where `mount` has mounted something, in a name space of its own. `None`: none may be made here.
-fn mounted(sandbox: &Sandbox, mount: &str, lab: &str) -> Option<(Option<i32>, String)> {
+/// Runs the lab in a separate mount namespace, after the shell commands `mount`; `None` if namespaces are not available.
+fn run_with_mount(sandbox: &Sandbox, mount: &str, lab: &str) -> Option<(Option<i32>, String)> {
     let user = if rustix::process::geteuid().is_root() { "-m" } else { "-Urm" };
     if !Command::new("unshare").args([user, "true"]).status().is_ok_and(|status| status.success()) {
-        eprintln!("skipped: no mount name space can be made here");
+        eprintln!("skipped: mount namespaces are not available");
         return None;
     }
     let text = format!(
@@ -155,7 +155,7 @@ fn mounted(sandbox: &Sandbox, mount: &str, lab: &str) -> Option<(Option<i32>, St
     Some((output.status.code(), String::from_utf8_lossy(&text).into_owned()))
 }
 
-/// A disk of this size where the cache is, with what the sandbox's cache links to.
+/// Shell commands that mount a disk of this size over the cache, with the links of the sandbox's cache.
 fn small_disk(sandbox: &Sandbox, size: &str) -> String {
     let cache = sandbox.path("cache").display().to_string();
     let links: String = LINKED
@@ -168,36 +168,36 @@ fn small_disk(sandbox: &Sandbox, size: &str) -> String {
 #[test]
 fn a_disk_too_full_for_the_initramfs_is_an_error() {
     let Some(sandbox) = Sandbox::open() else { return };
-    let Some((code, text)) = mounted(&sandbox, &small_disk(&sandbox, "1m"), "") else { return };
+    let Some((code, text)) = run_with_mount(&sandbox, &small_disk(&sandbox, "1m"), "") else { return };
     assert_eq!((code, text.contains("No space left on device")), (Some(125), true), "{text}");
 }
 
-/// The guest's memory is a sparse file: the disk is full when the guest touches a page, and QEMU dies by SIGBUS.
+/// The guest's memory is a sparse file: the disk is full when the guest touches a page, and QEMU is killed by SIGBUS.
 #[test]
 fn a_disk_too_full_for_the_guests_memory_is_an_error() {
     let Some(sandbox) = Sandbox::open() else { return };
-    let Some((code, text)) = mounted(&sandbox, &small_disk(&sandbox, "48m"), "") else { return };
+    let Some((code, text)) = run_with_mount(&sandbox, &small_disk(&sandbox, "48m"), "") else { return };
     assert_eq!((code, text.contains("is the disk full?")), (Some(125), true), "{text}");
 }
 
 #[test]
-fn a_report_that_does_not_fit_its_disk_makes_the_run_unjudged() {
+fn a_disk_too_full_for_the_report_makes_the_run_inconclusive() {
     let Some(sandbox) = Sandbox::open() else { return };
     let reports = sandbox.path("reports");
     std::fs::create_dir(&reports).unwrap();
     let mount = format!("mount -t tmpfs -o size=4k none '{0}'; head -c 4096 /dev/zero >'{0}/full'", reports.display());
     let report = format!("--json '{}/report.json'", reports.display());
-    let Some((code, text)) = mounted(&sandbox, &mount, &report) else { return };
+    let Some((code, text)) = run_with_mount(&sandbox, &mount, &report) else { return };
     assert_eq!(code, Some(125), "{text}");
-    assert!(text.contains("1 passed") && text.contains("writing a report") && text.contains("No space left"), "{text}");
+    assert!(text.contains("1 passed") && text.contains("report.json: No space left on device\n"), "{text}");
 }
 
 #[test]
-fn a_cache_that_cannot_be_written_is_said_before_anything_boots() {
+fn a_read_only_cache_is_reported_before_anything_boots() {
     let Some(sandbox) = Sandbox::open() else { return };
     let cache = sandbox.path("cache").display().to_string();
     let mount = format!("mount --bind '{cache}' '{cache}'; mount -o remount,ro,bind '{cache}'; cd '{cache}'");
-    let Some((code, text)) = mounted(&sandbox, &mount, "") else { return };
+    let Some((code, text)) = run_with_mount(&sandbox, &mount, "") else { return };
     assert_eq!((code, text.contains("Read-only file system")), (Some(125), true), "{text}");
     assert!(text.contains(&cache), "{text}");
 }

@@ -1,4 +1,4 @@
-//! Runs that are ended from outside, and reports that can no longer be written.
+//! Runs that a signal ends, and reports that can no longer be written.
 
 use crate::sandbox::{Sandbox, names};
 use crate::support::kmodlab;
@@ -9,29 +9,29 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-/// Enough behaviours that a run is not over before it is ended.
+/// Enough behaviours that a run does not finish before the signal.
 const MANY: [&str; 6] = ["loop", "path", "--cold", "--jobs", "1", "--offline"];
 
 fn signal(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).unwrap();
 }
 
-/// A run of many behaviours, one of which has passed.
-fn in_mid_run(sandbox: &Sandbox, args: &[&str]) -> Child {
+/// Starts a run of many behaviours and returns after the first pass.
+fn start_long_run(sandbox: &Sandbox, args: &[&str]) -> Child {
     let mut lab = sandbox.lab(&[&MANY[..], args].concat());
     let mut child = lab.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap().contains("pass")), "no behaviour passed");
-    // Keep reading, so that the run does not end by a closed pipe.
+    // Keep reading, so that the pipe stays open.
     std::thread::spawn(move || lines.for_each(drop));
     child
 }
 
 #[test]
-fn a_run_that_is_terminated_reports_what_it_judged() {
+fn a_terminated_run_reports_its_verdicts() {
     let Some(sandbox) = Sandbox::open() else { return };
     let json = sandbox.path("report.json");
-    let child = in_mid_run(&sandbox, &["--json", json.to_str().unwrap()]);
+    let child = start_long_run(&sandbox, &["--json", json.to_str().unwrap()]);
     signal(&child, Signal::TERM);
     let output = sandbox.finish(child);
     assert_eq!(output.status.code(), Some(125));
@@ -45,16 +45,16 @@ fn a_run_that_is_terminated_reports_what_it_judged() {
 }
 
 #[test]
-fn an_interrupted_run_ends_with_125() {
+fn an_interrupted_run_exits_with_125() {
     let Some(sandbox) = Sandbox::open() else { return };
-    let child = in_mid_run(&sandbox, &[]);
+    let child = start_long_run(&sandbox, &[]);
     signal(&child, Signal::INT);
     assert_eq!(sandbox.finish(child).status.code(), Some(125));
     sandbox.nothing_is_left();
 }
 
 #[test]
-fn a_killed_run_leaves_no_guest_and_the_next_run_sweeps_its_files() {
+fn a_killed_run_leaves_no_guest_and_the_next_run_removes_its_files() {
     let Some(sandbox) = Sandbox::open() else { return };
     let mut lab = sandbox.lab(&["path.newline"]);
     let child = lab.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -69,7 +69,7 @@ fn a_killed_run_leaves_no_guest_and_the_next_run_sweeps_its_files() {
 }
 
 #[test]
-fn a_run_that_is_terminated_while_its_template_boots_ends_at_once() {
+fn sigterm_while_a_template_boots_ends_the_run_at_once() {
     let Some(sandbox) = Sandbox::open() else { return };
     let mut lab = sandbox.lab(&["path"]);
     let child = lab.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -79,9 +79,9 @@ fn a_run_that_is_terminated_while_its_template_boots_ends_at_once() {
     sandbox.nothing_is_left();
 }
 
-/// The archive takes a connection and then says nothing, as a mirror behind a broken network does.
+/// The archive accepts a connection and sends nothing, like a mirror behind a broken network.
 #[test]
-fn a_run_that_is_terminated_while_it_fetches_a_kernel_ends_at_once() {
+fn sigterm_while_a_kernel_is_fetched_ends_the_run_at_once() {
     let Some(sandbox) = Sandbox::empty() else { return };
     let archive = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mirror = format!("http://{}/debian", archive.local_addr().unwrap());
@@ -99,7 +99,7 @@ fn a_run_that_is_terminated_while_it_fetches_a_kernel_ends_at_once() {
 }
 
 #[test]
-fn a_bisection_that_is_terminated_while_it_builds_leaves_no_make() {
+fn sigterm_while_a_bisection_builds_leaves_no_make() {
     let Some(sandbox) = Sandbox::open() else { return };
     let tree = sandbox.path("tree");
     std::fs::create_dir(&tree).unwrap();
@@ -119,12 +119,12 @@ fn a_bisection_that_is_terminated_while_it_builds_leaves_no_make() {
 }
 
 #[test]
-fn a_run_whose_standard_output_is_closed_goes_on() {
+fn a_run_continues_after_its_standard_output_is_closed() {
     let Some(sandbox) = Sandbox::open() else { return };
     let json = sandbox.path("report.json");
     let mut lab = sandbox.lab(&["path.newline", "path.length", "--json", json.to_str().unwrap()]);
     let mut child = lab.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // As `head -c1` does.
+    // Like `head -c1`.
     child.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
     let output = sandbox.finish(child);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
@@ -134,7 +134,7 @@ fn a_run_whose_standard_output_is_closed_goes_on() {
 }
 
 #[test]
-fn a_report_whose_directory_has_gone_makes_the_run_unjudged() {
+fn a_missing_report_directory_makes_the_run_inconclusive() {
     let Some(sandbox) = Sandbox::open() else { return };
     let dir = sandbox.path("reports");
     std::fs::create_dir(&dir).unwrap();
@@ -146,7 +146,7 @@ fn a_report_whose_directory_has_gone_makes_the_run_unjudged() {
     let output = sandbox.finish(child);
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(125), "{text}");
-    assert!(text.contains("writing a report"), "{text}");
-    assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"), "the terminal's report is whole");
+    assert!(text.contains("report.json: No such file or directory\n"), "{text}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"), "the terminal report is incomplete");
     sandbox.nothing_is_left();
 }

@@ -1,5 +1,5 @@
-//! A stand-in for QEMU that plays a guest gone wrong: it answers the control port as QEMU does, and on the agent's and the
-//! console's port does what its mode says. It is this test's own executable, started again by a shell script.
+//! A fake QEMU with a broken guest: it answers the control port like QEMU, and misuses the agent's and the console's port as
+//! its mode says. It is this test's own executable, started again by a shell script.
 
 use crate::sandbox::Sandbox;
 use agent::frame;
@@ -9,26 +9,26 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::FromRawFd;
 use std::path::PathBuf;
 
-/// QEMU's arguments, for the process that stands in for it.
+/// QEMU's arguments, for the fake QEMU.
 const ARGUMENTS: &str = "KMODLAB_FAKE_ARGUMENTS";
 const MODE: &str = "KMODLAB_FAKE_MODE";
 
 impl Sandbox {
-    /// A QEMU that does this: see [`play`].
+    /// A fake QEMU in this mode, see [`play`].
     pub fn fake_qemu(&self, mode: &str) -> PathBuf {
         let this = std::env::current_exe().unwrap();
         let text = format!(
-            "[ \"$1\" != --version ] || exec echo 'QEMU emulator version 7.2.22 (a stand-in)'\n\
-             {MODE}={mode} {ARGUMENTS}=\"$*\" exec '{}' --exact fake::stands_in_for_qemu --nocapture",
+            "[ \"$1\" != --version ] || exec echo 'QEMU emulator version 7.2.22 (a fake)'\n\
+             {MODE}={mode} {ARGUMENTS}=\"$*\" exec '{}' --exact fake::fake_qemu --nocapture",
             this.display()
         );
         self.program("qemu", &text)
     }
 }
 
-/// Is none unless it was started as one.
+/// The fake QEMU; not a test, unless the environment says so.
 #[test]
-fn stands_in_for_qemu() {
+fn fake_qemu() {
     let (Ok(arguments), Ok(mode)) = (std::env::var(ARGUMENTS), std::env::var(MODE)) else { return };
     let port = |name: &str| {
         let (_, rest) = arguments.split_once(&format!("socket,id={name},fd=")).unwrap();
@@ -45,7 +45,7 @@ fn stands_in_for_qemu() {
     control.join().unwrap();
 }
 
-/// Says yes to everything, until the other side hangs up.
+/// Accepts every command until the other side closes the port.
 fn answer_control(port: File, garbage: bool) {
     let mut out = &port;
     let _ = out.write_all(b"{\"QMP\": {}}\n");
@@ -62,7 +62,7 @@ fn answer_control(port: File, garbage: bool) {
     }
 }
 
-/// What a guest gone wrong does. All of it ends when the lab closes the ports, so errors end it too.
+/// Plays a broken guest until the lab closes the ports, which shows as an error.
 fn play(mode: &str, agent: File, mut console: File) {
     let hello = |version| Reply::Hello {
         version,
@@ -75,7 +75,7 @@ fn play(mode: &str, agent: File, mut console: File) {
     match mode {
         "silent" | "control-garbage" => {}
         "noise" => {
-            // Beginnings of frames among it, the longest lengths too.
+            // The noise contains beginnings of frames, some with the maximum length.
             let noise = [&frame::MAGIC[..], &[0xff; 60], &frame::MAGIC[..], b"\0\0\0\x01\0\0\0\0", &[0; 40]].concat();
             let _ = port.write_all(&noise.repeat(10_000));
         }
@@ -93,7 +93,7 @@ fn play(mode: &str, agent: File, mut console: File) {
             let _ = say(0, &hello(VERSION));
             answer_requests(&agent, |seq| (seq.wrapping_add(1000), Reply::Done));
         }
-        "answers-nonsense" => {
+        "unexpected-replies" => {
             let _ = say(0, &hello(VERSION));
             answer_requests(&agent, |seq| (seq, Reply::Started(Vec::new())));
         }
@@ -106,7 +106,7 @@ fn play(mode: &str, agent: File, mut console: File) {
             let _ = say(0, &hello(VERSION));
             while say(7, &Reply::Done).is_ok() {}
         }
-        other => panic!("no mode {other}"),
+        other => panic!("unknown mode {other}"),
     }
     let mut rest = [0; 4096];
     let mut port = &agent;

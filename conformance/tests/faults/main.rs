@@ -1,5 +1,5 @@
-//! Faults, injected: whatever breaks, a run ends, says what broke, judges nothing that it cannot judge, and leaves neither a
-//! process nor a file. docs/reference/faults.md lists them all.
+//! Injects faults: whatever breaks, a run ends, reports what broke, gives no verdict without evidence, and leaves neither a
+//! process nor a file. docs/reference/faults.md lists the faults.
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
 mod cache;
@@ -12,7 +12,6 @@ mod sandbox;
 mod support;
 mod upkeep;
 
-/// Every fault of the list is injected by a test that is there.
 #[test]
 fn the_list_of_faults_names_tests_that_exist() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");

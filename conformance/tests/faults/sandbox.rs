@@ -1,5 +1,5 @@
-//! A place of its own for one run: cache, temporary directory and current directory, and a mark that all its processes carry.
-//! What is slow to make and never changed (kernels and what was read out of them) is linked from the usual cache.
+//! An isolated environment for one run: a cache, a temporary and a current directory, and a mark on all its processes.
+//! Kernels and the data read from them, which are slow to obtain and never change, are linked from the user's cache.
 
 use crate::support::{kmodlab, run, vm_or_skip};
 use conformance::event::Row;
@@ -12,24 +12,24 @@ use std::time::{Duration, Instant};
 
 /// The areas of a cache that a run only reads once they are filled.
 pub const LINKED: [&str; 4] = ["kernels", "facts", "indexes", "modules"];
-/// Far more than anything here takes; a test that reaches it has found something that hangs.
+/// Far longer than any test takes; a test that reaches it has found a hang.
 const LIMIT: Duration = Duration::from_secs(300);
 
 pub struct Sandbox {
     dir: tempfile::TempDir,
-    /// On the kernel's command line, and in the environment of every process.
+    /// A mark on the kernel's command line and in the environment of every process.
     pub mark: String,
 }
 
 impl Sandbox {
-    /// `None`: no guest can be booted here, and that has been said.
+    /// Returns `None`, after a message, if no guest can be booted on this machine.
     pub fn open() -> Option<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let usual = usual_cache()?;
+        let usual = filled_cache()?;
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let mark = format!("kmodlab.fault={}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-        for made in ["cache/v1", "tmp", "here"] {
-            std::fs::create_dir_all(dir.path().join(made)).unwrap();
+        for name in ["cache/v1", "tmp", "here"] {
+            std::fs::create_dir_all(dir.path().join(name)).unwrap();
         }
         for area in LINKED {
             std::os::unix::fs::symlink(usual.join(area), dir.path().join("cache/v1").join(area)).unwrap();
@@ -37,7 +37,7 @@ impl Sandbox {
         Some(Self { dir, mark })
     }
 
-    /// Without any kernel in the cache.
+    /// A sandbox whose cache contains no kernel.
     pub fn empty() -> Option<Self> {
         let sandbox = Self::open()?;
         LINKED.iter().for_each(|area| std::fs::remove_file(sandbox.cache(area)).unwrap());
@@ -48,13 +48,13 @@ impl Sandbox {
         self.dir.path().join(name)
     }
 
-    /// A part of the cache.
+    /// An area of the cache.
     pub fn cache(&self, area: &str) -> PathBuf {
         self.path("cache/v1").join(area)
     }
 
-    /// A program of this shell text, in the sandbox. A child writes it: were it open for writing in this process, a child that
-    /// another test starts at that moment would hold it open still, and execve(2) fail with ETXTBSY.
+    /// Creates a shell script in the sandbox. A child process writes it: a descriptor of this process, open for writing, could
+    /// be inherited by a child that another test starts at that moment, and execve(2) would fail with ETXTBSY.
     pub fn program(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path(name);
         let written = Command::new("sh")
@@ -66,7 +66,7 @@ impl Sandbox {
         path
     }
 
-    /// Any program, started in the sandbox.
+    /// Makes a command run in the sandbox.
     pub fn command(&self, mut command: Command) -> Command {
         command
             .current_dir(self.path("here"))
@@ -84,7 +84,7 @@ impl Sandbox {
         command
     }
 
-    /// Runs it to its end; nothing is left.
+    /// Runs `kmodlab run` to its end and checks that nothing is left.
     pub fn run(&self, args: &[&str]) -> Output {
         let mut command = self.lab(args);
         let output = self.finish(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
@@ -92,7 +92,7 @@ impl Sandbox {
         output
     }
 
-    /// Waits for a run's end.
+    /// Waits for the end of a run.
     pub fn finish(&self, mut child: Child) -> Output {
         let deadline = Instant::now() + LIMIT;
         let (out, err) = (child.stdout.take(), child.stderr.take());
@@ -104,7 +104,7 @@ impl Sandbox {
                 }
                 if Instant::now() > deadline {
                     child.kill().unwrap();
-                    panic!("it hangs; it is killed");
+                    panic!("the run hangs and was killed");
                 }
                 std::thread::sleep(Duration::from_millis(5));
             };
@@ -112,7 +112,7 @@ impl Sandbox {
         })
     }
 
-    /// One behaviour's row, and the exit code.
+    /// Runs one behaviour; returns the exit code and its row.
     pub fn row(&self, args: &[&str]) -> (Option<i32>, Row) {
         let output = self.run(&[&["path.newline", "--json", "-"], args].concat());
         let report: Report = serde_json::from_slice(&output.stdout)
@@ -138,7 +138,7 @@ impl Sandbox {
         .collect()
     }
 
-    /// The first process whose command line holds all these words, as soon as there is one.
+    /// Waits for a process whose command line contains all these words.
     pub fn await_process(&self, words: &[&str]) -> String {
         self.await_some("a process", || {
             let found = self.processes();
@@ -146,19 +146,19 @@ impl Sandbox {
         })
     }
 
-    /// What `found` finds, as soon as it does.
+    /// Waits until `found` returns a value.
     pub fn await_some<T>(&self, what: &str, mut found: impl FnMut() -> Option<T>) -> T {
         let deadline = Instant::now() + LIMIT;
         loop {
             if let Some(value) = found() {
                 return value;
             }
-            assert!(Instant::now() < deadline, "{what} does not come");
+            assert!(Instant::now() < deadline, "{what} did not happen in time");
             std::thread::sleep(Duration::from_millis(2));
         }
     }
 
-    /// No process, no temporary file, nothing half made.
+    /// Checks that no process, no temporary file and no incomplete entry is left.
     pub fn nothing_is_left(&self) {
         assert_eq!(self.processes(), Vec::<String>::new());
         for place in ["tmp", "here", "cache/v1/tmp"] {
@@ -167,14 +167,17 @@ impl Sandbox {
         assert!(names(&self.cache("templates/work")).iter().all(|name| name == "gate"));
         for name in names(&self.cache("templates")) {
             let dir = self.cache("templates").join(&name);
-            assert!(!dir.is_dir() || name == "work" || dir.join("meta.json").exists(), "{name} is half a template");
+            assert!(
+                !dir.is_dir() || name == "work" || dir.join("meta.json").exists(),
+                "{name} is an incomplete template"
+            );
         }
         let archives = names(&self.cache("initramfs"));
         assert!(archives.iter().all(|name| name.ends_with(".cpio")), "{archives:?}");
     }
 }
 
-/// The names in a directory; none if it is not there.
+/// The names in a directory; none if it does not exist.
 pub fn names(dir: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(dir).into_iter().flatten();
     entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
@@ -188,8 +191,8 @@ fn read(pipe: Option<impl std::io::Read>) -> Vec<u8> {
     bytes
 }
 
-/// The usual cache with the default kernel in it and all that is read out of that.
-fn usual_cache() -> Option<&'static Path> {
+/// The user's cache, after a run that fills it with the default kernel and the data read from it.
+fn filled_cache() -> Option<&'static Path> {
     static CACHE: OnceLock<Option<PathBuf>> = OnceLock::new();
     let fill = || {
         if !vm_or_skip() {

@@ -1,4 +1,4 @@
-//! `kmodlab cache`: what is damaged is found, what is in use is left alone.
+//! `kmodlab cache` finds damaged entries and keeps those in use.
 
 use crate::sandbox::{Sandbox, names};
 use crate::support::kmodlab;
@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::process::Stdio;
 
-/// `kmodlab cache` with these arguments: exit code and what it printed.
+/// Runs `kmodlab cache` with these arguments; returns the exit code and the output.
 fn cache(sandbox: &Sandbox, args: &[&str]) -> (Option<i32>, String) {
     let mut command = sandbox.command(kmodlab());
     command.arg("cache").args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -21,7 +21,7 @@ fn templates(sandbox: &Sandbox) -> Vec<PathBuf> {
 }
 
 #[test]
-fn a_byte_of_a_templates_memory_that_changed_without_a_write_is_found_by_verify() {
+fn verify_finds_a_byte_of_a_templates_memory_that_changed_without_a_write() {
     let Some(sandbox) = Sandbox::open() else { return };
     assert!(sandbox.run(&["path.newline"]).status.success());
     assert_eq!(cache(&sandbox, &["verify"]).0, Some(0));
@@ -31,18 +31,18 @@ fn a_byte_of_a_templates_memory_that_changed_without_a_write_is_found_by_verify(
     let mut byte = [0];
     file.read_exact_at(&mut byte, 128 << 20).unwrap();
     file.write_all_at(&[!byte[0]], 128 << 20).unwrap();
-    // As a disk that lies: nobody wrote.
+    // Like a faulty disk: the file looks unmodified.
     file.set_modified(time).unwrap();
     let (code, text) = cache(&sandbox, &["verify"]);
     assert_eq!(code, Some(1), "{text}");
-    assert!(text.contains("its memory is not what was saved: removed; it is made anew when it is wanted"), "{text}");
+    assert!(text.contains("its memory differs from what was saved: removed"), "{text}");
     assert_eq!(templates(&sandbox), Vec::<PathBuf>::new());
     assert!(sandbox.run(&["path.newline"]).status.success());
     assert_eq!(cache(&sandbox, &["verify"]).0, Some(0));
 }
 
 #[test]
-fn what_another_run_uses_is_not_pruned_and_what_nobody_uses_is() {
+fn prune_keeps_only_the_entries_that_a_run_uses() {
     let Some(sandbox) = Sandbox::open() else { return };
     assert!(sandbox.run(&["path.newline"]).status.success());
     let mut lab = sandbox.lab(&["path.newline", "--repeat", "100000", "--jobs", "1"]);
@@ -50,7 +50,7 @@ fn what_another_run_uses_is_not_pruned_and_what_nobody_uses_is() {
     sandbox.await_process(&["qemu-system", "share=off"]);
     let (code, text) = cache(&sandbox, &["prune", "--max-size", "0"]);
     assert_eq!(code, Some(0), "{text}");
-    assert!(text.contains("are in use and stay"), "{text}");
+    assert!(text.contains("2 entries in use"), "{text}");
     assert_eq!(templates(&sandbox).len(), 1, "{text}");
     assert_eq!(names(&sandbox.cache("initramfs")).len(), 1, "{text}");
     rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT).unwrap();
@@ -58,18 +58,18 @@ fn what_another_run_uses_is_not_pruned_and_what_nobody_uses_is() {
     let (code, text) = cache(&sandbox, &["prune", "--max-size", "0"]);
     assert_eq!((code, templates(&sandbox).len()), (Some(0), 0), "{text}");
     assert_eq!(names(&sandbox.cache("initramfs")).len(), 0, "{text}");
-    // The linked areas are another cache's.
+    // The linked areas belong to another cache.
     assert!(!names(&sandbox.cache("kernels")).is_empty());
     assert!(sandbox.run(&["path.newline"]).status.success());
 }
 
 #[test]
-fn pruning_needs_to_be_told_how_much() {
+fn prune_needs_a_size_or_an_age() {
     let Some(sandbox) = Sandbox::open() else { return };
     assert_eq!(cache(&sandbox, &["prune"]).0, Some(2));
     assert_eq!(cache(&sandbox, &["prune", "--dry-run"]).0, Some(2));
     assert_eq!(cache(&sandbox, &["prune", "--max-size", "much"]).0, Some(2));
     let (code, text) = cache(&sandbox, &["prune", "--older-than", "1d", "--dry-run"]);
     assert_eq!((code, text.contains("0 entries would be removed")), (Some(0), true), "{text}");
-    assert!(cache(&sandbox, &["list", "--all"]).1.contains("together"));
+    assert!(cache(&sandbox, &["list", "--all"]).1.contains("total "));
 }
