@@ -1,32 +1,40 @@
 //! Measures cold boots, from the start of QEMU to the agent's greeting, and prints rows of a table: the faithful and
-//! the fast profile, in real and in virtual time, alternating.
+//! the fast profile, in real and in virtual time, with each CPU model, alternating.
 //!
-//! `cargo run --release -p harness --example boot_time -- KERNEL INITRAMFS [VMLINUX [COUNT]]`
+//! `cargo run --release -p harness --example boot_time -- KERNEL INITRAMFS [VMLINUX [COUNT [CPU...]]]`
 //!
 //! VMLINUX is the unpacked kernel that the fast profile enters directly (`kmodlab run --profile fast --print-command`
-//! prints its path).
+//! prints its path). CPU is a model as for QEMU's `-cpu`; the default is the one that the harness uses.
 
-use harness::{Profile, Qemu, Spawner, Spec, WallLimits, boot_cold};
+use harness::{Profile, Qemu, Spawner, Spec, WallLimits, boot_cold, machine};
 use std::time::{Duration, Instant};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [kernel, initramfs, rest @ ..] = args.as_slice() else {
-        return Err("usage: boot_time KERNEL INITRAMFS [VMLINUX [COUNT]]".into());
+        return Err("usage: boot_time KERNEL INITRAMFS [VMLINUX [COUNT [CPU...]]]".into());
     };
     let fast_kernel = rest.first().unwrap_or(kernel);
     let count: usize = rest.get(1).map_or(Ok(5), |count| count.parse())?;
+    let ours = [machine::CPU_TCG.to_owned()];
+    let cpus = rest.get(2..).filter(|cpus| !cpus.is_empty()).unwrap_or(&ours);
     let (qemu, spawner, limits) = (Qemu::find(None)?, Spawner::start()?, WallLimits::default());
-    let spec = |kernel: &String, profile, virtual_time| Spec { profile, virtual_time, ..Spec::new(kernel, initramfs) };
     let ways = [
-        ("faithful, real time", spec(kernel, Profile::Faithful, false)),
-        ("fast, real time", spec(fast_kernel, Profile::Fast, false)),
-        ("faithful, virtual time", spec(kernel, Profile::Faithful, true)),
-        ("fast, virtual time", spec(fast_kernel, Profile::Fast, true)),
+        ("faithful, real time", kernel, Profile::Faithful, false),
+        ("fast, real time", fast_kernel, Profile::Fast, false),
+        ("faithful, virtual time", kernel, Profile::Faithful, true),
+        ("fast, virtual time", fast_kernel, Profile::Fast, true),
     ];
-    let mut times = vec![Vec::new(); ways.len()];
+    let mut rows = Vec::new();
+    for (way, kernel, profile, virtual_time) in ways {
+        for cpu in cpus {
+            let name = if cpus.len() > 1 { format!("{way}, `-cpu {cpu}`") } else { way.to_owned() };
+            let spec = Spec { profile, virtual_time, cpu: cpu.clone(), ..Spec::new(kernel, initramfs) };
+            rows.push((name, spec, Vec::new()));
+        }
+    }
     for _ in 0..count {
-        for ((_, spec), times) in ways.iter().zip(&mut times) {
+        for (_, spec, times) in &mut rows {
             let started = Instant::now();
             let vm = boot_cold(&qemu, spec, &spawner, &limits)?;
             times.push(started.elapsed());
@@ -36,7 +44,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
         }
     }
-    for ((name, _), mut times) in ways.iter().zip(times) {
+    for (name, _, mut times) in rows {
         times.sort();
         let seconds = |time: Duration| time.as_secs_f64();
         let (least, median) = (seconds(times[0]), seconds(times[times.len() / 2]));

@@ -9,8 +9,10 @@ pub const QEMU: &str = "qemu-system-x86_64";
 pub const QEMU_PACKAGE: &str = "qemu-system-x86";
 /// The machine type, with the id of the memory object that templates map from a file.
 pub const MACHINE: &str = "pc,memory-backend=mem";
-/// The CPU model under TCG. QEMU 7.2 emulates cmpxchg16b wrongly in rare cases, and kernels from 6.12 on use it.
-pub const CPU_TCG: &str = "qemu64,-cx16";
+/// The CPU model under TCG. QEMU 7.2 emulates cmpxchg16b wrongly in rare cases, and kernels from 6.12 on use it. With
+/// RDRAND, which QEMU fills from the host, the kernel's random generator is ready early in the boot; QEMU 7.2 has no
+/// RDSEED under TCG.
+pub const CPU_TCG: &str = "qemu64,-cx16,+rdrand";
 /// The CPU model under KVM.
 pub const CPU_KVM: &str = "host";
 /// Virtual time: one guest instruction takes 2^3 ns, and idle time is skipped. With a fixed shift, guest time is

@@ -20,6 +20,8 @@ pub struct Spec {
     pub profile: Profile,
     /// The accelerator.
     pub accel: Accel,
+    /// The CPU model under TCG, as for QEMU's `-cpu`.
+    pub cpu: String,
     /// Virtual time: guest time advances with instructions, and idle time costs nothing. TCG only.
     pub virtual_time: bool,
     /// Wait on this loopback port for a debugger before the first instruction.
@@ -36,6 +38,7 @@ impl Spec {
             mem_mib: machine::MEMORY_MIB,
             profile: Profile::Faithful,
             accel: Accel::Tcg,
+            cpu: machine::CPU_TCG.to_owned(),
             virtual_time: true,
             gdb: None,
         }
@@ -129,7 +132,7 @@ pub fn qemu_args(spec: &Spec, role: Role<'_>, channels: Channels) -> Vec<OsStrin
     match (spec.accel, spec.is_virtual()) {
         (Accel::Tcg, virtual_time) => {
             arg("-accel", &"tcg");
-            arg("-cpu", &machine::CPU_TCG);
+            arg("-cpu", &spec.cpu);
             if virtual_time {
                 arg("-icount", &machine::ICOUNT);
                 // The guest's RTC follows guest time, not the host's clock.
@@ -221,7 +224,7 @@ mod tests {
         insta::assert_snapshot!(shown(&qemu_args(&spec(), Role::Cold, CHANNELS)), @r"
         -machine pc,memory-backend=mem
         -accel tcg
-        -cpu qemu64,-cx16
+        -cpu qemu64,-cx16,+rdrand
         -icount shift=3,sleep=off
         -rtc base=utc,clock=vm
         -smp 1

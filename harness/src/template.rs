@@ -443,6 +443,7 @@ mod tests {
             name(&Spec { mem_mib: 512, ..spec.clone() }, "key", "QEMU 7.2"),
             name(&Spec { profile: Profile::Fast, ..spec.clone() }, "key", "QEMU 7.2"),
             name(&Spec { virtual_time: false, ..spec.clone() }, "key", "QEMU 7.2"),
+            name(&Spec { cpu: "max".to_owned(), ..spec.clone() }, "key", "QEMU 7.2"),
             name(&Spec { append: vec!["quiet".into()], ..spec.clone() }, "key", "QEMU 7.2"),
         ];
         assert!(others.iter().all(|other| *other != base), "{base} {others:?}");
