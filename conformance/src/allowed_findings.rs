@@ -99,6 +99,14 @@ impl AllowedFindings {
     }
 }
 
+impl AllowedFindings {
+    /// Returns the reason why a finding of the console monitor does not count on this kernel.
+    #[must_use]
+    pub fn reason_for(&self, release: &str, finding: &harness::Finding) -> Option<&str> {
+        self.reason(release, &finding.kind.to_string(), &finding.title)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

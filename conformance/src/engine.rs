@@ -8,7 +8,6 @@ mod rows;
 pub use attempts::{merge_repetitions, merge_retries};
 pub use rows::{RowPosition, rows};
 
-use crate::allowed_findings::AllowedFindings;
 use crate::behaviour::{Behaviour, Group};
 use crate::engine::attempts::is_unsuccessful;
 use crate::engine::check::{panic_message, run_behaviour};
@@ -45,8 +44,6 @@ pub struct RunSpec {
     pub keep: Option<PathBuf>,
     /// Whether a kernel that does not reach the agent is a failure instead of an error (to bisect a boot).
     pub boot_failure_fails: bool,
-    /// The console findings that do not count.
-    pub allowed: AllowedFindings,
 }
 
 /// How often and in which order the rows of a run are run.
@@ -86,7 +83,60 @@ struct Prepared {
     position: (usize, usize),
     name: KernelName,
     subject: String,
-    ready: Result<ReadyPair, PairError>,
+    ready: Result<Boots, PairError>,
+}
+
+/// The boots of a pair. A retry of a row that failed because of its boot uses a new one.
+struct Boots {
+    newest: Mutex<Boot>,
+}
+
+/// One boot of a pair.
+#[derive(Clone)]
+struct Boot {
+    /// The number of earlier boots that retries replaced.
+    number: u32,
+    ready: Arc<ReadyPair>,
+}
+
+impl Boots {
+    fn new(ready: ReadyPair) -> Boots {
+        Boots { newest: Mutex::new(Boot { number: 0, ready: Arc::new(ready) }) }
+    }
+
+    fn newest(&self) -> Boot {
+        lock(&self.newest).clone()
+    }
+
+    /// Returns a boot that is newer than `old`. Boots again if there is none yet, but at most `limit` times in all.
+    fn newer(&self, old: &Boot, limit: u32, host: &Host, note: impl Fn(String)) -> Option<Boot> {
+        // Other retries wait here and then use the same boot.
+        let mut newest = lock(&self.newest);
+        if newest.number == old.number {
+            if newest.number >= limit {
+                return None;
+            }
+            match newest.ready.boot_again(host) {
+                Ok(ready) => {
+                    note("booted again for a retry".to_owned());
+                    ready.notes.iter().cloned().for_each(note);
+                    *newest = Boot { number: old.number + 1, ready: Arc::new(ready) };
+                }
+                Err(error) => {
+                    note(format!("cannot boot again for a retry: {}", error_chain(&error)));
+                    return None;
+                }
+            }
+        }
+        Some(newest.clone())
+    }
+}
+
+impl Prepared {
+    /// Returns a note with the names of kernel and subject.
+    fn note(&self, note: &str) -> String {
+        format!("kernel {} with {}: {note}", self.name.name, self.subject)
+    }
 }
 
 struct Queue {
@@ -225,10 +275,14 @@ impl Shared<'_> {
 
     /// Runs a behaviour with its retries or one of its repetitions, and reports the row when it is complete.
     fn check(&self, kernel: &Prepared, behaviour: usize, repetition: u32) {
-        let attempt = |number| run_behaviour(self.spec, kernel, behaviour, number, self.host, self.stop);
+        let mut boot = kernel.ready.as_ref().map(Boots::newest);
+        let attempt = |number, boot: &Result<Boot, &PairError>| {
+            let ready = boot.as_ref().map(|boot| &*boot.ready).map_err(|error| *error);
+            run_behaviour(self.spec, kernel, ready, behaviour, number, self.host, self.stop)
+        };
         let repeat = self.spec.policy.repeat;
         if repeat > 1 {
-            let row = attempt(repetition);
+            let row = attempt(repetition, &boot);
             let unsuccessful = is_unsuccessful(row.verdict);
             let complete = {
                 let mut repetitions = lock(&self.repetitions);
@@ -241,13 +295,21 @@ impl Shared<'_> {
             self.halt_if(unsuccessful);
             return;
         }
-        let mut attempts = vec![attempt(0)];
-        while attempts.last().is_some_and(|row| is_unsuccessful(row.verdict))
-            && attempts.len() <= self.spec.policy.retries as usize
-            && !self.stop.load(Ordering::SeqCst)
-            && kernel.ready.is_ok()
-        {
-            attempts.push(attempt(u32::try_from(attempts.len()).unwrap_or(u32::MAX)));
+        let mut attempts = vec![attempt(0, &boot)];
+        while let (Some(row), Ok(boots)) = (attempts.last(), &kernel.ready) {
+            let enough = attempts.len() > self.spec.policy.retries as usize;
+            if !is_unsuccessful(row.verdict) || enough || self.stop.load(Ordering::SeqCst) {
+                break;
+            }
+            if row.findings.iter().any(|finding| finding.boot && finding.allowed.is_none()) {
+                // In a clone of the same boot the row could only fail again.
+                let note = |note: String| (self.emit)(Event::Note(kernel.note(&note)));
+                let newer =
+                    boot.as_ref().ok().and_then(|old| boots.newer(old, self.spec.policy.retries, self.host, note));
+                let Some(newer) = newer else { break };
+                boot = Ok(newer);
+            }
+            attempts.push(attempt(u32::try_from(attempts.len()).unwrap_or(u32::MAX), &boot));
         }
         if let Some(row) = merge_retries(attempts) {
             let unsuccessful = is_unsuccessful(row.verdict);
@@ -292,12 +354,13 @@ fn prepare(
             Ok(kernel) => kernel.pair(subject, host),
             Err(error) => Err(PairError::Unusable(error_chain(error))),
         };
-        for note in ready.iter().flat_map(|ready| &ready.notes) {
-            emit(Event::Note(format!("kernel {} with {}: {note}", name.name, subject.name())));
-        }
+        let notes: Vec<String> = ready.iter().flat_map(|ready| ready.notes.iter().cloned()).collect();
         let position = (kernel_number, number);
-        let prepared = Arc::new(Prepared { position, name: name.clone(), subject: subject.name().to_owned(), ready });
-        emit(Event::PairReady { kernel: name.clone(), subject: subject.name().to_owned(), rows: behaviours.len() });
+        let (subject, ready) = (subject.name().to_owned(), ready.map(Boots::new));
+        let prepared = Arc::new(Prepared { position, name: name.clone(), subject, ready });
+        notes.iter().for_each(|note| emit(Event::Note(prepared.note(note))));
+        let subject = prepared.subject.clone();
+        emit(Event::PairReady { kernel: name.clone(), subject, rows: behaviours.len() });
         tasks.extend(checks(spec, &prepared, behaviours));
     }
     if let Some(seed) = spec.policy.seed {

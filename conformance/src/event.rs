@@ -126,9 +126,12 @@ pub struct ConsoleFinding {
     pub kind: String,
     /// The line that describes it.
     pub title: String,
-    /// Its lines on the console and a few lines before it; empty for a finding from the boot of the template.
+    /// Its lines on the console and a few lines before it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trace: Vec<String>,
+    /// Whether it appeared while the guest or its template booted, before the check.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub boot: bool,
     /// The reason for which it does not count, if it is in a list of allowed findings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed: Option<String>,
@@ -136,7 +139,8 @@ pub struct ConsoleFinding {
 
 impl std::fmt::Display for ConsoleFinding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.kind, self.title)
+        let when = if self.boot { "while booting: " } else { "" };
+        write!(f, "{when}{}: {}", self.kind, self.title)
     }
 }
 

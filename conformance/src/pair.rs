@@ -1,10 +1,14 @@
 //! Prepares a kernel with a subject for a run: decides its eras and boots its template.
 
+use crate::allowed_findings::AllowedFindings;
 use crate::era::{self, CUTOFF_STRINGS, DecidedBy, Eras};
 use crate::initramfs;
 use crate::lab::Pair;
 use crate::modules::STANDARD;
-use harness::{BootError, HarnessError, Profile, Qemu, Spawner, Spec, Template, Templates, Vm, WallLimits};
+use harness::{
+    BootError, BootPolicy, Finding, HarnessError, Machine, Profile, Qemu, Spawner, Spec, Template, Templates, Vm,
+    WallLimits,
+};
 use std::path::PathBuf;
 use vm_images::modules::{ModuleTree, SelectError};
 use vm_images::{Cache, ImageFacts, Kernel, KernelError, Subject};
@@ -42,6 +46,21 @@ pub struct Boot {
     pub limits: WallLimits,
     /// Eras that the user sets instead of probing the kernel.
     pub era: Option<era::EraOverride>,
+    /// The console findings that do not count. A boot with any other finding is not kept as a template.
+    pub allowed: AllowedFindings,
+}
+
+/// The maximum number of boots of a template. A boot with findings that count is repeated.
+const BOOTS: u32 = 3;
+
+impl Host {
+    /// Returns the template for a machine, booting it at most `boots` times.
+    fn template(&self, spec: &Spec, key: &str, release: &str, boots: u32) -> Result<Template, BootError> {
+        let accepts = |finding: &Finding| self.boot.allowed.reason_for(release, finding).is_some();
+        let machine = Machine { qemu: &self.qemu, spec, key };
+        let policy = BootPolicy { accepts: &accepts, boots };
+        self.templates.get(&machine, &policy, &self.spawner, &self.boot.limits)
+    }
 }
 
 /// A kernel and a subject that are ready to run.
@@ -52,7 +71,7 @@ pub struct ReadyPair {
     pub facts: ImageFacts,
     /// The modules in the guest.
     pub modules: Option<ModuleTree>,
-    /// What was damaged in the cache and has been replaced, one line each.
+    /// What was damaged in the cache and has been replaced, and what was wrong with boots, one line each.
     pub notes: Vec<String>,
     source: GuestSource,
 }
@@ -159,16 +178,13 @@ impl PreparedKernel {
         if damaged {
             notes.push("the initramfs in the cache was damaged and has been rebuilt".to_owned());
         }
-        let source =
-            if boot.cold {
-                GuestSource::Cold(Box::new(spec))
-            } else {
-                let template = host.templates.get(&host.qemu, &spec, &key, &host.spawner, &boot.limits)?;
-                notes.extend(template.replaces_damaged().map(|what| {
-                    format!("the booted guest in the cache was damaged ({what}) and has been booted again")
-                }));
-                GuestSource::Template(template)
-            };
+        let source = if boot.cold {
+            GuestSource::Cold(Box::new(spec))
+        } else {
+            let template = host.template(&spec, &key, kernel.release.as_str(), BOOTS)?;
+            notes.extend(template_notes(&template));
+            GuestSource::Template(template)
+        };
         let pair = Pair {
             release: kernel.release.to_string(),
             eras: self.eras,
@@ -235,12 +251,54 @@ impl ReadyPair {
 
     /// Returns the findings on the console while the template booted. A guest that is booted has its own.
     #[must_use]
-    pub fn boot_findings(&self) -> &[String] {
+    pub fn boot_findings(&self) -> &[Finding] {
         match &self.source {
             GuestSource::Template(template) => template.boot_findings(),
             GuestSource::Cold(_) => &[],
         }
     }
+
+    /// Boots the template again, once. For a pair whose boot has findings that count.
+    ///
+    /// # Errors
+    /// [`BootError`] if it does not boot.
+    pub fn boot_again(&self, host: &Host) -> Result<ReadyPair, BootError> {
+        let (source, notes) = match &self.source {
+            GuestSource::Template(old) => {
+                let template = host.template(old.spec(), old.key(), &self.pair.release, 1)?;
+                let notes = template_notes(&template);
+                (GuestSource::Template(template), notes)
+            }
+            GuestSource::Cold(spec) => (GuestSource::Cold(spec.clone()), Vec::new()),
+        };
+        Ok(ReadyPair {
+            pair: self.pair.clone(),
+            facts: self.facts.clone(),
+            modules: self.modules.clone(),
+            notes,
+            source,
+        })
+    }
+}
+
+/// Describes what was wrong with the previous template and with the boots.
+fn template_notes(template: &Template) -> Vec<String> {
+    let titles = |findings: &[Finding]| {
+        let titles: Vec<String> = findings.iter().map(|found| format!("{}: {}", found.kind, found.title)).collect();
+        titles.join("; ")
+    };
+    let damaged = template
+        .replaces_damaged()
+        .map(|what| format!("the template in the cache was damaged ({what}) and has been booted again"));
+    let discarded = template
+        .discarded_boots()
+        .iter()
+        .map(|findings| format!("a boot was discarded because of findings on its console ({})", titles(findings)));
+    let not_kept = (!template.is_stored()).then(|| {
+        let findings = titles(template.boot_findings());
+        format!("the boot has findings on its console ({findings}); it is used but not kept as a template")
+    });
+    damaged.into_iter().chain(discarded).chain(not_kept).collect()
 }
 
 fn eras(kernel: &Kernel, facts: &ImageFacts, user: Option<era::EraOverride>) -> Eras {

@@ -3,7 +3,7 @@
 //! `cargo run --release -p harness --example boot -- KERNEL INITRAMFS [TEMPLATES_DIR]`
 
 use agent::proto::{Reply, Request};
-use harness::{Profile, Qemu, Spawner, Spec, Templates, WallLimits, boot_cold};
+use harness::{BootPolicy, Machine, Profile, Qemu, Spawner, Spec, Templates, WallLimits, boot_cold};
 use std::time::{Duration, Instant};
 
 const CALL: Duration = Duration::from_secs(10);
@@ -40,7 +40,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let templates = Templates::open(dir)?;
     for name in ["created or found", "found"] {
         let started = Instant::now();
-        let template = templates.get(&qemu, &faithful, &format!("{kernel} {initramfs}"), &spawner, &limits)?;
+        let key = format!("{kernel} {initramfs}");
+        let machine = Machine { qemu: &qemu, spec: &faithful, key: &key };
+        let template = templates.get(&machine, &BootPolicy::default(), &spawner, &limits)?;
         println!("template, {name}: {:.3?}, in {}", started.elapsed(), template.dir().display());
         for _ in 0..5 {
             let started = Instant::now();

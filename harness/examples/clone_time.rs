@@ -4,7 +4,7 @@
 //! `cargo run --release -p harness --example clone_time -- KERNEL INITRAMFS TEMPLATES_DIR [COUNT]`
 
 use agent::proto::Request;
-use harness::{Qemu, Spawner, Spec, Template, Templates, WallLimits};
+use harness::{BootPolicy, Machine, Qemu, Spawner, Spec, Template, Templates, WallLimits};
 use std::error::Error;
 use std::time::{Duration, Instant};
 
@@ -20,8 +20,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{}", qemu.banner);
     for virtual_time in [true, false] {
         let spec = Spec { virtual_time, ..Spec::new(kernel, initramfs) };
-        let template =
-            Templates::open(dir)?.get(&qemu, &spec, &args[..2].join(" "), &spawner, &WallLimits::default())?;
+        let key = args[..2].join(" ");
+        let machine = Machine { qemu: &qemu, spec: &spec, key: &key };
+        let templates = Templates::open(dir)?;
+        let template = templates.get(&machine, &BootPolicy::default(), &spawner, &WallLimits::default())?;
         println!("{} time:", if virtual_time { "virtual" } else { "real" });
         one_at_a_time(&template, &spawner, count)?;
         for together in [4, 8] {

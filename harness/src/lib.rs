@@ -28,7 +28,7 @@
 //!
 //! ```no_run
 //! use agent::proto::{Reply, Request};
-//! use harness::{Qemu, Spawner, Spec, Templates, WallLimits};
+//! use harness::{BootPolicy, Machine, Qemu, Spawner, Spec, Templates, WallLimits};
 //! use std::time::Duration;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -36,7 +36,8 @@
 //! let spawner = Spawner::start()?;
 //! let spec = Spec::new("bzImage", "initramfs.cpio");
 //! let templates = Templates::open("/var/tmp/templates")?;
-//! let template = templates.get(&qemu, &spec, "ids of kernel and initramfs", &spawner, &WallLimits::default())?;
+//! let machine = Machine { qemu: &qemu, spec: &spec, key: "ids of kernel and initramfs" };
+//! let template = templates.get(&machine, &BootPolicy::default(), &spawner, &WallLimits::default())?;
 //! let mut vm = template.clone_vm(&spawner)?;
 //! if let Reply::Clock(time) = vm.call(&Request::Clock, Duration::from_secs(5))? {
 //!     println!("{time:?}");
@@ -71,5 +72,5 @@ pub use qemu::{Qemu, Version};
 pub use rundir::RunDir;
 pub use spawn::Spawner;
 pub use spec::{Accel, Channels, Profile, Role, Spec, qemu_args};
-pub use template::{Stored, Template, Templates, Verified};
+pub use template::{BootPolicy, Machine, Stored, Template, Templates, Verified};
 pub use vm::{Hello, Vm, WallLimits, boot_cold};

@@ -6,6 +6,7 @@
 //! to `/dev/kmsg`; the console cannot distinguish the two, but the facility in the kernel log can.
 
 use crate::console::printable;
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::fmt;
 
@@ -21,7 +22,8 @@ const FINDINGS: usize = 50;
 const FOLLOWS: usize = 12;
 
 /// The kind of a finding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// The kernel panicked.
     Panic,
@@ -80,7 +82,7 @@ impl fmt::Display for Kind {
 }
 
 /// One report on the console.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// The kind.
     pub kind: Kind,

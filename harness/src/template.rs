@@ -12,32 +12,33 @@
 //!
 //! A template is created in a run directory beside its final place and renamed when it is complete. A lock file per
 //! key keeps two runs from creating the same template, and a clean-up from removing one that is in use.
+//!
+//! A boot with a finding on its console that the caller does not accept, such as a soft lockup on a busy host, is
+//! discarded and repeated. If the last boot has such a finding too, it is used but not stored.
 
+mod boot;
 mod stored;
 
+pub(crate) use boot::migration_capabilities;
 pub use stored::{Stored, Verified};
 
 use crate::error::{BootError, HarnessError};
 use crate::lock::{Lock, Mode};
+use crate::monitor::Finding;
 use crate::rundir::{RunDir, private_dir, sweep};
 use crate::spec::{Channels, Role, qemu_args};
 use crate::vm::Hello;
 use crate::{Qemu, Spawner, Spec, Vm, WallLimits};
-use crate::{pump, qmp};
-use rustix::event::PollFlags;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use sha2::{Digest, Sha256};
-use std::fs::File;
-use std::io::{self, Write};
-use std::os::fd::AsFd;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 /// The version of the directory's layout, and of the requirements on a template.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// Maximum size of the device state; that of a PC takes 0.3 MiB.
 const DEVICE_MAX: usize = 64 << 20;
 /// How long stopping, saving and ending a booted guest may take.
@@ -46,6 +47,39 @@ const SAVE: Duration = Duration::from_secs(60);
 const WORK: &str = "work";
 /// Total size from which on the least recently used templates are removed. One template takes about 100 MiB.
 const DISK: u64 = 4 << 30;
+
+/// A machine whose template is requested.
+#[derive(Clone, Copy, Debug)]
+pub struct Machine<'a> {
+    /// The QEMU that runs it; its version is part of the template's key.
+    pub qemu: &'a Qemu,
+    /// The machine; QEMU's arguments are part of the template's key, except the paths of files.
+    pub spec: &'a Spec,
+    /// Identifies the contents of kernel and initramfs.
+    pub key: &'a str,
+}
+
+/// The boots that may become templates.
+#[derive(Clone, Copy)]
+pub struct BootPolicy<'a> {
+    /// Returns whether a boot with this finding on its console is acceptable.
+    pub accepts: &'a dyn Fn(&Finding) -> bool,
+    /// The maximum number of boots if they are not acceptable, at least 1.
+    pub boots: u32,
+}
+
+impl Default for BootPolicy<'_> {
+    /// Accepts no finding; three boots.
+    fn default() -> Self {
+        Self { accepts: &|_| false, boots: 3 }
+    }
+}
+
+impl BootPolicy<'_> {
+    fn accepts_all(&self, findings: &[Finding]) -> bool {
+        findings.iter().all(|finding| (self.accepts)(finding))
+    }
+}
 
 /// A directory of templates, named by content.
 #[derive(Clone, Debug)]
@@ -65,7 +99,7 @@ struct Meta {
     hello: Hello,
     boot_millis: u64,
     /// The findings on the console during the boot.
-    findings: Vec<String>,
+    findings: Vec<Finding>,
     device_sha256: String,
     memory_len: u64,
     /// A saved template's memory never changes, so a different modification time shows that somebody wrote to it.
@@ -88,6 +122,16 @@ enum Found {
 struct Saved {
     meta: Meta,
     device: Arc<[u8]>,
+}
+
+impl Found {
+    /// Returns the template if it is complete and its boot is acceptable.
+    fn accepted(self, policy: &BootPolicy<'_>) -> Option<Box<Saved>> {
+        match self {
+            Found::Whole(saved) if policy.accepts_all(&saved.meta.findings) => Some(saved),
+            _ => None,
+        }
+    }
 }
 
 impl Templates {
@@ -120,38 +164,37 @@ impl Templates {
         read(&self.dir.join(name)).is_ok_and(|found| matches!(found, Found::Whole(_)))
     }
 
-    /// Returns the template for a machine, booting a guest if there is none. `key` identifies the contents of kernel
-    /// and initramfs; QEMU's version and the machine's arguments are added to it here.
+    /// Returns the template for a machine, booting a guest if there is none that the policy accepts. If no boot is
+    /// accepted, the last one is returned without being stored.
     ///
     /// # Errors
     /// [`BootError`] if a guest has to be booted and the boot fails.
     pub fn get(
         &self,
-        qemu: &Qemu,
-        spec: &Spec,
-        key: &str,
+        machine: &Machine<'_>,
+        policy: &BootPolicy<'_>,
         spawner: &Spawner,
         limits: &WallLimits,
     ) -> Result<Template, BootError> {
-        let arguments = key_arguments(spec);
-        let name = content_name(key, &qemu.banner, &arguments);
+        let arguments = key_arguments(machine.spec);
+        let name = content_name(machine.key, &machine.qemu.banner, &arguments);
         let dir = self.dir.join(&name);
         let lock_path = self.dir.join(format!("{name}.lock"));
         let lock_error = |error| HarnessError::io("lock", &lock_path)(error);
-        let deadline = Instant::now() + limits.boot + SAVE;
-        let mut replaced = None;
-        let template = |lock: Lock, saved: Box<Saved>, replaced| {
-            lock.touch();
+        let deadline = Instant::now() + (limits.boot + SAVE) * policy.boots.max(1);
+        let (mut replaced, mut discarded) = (None, Vec::new());
+        let template = |saved: Box<Saved>, dir: PathBuf, hold, replaced, discarded| {
             let Saved { meta, device } = *saved;
-            let (qemu, spec, limits) = (qemu.clone(), spec.clone(), *limits);
-            let shared = Shared { qemu, spec, limits, dir: dir.clone(), meta, device, replaced, _lock: lock };
+            let (qemu, spec, limits) = (machine.qemu.clone(), machine.spec.clone(), *limits);
+            let shared = Shared { qemu, spec, limits, dir, meta, device, replaced, discarded, hold };
             Template { shared: Arc::new(shared) }
         };
         loop {
             // For a complete template a shared lock is enough: it only prevents the removal.
             if let Some(lock) = Lock::try_take(&lock_path, Mode::Shared).map_err(lock_error)? {
-                if let Found::Whole(found) = read(&dir)? {
-                    return Ok(template(lock, found, replaced));
+                if let Some(saved) = read(&dir)?.accepted(policy) {
+                    lock.touch();
+                    return Ok(template(saved, dir, Hold::Stored(lock), replaced, discarded));
                 }
             }
             if let Some(alone) = Lock::try_take(&lock_path, Mode::Exclusive).map_err(lock_error)? {
@@ -159,15 +202,22 @@ impl Templates {
                 if let Found::Damaged(what) = found {
                     replaced = Some(what);
                 }
-                if !matches!(found, Found::Whole(_)) {
+                if found.accepted(policy).is_none() {
                     let work = RunDir::open(&self.dir.join(WORK))?;
-                    if dir.exists() {
-                        // Damaged or of another format: the work directory, and this with it, is removed below.
-                        std::fs::rename(&dir, work.path().join("old")).map_err(HarnessError::io("remove", &dir))?;
-                    }
                     self.prune();
                     let new = work.path().join("new");
-                    make(&new, qemu, spec, (key, &arguments), spawner, limits)?;
+                    let booted = boot::boot(&new, machine, &arguments, policy, spawner, limits)?;
+                    discarded.extend(booted.discarded);
+                    if !booted.accepted {
+                        let Found::Whole(saved) = read(&new)? else {
+                            return Err(HarnessError::io("read", &new)(io::ErrorKind::InvalidData.into()).into());
+                        };
+                        return Ok(template(saved, new, Hold::Temporary(work), replaced, discarded));
+                    }
+                    if dir.exists() {
+                        // Damaged, not accepted or of another format: removed with the work directory.
+                        std::fs::rename(&dir, work.path().join("old")).map_err(HarnessError::io("remove", &dir))?;
+                    }
                     std::fs::rename(&new, &dir).map_err(HarnessError::io("create", &dir))?;
                 }
                 drop(alone);
@@ -265,100 +315,6 @@ fn read(dir: &Path) -> Result<Found, HarnessError> {
     })
 }
 
-/// Boots a guest and saves it in a new directory.
-fn make(
-    dir: &Path,
-    qemu: &Qemu,
-    spec: &Spec,
-    (key, arguments): (&str, &[String]),
-    spawner: &Spawner,
-    limits: &WallLimits,
-) -> Result<(), BootError> {
-    std::fs::create_dir(dir).map_err(HarnessError::io("create", dir))?;
-    let memory = dir.join("memory");
-    let started = Instant::now();
-    let mut vm = Vm::boot(qemu, spec, Role::Template { memory: &memory }, spawner, limits)?;
-    let boot_millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let hello = vm.hello().clone();
-    let deadline = Instant::now() + SAVE;
-    let device = save(vm.qmp(), deadline)?;
-    let _ = vm.qmp().send("quit", serde_json::Value::Null, deadline)?; // QEMU may exit before it answers
-    let (console, findings) = (vm.console(), vm.findings());
-    vm.end(deadline);
-    let write = |name: &str, bytes: &[u8]| {
-        let path = dir.join(name);
-        let written =
-            File::create_new(&path).and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_data()));
-        written.map_err(HarnessError::io("write", &path))
-    };
-    write("device", &device)?;
-    write("console.txt", &console)?;
-    // The files must be on the disk before the rename: after a power cut nothing would show that they are not.
-    let memory_sha256 = stored::memory_hash(&memory).map_err(HarnessError::io("read", &memory))?;
-    let synced = File::open(&memory).and_then(|file| file.sync_data().and_then(|()| file.metadata()));
-    let memory = synced.map_err(HarnessError::io("write", &memory))?;
-    let meta = Meta {
-        format: FORMAT,
-        key: key.to_owned(),
-        qemu: qemu.banner.clone(),
-        arguments: arguments.to_vec(),
-        hello,
-        boot_millis,
-        findings: findings.iter().map(|finding| format!("{}: {}", finding.kind, finding.title)).collect(),
-        device_sha256: hex(&Sha256::digest(&device)),
-        memory_len: memory.len(),
-        memory_mtime: (memory.mtime(), memory.mtime_nsec()),
-        memory_sha256,
-    };
-    let text = serde_json::to_vec_pretty(&meta)
-        .map_err(|error| HarnessError::System { action: "write a template's description", source: error.into() })?;
-    write("meta.json", &text)?;
-    Ok(())
-}
-
-/// Stops the guest and reads its device state. A running guest would make memory and devices inconsistent.
-fn save(qemu: &mut qmp::Qmp, deadline: Instant) -> Result<Vec<u8>, HarnessError> {
-    qemu.call("stop", serde_json::Value::Null, deadline)?;
-    qemu.call("migrate-set-capabilities", migration_capabilities(), deadline)?;
-    let (reader, writer) = pump::pipe()?;
-    qemu.give("device", writer.as_fd(), deadline)?;
-    drop(writer);
-    qemu.call("migrate", json!({ "uri": "fd:device" }), deadline)?;
-    let mut state = Vec::new();
-    let mut buffer = vec![0; 64 << 10];
-    loop {
-        let received = pump::await_ready(&reader, PollFlags::IN, deadline)
-            .and_then(|()| Ok(rustix::io::read(&reader, &mut buffer[..])?));
-        let count = received.map_err(HarnessError::system("read the guest's device state from QEMU"))?;
-        state.extend_from_slice(&buffer[..count]);
-        if count == 0 {
-            break;
-        }
-        if state.len() > DEVICE_MAX {
-            let reason = format!("the device state is larger than {} MiB", DEVICE_MAX >> 20);
-            return Err(HarnessError::Qmp { command: "migrate".to_owned(), reason });
-        }
-    }
-    let status = qemu.event(deadline, |event| {
-        qmp::migration_status(event).filter(|status| matches!(status.as_str(), "completed" | "failed"))
-    });
-    match status.as_deref() {
-        Some("completed") => Ok(state),
-        other => Err(HarnessError::Qmp {
-            command: "migrate".to_owned(),
-            reason: format!("migration status: {}", other.unwrap_or("none within the limit")),
-        }),
-    }
-}
-
-/// Capabilities of the migration: leave out memory in a shared file, and send events.
-pub(crate) fn migration_capabilities() -> serde_json::Value {
-    json!({ "capabilities": [
-        { "capability": "x-ignore-shared", "state": true },
-        { "capability": "events", "state": true },
-    ] })
-}
-
 /// A booted guest on disk. Clones of this value are cheap; while one exists, the template is not removed.
 #[derive(Clone, Debug)]
 pub struct Template {
@@ -374,7 +330,17 @@ struct Shared {
     meta: Meta,
     device: Arc<[u8]>,
     replaced: Option<&'static str>,
-    _lock: Lock,
+    discarded: Vec<Vec<Finding>>,
+    hold: Hold,
+}
+
+/// What keeps a template's directory from being removed.
+#[derive(Debug)]
+enum Hold {
+    /// A shared lock of a stored template.
+    Stored(#[allow(dead_code, reason = "held until the template is dropped")] Lock),
+    /// The directory of a template that is not stored; removed with it.
+    Temporary(#[allow(dead_code, reason = "held until the template is dropped")] RunDir),
 }
 
 impl Template {
@@ -407,10 +373,28 @@ impl Template {
         self.shared.replaced
     }
 
-    /// Returns the findings on the console during the boot, each as `kind: title`.
+    /// Returns the findings on the console during the boot.
     #[must_use]
-    pub fn boot_findings(&self) -> &[String] {
+    pub fn boot_findings(&self) -> &[Finding] {
         &self.shared.meta.findings
+    }
+
+    /// Returns the findings of each boot that was discarded before this one.
+    #[must_use]
+    pub fn discarded_boots(&self) -> &[Vec<Finding>] {
+        &self.shared.discarded
+    }
+
+    /// Returns whether the template is stored. One whose boot is not acceptable is removed when it is dropped.
+    #[must_use]
+    pub fn is_stored(&self) -> bool {
+        matches!(self.shared.hold, Hold::Stored(_))
+    }
+
+    /// Returns the caller's part of the template's key.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.shared.meta.key
     }
 
     /// Returns the directory; `console.txt` in it contains the console output of the boot.

@@ -8,7 +8,7 @@ use super::args::{Common, KselftestArgs, SelftestSuite};
 use super::error::CliError;
 use super::script::{self, BUSYBOX};
 use super::{Outcome, lookup, setup, show_progress, signals, status};
-use crate::allowed_findings::AllowedFindings;
+
 use crate::pair::{Host, PreparedKernel, ReadyPair};
 use crate::text;
 use crate::verdict::exit;
@@ -68,7 +68,6 @@ pub(super) fn kselftest(common: &Common, args: &KselftestArgs) -> Outcome {
     let tests = select_tests(&script, &args.tests)?;
 
     let wall = Duration::from_secs(args.timeout).mul_f64(setup::timeout_factor(&args.guest)?);
-    let allowed = AllowedFindings::builtin().map_err(CliError::inconclusive)?;
 
     let mut host = setup::host(common, &args.guest, args.cold, None)?;
     let spawner = host.spawner.clone();
@@ -101,7 +100,7 @@ pub(super) fn kselftest(common: &Common, args: &KselftestArgs) -> Outcome {
         if stop.load(Ordering::SeqCst) {
             return Err(CliError::inconclusive(anyhow!("interrupted")));
         }
-        match run(&ready, &host, test, args.count, wall, &allowed) {
+        match run(&ready, &host, test, args.count, wall) {
             TestResult::Passed => {
                 passed += 1;
                 print_line(&format!("ok {number} kmod_test_{test}"))?;
@@ -246,14 +245,7 @@ enum TestResult {
 }
 
 /// Runs a test in its own guest, for at most `limit` of guest time and of wall-clock time.
-fn run(
-    ready: &ReadyPair,
-    host: &Host,
-    test: &str,
-    count: Option<u32>,
-    limit: Duration,
-    allowed: &AllowedFindings,
-) -> TestResult {
+fn run(ready: &ReadyPair, host: &Host, test: &str, count: Option<u32>, limit: Duration) -> TestResult {
     let mut vm = match ready.guest(host) {
         Ok(vm) => vm,
         Err(error) => return TestResult::Inconclusive(format!("no guest: {}", text::error_chain(&error))),
@@ -263,8 +255,8 @@ fn run(
     let guest_limit = GuestMillis(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
     let ran = script::run(&mut vm, &command, guest_limit, Some(limit));
     let ending = vm.end_as_planned();
-    let counts = |kind: &str, title: &str| allowed.reason(&ready.pair.release, kind, title).is_none();
-    let findings = ending.findings.iter().filter(|found| counts(&found.kind.to_string(), &found.title));
+    let counts = |finding: &&harness::Finding| host.boot.allowed.reason_for(&ready.pair.release, finding).is_none();
+    let findings = ending.findings.iter().filter(counts);
     let traces: Vec<String> = findings.flat_map(|found| found.lines.clone()).collect();
     match ran {
         _ if !traces.is_empty() => TestResult::Failed("findings on the console".to_owned(), traces),

@@ -51,6 +51,7 @@ pub(super) fn carry_out(
             .map_err(CliError::usage)?;
     }
     let mut host = setup::host(common, &args.guest, args.cold, args.era)?;
+    host.boot.allowed = allowed;
 
     let spawner = host.spawner.clone();
     let stop = signals::watch(move || spawner.kill_all())?;
@@ -86,7 +87,6 @@ pub(super) fn carry_out(
         limit: Duration::from_secs(args.timeout).mul_f64(setup::timeout_factor(&args.guest)?),
         boot_failure_fails: args.boot_failure == BootFailure::Fail,
         keep: args.keep.clone(),
-        allowed,
     };
     engine::run(&spec, &host, &stop, &tell);
 

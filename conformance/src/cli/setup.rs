@@ -4,6 +4,7 @@
 use super::args::{AccelArg, Common, GuestArgs, ProfileArg};
 use super::error::CliError;
 use super::hint;
+use crate::allowed_findings::AllowedFindings;
 use crate::era;
 use crate::pair::{Boot, Host, PreparedKernel};
 use anyhow::{Context, anyhow};
@@ -71,6 +72,7 @@ fn boot(args: &GuestArgs, cold: bool, era: Option<era::EraOverride>) -> Result<B
         cold,
         limits,
         era,
+        allowed: AllowedFindings::builtin().map_err(CliError::inconclusive)?,
     })
 }
 

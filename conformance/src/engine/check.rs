@@ -1,7 +1,6 @@
 //! Runs one behaviour in its own guest: tests its needs, runs its check, ends the guest, judges, and returns a row.
 
 use super::{Prepared, RunSpec, millis};
-use crate::allowed_findings::AllowedFindings;
 use crate::behaviour::{About, Behaviour, Need};
 use crate::event::{ConsoleFinding, Row};
 use crate::lab::{Guest, GuestError, Lab, LabError};
@@ -9,7 +8,7 @@ use crate::pair::{Host, PairError, ReadyPair};
 use crate::text::{self, error_chain};
 use crate::verdict::{CheckEnd, Verdict, judge};
 use agent::proto::{GuestMicros, Reply, Request};
-use harness::{BootError, Ending, Vm, VmError};
+use harness::{BootError, Finding, Vm, VmError};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -29,10 +28,11 @@ pub(super) fn panic_message(panic: &(dyn Any + Send)) -> String {
     format!("kmodlab panicked: {}", message.unwrap_or("no message"))
 }
 
-/// Runs one behaviour in its own guest. `attempt` counts from 0.
+/// Runs one behaviour in its own guest, on this boot of the pair. `attempt` counts from 0.
 pub(super) fn run_behaviour(
     spec: &RunSpec,
     prepared: &Prepared,
+    ready: Result<&ReadyPair, &PairError>,
     number: usize,
     attempt: u32,
     host: &Host,
@@ -66,7 +66,7 @@ pub(super) fn run_behaviour(
         attempts: Vec::new(),
     };
     let keep = spec.keep.as_deref().map(|dir| (dir, attempt));
-    match &prepared.ready {
+    match ready {
         Err(error) => {
             if spec.boot_failure_fails && matches!(error, PairError::Boot(error) if is_guest_failure(error)) {
                 row.verdict = Verdict::Fail;
@@ -78,7 +78,7 @@ pub(super) fn run_behaviour(
             match first_unmet_need(behaviour, &ready.pair.commands, ready.modules.as_ref(), &ready.facts) {
                 Some(need) => (row.verdict, row.reason) = (Verdict::Skip, Some(format!("needs {need}"))),
                 None => match ready.guest(host) {
-                    Ok(vm) => observe(vm, behaviour, ready, started + spec.limit, keep, &spec.allowed, &mut row),
+                    Ok(vm) => observe(vm, behaviour, ready, started + spec.limit, keep, host, &mut row),
                     Err(error) => {
                         let booted = ready.boots_each_guest();
                         let stopped = stop.load(Ordering::SeqCst);
@@ -129,9 +129,11 @@ fn observe(
     ready: &ReadyPair,
     deadline: Instant,
     keep: Option<(&Path, u32)>,
-    allowed: &AllowedFindings,
+    host: &Host,
     row: &mut Row,
 ) {
+    // A guest that is booted has the findings of its boot on its own console; the console of a clone begins later.
+    let during_boot = vm.findings().len();
     let from = guest_time(&mut vm, deadline);
     let (end, known) = {
         let mut lab = Lab::new(&mut vm, &ready.pair, deadline);
@@ -157,29 +159,25 @@ fn observe(
         CheckEnd::Finished if !ending.planned => unplanned(&ending),
         other => other,
     };
-    row.findings = findings(ready, &ending, allowed);
+    let (booting, own) = ending.findings.split_at(during_boot.min(ending.findings.len()));
+    let booting = ready.boot_findings().iter().chain(booting);
+    let reported = |finding: &Finding, boot| ConsoleFinding {
+        kind: finding.kind.to_string(),
+        title: finding.title.clone(),
+        trace: finding.lines.clone(),
+        boot,
+        allowed: host.boot.allowed.reason_for(&ready.pair.release, finding).map(str::to_owned),
+    };
+    row.findings = booting
+        .map(|finding| reported(finding, true))
+        .chain(own.iter().map(|finding| reported(finding, false)))
+        .collect();
     let counting = row.findings.iter().filter(|finding| finding.allowed.is_none());
     let counting: Vec<String> = counting.map(ToString::to_string).collect();
     (row.verdict, row.reason) = judge(end, &row.facts, known.as_deref(), &counting);
     if matches!(row.verdict, Verdict::Fail | Verdict::Error) {
         row.console.extend(last_lines(&console));
     }
-}
-
-/// Returns the findings on the console of a row's guest. The console of a clone begins after the boot of its template,
-/// so the findings of that boot are included.
-fn findings(ready: &ReadyPair, ending: &Ending, allowed: &AllowedFindings) -> Vec<ConsoleFinding> {
-    let boot = ready.boot_findings().iter().map(|text| {
-        let (kind, title) = text.split_once(": ").unwrap_or(("", text));
-        (kind.to_owned(), title.to_owned(), Vec::new())
-    });
-    let own = ending.findings.iter().map(|found| (found.kind.to_string(), found.title.clone(), found.lines.clone()));
-    boot.chain(own)
-        .map(|(kind, title, trace)| {
-            let allowed = allowed.reason(&ready.pair.release, &kind, &title).map(str::to_owned);
-            ConsoleFinding { kind, title, trace, allowed }
-        })
-        .collect()
 }
 
 /// Runs a check and returns how it ended.
@@ -206,7 +204,7 @@ fn last_lines(console: &[u8]) -> Vec<String> {
     lines[lines.len().saturating_sub(CONSOLE_LINES)..].iter().map(|line| printable(line)).collect()
 }
 
-fn unplanned(ending: &Ending) -> CheckEnd {
+fn unplanned(ending: &harness::Ending) -> CheckEnd {
     CheckEnd::LabFailed(format!("the guest did not shut down as planned: {ending}"))
 }
 

@@ -28,6 +28,8 @@ pub struct Setup<'a> {
     pub policy: RunPolicy,
     /// Findings that fail nothing.
     pub allowed: AllowedFindings,
+    /// A directory of templates other than that of the cache.
+    pub templates: Option<&'a Path>,
 }
 
 impl Default for Setup<'_> {
@@ -46,6 +48,7 @@ impl Default for Setup<'_> {
             limit: Duration::from_secs(300),
             policy: RunPolicy::default(),
             allowed: AllowedFindings::default(),
+            templates: None,
         }
     }
 }
@@ -57,12 +60,18 @@ pub fn guest_dir() -> PathBuf {
 
 /// Runs these behaviours, two at a time; their rows, sorted by id. No QEMU is left over.
 pub fn run(behaviours: Vec<&'static Behaviour>, setup: &Setup<'_>) -> Vec<Row> {
+    run_with_notes(behaviours, setup).0
+}
+
+/// Like [`run`]; also returns the notes that the engine emitted.
+pub fn run_with_notes(behaviours: Vec<&'static Behaviour>, setup: &Setup<'_>) -> (Vec<Row>, Vec<String>) {
     let dir = Cache::default_dir(|name| std::env::var_os(name)).unwrap();
     let cache = Cache::open(dir).unwrap();
     let host = Host {
         qemu: Qemu::find(setup.qemu).unwrap(),
         spawner: Spawner::start().unwrap(),
-        templates: Templates::open(cache.area("templates").unwrap()).unwrap(),
+        templates: Templates::open(setup.templates.map_or_else(|| cache.area("templates").unwrap(), Path::to_owned))
+            .unwrap(),
         agent: guest_dir().join("agent"),
         boot: Boot {
             profile: Profile::Faithful,
@@ -72,12 +81,12 @@ pub fn run(behaviours: Vec<&'static Behaviour>, setup: &Setup<'_>) -> Vec<Row> {
             cold: setup.cold,
             limits: setup.limits,
             era: None,
+            allowed: setup.allowed.clone(),
         },
         cache: cache.clone(),
     };
     let kernel = vm_images::fetch(&Catalogue::builtin().unwrap(), "default", &Options::new(cache)).unwrap();
     let spec = RunSpec {
-        allowed: setup.allowed.clone(),
         shard: None,
         policy: setup.policy,
         kernels: vec![Ok(kernel)],
@@ -88,15 +97,15 @@ pub fn run(behaviours: Vec<&'static Behaviour>, setup: &Setup<'_>) -> Vec<Row> {
         keep: None,
         boot_failure_fails: false,
     };
-    let rows = Mutex::new(Vec::new());
-    engine::run(&spec, &host, &AtomicBool::new(false), &|event| {
-        if let Event::Judged(row) = event {
-            rows.lock().unwrap().push(*row);
-        }
+    let (rows, notes) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
+    engine::run(&spec, &host, &AtomicBool::new(false), &|event| match event {
+        Event::Judged(row) => rows.lock().unwrap().push(*row),
+        Event::Note(note) => notes.lock().unwrap().push(note),
+        _ => {}
     });
     let left = super::children_with(setup.mark);
     assert!(left.is_empty(), "QEMU is left over: {left:?}");
     let mut rows = rows.into_inner().unwrap();
     rows.sort_by(|a, b| a.id.cmp(&b.id));
-    rows
+    (rows, notes.into_inner().unwrap())
 }

@@ -7,7 +7,9 @@ mod sigkill;
 
 use agent::proto::{Action, Errno, Reply, Request, Value};
 use harness::accel::{self, Kvm};
-use harness::{Accel, BootError, Death, Exit, Kind, Profile, Spec, Templates, VmError, WallLimits, boot_cold};
+use harness::{
+    Accel, BootError, BootPolicy, Death, Exit, Kind, Machine, Profile, Spec, Templates, VmError, WallLimits, boot_cold,
+};
 use rig::{CALL, Rig, act, is_alive};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -144,7 +146,7 @@ fn a_hung_guest_does_not_end_as_planned() {
     let Some(rig) = Rig::open() else { return };
     let limits = WallLimits { shutdown: Duration::from_secs(2), ..WallLimits::default() };
     let templates = Templates::open(rig.template().dir().parent().unwrap()).unwrap();
-    let template = templates.get(&rig.qemu, &rig.spec, &rig.key, &rig.spawner, &limits).unwrap();
+    let template = templates.get(&rig.machine(), &BootPolicy::default(), &rig.spawner, &limits).unwrap();
     let mut vm = template.clone_vm(&rig.spawner).unwrap();
     let _ = die(&mut vm, Action::Hang, Duration::from_millis(200));
     let started = Instant::now();
@@ -172,7 +174,7 @@ fn a_stopped_qemu_is_a_timeout_and_a_killed_one_a_death_without_evidence() {
 #[test]
 fn a_guest_without_init_dies_before_the_agent_answers_and_without_evidence() {
     let Some(rig) = Rig::open() else { return };
-    let spec = Spec { initramfs: rig.initramfs_with_init(None), ..rig.spec.clone() };
+    let spec = Spec { initramfs: rig.initramfs_without_init(), ..rig.spec.clone() };
     match boot_cold(&rig.qemu, &spec, &rig.spawner, &WallLimits::default()) {
         Err(BootError::Dead(death)) => {
             assert!(!death.evidence, "{death}");
@@ -212,9 +214,10 @@ fn two_runs_create_a_template_once_and_a_damaged_one_is_not_used() {
     let Some(rig) = Rig::open() else { return };
     let dir = rig.scratch.path().join("templates");
     let spec = Spec { profile: Profile::Fast, ..rig.spec.clone() };
+    let machine = Machine { spec: &spec, ..rig.machine() };
     let get = || {
         let templates = Templates::open(&dir).unwrap();
-        templates.get(&rig.qemu, &spec, &rig.key, &rig.spawner, &WallLimits::default()).unwrap()
+        templates.get(&machine, &BootPolicy::default(), &rig.spawner, &WallLimits::default()).unwrap()
     };
     let (one, two) = std::thread::scope(|scope| {
         let other = scope.spawn(get);
@@ -243,6 +246,51 @@ fn two_runs_create_a_template_once_and_a_damaged_one_is_not_used() {
     let path = one.dir().to_owned();
     drop((one, two));
     templates.prune();
+    assert!(!path.exists());
+}
+
+/// Gets the template of a guest with a soft lockup on its console while it boots; the boots from `good` on count as
+/// acceptable. Returns the directory of templates and the template.
+fn damaged_template(rig: &Rig, good: u32) -> (std::path::PathBuf, harness::Template) {
+    const LOCKUP: &str = "[    9.000000] watchdog: BUG: soft lockup - CPU#0 stuck for 26s! [swapper/0:1]\n";
+    let dir = rig.scratch.path().join(format!("templates-{good}"));
+    let spec = rig.spec_that_prints(LOCKUP);
+    let asked = std::cell::Cell::new(0);
+    let accepts = |finding: &harness::Finding| {
+        assert_eq!(finding.kind, Kind::LockUp);
+        asked.set(asked.get() + 1);
+        asked.get() >= good
+    };
+    let policy = BootPolicy { accepts: &accepts, ..BootPolicy::default() };
+    let machine = Machine { spec: &spec, ..rig.machine() };
+    let templates = Templates::open(&dir).unwrap();
+    let template = templates.get(&machine, &policy, &rig.spawner, &WallLimits::default()).unwrap();
+    (dir, template)
+}
+
+fn stored(dir: &std::path::Path) -> usize {
+    Templates::open(dir).unwrap().stored().len()
+}
+
+#[test]
+fn a_boot_with_a_finding_that_is_not_accepted_is_repeated() {
+    let Some(rig) = Rig::open() else { return };
+    let (dir, template) = damaged_template(&rig, 2);
+    assert!(template.is_stored());
+    assert_eq!(template.discarded_boots().len(), 1);
+    assert_eq!(template.discarded_boots()[0][0].kind, Kind::LockUp);
+    assert_eq!((template.boot_findings().len(), stored(&dir)), (1, 1));
+}
+
+#[test]
+fn a_template_is_not_stored_if_no_boot_is_accepted() {
+    let Some(rig) = Rig::open() else { return };
+    let (dir, template) = damaged_template(&rig, u32::MAX);
+    assert_eq!((template.is_stored(), template.discarded_boots().len(), stored(&dir)), (false, 2, 0));
+    assert_eq!(template.boot_findings().len(), 1);
+    assert!(template.clone_vm(&rig.spawner).unwrap().shutdown().planned);
+    let path = template.dir().to_owned();
+    drop(template);
     assert!(!path.exists());
 }
 

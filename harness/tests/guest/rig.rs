@@ -5,8 +5,9 @@
 //! kernel and the agent that `ci/setup` built. Without them such tests are skipped with a message, or fail if
 //! `KMODLAB_REQUIRE_VM=1`.
 
+use agent::plan::{Arg, End, HelperPlan};
 use agent::proto::{Action, ActionResult, Reply, Request};
-use harness::{Qemu, Spawner, Spec, Template, Templates, Vm, WallLimits, error_chain};
+use harness::{BootPolicy, Machine, Qemu, Spawner, Spec, Template, Templates, Vm, WallLimits, error_chain};
 use sha2::{Digest, Sha256};
 use std::env::var_os;
 use std::path::{Path, PathBuf};
@@ -65,7 +66,12 @@ impl Rig {
     /// Returns the template that all tests share; it is kept between runs, by content.
     pub fn template(&self) -> Template {
         let templates = Templates::open(target_tmp().join("templates")).unwrap().with_disk_limit(1 << 30);
-        templates.get(&self.qemu, &self.spec, &self.key, &self.spawner, &WallLimits::default()).unwrap()
+        templates.get(&self.machine(), &BootPolicy::default(), &self.spawner, &WallLimits::default()).unwrap()
+    }
+
+    /// Returns the machine of the tests.
+    pub fn machine(&self) -> Machine<'_> {
+        Machine { qemu: &self.qemu, spec: &self.spec, key: &self.key }
     }
 
     /// Starts a clone of the template.
@@ -73,13 +79,30 @@ impl Rig {
         self.template().clone_vm(&self.spawner).unwrap()
     }
 
-    /// Creates an initramfs with this `/init`, or without one.
-    pub fn initramfs_with_init(&self, init: Option<&[u8]>) -> PathBuf {
+    /// Creates an initramfs without `/init`.
+    pub fn initramfs_without_init(&self) -> PathBuf {
         let mut archive = Builder::new();
         archive.node("/dev/console", 0o020_600, 5, 1).file("/bin/agent", 0o755, self.agent.clone());
-        if let Some(bytes) = init {
-            archive.file("/init", 0o755, bytes.to_vec());
-        }
+        self.write_initramfs(&archive)
+    }
+
+    /// Returns a machine that prints `line` on its console while it boots: its first process is a recording helper,
+    /// which writes the line and then becomes the agent.
+    pub fn spec_that_prints(&self, line: &str) -> Spec {
+        let write = Action::Write { path: b"/dev/console".to_vec(), data: line.as_bytes().to_vec(), flags: 0 };
+        let end = End::Exec { program: b"/init".to_vec(), argv: vec![Arg::Literal(b"/init".to_vec())] };
+        let plan = HelperPlan { record: false, actions: vec![write], end };
+        let mut archive = Builder::new();
+        archive
+            .file("/init", 0o755, self.agent.clone())
+            .file("/first", 0o755, self.agent.clone())
+            .file("/first.plan", 0o644, postcard::to_stdvec(&plan).unwrap())
+            .node("/dev/console", 0o020_600, 5, 1);
+        let append = vec!["rdinit=/first".to_owned()];
+        Spec { initramfs: self.write_initramfs(&archive), append, ..self.spec.clone() }
+    }
+
+    fn write_initramfs(&self, archive: &Builder) -> PathBuf {
         let path = self.scratch.path().join("other-initramfs");
         std::fs::write(&path, archive.build().unwrap()).unwrap();
         path

@@ -1,0 +1,157 @@
+//! Boots the guest of a template and saves it.
+
+use super::{BootPolicy, DEVICE_MAX, FORMAT, Machine, Meta, SAVE, hex, stored};
+use crate::error::{BootError, HarnessError};
+use crate::monitor::Finding;
+use crate::spec::Role;
+use crate::{Spawner, Vm, WallLimits, pump, qmp};
+use rustix::event::PollFlags;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Instant;
+
+/// The result of [`boot`].
+pub(super) struct Booted {
+    /// The findings of each discarded boot.
+    pub discarded: Vec<Vec<Finding>>,
+    /// Whether the saved boot is acceptable.
+    pub accepted: bool,
+}
+
+/// Boots a guest and saves it in a new directory. Boots with findings that the policy does not accept are discarded,
+/// except the last one.
+pub(super) fn boot(
+    dir: &Path,
+    machine: &Machine<'_>,
+    arguments: &[String],
+    policy: &BootPolicy<'_>,
+    spawner: &Spawner,
+    limits: &WallLimits,
+) -> Result<Booted, BootError> {
+    let mut discarded = Vec::new();
+    loop {
+        let last = discarded.len() + 1 >= policy.boots as usize;
+        let keep = |findings: &[Finding]| last || policy.accepts_all(findings);
+        match boot_once(dir, machine, arguments, &keep, spawner, limits)? {
+            Outcome::Saved(findings) => return Ok(Booted { accepted: policy.accepts_all(&findings), discarded }),
+            Outcome::Discarded(findings) => {
+                discarded.push(findings);
+                std::fs::remove_dir_all(dir).map_err(HarnessError::io("remove", dir))?;
+            }
+        }
+    }
+}
+
+/// The result of one boot, with its findings.
+enum Outcome {
+    Saved(Vec<Finding>),
+    Discarded(Vec<Finding>),
+}
+
+/// Boots a guest and saves it in a new directory if `keep` accepts its findings.
+fn boot_once(
+    dir: &Path,
+    machine: &Machine<'_>,
+    arguments: &[String],
+    keep: &dyn Fn(&[Finding]) -> bool,
+    spawner: &Spawner,
+    limits: &WallLimits,
+) -> Result<Outcome, BootError> {
+    let Machine { qemu, spec, key } = *machine;
+    std::fs::create_dir(dir).map_err(HarnessError::io("create", dir))?;
+    let memory = dir.join("memory");
+    let started = Instant::now();
+    let mut vm = Vm::boot(qemu, spec, Role::Template { memory: &memory }, spawner, limits)?;
+    let boot_millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let findings = vm.findings();
+    if !keep(&findings) {
+        vm.kill();
+        return Ok(Outcome::Discarded(findings));
+    }
+    let hello = vm.hello().clone();
+    let deadline = Instant::now() + SAVE;
+    let device = save(vm.qmp(), deadline)?;
+    let _ = vm.qmp().send("quit", serde_json::Value::Null, deadline)?; // QEMU may exit before it answers
+    let (console, findings) = (vm.console(), vm.findings());
+    vm.end(deadline);
+    if !keep(&findings) {
+        return Ok(Outcome::Discarded(findings));
+    }
+    let write = |name: &str, bytes: &[u8]| {
+        let path = dir.join(name);
+        let written =
+            File::create_new(&path).and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_data()));
+        written.map_err(HarnessError::io("write", &path))
+    };
+    write("device", &device)?;
+    write("console.txt", &console)?;
+    // The files must be on the disk before the rename: after a power cut nothing would show that they are not.
+    let memory_sha256 = stored::memory_hash(&memory).map_err(HarnessError::io("read", &memory))?;
+    let synced = File::open(&memory).and_then(|file| file.sync_data().and_then(|()| file.metadata()));
+    let memory = synced.map_err(HarnessError::io("write", &memory))?;
+    let meta = Meta {
+        format: FORMAT,
+        key: key.to_owned(),
+        qemu: qemu.banner.clone(),
+        arguments: arguments.to_vec(),
+        hello,
+        boot_millis,
+        findings: findings.clone(),
+        device_sha256: hex(&Sha256::digest(&device)),
+        memory_len: memory.len(),
+        memory_mtime: (memory.mtime(), memory.mtime_nsec()),
+        memory_sha256,
+    };
+    let text = serde_json::to_vec_pretty(&meta)
+        .map_err(|error| HarnessError::System { action: "write a template's description", source: error.into() })?;
+    write("meta.json", &text)?;
+    Ok(Outcome::Saved(findings))
+}
+
+/// Stops the guest and reads its device state. A running guest would make memory and devices inconsistent.
+fn save(qemu: &mut qmp::Qmp, deadline: Instant) -> Result<Vec<u8>, HarnessError> {
+    qemu.call("stop", serde_json::Value::Null, deadline)?;
+    qemu.call("migrate-set-capabilities", migration_capabilities(), deadline)?;
+    let (reader, writer) = pump::pipe()?;
+    qemu.give("device", writer.as_fd(), deadline)?;
+    drop(writer);
+    qemu.call("migrate", json!({ "uri": "fd:device" }), deadline)?;
+    let mut state = Vec::new();
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let received = pump::await_ready(&reader, PollFlags::IN, deadline)
+            .and_then(|()| Ok(rustix::io::read(&reader, &mut buffer[..])?));
+        let count = received.map_err(HarnessError::system("read the guest's device state from QEMU"))?;
+        state.extend_from_slice(&buffer[..count]);
+        if count == 0 {
+            break;
+        }
+        if state.len() > DEVICE_MAX {
+            let reason = format!("the device state is larger than {} MiB", DEVICE_MAX >> 20);
+            return Err(HarnessError::Qmp { command: "migrate".to_owned(), reason });
+        }
+    }
+    let status = qemu.event(deadline, |event| {
+        qmp::migration_status(event).filter(|status| matches!(status.as_str(), "completed" | "failed"))
+    });
+    match status.as_deref() {
+        Some("completed") => Ok(state),
+        other => Err(HarnessError::Qmp {
+            command: "migrate".to_owned(),
+            reason: format!("migration status: {}", other.unwrap_or("none within the limit")),
+        }),
+    }
+}
+
+/// Capabilities of the migration: leave out memory in a shared file, and send events.
+pub(crate) fn migration_capabilities() -> serde_json::Value {
+    json!({ "capabilities": [
+        { "capability": "x-ignore-shared", "state": true },
+        { "capability": "events", "state": true },
+    ] })
+}
