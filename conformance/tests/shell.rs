@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Stdio;
 use support::{kmodlab, run, stderr, stdout, vm_or_skip};
+use vm_images::{Cache, Catalogue, Options};
 
 #[test]
 fn a_behaviour_runs_first_and_the_shell_finds_what_it_left() {
@@ -47,4 +48,32 @@ fn a_guest_waits_for_its_debugger() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0));
     assert!(stdout(&output).contains("nokaslr"), "{}", stdout(&output));
+}
+
+/// Returns a shell script that loads a module whose initialisation faults.
+fn load_a_module_that_faults() -> String {
+    let cache = Cache::open(Cache::default_dir(|name| std::env::var_os(name)).unwrap()).unwrap();
+    let kernel = vm_images::fetch(&Catalogue::builtin().unwrap(), "default", &Options::new(cache)).unwrap();
+    let original = std::fs::read(kernel.modules.unwrap().join("kernel/drivers/net/dummy.ko")).unwrap();
+    let mut patched = original.clone();
+    support::crash_in_init(&mut patched);
+    let changes = (0..original.len()).filter(|&at| original[at] != patched[at]);
+    let write =
+        |at| format!("printf '\\{:03o}' | dd of=/run/x.ko bs=1 seek={at} conv=notrunc 2>/dev/null; ", patched[at]);
+    let edits: String = changes.map(write).collect();
+    format!("cp /lib/modules/$(uname -r)/kernel/drivers/net/dummy.ko /run/x.ko; {edits} insmod /run/x.ko")
+}
+
+#[test]
+fn a_command_whose_guest_oopses_prints_the_finding_with_its_trace() {
+    if !vm_or_skip() {
+        return;
+    }
+    let output = run(&["shell", "-c", &load_a_module_that_faults()]);
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(139), "{text}");
+    assert!(text.contains("warning: the console shows oops: invalid opcode: 0000 [#1]"), "{text}");
+    for part in ["    | ", "Call Trace:", "end trace"] {
+        assert!(text.contains(part), "{text}");
+    }
 }

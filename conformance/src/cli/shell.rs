@@ -12,7 +12,7 @@ use crate::pair::{Host, PreparedKernel};
 use crate::verdict::exit;
 use agent::proto::{ExitKind, GuestMillis, JobEnd, JobId};
 use anyhow::anyhow;
-use harness::{Vm, WallLimits};
+use harness::{Finding, Vm, WallLimits};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
@@ -59,6 +59,12 @@ pub(super) fn shell(common: &Common, args: &ShellArgs) -> Outcome {
         Some(port) => debugged(&side, subject, &extra, port, &host)?,
         None => ready.guest(&host).map_err(CliError::inconclusive)?,
     };
+    let counts = |finding: &&Finding| host.boot.allowed.reason_for(&ready.pair.release, finding).is_none();
+    let boot_findings = [ready.boot_findings(), &vm.findings()].concat();
+    for finding in boot_findings.iter().filter(counts) {
+        status(&format!("warning: while the guest booted, its console showed {}: {}", finding.kind, finding.title));
+    }
+    let during_boot = vm.findings().len();
     if let Some(behaviour) = first {
         check::run(&mut vm, behaviour, &ready, CHECK_LIMIT, status);
     }
@@ -67,10 +73,22 @@ pub(super) fn shell(common: &Common, args: &ShellArgs) -> Outcome {
         None => interactive(&mut vm, &side.kernel.release.to_string(), subject)?,
     };
     let ending = vm.shutdown();
+    if args.command.is_some() {
+        // Without a terminal on the console, nothing else shows why a process of the command was killed.
+        for finding in ending.findings.iter().skip(during_boot).filter(counts) {
+            status(&finding_lines(finding));
+        }
+    }
     if !ending.planned {
         status(&format!("warning: the guest did not shut down as requested: {ending}"));
     }
     Ok(code)
+}
+
+/// Formats a finding with its trace.
+fn finding_lines(finding: &Finding) -> String {
+    let trace: String = finding.lines.iter().map(|line| format!("\n    | {line}")).collect();
+    format!("warning: the console shows {}: {}{trace}", finding.kind, finding.title)
 }
 
 /// Boots a guest that waits for gdb, without a time limit.

@@ -173,7 +173,7 @@ function rowDetail(row, at, of) {
     facts.length > 0 ? element("div.scroll", {}, element("table.facts", {}, element("thead", {}, element("tr", {},
       ...["fact", "expected", "got"].map((word) => element("th", { scope: "col" }, word)))), element("tbody", {}, ...facts))) : null,
     ...(row.findings ?? []).flatMap((finding) => [
-      element("h3", {}, shown(`${finding.kind}: ${finding.title}`)),
+      element("h3", {}, shown(`${finding.boot ? "while booting: " : ""}${finding.kind}: ${finding.title}`)),
       finding.allowed ? element("p.soft", {}, shown(`Allowed: ${finding.allowed}`)) : null,
       (finding.trace ?? []).length > 0 ? element("pre", { tabindex: "0" }, ...lines(finding.trace.join("\n"))) : null,
     ]),
