@@ -77,3 +77,14 @@ fn a_command_whose_guest_oopses_prints_the_finding_with_its_trace() {
         assert!(text.contains(part), "{text}");
     }
 }
+
+#[test]
+fn an_install_line_runs_in_the_shells_guest() {
+    if !vm_or_skip() {
+        return;
+    }
+    let script = "mkdir -p /etc/modprobe.d; echo 'install dummy echo installed >/run/out' >/etc/modprobe.d/a.conf; \
+                  modprobe dummy; cat /run/out";
+    let output = run(&["shell", "-c", script]);
+    assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(0), "installed\n"), "{}", stderr(&output));
+}

@@ -27,8 +27,8 @@ const TICK: Duration = Duration::from_millis(50);
 /// The limit of the shell, longer than any session.
 const LIMIT: GuestMillis = GuestMillis(7 * 24 * 3600 * 1000);
 
-/// The beginning of each shell.
-const PROMPT: &str = "export PS1='\\w # '; cd /; ";
+/// The beginning of each shell. `install` lines of modprobe.d run with /bin/sh, which behaviours do not have.
+const PROMPT: &str = "[ -e /bin/sh ] || busybox ln -s busybox /bin/sh; export PS1='\\w # '; cd /; ";
 
 pub(super) fn shell(common: &Common, args: &ShellArgs) -> Outcome {
     let catalogue = lookup::catalogue()?;
