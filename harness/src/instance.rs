@@ -44,10 +44,12 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
+    /// Starts QEMU. It inherits `memory`, that of a template, and reads the state in `incoming`, that of a clone.
     pub(crate) fn start(
         qemu: &Qemu,
         spec: &Spec,
         role: Role<'_>,
+        memory: Option<OwnedFd>,
         incoming: Option<Incoming>,
         spawner: &Spawner,
     ) -> Result<Self, HarnessError> {
@@ -63,6 +65,7 @@ impl Instance {
             qmp: their_qmp.as_raw_fd(),
         };
         let mut inherited = vec![their_console, their_agent, their_qmp];
+        inherited.extend(memory);
         let feed = incoming.map(|incoming| {
             inherited.push(incoming.state);
             incoming.feed

@@ -92,10 +92,10 @@ pub enum Accel {
 pub enum Role<'a> {
     /// Boots a guest that is not kept.
     Cold,
-    /// Boots a guest with its memory in a file.
+    /// Boots a guest with its memory in a memfd.
     Template {
-        /// The file; QEMU creates it.
-        memory: &'a Path,
+        /// The memfd, which QEMU inherits. Page faults are cheaper than in a file on disk.
+        memory: RawFd,
     },
     /// Waits for a template's device state, and maps the template's memory copy-on-write.
     Clone {
@@ -180,6 +180,7 @@ pub fn qemu_args(spec: &Spec, role: Role<'_>, channels: Channels) -> Vec<OsStrin
 }
 
 fn memory_object(mem_mib: u32, role: Role<'_>) -> OsString {
+    let inherited;
     let file = |memory: &Path, share: &str| {
         let mut value = OsString::from(format!("memory-backend-file,id=mem,size={mem_mib}M,share={share},mem-path="));
         // In QEMU's option syntax ",," is a comma in a value.
@@ -193,7 +194,10 @@ fn memory_object(mem_mib: u32, role: Role<'_>) -> OsString {
     };
     match role {
         Role::Cold => format!("memory-backend-ram,id=mem,size={mem_mib}M").into(),
-        Role::Template { memory } => file(memory, "on"),
+        Role::Template { memory } => {
+            inherited = format!("/proc/self/fd/{memory}");
+            file(Path::new(&inherited), "on")
+        }
         Role::Clone { memory } => file(memory, "off"),
     }
 }
@@ -249,13 +253,13 @@ mod tests {
     #[test]
     fn template_and_clone_differ_only_in_memory_mapping_kernel_and_incoming_state() {
         let memory = Path::new("/cache/a,b/memory");
-        let template = qemu_args(&spec(), Role::Template { memory }, CHANNELS);
+        let template = qemu_args(&spec(), Role::Template { memory: 13 }, CHANNELS);
         let clone = qemu_args(&spec(), Role::Clone { memory }, CHANNELS);
         let only = |these: &[OsString], those: &[OsString]| {
             these.iter().filter(|arg| !those.contains(arg)).cloned().collect::<Vec<_>>()
         };
         insta::assert_snapshot!(shown(&only(&template, &clone)), @r"
-        memory-backend-file,id=mem,size=256M,share=on,mem-path=/cache/a,,b/memory
+        memory-backend-file,id=mem,size=256M,share=on,mem-path=/proc/self/fd/13
         -kernel /k/bzImage
         -initrd /k/initramfs
         -append console=ttyS0 earlyprintk=serial,ttyS0,115200 rdinit=/init panic=-1 reboot=t loglevel=7

@@ -267,7 +267,7 @@ fn key_arguments(spec: &Spec) -> Vec<String> {
     let nowhere = Path::new("");
     let spec = Spec { kernel: nowhere.into(), initramfs: nowhere.into(), ..spec.clone() };
     let channels = Channels::Descriptors { console: 0, agent: 0, qmp: 0 };
-    let args = qemu_args(&spec, Role::Template { memory: nowhere }, channels);
+    let args = qemu_args(&spec, Role::Template { memory: 0 }, channels);
     args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect()
 }
 

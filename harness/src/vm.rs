@@ -12,7 +12,7 @@ use crate::spec::{Role, Spec};
 use agent::frame;
 use agent::proto::{self, Reply, Request};
 use serde::{Deserialize, Serialize};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -75,19 +75,21 @@ pub struct Vm {
 /// # Errors
 /// [`BootError`] if QEMU cannot be started, or the agent does not answer in time.
 pub fn boot_cold(qemu: &Qemu, spec: &Spec, spawner: &Spawner, limits: &WallLimits) -> Result<Vm, BootError> {
-    Vm::boot(qemu, spec, Role::Cold, spawner, limits)
+    Vm::boot(qemu, spec, None, spawner, limits)
 }
 
 impl Vm {
+    /// Boots a guest, for a template with its memory in `memory`.
     pub(crate) fn boot(
         qemu: &Qemu,
         spec: &Spec,
-        role: Role<'_>,
+        memory: Option<OwnedFd>,
         spawner: &Spawner,
         limits: &WallLimits,
     ) -> Result<Self, BootError> {
         let deadline = Instant::now() + limits.boot;
-        let mut instance = Instance::start(qemu, spec, role, None, spawner)?;
+        let role = memory.as_ref().map_or(Role::Cold, |memory| Role::Template { memory: memory.as_raw_fd() });
+        let mut instance = Instance::start(qemu, spec, role, memory, None, spawner)?;
         let greeting = instance.negotiate(deadline).map_err(BootError::from).and_then(|()| instance.greeting(deadline));
         let hello = match greeting {
             Ok(Some(reply)) => Hello::from_reply(reply)?,
@@ -121,7 +123,7 @@ impl Vm {
         let (state, pipe) = pump::pipe()?;
         let number = state.as_raw_fd();
         let incoming = Incoming { state, feed: (pipe, Arc::clone(device_state)) };
-        let mut instance = Instance::start(qemu, spec, Role::Clone { memory }, Some(incoming), spawner)?;
+        let mut instance = Instance::start(qemu, spec, Role::Clone { memory }, None, Some(incoming), spawner)?;
         if let Err(error) = instance.resume(number, deadline) {
             let ended = instance.has_ended();
             let mut death = instance.death(false, false, !ended);

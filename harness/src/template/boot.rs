@@ -3,9 +3,9 @@
 use super::{BootPolicy, DEVICE_MAX, FORMAT, Machine, Meta, SAVE, hex, stored};
 use crate::error::{BootError, HarnessError};
 use crate::monitor::Finding;
-use crate::spec::Role;
 use crate::{Spawner, Vm, WallLimits, pump, qmp};
 use rustix::event::PollFlags;
+use rustix::fs::{MemfdFlags, memfd_create};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::fs::File;
@@ -64,9 +64,10 @@ fn boot_once(
 ) -> Result<Outcome, BootError> {
     let Machine { qemu, spec, key } = *machine;
     std::fs::create_dir(dir).map_err(HarnessError::io("create", dir))?;
-    let memory = dir.join("memory");
     let started = Instant::now();
-    let mut vm = Vm::boot(qemu, spec, Role::Template { memory: &memory }, spawner, limits)?;
+    let memory = new_memory(spec.mem_mib).map_err(HarnessError::system("create a memfd for the guest's memory"))?;
+    let theirs = memory.try_clone().map_err(HarnessError::system("duplicate a descriptor"))?;
+    let mut vm = Vm::boot(qemu, spec, Some(theirs.into()), spawner, limits)?;
     let boot_millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let findings = vm.findings();
     if !keep(&findings) {
@@ -91,9 +92,13 @@ fn boot_once(
     write("device", &device)?;
     write("console.txt", &console)?;
     // The files must be on the disk before the rename: after a power cut nothing would show that they are not.
-    let memory_sha256 = stored::memory_hash(&memory).map_err(HarnessError::io("read", &memory))?;
-    let synced = File::open(&memory).and_then(|file| file.sync_data().and_then(|()| file.metadata()));
-    let memory = synced.map_err(HarnessError::io("write", &memory))?;
+    let path = dir.join("memory");
+    let saved = File::create_new(&path).and_then(|mut file| {
+        let memory_sha256 = stored::copy_memory(&memory, &mut file)?;
+        file.sync_data()?;
+        Ok((memory_sha256, file.metadata()?))
+    });
+    let (memory_sha256, memory) = saved.map_err(HarnessError::io("write", &path))?;
     let meta = Meta {
         format: FORMAT,
         key: key.to_owned(),
@@ -111,6 +116,13 @@ fn boot_once(
         .map_err(|error| HarnessError::System { action: "write a template's description", source: error.into() })?;
     write("meta.json", &text)?;
     Ok(Outcome::Saved(findings))
+}
+
+/// Creates a memfd for the memory of a guest.
+fn new_memory(mib: u32) -> std::io::Result<File> {
+    let memory = File::from(memfd_create("kmodlab-guest", MemfdFlags::CLOEXEC)?);
+    memory.set_len(u64::from(mib) << 20)?;
+    Ok(memory)
 }
 
 /// Stops the guest and reads its device state. A running guest would make memory and devices inconsistent.

@@ -8,8 +8,8 @@ use crate::error::HarnessError;
 use crate::lock::{Lock, Mode};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
-use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -88,14 +88,37 @@ impl Templates {
 
 /// Hashes a memory file: each piece that is not zero, with its position. Most of a small guest's memory is zero, and a
 /// hole in the file.
-pub(super) fn memory_hash(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
+fn memory_hash(path: &Path) -> io::Result<String> {
     let mut hash = Sha256::new();
+    for_each_piece(&mut File::open(path)?, |number, piece| {
+        hash.update(number.to_le_bytes());
+        hash.update(piece);
+        Ok(())
+    })?;
+    Ok(hex(&hash.finalize()))
+}
+
+/// Copies a guest's memory to an empty file, with holes for pieces that are zero. Returns the hash of the memory.
+pub(super) fn copy_memory(mut memory: &File, file: &mut File) -> io::Result<String> {
+    let length = memory.metadata()?.len();
+    memory.seek(SeekFrom::Start(0))?;
+    let mut hash = Sha256::new();
+    for_each_piece(&mut memory, |number, piece| {
+        hash.update(number.to_le_bytes());
+        hash.update(piece);
+        file.write_all_at(piece, number * PIECE as u64)
+    })?;
+    file.set_len(length)?;
+    Ok(hex(&hash.finalize()))
+}
+
+/// Calls `f` with the number and the bytes of each piece that is not zero.
+fn for_each_piece(memory: &mut impl Read, mut f: impl FnMut(u64, &[u8]) -> io::Result<()>) -> io::Result<()> {
     let (mut piece, zero) = (vec![0; PIECE], vec![0; PIECE]);
     for number in 0_u64.. {
         let mut filled = 0;
         while filled < PIECE {
-            match file.read(&mut piece[filled..])? {
+            match memory.read(&mut piece[filled..])? {
                 0 => break,
                 count => filled += count,
             }
@@ -104,11 +127,10 @@ pub(super) fn memory_hash(path: &Path) -> io::Result<String> {
             break;
         }
         if piece[..filled] != zero[..filled] {
-            hash.update(number.to_le_bytes());
-            hash.update(&piece[..filled]);
+            f(number, &piece[..filled])?;
         }
     }
-    Ok(hex(&hash.finalize()))
+    Ok(())
 }
 
 #[cfg(test)]
@@ -134,5 +156,18 @@ mod tests {
         assert_ne!(first, hash(&memory));
         memory[3 * PIECE + 4] = 1;
         assert_ne!(hash(&memory), hash(&memory[..3 * PIECE]));
+    }
+
+    #[test]
+    fn a_copy_has_the_same_bytes_and_hash_and_holes_for_zeros() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        let mut memory = vec![0; 40 * PIECE];
+        memory[3 * PIECE + 1] = 7;
+        fs::write(&from, &memory).unwrap();
+        let mut copy = File::create_new(&to).unwrap();
+        let hash = copy_memory(&File::open(&from).unwrap(), &mut copy).unwrap();
+        assert_eq!((fs::read(&to).unwrap(), memory_hash(&to).unwrap()), (memory, hash));
+        assert!(copy.metadata().unwrap().blocks() * 512 <= 2 * PIECE as u64);
     }
 }
