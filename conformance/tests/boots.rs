@@ -141,3 +141,17 @@ fn a_retry_after_a_finding_of_the_boot_uses_a_new_boot() {
     assert_eq!((boots, kept), (4, 1));
     assert_eq!(notes.last(), Some(&note("booted again for a retry")));
 }
+
+#[test]
+fn a_shell_warns_about_findings_of_the_boot() {
+    if !support::vm_or_skip() {
+        return;
+    }
+    let machine = Machine::new(usize::MAX >> 1);
+    let mark = format!("kmodlab.test={}", machine.dir.path().display());
+    let output = support::run(&["shell", "--qemu", machine.qemu.to_str().unwrap(), "--append", &mark, "-c", "true"]);
+    let warning = format!("warning: {}", NOT_KEPT.replace("FINDING", &format!("lock-up: {LOCKUP}")));
+    let text = support::stderr(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.lines().any(|line| line == warning), "{text}");
+}

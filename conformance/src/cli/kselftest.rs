@@ -88,6 +88,7 @@ pub(super) fn kselftest(common: &Common, args: &KselftestArgs) -> Outcome {
         return super::print(&format!("{}\n", host.qemu.command_line(&spec)));
     }
     let ready = side.pair_with_files(subject, &tools.files, &host).map_err(CliError::inconclusive)?;
+    ready.notes.iter().for_each(|note| status(&format!("warning: {note}")));
     let mut out = io::stdout().lock();
     let mut print_line =
         |line: &str| writeln!(out, "{line}").and_then(|()| out.flush()).map_err(CliError::inconclusive);

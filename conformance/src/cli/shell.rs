@@ -60,11 +60,14 @@ pub(super) fn shell(common: &Common, args: &ShellArgs) -> Outcome {
         None => ready.guest(&host).map_err(CliError::inconclusive)?,
     };
     let counts = |finding: &&Finding| host.boot.allowed.reason_for(&ready.pair.release, finding).is_none();
-    let boot_findings = [ready.boot_findings(), &vm.findings()].concat();
-    for finding in boot_findings.iter().filter(counts) {
-        status(&format!("warning: while the guest booted, its console showed {}: {}", finding.kind, finding.title));
+    for note in &ready.notes {
+        status(&format!("warning: {note}"));
     }
-    let during_boot = vm.findings().len();
+    // A guest that is booted has the findings of its boot on its own console.
+    let booting = vm.findings();
+    for finding in booting.iter().filter(counts) {
+        status(&format!("warning: while booting, the console shows {}: {}", finding.kind, finding.title));
+    }
     if let Some(behaviour) = first {
         check::run(&mut vm, behaviour, &ready, CHECK_LIMIT, status);
     }
@@ -75,7 +78,7 @@ pub(super) fn shell(common: &Common, args: &ShellArgs) -> Outcome {
     let ending = vm.shutdown();
     if args.command.is_some() {
         // Without a terminal on the console, nothing else shows why a process of the command was killed.
-        for finding in ending.findings.iter().skip(during_boot).filter(counts) {
+        for finding in ending.findings.iter().skip(booting.len()).filter(counts) {
             status(&finding_lines(finding));
         }
     }
