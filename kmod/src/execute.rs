@@ -58,13 +58,13 @@ pub trait Kernel {
     /// Opens a module file.
     ///
     /// # Errors
-    /// The error of open(2), or `EINVAL` if this is not a regular file.
-    fn open(&mut self, path: &Path) -> Result<Self::File, Errno>;
+    /// The error of open(2), or what else is wrong with the file.
+    fn open(&mut self, path: &Path) -> Result<Self::File, OpenError>;
     /// Detects the compression of a file by its first bytes.
     ///
     /// # Errors
-    /// The error of read(2).
-    fn compression(&mut self, file: &Self::File) -> Result<Compression, Errno>;
+    /// The error of read(2), or that the file is empty.
+    fn compression(&mut self, file: &Self::File) -> Result<Compression, OpenError>;
     /// Reads and decompresses a module.
     ///
     /// # Errors
@@ -96,6 +96,26 @@ pub trait Kernel {
     fn mark_log(&mut self);
     /// Returns the lines of the kernel log since the mark or the last call; `None` if the log cannot be read.
     fn log(&mut self) -> Option<Vec<Vec<u8>>>;
+}
+
+/// Why a module file cannot be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// It is a FIFO, a device or a socket.
+    #[error("not a regular file")]
+    NotRegular,
+    /// It has no bytes.
+    #[error("the file is empty")]
+    Empty,
+    /// A system call failed.
+    #[error("{}", strerror(*.0))]
+    Errno(Errno),
+}
+
+impl From<Errno> for OpenError {
+    fn from(errno: Errno) -> Self {
+        Self::Errno(errno)
+    }
 }
 
 /// The shell that runs install and remove commands.
@@ -153,12 +173,12 @@ pub enum LoadError {
     #[error("every module is masked: {0}")]
     AllMasked(MaskProblem),
     /// Its file could not be opened.
-    #[error("{}: {}", Escaped(.path.as_os_str().as_bytes()), strerror(*.errno))]
+    #[error("{}: {error}", Escaped(.path.as_os_str().as_bytes()))]
     Open {
         /// The file.
         path: PathBuf,
         /// The error.
-        errno: Errno,
+        error: OpenError,
     },
     /// Its file could not be read or decompressed; the text names it.
     #[error("{0}")]
@@ -317,7 +337,7 @@ fn execute(step: &LoadStep, force: Force, kernel: &mut impl Kernel) -> Result<()
 /// # Errors
 /// [`LoadError`].
 pub fn insert_file(path: &Path, options: &[u8], force: Force, kernel: &mut impl Kernel) -> Result<(), LoadError> {
-    let opened = |errno| LoadError::Open { path: path.to_owned(), errno };
+    let opened = |error| LoadError::Open { path: path.to_owned(), error };
     let file = kernel.open(path).map_err(opened)?;
     let compression = kernel.compression(&file).map_err(opened)?;
     let compressed = compression != Compression::None;

@@ -116,7 +116,7 @@ fn messages_that_cannot_be_written_do_not_stop_a_load() {
 }
 
 #[test]
-fn depmod_writes_its_files_whoever_reads_its_output() {
+fn depmod_writes_its_files_without_a_reader() {
     let lab = Lab::new();
     for entry in fs::read_dir(lab.tree()).unwrap() {
         fs::remove_file(entry.unwrap().path()).unwrap();

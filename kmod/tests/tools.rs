@@ -84,6 +84,38 @@ fn wrong_use_is_an_error() {
 }
 
 #[test]
+fn a_path_that_is_not_a_module_file_is_an_error_with_its_cause() {
+    let lab = Lab::new();
+    std::fs::create_dir(lab.path("dir.ko")).unwrap();
+    std::fs::write(lab.path("empty.ko"), "").unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        lab.path("fifo.ko"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+        0,
+    )
+    .unwrap();
+    std::os::unix::fs::symlink("/nowhere", lab.path("link.ko")).unwrap();
+    let mut transcript = String::new();
+    for name in ["dir.ko", "empty.ko", "fifo.ko", "link.ko"] {
+        let path = format!("./{name}");
+        for (tool, arguments) in [
+            ("insmod", &[path.as_str()][..]),
+            ("insmod", &["-f", &path]),
+            ("modinfo", &[&path]),
+            ("modprobe", &[&path]),
+            ("modprobe", &["--show-exports", &path]),
+        ] {
+            let outcome = lab.run(tool, arguments);
+            assert_eq!(outcome.code, Some(1), "{tool} {arguments:?}");
+            transcript += &format!("$ {tool} {}\n{}", arguments.join(" "), outcome.err);
+        }
+    }
+    insta::assert_snapshot!(transcript);
+}
+
+#[test]
 fn posixly_correct_ends_options_at_the_first_operand() {
     let lab = Lab::new();
     let first_line = |name: &str, operand: &str| {

@@ -2,7 +2,7 @@
 
 use super::options::{About, Apply, Flag};
 use super::{Failed, Invocation, Messages, help_flag, join_arguments, syslog_flag, verbose_flag, version_flag};
-use crate::execute::{Force, Linux, LoadError, insert_file};
+use crate::execute::{Force, Linux, LoadError, OpenError, insert_file};
 use crate::log::Priority;
 use crate::name::Escaped;
 use crate::sys::strerror;
@@ -78,9 +78,11 @@ pub fn run(invocation: &Invocation) -> Result<(), Failed> {
     inserted.map_err(|error| {
         let file = Escaped(file.as_bytes());
         match error {
-            LoadError::Open { errno, .. } => {
-                log.error(format_args!("could not load module {file}: {}", strerror(errno)))
+            LoadError::Open { error: OpenError::Errno(errno), .. } if errno != Errno::ISDIR => {
+                log.error(format_args!("could not load module {file}: {}", strerror(errno)));
             }
+            // C kmod opens the file, but the kernel refuses it.
+            LoadError::Open { error, .. } => log.error(format_args!("could not insert module {file}: {error}")),
             LoadError::Refused { ref module, errno, ref reason } => {
                 let reason = reason.as_ref().map(|reason| format!(": {}", reason.about(module))).unwrap_or_default();
                 log.error(format_args!("could not insert module {file}: {}{reason}", explain(errno)));

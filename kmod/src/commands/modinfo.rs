@@ -9,6 +9,7 @@ use super::options::{About, Apply, Flag};
 use super::output::Output;
 use super::{Failed, Invocation, help_flag, module_directory, version_flag};
 use crate::config::Config;
+use crate::execute::OpenError;
 use crate::log::{Log, Priority};
 use crate::name::{Escaped, ModuleName};
 use crate::object::{Limits, Scratch, compress};
@@ -16,6 +17,7 @@ use crate::resolve::find;
 use crate::tree::{Tree, TreeError, text::builtin_modinfo_entries};
 use listing::{Listing, Style};
 use reading::Problem;
+use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
@@ -150,6 +152,10 @@ impl Session {
         }
         let found = if self.arguments.modname { self.by_name(operand) } else { self.by_alias(operand)? };
         if found.is_empty() {
+            if let Some(cause) = not_a_file(operand).filter(|_| !self.arguments.modname) {
+                self.log.error(format_args!("could not get modinfo from '{}': {cause}", Escaped(operand.as_bytes())));
+                return Err(Failed);
+            }
             let what = if self.arguments.modname { "Module name" } else { "Module" };
             self.log.error(format_args!("{what} {} not found.", Escaped(operand.as_bytes())));
             return Err(Failed);
@@ -247,6 +253,12 @@ impl Session {
 fn is_module_file(operand: &OsStr) -> bool {
     let name = operand.as_bytes().rsplit(|&byte| byte == b'/').next().unwrap_or_default();
     compress::uncompressed_name(name).is_some() && std::fs::metadata(operand).is_ok_and(|data| data.is_file())
+}
+
+/// Reports why an operand with a slash, which is the path of something that exists, is not a module file.
+fn not_a_file(operand: &OsStr) -> Option<OpenError> {
+    let data = std::fs::metadata(operand).ok().filter(|data| !data.is_file() && operand.as_bytes().contains(&b'/'))?;
+    Some(if data.is_dir() { OpenError::Errno(Errno::ISDIR) } else { OpenError::NotRegular })
 }
 
 /// Makes a path absolute, otherwise unchanged.

@@ -1,6 +1,6 @@
 //! The running kernel: system calls, `/sys/module`, `/proc/modules`, and `/bin/sh` for commands.
 
-use super::{CommandFailure, Force, Kernel, SHELL, State};
+use super::{CommandFailure, Force, Kernel, OpenError, SHELL, State};
 use crate::log::kernel::KernelLog;
 use crate::name::ModuleName;
 use crate::object::compress::{self, MAGIC_LENGTH};
@@ -112,21 +112,27 @@ impl Kernel for Linux {
         known.into_iter().find(|format| format.as_str().as_bytes() == word)
     }
 
-    fn open(&mut self, path: &Path) -> Result<File, Errno> {
+    fn open(&mut self, path: &Path) -> Result<File, OpenError> {
         // Without O_NONBLOCK the open of a FIFO would wait for a writer. The open of a device could make the kernel look for
         // its driver, so check before the open.
-        let is_file = |mode| FileType::from_raw_mode(mode) == FileType::RegularFile;
-        if !is_file(rustix::fs::stat(path)?.st_mode) {
-            return Err(Errno::INVAL);
-        }
+        let check = |mode| match FileType::from_raw_mode(mode) {
+            FileType::RegularFile => Ok(()),
+            FileType::Directory => Err(OpenError::Errno(Errno::ISDIR)),
+            _ => Err(OpenError::NotRegular),
+        };
+        check(rustix::fs::stat(path)?.st_mode)?;
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         let file = rustix::fs::open(path, flags, Mode::empty())?;
-        if is_file(rustix::fs::fstat(&file)?.st_mode) { Ok(File::from(file)) } else { Err(Errno::INVAL) }
+        check(rustix::fs::fstat(&file)?.st_mode)?;
+        Ok(File::from(file))
     }
 
-    fn compression(&mut self, file: &File) -> Result<Compression, Errno> {
+    fn compression(&mut self, file: &File) -> Result<Compression, OpenError> {
         let mut magic = [0; MAGIC_LENGTH];
         let length = rustix::io::pread(file, &mut magic, 0)?;
+        if length == 0 {
+            return Err(OpenError::Empty);
+        }
         Ok(Compression::sniff(magic.get(..length).unwrap_or_default()))
     }
 
@@ -276,10 +282,10 @@ mod tests {
         let (dir, mut linux) = sysfs();
         let fifo = dir.path().join("f.ko");
         rustix::fs::mknodat(rustix::fs::CWD, &fifo, FileType::Fifo, Mode::RUSR, 0).unwrap();
-        for path in [fifo.as_path(), dir.path(), Path::new("/dev/null")] {
-            assert_eq!(linux.open(path).unwrap_err(), Errno::INVAL, "{path:?}");
-        }
-        assert_eq!(linux.open(Path::new("/nowhere")).unwrap_err(), Errno::NOENT);
+        let mut error = |path: &Path| linux.open(path).unwrap_err();
+        assert_eq!([error(&fifo), error(Path::new("/dev/null"))], [OpenError::NotRegular; 2]);
+        assert_eq!(error(dir.path()), OpenError::Errno(Errno::ISDIR));
+        assert_eq!(error(Path::new("/nowhere")), OpenError::Errno(Errno::NOENT));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A kernel in memory that records calls, for tests and fuzzers.
 
-use super::{CommandFailure, Force, Kernel, State};
+use super::{CommandFailure, Force, Kernel, OpenError, State};
 use crate::name::ModuleName;
 use crate::object::{Compression, ElfModule};
 use rustix::io::Errno;
@@ -118,12 +118,12 @@ impl Kernel for ModelKernel {
         self.decompresses
     }
 
-    fn open(&mut self, path: &Path) -> Result<PathBuf, Errno> {
-        if self.files.contains_key(path) { Ok(path.to_owned()) } else { Err(Errno::NOENT) }
+    fn open(&mut self, path: &Path) -> Result<PathBuf, OpenError> {
+        if self.files.contains_key(path) { Ok(path.to_owned()) } else { Err(Errno::NOENT.into()) }
     }
 
-    fn compression(&mut self, file: &PathBuf) -> Result<Compression, Errno> {
-        self.files.get(file).copied().ok_or(Errno::IO)
+    fn compression(&mut self, file: &PathBuf) -> Result<Compression, OpenError> {
+        self.files.get(file).copied().ok_or(Errno::IO.into())
     }
 
     fn image(&mut self, file: &PathBuf, _path: &Path) -> Result<Vec<u8>, String> {
