@@ -58,8 +58,18 @@ pub struct EraOverride {
 
 /// The text is not an override of an era.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("unknown era '{0}' (expected cutoff=wait-queue or cutoff=semaphore)")]
-pub struct EraOverrideError(String);
+#[error("unknown era '{text}' ({})", self.expectation())]
+pub struct EraOverrideError {
+    text: String,
+}
+
+impl EraOverrideError {
+    /// Returns what is expected instead.
+    #[must_use]
+    pub fn expectation(&self) -> &'static str {
+        "expected cutoff=wait-queue or cutoff=semaphore"
+    }
+}
 
 impl FromStr for EraOverride {
     type Err = EraOverrideError;
@@ -67,7 +77,7 @@ impl FromStr for EraOverride {
     fn from_str(text: &str) -> Result<Self, EraOverrideError> {
         let era = text.strip_prefix("cutoff=");
         let cutoff = era.and_then(|era| CutOff::ALL.into_iter().find(|cutoff| cutoff.as_str() == era));
-        cutoff.map(|cutoff| EraOverride { cutoff }).ok_or_else(|| EraOverrideError(text.to_owned()))
+        cutoff.map(|cutoff| EraOverride { cutoff }).ok_or_else(|| EraOverrideError { text: text.to_owned() })
     }
 }
 

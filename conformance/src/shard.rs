@@ -56,7 +56,7 @@ impl From<ShardOrigin> for String {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ShardError {
     /// The text is not a shard.
-    #[error("invalid shard '{text}'{} (expected K/N, e.g. 1/4, or all)", in_variables(origin))]
+    #[error("invalid shard '{text}'{} ({})", in_variables(origin), self.expectation())]
     Syntax {
         /// The text.
         text: String,
@@ -64,7 +64,7 @@ pub enum ShardError {
         origin: ShardOrigin,
     },
     /// The number is not in the range from 1 to the number of shards.
-    #[error("invalid shard {index}/{count}{} (the first number must be from 1 to {count})", in_variables(origin))]
+    #[error("invalid shard {index}/{count}{} ({})", in_variables(origin), self.expectation())]
     OutOfRange {
         /// The number, from 1.
         index: u64,
@@ -74,7 +74,7 @@ pub enum ShardError {
         origin: ShardOrigin,
     },
     /// An environment variable does not contain a number.
-    #[error("invalid value '{value}' of the environment variable {name} (expected a number)")]
+    #[error("invalid value '{value}' of the environment variable {name} ({})", self.expectation())]
     Variable {
         /// The variable.
         name: String,
@@ -96,6 +96,18 @@ pub enum ShardError {
 }
 
 impl ShardError {
+    /// Returns what is expected instead.
+    #[must_use]
+    pub fn expectation(&self) -> String {
+        match self {
+            ShardError::Syntax { .. } => "expected K/N, e.g. 1/4, or all".to_owned(),
+            ShardError::OutOfRange { count: 0, .. } => "the second number must be at least 1".to_owned(),
+            ShardError::OutOfRange { count, .. } => format!("the first number must be from 1 to {count}"),
+            ShardError::Variable { .. } => "expected a number".to_owned(),
+            ShardError::Empty { rows, .. } => format!("at most {rows} shards have rows"),
+        }
+    }
+
     /// Returns whether the environment, and not the user, gave the shard.
     #[must_use]
     pub fn is_from_environment(&self) -> bool {

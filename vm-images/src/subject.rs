@@ -136,8 +136,9 @@ impl Subject {
     pub fn from_path(path: &Path, lib_dirs: &[PathBuf]) -> Result<Subject, SubjectError> {
         let read = |source| SubjectError::Read { path: path.to_owned(), source };
         let meta = fs::metadata(path).map_err(read)?;
-        let lib_dirs: Vec<PathBuf> =
-            lib_dirs.iter().map(|dir| dir.canonicalize()).collect::<Result<_, _>>().map_err(read)?;
+        let canonical =
+            |dir: &PathBuf| dir.canonicalize().map_err(|source| SubjectError::Read { path: dir.clone(), source });
+        let lib_dirs: Vec<PathBuf> = lib_dirs.iter().map(canonical).collect::<Result<_, _>>()?;
         let mut builder = SubjectBuilder::new(SearchPath::host(&lib_dirs));
         if meta.is_dir() {
             builder.directory(path)?;

@@ -5,21 +5,30 @@ use super::cache::{parse_age, parse_size};
 use super::compare::CompareArgs;
 use super::outputs::OutputArgs;
 use super::report::ReportCommand;
-use crate::era;
-use crate::shard::ShardOption;
-use clap::{Args as Group, Parser, Subcommand, ValueEnum};
+use crate::era::{EraOverride, EraOverrideError};
+use crate::shard::{ShardError, ShardOption};
+use clap::{ArgGroup, Args as Group, Parser, Subcommand, ValueEnum};
+use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// Test Linux module auto-loading: boot kernels in QEMU and check named behaviours.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(version, max_term_width = 100, after_help = format!("{TERMS}\n\n{EXIT_CODES}"))]
 pub struct Args {
     #[command(flatten)]
     pub(super) common: Common,
     #[command(subcommand)]
     pub(super) command: Command,
 }
+
+const TERMS: &str = "\
+Terms:
+  behaviour  a statement about module auto-loading with a check, which runs in its own guest
+  subject    the module tools under test: modprobe, insmod and so on
+  row        one behaviour on one kernel with one subject";
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -53,7 +62,7 @@ pub struct Common {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Check behaviours and report the verdicts
-    #[command(after_help = format!("{ROWS}\n\n{FILTERS}\n\n{EXIT_CODES}"))]
+    #[command(after_help = format!("{TERMS}\n\n{FILTERS}\n\n{EXIT_CODES}"))]
     Run(Box<RunArgs>),
     /// Show what changed between two kernels or two reports
     #[command(after_help = super::compare::AFTER_HELP, mut_arg("kernel", |arg| arg.hide(true)))]
@@ -114,13 +123,13 @@ pub struct GuestArgs {
     /// Select the accelerator of QEMU
     #[arg(long, value_enum, default_value_t)]
     pub accel: AccelArg,
-    /// Let the guest's clock follow the host's clock
+    /// Run guests in real time instead of virtual time
     #[arg(long)]
     pub real_time: bool,
     /// Append a parameter to the kernel command line; repeatable
     #[arg(long, value_name = "PARAMETER", allow_hyphen_values = true)]
     pub append: Vec<String>,
-    /// Multiply every wall-clock limit, for a slow machine [default: $KMODLAB_TIMEOUT_FACTOR, else 1]
+    /// Multiply every wall-clock limit by FACTOR, e.g. for a slow machine [default: $KMODLAB_TIMEOUT_FACTOR, else 1]
     #[arg(long, value_name = "FACTOR", value_parser = parse_factor)]
     pub timeout_factor: Option<f64>,
     /// Print the QEMU commands that boot the guests, without running them
@@ -139,8 +148,6 @@ pub struct SelectArgs {
     pub filter: Vec<String>,
 }
 
-const ROWS: &str = "A row is one behaviour on one kernel with one subject.";
-
 /// The syntax of filter expressions.
 pub(super) const FILTERS: &str = "\
 Filter expressions:
@@ -149,7 +156,7 @@ Filter expressions:
     expression for a part of it (/regex/), or the exact text (=text).
   !a   a & b   a - b (a but not b)   a | b   ( )
     Combine expressions. ! binds tightest, then & and -, then |.
-  A behaviour matches if any of several -E matches; with IDs, it must also be one of these.
+  Several -E select the behaviours that match any of them; IDs narrow the selection further.
   A term that no behaviour matches is an error.";
 
 /// `kmodlab run`.
@@ -159,28 +166,28 @@ pub struct RunArgs {
     pub select: SelectArgs,
     #[command(flatten)]
     pub guest: GuestArgs,
-    /// Run only the K-th of N parts of the rows, or `all` rows whatever the environment requests
+    /// Run only the K-th of N equal parts of the rows; `all` runs all rows even if the environment requests a shard
     /// (docs/reference/reports.md)
-    #[arg(long, value_name = "K/N", visible_alias = "partition")]
+    #[arg(long, value_name = "K/N", visible_alias = "partition", value_parser = parse_shard)]
     pub shard: Option<ShardOption>,
     /// Retry a failed or inconclusive row up to N times; a row that then passes is reported as flaky
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = number_in(0..=1000_u32))]
     pub retries: u32,
     /// Run each row N times; it passes only if it passes each time
     #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "retries",
-        value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        value_parser = number_in(1..=100_000_u32))]
     pub repeat: u32,
     /// Start no further row after one has failed or is inconclusive
     #[arg(long)]
     pub fail_fast: bool,
     /// Shuffle the order of the rows; the same seed gives the same order
-    #[arg(long, value_name = "SEED")]
+    #[arg(long, value_name = "SEED", value_parser = number_from(0_u64))]
     pub seed: Option<u64>,
     /// Run N guests in parallel [default: one per core, if the memory suffices]
-    #[arg(long, value_name = "N", value_parser = at_least_1())]
+    #[arg(long, value_name = "N", value_parser = number_from(1_usize))]
     pub jobs: Option<usize>,
     /// Limit the wall-clock time of each behaviour
-    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86400))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = number_in(1..=86400_u64))]
     pub timeout: u64,
     /// Boot a new guest for each behaviour instead of cloning a booted one
     #[arg(long)]
@@ -195,8 +202,8 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub allow_findings: Vec<PathBuf>,
     /// Set the era of the kernels: cutoff=wait-queue or cutoff=semaphore [default: probed]
-    #[arg(long, value_name = "NAME=ERA")]
-    pub era: Option<era::EraOverride>,
+    #[arg(long, value_name = "NAME=ERA", value_parser = parse_era)]
+    pub era: Option<EraOverride>,
     #[command(flatten)]
     pub outputs: OutputArgs,
 }
@@ -268,13 +275,14 @@ pub enum KernelCommand {
 
 /// `kmodlab kernel build`.
 #[derive(Debug, Group)]
+#[command(group = ArgGroup::new("source").required(true))]
 pub struct BuildArgs {
     /// Build the kernel with this name in the catalogue, e.g. 5.10-modular-unix
-    #[arg(value_name = "NAME", required_unless_present = "tree", conflicts_with = "tree")]
+    #[arg(value_name = "NAME", group = "source")]
     pub names: Vec<String>,
     /// Build this source tree, without writing to it, and print the resulting directory for --kernel; a tree with the same
     /// contents is not built again
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", group = "source")]
     pub tree: Option<PathBuf>,
     /// Add a configuration fragment to tinyconfig: tiny, modular-unix, kcov-kasan, test-kmod or a file; repeatable, later
     /// ones override earlier ones [default: tiny]
@@ -310,12 +318,13 @@ pub enum CacheCommand {
 
 /// `kmodlab cache prune`.
 #[derive(Debug, Group)]
+#[command(group = ArgGroup::new("limit").required(true).multiple(true))]
 pub struct PruneArgs {
     /// Shrink the cache to this size, e.g. 500M or 4G
-    #[arg(long, value_name = "SIZE", value_parser = parse_size, required_unless_present = "older_than")]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, group = "limit")]
     pub max_size: Option<u64>,
     /// Remove entries that were not used for this time, e.g. 12h, 30d or 2w
-    #[arg(long, value_name = "TIME", value_parser = parse_age)]
+    #[arg(long, value_name = "TIME", value_parser = parse_age, group = "limit")]
     pub older_than: Option<Duration>,
     /// Report what would be removed without removing it
     #[arg(long)]
@@ -350,7 +359,8 @@ pub struct ShellArgs {
     #[arg(long, value_name = "ID")]
     pub at: Option<String>,
     /// Boot without address randomisation, and wait for gdb on this port of localhost before the first instruction
-    #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "1234", require_equals = true)]
+    #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "1234", require_equals = true,
+        value_parser = number_from(1_u16))]
     pub gdb: Option<u16>,
     /// Run this command in the guest instead of an interactive shell
     #[arg(long, short = 'c', value_name = "COMMAND")]
@@ -372,10 +382,10 @@ pub struct KselftestArgs {
     #[arg(long, value_name = "DIR")]
     pub tree: Option<PathBuf>,
     /// Repeat each test N times [default: the number that the script recommends]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number_from(1_u32))]
     pub count: Option<u32>,
     /// Limit the time of each test, in guest time and in wall-clock time
-    #[arg(long, value_name = "SECONDS", default_value_t = 1200, value_parser = clap::value_parser!(u64).range(1..=86400))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 1200, value_parser = number_in(1..=86400_u64))]
     pub timeout: u64,
     /// Boot a new guest for each test instead of cloning a booted one
     #[arg(long)]
@@ -395,9 +405,38 @@ pub(super) fn parse_factor(text: &str) -> Result<f64, String> {
     number.ok_or_else(|| "expected a number from 0.01 to 1000".to_owned())
 }
 
-/// Parses a number of parallel jobs.
-pub(super) fn at_least_1() -> clap::builder::RangedU64ValueParser<usize> {
-    clap::builder::RangedU64ValueParser::new().range(1..)
+/// A number that an option accepts.
+pub(super) trait Number: FromStr + PartialOrd + Display + Copy + Send + Sync + 'static {}
+
+impl<T: FromStr + PartialOrd + Display + Copy + Send + Sync + 'static> Number for T {}
+
+/// Returns a parser for numbers in a range.
+pub(super) fn number_in<T: Number>(range: RangeInclusive<T>) -> impl Fn(&str) -> Result<T, String> + Clone {
+    move |text| {
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        number.ok_or_else(|| format!("expected a number from {} to {}", range.start(), range.end()))
+    }
+}
+
+/// Returns a parser for numbers that are not less than `least`.
+pub(super) fn number_from<T: Number>(least: T) -> impl Fn(&str) -> Result<T, String> + Clone {
+    move |text| {
+        let number = text.parse().ok().filter(|number| *number >= least);
+        number.ok_or_else(|| match least.to_string().as_str() {
+            "0" => "expected a number".to_owned(),
+            least => format!("expected a number, at least {least}"),
+        })
+    }
+}
+
+/// Parses a shard.
+fn parse_shard(text: &str) -> Result<ShardOption, String> {
+    text.parse().map_err(|error: ShardError| error.expectation())
+}
+
+/// Parses an override of eras.
+fn parse_era(text: &str) -> Result<EraOverride, String> {
+    text.parse().map_err(|error: EraOverrideError| error.expectation().to_owned())
 }
 
 /// `--profile`.

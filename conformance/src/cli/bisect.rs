@@ -1,7 +1,7 @@
 //! `kmodlab bisect`: builds the kernel tree at its current commit, runs behaviours on it, and exits with the code that
 //! `git bisect run` expects.
 
-use super::args::{BootFailure, Common, GuestArgs, RunArgs, SelectArgs, at_least_1};
+use super::args::{BootFailure, Common, GuestArgs, RunArgs, SelectArgs, number_from, number_in};
 use super::error::CliError;
 use super::{Outcome, run, setup, signals, status};
 use crate::select::select_filtered;
@@ -43,7 +43,7 @@ pub struct BisectArgs {
     #[arg(long, short = 'O', value_name = "DIR")]
     pub build_dir: Option<PathBuf>,
     /// Run N make jobs in parallel [default: one per core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", value_parser = number_from(1_u16))]
     pub build_jobs: Option<u16>,
     /// Pass this argument to make, e.g. CC=clang; repeatable
     #[arg(long, value_name = "ARGUMENT", allow_hyphen_values = true)]
@@ -54,13 +54,13 @@ pub struct BisectArgs {
     #[command(flatten)]
     pub guest: GuestArgs,
     /// Run N guests in parallel [default: one per core, if the memory suffices]
-    #[arg(long, value_name = "N", value_parser = at_least_1())]
+    #[arg(long, value_name = "N", value_parser = number_from(1_usize))]
     pub jobs: Option<usize>,
     /// Retry a failed or inconclusive row up to N times
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = number_in(0..=1000_u32))]
     pub retries: u32,
     /// Limit the wall-clock time of each behaviour
-    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86400))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = number_in(1..=86400_u64))]
     pub timeout: u64,
 }
 

@@ -1,6 +1,6 @@
 //! `kmodlab compare`: shows what changed between two kernels or two stored reports.
 
-use super::args::{Common, GuestArgs, RunArgs, SelectArgs, at_least_1};
+use super::args::{Common, GuestArgs, RunArgs, SelectArgs, number_from, number_in};
 use super::error::CliError;
 use super::outputs::can_be_written;
 use super::{Outcome, run};
@@ -20,8 +20,8 @@ Examples:
   kmodlab compare --base 6.1 --head 6.12 loop
   kmodlab compare before.json after.json --markdown changes.md
 
-The verdicts and the observed facts are compared. What was expected is not, because it depends on the
-era of the kernel.
+The verdicts and the observed facts are compared. What was expected is not compared, because it
+depends on the era of the kernel.
 
 Exit codes:
   0    nothing changed
@@ -47,13 +47,13 @@ pub struct CompareArgs {
     #[command(flatten)]
     pub guest: GuestArgs,
     /// Run N guests in parallel [default: one per core, if the memory suffices]
-    #[arg(long, value_name = "N", requires = "base", value_parser = at_least_1())]
+    #[arg(long, value_name = "N", requires = "base", value_parser = number_from(1_usize))]
     pub jobs: Option<usize>,
     /// Retry a failed or inconclusive row up to N times
-    #[arg(long, value_name = "N", requires = "base", value_parser = clap::value_parser!(u32).range(..=1000))]
+    #[arg(long, value_name = "N", requires = "base", value_parser = number_in(0..=1000_u32))]
     pub retries: Option<u32>,
     /// Limit the wall-clock time of each behaviour [default: 120]
-    #[arg(long, value_name = "SECONDS", requires = "base", value_parser = clap::value_parser!(u64).range(1..=86400))]
+    #[arg(long, value_name = "SECONDS", requires = "base", value_parser = number_in(1..=86400_u64))]
     pub timeout: Option<u64>,
     /// Report a change of this id, catalogue id or group without counting it; repeatable
     #[arg(long, value_name = "ID")]

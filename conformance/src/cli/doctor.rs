@@ -6,7 +6,7 @@ use super::{Outcome, lookup, setup};
 use crate::text::error_chain;
 use crate::verdict::exit;
 use harness::accel::Kvm;
-use vm_images::{Kernel, Subject};
+use vm_images::{FetchError, Kernel, Subject};
 
 pub(super) fn doctor(common: &Common) -> Outcome {
     let checks = [
@@ -33,12 +33,11 @@ pub(super) fn doctor(common: &Common) -> Outcome {
         Ok(kernel) => line("ok", "default kernel", &format!("{} is in the cache", kernel.release)),
         Err(reason) => line("later", "default kernel", &format!("{reason}; the first run fetches it")),
     });
-    let kvm = kernel
-        .map_err(|_| "not tested, because the default kernel is not in the cache".to_owned())
-        .and_then(|kernel| kvm(common, &kernel));
+    let kvm =
+        kernel.map_err(|_| "not tested without the default kernel".to_owned()).and_then(|kernel| kvm(common, &kernel));
     text.push_str(&match kvm {
         Ok(()) => line("ok", "KVM", "boots a guest (--accel kvm)"),
-        Err(reason) => line("no", "KVM", &format!("{reason}; the default accelerator, TCG, does not need it")),
+        Err(reason) => line("no", "KVM", &format!("{reason}; kmodlab uses TCG by default")),
     });
     super::print(&text)?;
     Ok(code)
@@ -55,7 +54,10 @@ fn default_kernel(common: &Common) -> Result<Kernel, String> {
     let never = std::sync::atomic::AtomicBool::new(false);
     let mut options = lookup::options(common, &cache, &silent, &never);
     options.offline = true;
-    vm_images::fetch(&catalogue, "default", &options).map_err(|error| error_chain(&error))
+    vm_images::fetch(&catalogue, "default", &options).map_err(|error| match error {
+        FetchError::Unavailable { name, .. } => format!("{name} is not in the cache"),
+        error => error_chain(&error),
+    })
 }
 
 /// Boots the default kernel with KVM. The result is cached until the host reboots.

@@ -65,7 +65,7 @@ fn catalogue(error: &CatalogueError) -> Option<String> {
     let CatalogueError::Unknown { what, name, known } = error else { return None };
     Some(match nearest(name, known.iter().map(String::as_str)) {
         Some(known) => format!("did you mean {known}?"),
-        None => format!("`kmodlab {what} list` lists the known names; anything else is given by its path"),
+        None => format!("`kmodlab {what} list` lists the known {what}s; any other {what} is given by its path"),
     })
 }
 

@@ -3,7 +3,6 @@
 use super::args::{BuildArgs, Common, KernelCommand};
 use super::error::CliError;
 use super::{Outcome, config_check, lookup, setup, show_progress, signals};
-use crate::event::SkippedKernel;
 use crate::verdict::exit;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -66,14 +65,14 @@ fn obtain(common: &Common, names: &[String], refresh: bool) -> Outcome {
     options.refresh = refresh;
     let mut code = exit::OK;
     for name in names {
-        let line = match signals::or_interrupted(&stop, lookup::named_kernel(&catalogue, name, &options))? {
-            Ok(kernel) => found(name, &kernel),
-            Err(SkippedKernel { name, reason }) => {
-                code = exit::INCONCLUSIVE;
-                format!("{}\n", lookup::unavailable(&name, &reason))
+        match signals::or_interrupted(&stop, lookup::named_kernel(&catalogue, name, &options))? {
+            Ok(kernel) => super::print(&found(name, &kernel))?,
+            Err(unavailable) => {
+                unavailable.error.print(common.offline);
+                code = unavailable.error.code;
+                code
             }
         };
-        super::print(&line)?;
     }
     Ok(code)
 }

@@ -67,12 +67,18 @@ fn host_kernel() -> Result<Kernel, CliError> {
     Ok(kernel)
 }
 
-/// Fetches or builds kernels that are not in the cache. A kernel that is not available is skipped with the reason.
+/// A kernel that is not available here: a run skips it, other commands fail.
+pub(super) struct UnavailableKernel {
+    pub skipped: SkippedKernel,
+    pub error: CliError,
+}
+
+/// Fetches or builds kernels that are not in the cache.
 pub(super) fn kernels(
     args: Vec<KernelArg>,
     catalogue: &Catalogue,
     options: &Options<'_>,
-) -> Result<Vec<Result<Kernel, SkippedKernel>>, CliError> {
+) -> Result<Vec<Result<Kernel, UnavailableKernel>>, CliError> {
     args.into_iter()
         .map(|kernel| match kernel {
             KernelArg::Image(kernel) => Ok(Ok(*kernel)),
@@ -87,35 +93,37 @@ pub(super) fn named_kernel(
     catalogue: &Catalogue,
     name: &str,
     options: &Options<'_>,
-) -> Result<Result<Kernel, SkippedKernel>, CliError> {
-    let skipped = |reason: String| Ok(Err(SkippedKernel { name: name.to_owned(), reason }));
+) -> Result<Result<Kernel, UnavailableKernel>, CliError> {
+    let unavailable = |reason: &str, error: anyhow::Error| {
+        let skipped = SkippedKernel { name: name.to_owned(), reason: reason.to_owned() };
+        Ok(Err(UnavailableKernel { skipped, error: CliError::inconclusive(error) }))
+    };
     if catalogue.resolve(name).map_err(CliError::usage)?.is_built() {
         return match vm_images::build(name, options) {
             Ok(kernel) => Ok(Ok(kernel)),
-            Err(BuildError::Unavailable { reason, .. })
-            | Err(BuildError::Fetch(FetchError::Unavailable { reason, .. })) => skipped(reason),
-            Err(error) => Err(CliError::inconclusive(error)),
+            Err(error) => match &error {
+                BuildError::Unavailable { reason, .. } | BuildError::Fetch(FetchError::Unavailable { reason, .. }) => {
+                    unavailable(&reason.clone(), error.into())
+                }
+                _ => Err(CliError::inconclusive(error)),
+            },
         };
     }
     match vm_images::fetch(catalogue, name, options) {
         Ok(kernel) => Ok(Ok(kernel)),
-        Err(FetchError::Unavailable { reason, .. }) => skipped(reason),
-        Err(error) => Err(CliError::inconclusive(error)),
+        Err(error) => match &error {
+            FetchError::Unavailable { reason, .. } => unavailable(&reason.clone(), error.into()),
+            _ => Err(CliError::inconclusive(error)),
+        },
     }
 }
 
 /// Returns the kernel of a command that runs on exactly one.
-pub(super) fn only(found: Vec<Result<Kernel, SkippedKernel>>) -> Result<Kernel, CliError> {
+pub(super) fn only(found: Vec<Result<Kernel, UnavailableKernel>>) -> Result<Kernel, CliError> {
     match <[_; 1]>::try_from(found) {
-        Ok([Ok(kernel)]) => Ok(kernel),
-        Ok([Err(SkippedKernel { name, reason })]) => Err(CliError::inconclusive(unavailable(&name, &reason))),
+        Ok([kernel]) => kernel.map_err(|kernel| kernel.error),
         Err(several) => Err(CliError::usage(anyhow!("expected one kernel, got {}", several.len()))),
     }
-}
-
-/// Returns the error for a kernel that is not available.
-pub(super) fn unavailable(name: &str, reason: &str) -> anyhow::Error {
-    anyhow!("{name} is not available: {reason}")
 }
 
 /// Returns the subject of a command that runs with exactly one.

@@ -2,6 +2,7 @@
 
 use super::args::{BootFailure, Common, RunArgs};
 use super::error::CliError;
+use super::lookup::UnavailableKernel;
 use super::{Outcome, jobs, lookup, setup, signals};
 use crate::allowed_findings::AllowedFindings;
 use crate::behaviour::Behaviour;
@@ -74,11 +75,11 @@ pub(super) fn carry_out(
     };
     let (subjects, kernels) = signals::or_interrupted(&stop, obtain())?;
     if args.guest.print_command {
-        print_commands(&kernels, &subjects, &host)?;
+        print_commands(kernels, &subjects, &host)?;
         return Ok(None);
     }
     let spec = RunSpec {
-        kernels,
+        kernels: kernels.into_iter().map(|kernel| kernel.map_err(|kernel| kernel.skipped)).collect(),
         subjects,
         behaviours,
         shard,
@@ -141,16 +142,13 @@ impl Reporters {
 
 /// Prints one line per guest: the command that boots it with its console on the terminal.
 fn print_commands(
-    kernels: &[Result<vm_images::Kernel, crate::event::SkippedKernel>],
+    kernels: Vec<Result<vm_images::Kernel, UnavailableKernel>>,
     subjects: &[vm_images::Subject],
     host: &Host,
 ) -> Outcome {
     let mut text = String::new();
     for kernel in kernels {
-        let kernel = match kernel {
-            Ok(kernel) => kernel.clone(),
-            Err(skipped) => return Err(CliError::inconclusive(lookup::unavailable(&skipped.name, &skipped.reason))),
-        };
+        let kernel = kernel.map_err(|kernel| kernel.error)?;
         let side = PreparedKernel::new(kernel, host).map_err(CliError::inconclusive)?;
         for subject in subjects {
             let spec = side.spec(subject, &[], host).map_err(CliError::inconclusive)?.0;

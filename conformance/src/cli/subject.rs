@@ -35,15 +35,15 @@ fn fetch(common: &Common, catalogue: &Catalogue, names: &[String], refresh: bool
     options.refresh = refresh;
     let mut code = exit::OK;
     for name in names {
-        let text = match subject::unpacked(name, &options) {
-            Ok(unpacked) => found(name, &unpacked),
-            Err(SubjectError::Fetch(FetchError::Unavailable { reason, .. })) => {
+        match subject::unpacked(name, &options) {
+            Ok(unpacked) => super::print(&found(name, &unpacked))?,
+            Err(error @ SubjectError::Fetch(FetchError::Unavailable { .. })) => {
+                CliError::inconclusive(error).print(common.offline);
                 code = exit::INCONCLUSIVE;
-                format!("{}\n", lookup::unavailable(name, &reason))
+                code
             }
             Err(error) => return signals::or_interrupted(&stop, Err(CliError::inconclusive(error))),
         };
-        super::print(&text)?;
     }
     Ok(code)
 }

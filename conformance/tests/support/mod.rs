@@ -1,7 +1,8 @@
-//! What the integration tests share.
+//! Shared parts of the integration tests.
 #![allow(dead_code, reason = "each test program uses a part of this")]
 
 pub mod lab;
+pub mod session;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -14,34 +15,51 @@ pub fn kmodlab() -> Command {
     command
 }
 
-/// Runs it to its end.
+/// Runs `kmodlab` until it exits.
 pub fn run(args: &[&str]) -> Output {
     kmodlab().args(args).output().expect("kmodlab starts")
 }
 
-/// Standard error as text.
+/// Returns standard error as text.
 pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Standard output as text.
+/// Returns standard output as text.
 pub fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Whether guests can be booted here. With `KMODLAB_REQUIRE_VM=1` they must.
+/// Returns whether this machine can boot guests. With `KMODLAB_REQUIRE_VM=1` it must.
 pub fn vm_or_skip() -> bool {
     let doctor = run(&["doctor"]);
     if doctor.status.success() {
         return true;
     }
     let report = stdout(&doctor);
-    assert!(std::env::var_os("KMODLAB_REQUIRE_VM").is_none(), "guests must boot here, but:\n{report}");
-    eprintln!("skipped: no guest can be booted here; run ci/setup\n{report}");
+    assert!(std::env::var_os("KMODLAB_REQUIRE_VM").is_none(), "this machine must be able to boot guests:\n{report}");
+    eprintln!("skipped: this machine cannot boot guests; run ci/setup\n{report}");
     false
 }
 
-/// A static x86-64 program of these machine instructions.
+/// Writes an executable shell script. A child process writes it: if this process had it open for writing, a child that
+/// another test starts at that moment would inherit the descriptor, and execve(2) would fail with ETXTBSY.
+pub fn write_script(path: &Path, script: &str) {
+    let written = Command::new("sh")
+        .args(["-c", r#"printf '#!/bin/sh\n%s\n' "$2" >"$1" && chmod 755 "$1""#, "sh"])
+        .arg(path)
+        .arg(script)
+        .status();
+    assert!(written.expect("sh runs").success());
+}
+
+/// Makes a file executable.
+pub fn make_executable(path: &Path) {
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(path, mode).expect("the mode can be changed");
+}
+
+/// Writes a static x86-64 program that consists of these machine instructions.
 pub fn tiny_program(path: &Path, code: &[u8]) -> PathBuf {
     const BASE: u64 = 0x40_0000;
     const HEADERS: u64 = 64 + 56;
@@ -68,19 +86,19 @@ pub fn tiny_program(path: &Path, code: &[u8]) -> PathBuf {
     }
     file.extend(code);
     std::fs::write(path, file).expect("the program can be written");
-    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("and made executable");
+    make_executable(path);
     path.to_owned()
 }
 
-/// `exit(0)`, nothing done.
+/// `exit(0)`.
 pub const EXIT_0: &[u8] = b"\xb8\x3c\0\0\0\x31\xff\x0f\x05";
 
-/// `socket(3, SOCK_STREAM, 0); exit(1)`: a modprobe that needs a module itself, and so loops.
+/// `socket(3, SOCK_STREAM, 0); exit(1)`: a modprobe that needs a module itself and therefore loops.
 pub const LOOPING: &[u8] =
     b"\xb8\x29\0\0\0\xbf\x03\0\0\0\xbe\x01\0\0\0\x31\xd2\x0f\x05\xb8\x3c\0\0\0\xbf\x01\0\0\0\x0f\x05";
 
-/// QEMU's processes whose command line holds this word, or whose guest was booted with it: a clone's command line does not
-/// hold the kernel's any more, but its template's description does.
+/// Returns the QEMU processes whose command line contains this word, or whose guest was booted with it. The command line of
+/// a clone does not contain the kernel's, but the description of its template does.
 pub fn processes_with(word: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").expect("/proc is there").flatten() {
@@ -96,7 +114,7 @@ pub fn processes_with(word: &str) -> Vec<String> {
     found
 }
 
-/// Those of [`processes_with`] that this test program started itself: others may run the same test.
+/// Returns the processes of [`processes_with`] that this test program started: others may run the same test.
 pub fn children_with(word: &str) -> Vec<String> {
     let parent = format!("PPid:\t{}", std::process::id());
     let is_ours = |pid: &str| {
@@ -114,21 +132,21 @@ pub fn kill_by_line(line: &str) {
     let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
 }
 
-/// Puts an instruction that does not exist at the start of a module's initialisation, behind the five bytes of a traced
-/// function's call.
+/// Writes an undefined instruction to the start of a module's init function, after the five bytes of the call of a traced
+/// function.
 pub fn crash_in_init(module: &mut [u8]) {
     let word = |at: usize, length: usize| {
         let mut bytes = [0; 8];
         bytes[..length].copy_from_slice(&module[at..at + length]);
         usize::try_from(u64::from_le_bytes(bytes)).expect("an offset")
     };
-    // The section headers, the number of them, and the one with their names: of a 64-bit ELF file.
+    // The section headers, their number, and the index of the one with the names, in a 64-bit ELF file.
     let (headers, count, names) = (word(40, 8), word(60, 2), word(62, 2));
     let offset = |section: usize| word(headers + section * 64 + 24, 8);
     let is_init =
         |section: &usize| module[offset(names) + word(headers + section * 64, 4)..].starts_with(b".init.text\0");
     let at = offset((0..count).find(is_init).expect("a section .init.text")) + 5;
     module[at..at + 2].copy_from_slice(b"\x0f\x0b");
-    // A signature that no longer fits is refused; without the mark at its end there is none.
+    // The signature no longer matches and would be rejected; without the marker at the end there is no signature.
     *module.last_mut().expect("a byte") = 0;
 }
