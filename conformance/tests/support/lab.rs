@@ -1,4 +1,4 @@
-//! The engine in this process, on the default kernel: for behaviours and for machines that break.
+//! Runs the engine in this process on the default kernel.
 
 use conformance::allowed_findings::AllowedFindings;
 use conformance::behaviour::Behaviour;
@@ -12,28 +12,28 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use vm_images::{Cache, Catalogue, Options, Subject};
 
-/// What differs between tests.
+/// The parameters of a test.
 pub struct Setup<'a> {
-    /// Another QEMU than the machine's own.
+    /// The QEMU program, if not the default one.
     pub qemu: Option<&'a Path>,
-    /// Goes on the kernel's command line, where left-over processes are known by it.
+    /// A text on the kernel command line, which identifies the processes of the test.
     pub mark: &'a str,
-    /// No clones.
+    /// Whether each guest is booted instead of cloned.
     pub cold: bool,
-    /// The lab's own limits.
+    /// The limits of boots and clones.
     pub limits: WallLimits,
-    /// Of one behaviour.
+    /// The limit of a behaviour.
     pub limit: Duration,
-    /// How the rows are gone through.
+    /// Retries and repetitions.
     pub policy: RunPolicy,
-    /// Findings that fail nothing.
+    /// The findings to ignore.
     pub allowed: AllowedFindings,
     /// A directory of templates other than that of the cache.
     pub templates: Option<&'a Path>,
 }
 
 impl Default for Setup<'_> {
-    /// Limits that no loaded machine reaches.
+    /// Returns limits that a loaded machine does not exceed.
     fn default() -> Self {
         let limits = WallLimits {
             boot: Duration::from_secs(300),
@@ -53,12 +53,12 @@ impl Default for Setup<'_> {
     }
 }
 
-/// Where ci/setup puts the guest's programs: beside cargo's profile directory.
+/// Returns the directory of the guest programs that ci/setup builds, next to cargo's profile directory.
 pub fn guest_dir() -> PathBuf {
     Path::new(env!("CARGO_BIN_EXE_kmodlab")).parent().unwrap().join("../guest")
 }
 
-/// Runs these behaviours, two at a time; their rows, sorted by id. No QEMU is left over.
+/// Runs these behaviours, two in parallel. Returns the rows, sorted by id, and asserts that no QEMU process is left.
 pub fn run(behaviours: Vec<&'static Behaviour>, setup: &Setup<'_>) -> Vec<Row> {
     run_with_notes(behaviours, setup).0
 }
@@ -104,7 +104,7 @@ pub fn run_with_notes(behaviours: Vec<&'static Behaviour>, setup: &Setup<'_>) ->
         _ => {}
     });
     let left = super::children_with(setup.mark);
-    assert!(left.is_empty(), "QEMU is left over: {left:?}");
+    assert!(left.is_empty(), "QEMU processes are left: {left:?}");
     let mut rows = rows.into_inner().unwrap();
     rows.sort_by(|a, b| a.id.cmp(&b.id));
     (rows, notes.into_inner().unwrap())

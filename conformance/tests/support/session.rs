@@ -29,6 +29,11 @@ impl Session {
         self.dir.path().join(name)
     }
 
+    /// Reads a file.
+    pub fn read(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.path(name)).unwrap()
+    }
+
     /// Creates a file and its directory.
     pub fn file(&self, name: &str, contents: impl AsRef<[u8]>) -> &Session {
         let path = self.path(name);
@@ -102,6 +107,7 @@ fn printed(output: &[u8], tmp: &Path) -> String {
 }
 
 /// Asserts that a session or a help text is as in its snapshot.
+#[allow(unused_macros, reason = "not every test program has such a text")]
 macro_rules! assert_text {
     ($name:expr, $text:expr) => {
         insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => true }, {
@@ -109,4 +115,5 @@ macro_rules! assert_text {
         })
     };
 }
+#[allow(unused_imports, reason = "not every test program has such a text")]
 pub(crate) use assert_text;

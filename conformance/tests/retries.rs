@@ -1,4 +1,4 @@
-//! The flow of a run: retries, repetitions, the end at the first failure, the order of rows.
+//! Retries, repetitions, the end of a run at the first failure, and the order of its rows.
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
 mod support;
@@ -33,7 +33,7 @@ fn report(args: &[&str]) -> (Option<i32>, Report) {
 }
 
 #[test]
-fn a_row_that_passes_after_retries_is_flaky_and_shows_each_failure() {
+fn a_row_that_passes_on_a_retry_is_flaky_and_keeps_each_attempt() {
     if !vm_or_skip() {
         return;
     }
@@ -43,11 +43,11 @@ fn a_row_that_passes_after_retries_is_flaky_and_shows_each_failure() {
     assert_eq!((row.verdict, row.flaky), (Verdict::Pass, true), "{row:#?}");
     let verdicts: Vec<Verdict> = row.attempts.iter().map(|attempt| attempt.verdict).collect();
     assert_eq!(verdicts, [Verdict::Fail, Verdict::Fail, Verdict::Pass]);
-    assert!(row.attempts[0].reason.as_ref().unwrap().contains("third attempt: expected true, got false"));
+    assert_eq!(row.attempts[0].reason.as_deref(), Some("third attempt: expected true, got false"));
 }
 
 #[test]
-fn retries_are_limited_and_fail_fast_stops_the_run() {
+fn a_failing_row_is_retried_as_often_as_requested() {
     if !vm_or_skip() {
         return;
     }
@@ -65,7 +65,7 @@ fn retries_are_limited_and_fail_fast_stops_the_run() {
 }
 
 #[test]
-fn repeat_runs_a_row_n_times() {
+fn a_row_is_repeated_as_often_as_requested() {
     if vm_or_skip() {
         let (code, report) = report(&["path.newline", "--repeat", "3"]);
         let row = &report.results[0];
@@ -75,7 +75,7 @@ fn repeat_runs_a_row_n_times() {
 }
 
 #[test]
-fn a_seed_is_reported_and_gives_the_same_order_again() {
+fn the_same_seed_gives_the_same_order() {
     if !vm_or_skip() {
         return;
     }
