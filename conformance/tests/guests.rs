@@ -1,4 +1,4 @@
-//! Runs the engine on guests that crash: each gets the right verdict, and no process is left.
+//! The engine on guests that break: each ends with the right verdict, and no guest is left.
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
 mod support;
@@ -17,7 +17,7 @@ const fn breaking(id: &'static str, check: fn(&mut Lab<'_>) -> Check) -> Behavio
         id,
         catalogue: "TEST",
         group: Group::Tool,
-        statement: "a guest crashes",
+        statement: "a guest breaks",
         source: "this test",
         about: About::Kernel,
         needs: &[],
@@ -29,7 +29,7 @@ static PANICS: Behaviour = breaking("tool.panics", |lab| {
     lab.expect("before", 1, 1);
     lab.arrange_in_init(Action::Panic).map(|_| ())
 });
-/// Loads a module with an undefined instruction: the child that loads it is killed, and the guest continues.
+/// Loads a module whose first instruction is invalid: the child that loads it is killed, the guest continues.
 static OOPSES: Behaviour = breaking("tool.oopses", |lab| {
     let modules = lab.pair().modules.clone().unwrap();
     let mut image = std::fs::read(modules.join("kernel/drivers/net/dummy.ko")).unwrap();
@@ -45,7 +45,7 @@ static LOSES_QEMU: Behaviour = breaking("tool.loses-qemu", |lab| {
     support::children_with(LOST).iter().for_each(|child| support::kill_by_line(child));
     lab.path().map(drop)
 });
-/// Marks the guest whose QEMU is killed.
+/// The mark of the guest whose QEMU is killed.
 const LOST: &str = "kmodlab.test=loses-qemu";
 static RESETS: Behaviour = breaking("tool.resets", |lab| {
     lab.expect("before", 1, 1);
@@ -57,11 +57,11 @@ static HANGS: Behaviour = breaking("tool.hangs", |lab| {
 });
 static PANICS_ITSELF: Behaviour = breaking("tool.our-panic", |lab| {
     lab.expect("before", 1, 1);
-    panic!("a bug in a check")
+    panic!("a bug in the check")
 });
 static DIES_LATE: Behaviour = breaking("tool.dies-late", |lab| {
     lab.expect("before", 1, 1);
-    // A child crashes the kernel, unnoticed by the check.
+    // A child crashes the kernel, and the check does not notice.
     let jobs = lab.start(Caller::default(), vec![Action::Panic], 1)?;
     let _ = lab.wait(jobs[0], GuestMillis(5000));
     Ok(())
@@ -69,7 +69,7 @@ static DIES_LATE: Behaviour = breaking("tool.dies-late", |lab| {
 static SAYS_NOTHING: Behaviour = breaking("tool.says-nothing", |_| Ok(()));
 
 #[test]
-fn a_crashing_guest_gets_a_verdict_and_leaves_no_process() {
+fn a_broken_guest_gets_its_verdict_and_is_not_left() {
     if !support::vm_or_skip() {
         return;
     }
@@ -89,17 +89,17 @@ fn a_crashing_guest_gets_a_verdict_and_leaves_no_process() {
     let says = |id: &str, what: &str| row(id).reason.as_ref().is_some_and(|reason| reason.contains(what));
     let shows = |id: &str, what: &str| row(id).console.iter().any(|line| line.contains(what));
     assert!(shows("tool.dies-late", "Kernel panic"), "{rows:#?}");
-    assert!(says("tool.our-panic", "a bug in a check"), "{rows:#?}");
+    assert!(says("tool.our-panic", "a bug in the check"), "{rows:#?}");
     assert!(says("tool.panics", "panic") && shows("tool.panics", "Kernel panic"), "{rows:#?}");
     assert!(says("tool.oopses", "oops: invalid opcode"), "{rows:#?}");
-    // The trace of the finding contains the whole report.
+    // The finding contains its lines of the console, from its header to its end.
     let [finding] = &row("tool.oopses").findings[..] else { panic!("{rows:#?}") };
     let has = |what: &str| finding.trace.iter().any(|line| line.contains(what));
     assert!(finding.kind == "oops" && has("Call Trace:") && has("end trace"), "{finding:#?}");
 }
 
 #[test]
-fn an_allowed_finding_is_not_a_failure() {
+fn an_allowed_finding_is_reported_with_its_reason_and_fails_nothing() {
     if !support::vm_or_skip() {
         return;
     }
@@ -120,7 +120,7 @@ fn an_allowed_finding_is_not_a_failure() {
 }
 
 #[test]
-fn a_qemu_killed_during_a_check_is_an_error() {
+fn a_qemu_killed_while_a_check_runs_is_an_error() {
     if !support::vm_or_skip() {
         return;
     }
@@ -143,7 +143,7 @@ fn a_hung_guest_is_an_error_within_the_behaviours_limit() {
 }
 
 #[test]
-fn a_kernel_that_does_not_start_the_agent_is_an_error() {
+fn a_kernel_that_does_not_reach_the_agent_is_an_error_with_its_last_lines() {
     if !support::vm_or_skip() {
         return;
     }

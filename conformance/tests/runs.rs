@@ -1,4 +1,4 @@
-//! Runs of `kmodlab run` on the default kernel: exit codes, reports, faulty subjects. Interrupted runs are in `faults`.
+//! Runs of `kmodlab run` on the default kernel: exit codes, reports, broken subjects. Interrupted runs are in `faults`.
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
 mod support;
@@ -14,11 +14,11 @@ fn report(args: &[&str]) -> (Option<i32>, Report) {
 }
 
 fn verdict(report: &Report, id: &str) -> Verdict {
-    report.results.iter().find(|row| row.id == id).unwrap_or_else(|| panic!("{id} did not run")).verdict
+    report.results.iter().find(|row| row.id == id).unwrap_or_else(|| panic!("{id} was not run")).verdict
 }
 
-/// Asserts that each row passes, is a known deviation or is skipped, and that its transcript is the one of its era.
-fn matches_every_statement(args: &[&str]) {
+/// Every row passes, is known or is skipped, and its transcript is that of its era.
+fn check_all_behaviours(args: &[&str]) {
     let (code, report) = report(args);
     assert_eq!(code, Some(0), "{report:#?}");
     assert!(report.counts.pass >= 65, "{:?}", report.counts);
@@ -31,39 +31,41 @@ fn matches_every_statement(args: &[&str]) {
     }
 }
 
-/// Returns whether a kernel other than the default one is in the cache.
+/// Whether a kernel other than the default one is in the cache.
 fn cached_or_skip(kernel: &str) -> bool {
     let cached = run(&["kernel", "fetch", kernel, "--offline"]).status.success();
     if !cached {
-        eprintln!("skipped: {kernel} is not in the cache; `kmodlab kernel fetch {kernel}` or `kernel build` adds it");
+        eprintln!(
+            "skipped: {kernel} is not in the cache (kmodlab kernel fetch {kernel}, or kmodlab kernel build {kernel})"
+        );
     }
     cached
 }
 
 #[test]
-fn the_default_kernel_matches_every_statement() {
+fn all_behaviours_hold_on_the_default_kernel_with_ours() {
     if vm_or_skip() {
-        matches_every_statement(&[]);
+        check_all_behaviours(&[]);
     }
 }
 
 #[test]
-fn a_kernel_of_the_semaphore_era_matches_every_statement() {
+fn all_behaviours_hold_on_a_kernel_of_the_semaphore_era_with_ours() {
     if vm_or_skip() && cached_or_skip("6.12") {
-        matches_every_statement(&["--offline", "--kernel", "6.12"]);
+        check_all_behaviours(&["--offline", "--kernel", "6.12"]);
     }
 }
 
-/// The transcripts are the same as on 6.12. A statement must not depend on a difference of two kernels of the same era.
+/// The transcripts must be the same as on 6.12: no statement may depend on a difference that has no era.
 #[test]
-fn the_newest_kernel_matches_every_statement() {
+fn all_behaviours_hold_on_the_newest_kernel_with_ours() {
     if vm_or_skip() && cached_or_skip("7.3") {
-        matches_every_statement(&["--offline", "--kernel", "7.3"]);
+        check_all_behaviours(&["--offline", "--kernel", "7.3"]);
     }
 }
 
 #[test]
-fn the_historic_loop_occurs_with_c_kmod_but_not_with_ours() {
+fn the_historic_loop_occurs_with_c_kmod_and_not_with_ours() {
     if !vm_or_skip() || !cached_or_skip("5.10-modular-unix") {
         return;
     }
@@ -79,16 +81,15 @@ fn the_historic_loop_occurs_with_c_kmod_but_not_with_ours() {
 }
 
 #[test]
-fn a_modprobe_that_only_exits_with_0_fails() {
+fn a_modprobe_that_does_nothing_and_exits_with_0_fails_what_must_load() {
     if !vm_or_skip() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
     let subject = tiny_program(&dir.path().join("modprobe"), EXIT_0);
     let subject = ["--subject", subject.to_str().unwrap()];
-    let selected =
-        ["dep", "tool", "path.newline", "load.by-name", "load.options", "unload.by-name", "config.blacklist"];
-    let (code, report) = report(&[&subject[..], &selected].concat());
+    let wanted = ["dep", "tool", "path.newline", "load.by-name", "load.options", "unload.by-name", "config.blacklist"];
+    let (code, report) = report(&[&subject[..], &wanted].concat());
     assert_eq!(code, Some(1));
     for id in ["load.by-name", "load.options", "unload.by-name", "config.blacklist"] {
         assert_eq!(verdict(&report, id), Verdict::Fail, "{id}");
@@ -101,7 +102,7 @@ fn a_modprobe_that_only_exits_with_0_fails() {
 }
 
 #[test]
-fn a_modprobe_that_loops_without_an_index_fails() {
+fn a_modprobe_that_loops_without_modules_dep_fails_there() {
     if !vm_or_skip() {
         return;
     }
@@ -121,9 +122,9 @@ fn runs_exit_with_the_documented_codes() {
     }
     let code = |args: &[&str]| run(&[&["run"], args].concat()).status.code();
     assert_eq!(code(&["path.newline"]), Some(0));
-    assert_eq!(code(&["loop.historic-unix"]), Some(125), "every row is skipped");
+    assert_eq!(code(&["loop.historic-unix"]), Some(125), "only skips");
     let dead = ["path.newline", "--append", "rdinit=/nonexistent"];
-    assert_eq!(code(&dead), Some(125), "a kernel that does not start the agent");
+    assert_eq!(code(&dead), Some(125), "a kernel that does not reach the agent");
     assert_eq!(code(&[&dead[..], &["--boot-failure", "fail"]].concat()), Some(1));
     assert_eq!(code(&[&dead[..], &["--boot-failure", "fail", "--cold"]].concat()), Some(1));
     assert_eq!(code(&["no.such"]), Some(2));
@@ -148,7 +149,7 @@ fn reports_are_written_to_the_requested_files() {
 }
 
 #[test]
-fn two_shards_run_all_rows() {
+fn two_shards_contain_all_rows_and_their_numbers() {
     if !vm_or_skip() {
         return;
     }
@@ -165,7 +166,7 @@ fn two_shards_run_all_rows() {
 }
 
 #[test]
-fn a_subject_without_a_command_skips_behaviours_that_need_it() {
+fn behaviours_that_need_a_missing_command_are_skipped() {
     if !vm_or_skip() {
         return;
     }
@@ -179,9 +180,9 @@ fn a_subject_without_a_command_skips_behaviours_that_need_it() {
     assert_eq!(verdict(&report, "tool.modinfo"), Verdict::Known, "{report:#?}");
 }
 
-/// The tree contains the files of the default kernel where make leaves them.
+/// A tree as make leaves it, from the files of the default kernel, without installed modules.
 #[test]
-fn a_kernel_tree_runs_without_installed_modules() {
+fn a_built_kernel_tree_can_be_checked_without_installing_it() {
     if !vm_or_skip() {
         return;
     }
@@ -190,22 +191,22 @@ fn a_kernel_tree_runs_without_installed_modules() {
     let kernel = vm_images::fetch(&vm_images::Catalogue::builtin().unwrap(), "default", &options).unwrap();
     let modules = kernel.modules.unwrap().join("kernel");
     let tree = tempfile::tempdir().unwrap();
-    let path_of = |name: &str| {
+    let place = |name: &str| {
         let path = tree.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         path
     };
-    std::fs::copy(&kernel.image, path_of("arch/x86/boot/bzImage")).unwrap();
-    std::fs::write(path_of("include/config/kernel.release"), kernel.release.as_str()).unwrap();
+    std::fs::copy(&kernel.image, place("arch/x86/boot/bzImage")).unwrap();
+    std::fs::write(place("include/config/kernel.release"), kernel.release.as_str()).unwrap();
     let files = ["fs/nls/nls_utf8.ko", "drivers/block/loop.ko", "drivers/net/dummy.ko"];
     for file in files {
-        std::fs::copy(modules.join(file), path_of(file)).unwrap();
+        std::fs::copy(modules.join(file), place(file)).unwrap();
     }
-    std::fs::write(path_of("modules.order"), files.join("\n")).unwrap();
+    std::fs::write(place("modules.order"), files.join("\n")).unwrap();
     let before = std::fs::read_dir(tree.path()).unwrap().count();
     let (code, report) = report(&["--kernel", tree.path().to_str().unwrap(), "load.by-name", "load.dependencies"]);
     assert_eq!((code, verdict(&report, "load.by-name")), (Some(0), Verdict::Pass), "{report:#?}");
     // 8021q is not in modules.order.
     assert_eq!(verdict(&report, "load.dependencies"), Verdict::Skip, "{report:#?}");
-    assert_eq!(std::fs::read_dir(tree.path()).unwrap().count(), before, "the run wrote to the tree");
+    assert_eq!(std::fs::read_dir(tree.path()).unwrap().count(), before, "the run wrote into the tree");
 }

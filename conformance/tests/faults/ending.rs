@@ -1,4 +1,4 @@
-//! Runs that are terminated by signals, and reports that can no longer be written.
+//! Runs that a signal ends, and reports that can no longer be written.
 
 use crate::sandbox::{Sandbox, names};
 use crate::support::kmodlab;
@@ -9,29 +9,29 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-/// Arguments of a run that takes long enough to terminate it.
-const LONG_RUN: [&str; 6] = ["loop", "path", "--cold", "--jobs", "1", "--offline"];
+/// Enough behaviours that a run does not finish before the signal.
+const MANY: [&str; 6] = ["loop", "path", "--cold", "--jobs", "1", "--offline"];
 
 fn signal(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).unwrap();
 }
 
-/// Starts a run of many behaviours and waits until one has passed.
-fn running(sandbox: &Sandbox, args: &[&str]) -> Child {
-    let mut lab = sandbox.lab(&[&LONG_RUN[..], args].concat());
+/// Starts a run of many behaviours and returns after the first pass.
+fn start_long_run(sandbox: &Sandbox, args: &[&str]) -> Child {
+    let mut lab = sandbox.lab(&[&MANY[..], args].concat());
     let mut child = lab.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap().contains("pass")), "no behaviour passed");
-    // Keeps reading, so that the pipe stays open.
+    // Keep reading, so that the pipe stays open.
     std::thread::spawn(move || lines.for_each(drop));
     child
 }
 
 #[test]
-fn a_terminated_run_reports_its_verdicts_so_far() {
+fn a_terminated_run_reports_its_verdicts() {
     let Some(sandbox) = Sandbox::open() else { return };
     let json = sandbox.path("report.json");
-    let child = running(&sandbox, &["--json", json.to_str().unwrap()]);
+    let child = start_long_run(&sandbox, &["--json", json.to_str().unwrap()]);
     signal(&child, Signal::TERM);
     let output = sandbox.finish(child);
     assert_eq!(output.status.code(), Some(125));
@@ -47,7 +47,7 @@ fn a_terminated_run_reports_its_verdicts_so_far() {
 #[test]
 fn an_interrupted_run_exits_with_125() {
     let Some(sandbox) = Sandbox::open() else { return };
-    let child = running(&sandbox, &[]);
+    let child = start_long_run(&sandbox, &[]);
     signal(&child, Signal::INT);
     assert_eq!(sandbox.finish(child).status.code(), Some(125));
     sandbox.nothing_is_left();
@@ -64,12 +64,12 @@ fn a_killed_run_leaves_no_guest_and_the_next_run_removes_its_files() {
     let killed = Instant::now();
     sandbox.await_some("the end of every process", || sandbox.processes().is_empty().then_some(()));
     assert!(killed.elapsed() < Duration::from_secs(5), "{:?}", killed.elapsed());
-    assert_eq!(names(&sandbox.cache("templates/work")).len(), 2, "a partial template, and the gate");
+    assert_eq!(names(&sandbox.cache("templates/work")).len(), 2, "half a template, and the gate");
     assert_eq!(sandbox.run(&["path.newline"]).status.code(), Some(0));
 }
 
 #[test]
-fn a_run_terminated_during_a_boot_ends_immediately() {
+fn sigterm_while_a_template_boots_ends_the_run_at_once() {
     let Some(sandbox) = Sandbox::open() else { return };
     let mut lab = sandbox.lab(&["path"]);
     let child = lab.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -79,9 +79,9 @@ fn a_run_terminated_during_a_boot_ends_immediately() {
     sandbox.nothing_is_left();
 }
 
-/// The archive accepts a connection and sends nothing, like a mirror in a broken network.
+/// The archive accepts a connection and sends nothing, like a mirror behind a broken network.
 #[test]
-fn a_run_terminated_during_a_download_ends_immediately() {
+fn sigterm_while_a_kernel_is_fetched_ends_the_run_at_once() {
     let Some(sandbox) = Sandbox::empty() else { return };
     let archive = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mirror = format!("http://{}/debian", archive.local_addr().unwrap());
@@ -94,12 +94,12 @@ fn a_run_terminated_during_a_download_ends_immediately() {
     let output = sandbox.finish(child);
     assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
     let text = String::from_utf8_lossy(&output.stderr);
-    assert_eq!((output.status.code(), text.ends_with("error: interrupted\n")), (Some(125), true), "{text}");
+    assert_eq!((output.status.code(), text.contains("interrupted")), (Some(125), true), "{text}");
     sandbox.nothing_is_left();
 }
 
 #[test]
-fn a_bisection_terminated_during_a_build_leaves_no_make() {
+fn sigterm_while_a_bisection_builds_leaves_no_make() {
     let Some(sandbox) = Sandbox::open() else { return };
     let tree = sandbox.path("tree");
     std::fs::create_dir(&tree).unwrap();
@@ -114,12 +114,12 @@ fn a_bisection_terminated_during_a_build_leaves_no_make() {
     signal(&child, Signal::TERM);
     let output = sandbox.finish(child);
     let text = String::from_utf8_lossy(&output.stderr);
-    assert_eq!((output.status.code(), text.ends_with("error: interrupted\n")), (Some(125), true), "{text}");
+    assert_eq!((output.status.code(), text.contains("interrupted")), (Some(125), true), "{text}");
     sandbox.nothing_is_left();
 }
 
 #[test]
-fn a_run_continues_when_its_standard_output_is_closed() {
+fn a_run_continues_after_its_standard_output_is_closed() {
     let Some(sandbox) = Sandbox::open() else { return };
     let json = sandbox.path("report.json");
     let mut lab = sandbox.lab(&["path.newline", "path.length", "--json", json.to_str().unwrap()]);
@@ -134,7 +134,7 @@ fn a_run_continues_when_its_standard_output_is_closed() {
 }
 
 #[test]
-fn a_report_in_a_removed_directory_makes_the_run_inconclusive() {
+fn a_missing_report_directory_makes_the_run_inconclusive() {
     let Some(sandbox) = Sandbox::open() else { return };
     let dir = sandbox.path("reports");
     std::fs::create_dir(&dir).unwrap();
@@ -146,7 +146,7 @@ fn a_report_in_a_removed_directory_makes_the_run_inconclusive() {
     let output = sandbox.finish(child);
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(125), "{text}");
-    assert!(text.contains("error: cannot write a report: "), "{text}");
-    assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"), "the report on the terminal is complete");
+    assert!(text.contains("report.json: No such file or directory\n"), "{text}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"), "the terminal report is incomplete");
     sandbox.nothing_is_left();
 }

@@ -1,5 +1,5 @@
-//! A program that replaces QEMU and simulates a faulty guest: it replies on the control port like QEMU, and its mode decides
-//! what it does on the ports of the agent and the console. It is the executable of this test, started by a shell script.
+//! A fake QEMU with a broken guest: it answers the control port like QEMU, and misuses the agent's and the console's port as
+//! its mode says. It is this test's own executable, started again by a shell script.
 
 use crate::sandbox::Sandbox;
 use agent::frame;
@@ -9,31 +9,31 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::FromRawFd;
 use std::path::PathBuf;
 
-/// The arguments of QEMU, for the process that replaces it.
+/// QEMU's arguments, for the fake QEMU.
 const ARGUMENTS: &str = "KMODLAB_FAKE_ARGUMENTS";
 const MODE: &str = "KMODLAB_FAKE_MODE";
 
 impl Sandbox {
-    /// Creates a QEMU that simulates a guest with this fault; see [`simulate`].
+    /// A fake QEMU in this mode, see [`play`].
     pub fn fake_qemu(&self, mode: &str) -> PathBuf {
         let this = std::env::current_exe().unwrap();
         let text = format!(
-            "[ \"$1\" != --version ] || exec echo 'QEMU emulator version 7.2.22 (simulated)'\n\
-             {MODE}={mode} {ARGUMENTS}=\"$*\" exec '{}' --exact fake::replaces_qemu --nocapture",
+            "[ \"$1\" != --version ] || exec echo 'QEMU emulator version 7.2.22 (a fake)'\n\
+             {MODE}={mode} {ARGUMENTS}=\"$*\" exec '{}' --exact fake::fake_qemu --nocapture",
             this.display()
         );
         self.program("qemu", &text)
     }
 }
 
-/// Not a test, unless the environment says that it replaces QEMU.
+/// The fake QEMU; not a test, unless the environment says so.
 #[test]
-fn replaces_qemu() {
+fn fake_qemu() {
     let (Ok(arguments), Ok(mode)) = (std::env::var(ARGUMENTS), std::env::var(MODE)) else { return };
     let port = |name: &str| {
         let (_, rest) = arguments.split_once(&format!("socket,id={name},fd=")).unwrap();
         let number = rest.split(' ').next().unwrap().parse().unwrap();
-        // SAFETY: the process inherits the descriptor of this port, and nothing else in it uses the descriptor.
+        // SAFETY: this process was given the descriptor for this port, and nothing else here uses it.
         unsafe { File::from_raw_fd(number) }
     };
     let (console, agent, control) = (port("console"), port("agent"), port("qmp"));
@@ -41,11 +41,11 @@ fn replaces_qemu() {
         let garbage = mode == "control-garbage";
         move || answer_control(control, garbage)
     });
-    simulate(&mode, agent, console);
+    play(&mode, agent, console);
     control.join().unwrap();
 }
 
-/// Acknowledges every command until the peer closes the port.
+/// Accepts every command until the other side closes the port.
 fn answer_control(port: File, garbage: bool) {
     let mut out = &port;
     let _ = out.write_all(b"{\"QMP\": {}}\n");
@@ -62,8 +62,8 @@ fn answer_control(port: File, garbage: bool) {
     }
 }
 
-/// Simulates a guest with this fault. It ends when the lab closes the ports, so that errors are ignored.
-fn simulate(mode: &str, agent: File, mut console: File) {
+/// Plays a broken guest until the lab closes the ports, which shows as an error.
+fn play(mode: &str, agent: File, mut console: File) {
     let hello = |version| Reply::Hello {
         version,
         release: b"6.1.0".to_vec(),
@@ -75,7 +75,7 @@ fn simulate(mode: &str, agent: File, mut console: File) {
     match mode {
         "silent" | "control-garbage" => {}
         "noise" => {
-            // The noise contains beginnings of frames, including some with the maximal length.
+            // The noise contains beginnings of frames, some with the maximum length.
             let noise = [&frame::MAGIC[..], &[0xff; 60], &frame::MAGIC[..], b"\0\0\0\x01\0\0\0\0", &[0; 40]].concat();
             let _ = port.write_all(&noise.repeat(10_000));
         }

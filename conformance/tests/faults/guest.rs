@@ -1,5 +1,5 @@
-//! Guests that violate the protocol, simulated by a program that replaces QEMU: each is an error with its reason, and time
-//! and memory are bounded.
+//! Broken guests, played by a fake QEMU: no invalid data is accepted, all limits are kept, and each guest is an error that
+//! says what is wrong.
 
 use crate::sandbox::Sandbox;
 use crate::support::lab::{Setup, run};
@@ -9,12 +9,12 @@ use conformance::verdict::Verdict;
 use harness::WallLimits;
 use std::time::{Duration, Instant};
 
-/// Sends a request to the guest: it asks for the path of modprobe.
+/// Sends the guest a request.
 static ASKS: Behaviour = Behaviour {
     id: "tool.asks",
     catalogue: "TEST",
     group: Group::Tool,
-    statement: "the guest replies",
+    statement: "the guest answers",
     source: "this test",
     about: About::Kernel,
     needs: &[],
@@ -24,7 +24,7 @@ static ASKS: Behaviour = Behaviour {
     },
 };
 
-/// Runs a guest with this fault. It must end within the limits of the lab.
+/// Returns the row of a guest in this mode. The lab's limits must end it.
 fn row_of(mode: &str) -> Option<Row> {
     let sandbox = Sandbox::open()?;
     let second = Duration::from_secs(1);
@@ -33,7 +33,7 @@ fn row_of(mode: &str) -> Option<Row> {
         qemu: Some(&qemu),
         mark: &sandbox.mark,
         cold: true,
-        // A guest that sends a greeting does so immediately, but on a loaded machine it may start slowly.
+        // A fake QEMU that greets does so at once, but its start may take a while on a loaded machine.
         limits: WallLimits {
             boot: if greets(mode) { 60 * second } else { 2 * second },
             restore: second,
@@ -54,7 +54,12 @@ fn greets(mode: &str) -> bool {
     !matches!(mode, "silent" | "noise" | "half-a-frame" | "control-garbage")
 }
 
-fn is_error_with(mode: &str, what: &str) {
+fn assert_error(mode: &str, what: &str) {
+    assert_one_of_errors(mode, &[what]);
+}
+
+/// Checks that a guest in this mode is an error whose reason contains one of `texts`.
+fn assert_one_of_errors(mode: &str, texts: &[&str]) {
     let Some(row) = row_of(mode) else { return };
     assert_eq!(row.verdict, Verdict::Error, "{row:#?}");
     let reason = row.reason.as_deref().unwrap_or_default();
@@ -63,57 +68,57 @@ fn is_error_with(mode: &str, what: &str) {
 }
 
 #[test]
-fn a_silent_guest_is_an_error_within_the_limit() {
-    is_error_with("silent", "did not answer within 2 s of boot");
+fn a_silent_guest_is_an_error_within_the_limit_of_a_boot() {
+    assert_error("silent", "did not answer within 2 s of boot");
 }
 
 #[test]
-fn a_guest_that_sends_noise_is_an_error() {
-    is_error_with("noise", "did not answer within 2 s of boot");
+fn noise_from_a_guest_is_ignored() {
+    assert_error("noise", "did not answer within 2 s of boot");
 }
 
 #[test]
-fn a_guest_that_sends_half_a_frame_is_an_error() {
-    is_error_with("half-a-frame", "did not answer within 2 s of boot");
+fn half_a_frame_from_a_guest_is_ignored() {
+    assert_error("half-a-frame", "did not answer within 2 s of boot");
 }
 
 #[test]
 fn a_frame_without_a_reply_is_an_error() {
-    is_error_with("no-reply", "the agent's first message is not a greeting");
+    assert_error("no-reply", "the agent's first message is not a greeting");
 }
 
 #[test]
 fn an_agent_with_another_protocol_version_is_an_error() {
-    is_error_with("other-version", "speaks protocol version");
+    assert_error("other-version", "speaks protocol version");
 }
 
 #[test]
-fn a_guest_that_stops_replying_is_an_error_within_the_limit() {
-    is_error_with("falls-silent", "did not answer within");
+fn a_guest_that_stops_answering_is_an_error_within_the_behaviours_limit() {
+    assert_error("falls-silent", "did not answer within");
 }
 
 #[test]
-fn a_reply_with_another_number_is_ignored() {
-    is_error_with("wrong-numbers", "did not answer within");
+fn a_reply_with_a_wrong_sequence_number_is_ignored() {
+    assert_error("wrong-numbers", "did not answer within");
 }
 
 #[test]
-fn a_reply_of_the_wrong_kind_is_an_error() {
-    is_error_with("answers-nonsense", "unexpected reply");
+fn a_reply_that_does_not_fit_the_request_is_an_error() {
+    assert_error("unexpected-replies", "unexpected reply");
 }
 
 #[test]
-fn a_guest_that_floods_its_console_ends_within_the_limit_with_a_bounded_log() {
-    is_error_with("floods", "did not answer within");
+fn a_flooded_console_is_an_error_within_the_behaviours_limit_and_its_log_is_bounded() {
+    assert_error("floods", "did not answer within");
 }
 
 #[test]
-fn a_guest_that_floods_the_agents_port_ends_within_the_limit() {
-    // An unread greeting may be among the replies that are dropped.
-    is_error_with("floods-the-agents-port", "answer");
+fn a_flooded_agent_port_is_an_error_within_the_behaviours_limit() {
+    // The dropped replies may include a greeting that was not read yet.
+    assert_one_of_errors("floods-the-agents-port", &["did not answer", "the agent's first message is not a greeting"]);
 }
 
 #[test]
 fn garbage_on_the_control_port_is_an_error() {
-    is_error_with("control-garbage", "qmp_capabilities");
+    assert_error("control-garbage", "qmp_capabilities");
 }

@@ -1,9 +1,8 @@
-//! Fault injection: whatever fails, a run ends, reports what failed, is inconclusive where it cannot decide, and leaves no
-//! process and no file. docs/reference/faults.md lists the faults.
+//! Injects faults: whatever breaks, a run ends, reports what broke, gives no verdict without evidence, and leaves neither a
+//! process nor a file. docs/reference/faults.md lists the faults.
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
 mod cache;
-mod cache_command;
 mod ending;
 mod fake;
 mod guest;
@@ -11,9 +10,10 @@ mod qemu;
 mod sandbox;
 #[path = "../support/mod.rs"]
 mod support;
+mod upkeep;
 
 #[test]
-fn every_fault_in_the_list_has_a_test() {
+fn the_list_of_faults_names_tests_that_exist() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let list = std::fs::read_to_string(root.join("docs/reference/faults.md")).unwrap();
     let mut rows = 0;

@@ -1,4 +1,4 @@
-//! QEMU is missing, rejects its arguments, or is killed.
+//! A QEMU that is missing, rejects its arguments, or is killed.
 
 use crate::sandbox::Sandbox;
 use crate::support::kill_by_line;
@@ -11,30 +11,27 @@ fn reason(row: &conformance::event::Row) -> &str {
 }
 
 #[test]
-fn a_missing_qemu_is_an_error_with_a_hint_how_to_install_it() {
+fn a_missing_qemu_is_an_invalid_argument_with_a_hint() {
     let Some(sandbox) = Sandbox::open() else { return };
     let output = sandbox.run(&["path.newline", "--qemu", "/nowhere/qemu"]);
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{text}");
-    insta::assert_snapshot!(text, @r"
-    error: QEMU not found: /nowhere/qemu
-    hint: `apt-get install qemu-system-x86` or ci/setup installs it; --qemu selects another program
-    ");
+    assert!(text.contains("/nowhere/qemu") && text.contains("apt-get install qemu-system-x86"), "{text}");
 }
 
 #[test]
 fn a_qemu_that_rejects_its_arguments_is_an_error_with_its_message() {
     let Some(sandbox) = Sandbox::open() else { return };
     let refuses = "[ \"$1\" != --version ] || exec echo 'QEMU emulator version 7.2.22'\n\
-                   echo 'qemu: -icount: unknown option in this test' >&2; exit 1";
+                   echo 'qemu: -icount: no such option' >&2; exit 1";
     let qemu = sandbox.program("qemu", refuses);
     let (code, row) = sandbox.row(&["--qemu", qemu.to_str().unwrap()]);
     assert_eq!((code, row.verdict), (Some(125), Verdict::Error), "{row:#?}");
-    assert!(reason(&row).contains("unknown option in this test") && reason(&row).contains("exit status 1"), "{row:#?}");
+    assert!(reason(&row).contains("no such option") && reason(&row).contains("exited with status 1"), "{row:#?}");
 }
 
 #[test]
-fn a_qemu_killed_while_booting_is_an_error() {
+fn a_qemu_killed_while_a_template_boots_is_an_error() {
     let Some(sandbox) = Sandbox::open() else { return };
     let mut lab = sandbox.lab(&["path.newline", "--json", "-"]);
     let child = lab.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
@@ -47,7 +44,7 @@ fn a_qemu_killed_while_booting_is_an_error() {
 }
 
 #[test]
-fn a_qemu_killed_while_cloning_is_an_error() {
+fn a_qemu_killed_while_it_becomes_a_clone_is_an_error() {
     let Some(sandbox) = Sandbox::open() else { return };
     let dies = "case \"$*\" in *-incoming*) kill -9 $$;; esac; exec qemu-system-x86_64 \"$@\"";
     let qemu = sandbox.program("qemu", dies);

@@ -1,5 +1,5 @@
-//! A sandbox for one run: its own cache, temporary directory and current directory, and a mark on all its processes. What is
-//! slow to create and never changes (kernels and what was read from them) is linked from the default cache.
+//! An isolated environment for one run: a cache, a temporary and a current directory, and a mark on all its processes.
+//! Kernels and the data read from them, which are slow to obtain and never change, are linked from the user's cache.
 
 use crate::support::{kmodlab, run, vm_or_skip};
 use conformance::event::Row;
@@ -10,34 +10,34 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// The areas of a cache that a run only reads if they are complete.
+/// The areas of a cache that a run only reads once they are filled.
 pub const LINKED: [&str; 4] = ["kernels", "facts", "indexes", "modules"];
-/// Far longer than any test takes: a test that reaches the limit hangs.
+/// Far longer than any test takes; a test that reaches it has found a hang.
 const LIMIT: Duration = Duration::from_secs(300);
 
 pub struct Sandbox {
     dir: tempfile::TempDir,
-    /// A text on the kernel command line, and in the environment of every process.
+    /// A mark on the kernel's command line and in the environment of every process.
     pub mark: String,
 }
 
 impl Sandbox {
-    /// Creates a sandbox. `None` if this machine cannot boot guests, which has been printed.
+    /// Returns `None`, after a message, if no guest can be booted on this machine.
     pub fn open() -> Option<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let default = default_cache()?;
+        let usual = filled_cache()?;
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let mark = format!("kmodlab.fault={}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-        for directory in ["cache/v1", "tmp", "here"] {
-            std::fs::create_dir_all(dir.path().join(directory)).unwrap();
+        for name in ["cache/v1", "tmp", "here"] {
+            std::fs::create_dir_all(dir.path().join(name)).unwrap();
         }
         for area in LINKED {
-            std::os::unix::fs::symlink(default.join(area), dir.path().join("cache/v1").join(area)).unwrap();
+            std::os::unix::fs::symlink(usual.join(area), dir.path().join("cache/v1").join(area)).unwrap();
         }
         Some(Self { dir, mark })
     }
 
-    /// Creates a sandbox without kernels in the cache.
+    /// A sandbox whose cache contains no kernel.
     pub fn empty() -> Option<Self> {
         let sandbox = Self::open()?;
         LINKED.iter().for_each(|area| std::fs::remove_file(sandbox.cache(area)).unwrap());
@@ -48,19 +48,25 @@ impl Sandbox {
         self.dir.path().join(name)
     }
 
-    /// Returns the path of an area of the cache.
+    /// An area of the cache.
     pub fn cache(&self, area: &str) -> PathBuf {
         self.path("cache/v1").join(area)
     }
 
-    /// Creates an executable shell script in the sandbox.
-    pub fn program(&self, name: &str, script: &str) -> PathBuf {
+    /// Creates a shell script in the sandbox. A child process writes it: a descriptor of this process, open for writing, could
+    /// be inherited by a child that another test starts at that moment, and execve(2) would fail with ETXTBSY.
+    pub fn program(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path(name);
-        crate::support::write_script(&path, script);
+        let written = Command::new("sh")
+            .args(["-c", r#"printf '#!/bin/sh\n%s\n' "$2" >"$1" && chmod 755 "$1""#, "sh"])
+            .arg(&path)
+            .arg(text)
+            .status();
+        assert!(written.unwrap().success());
         path
     }
 
-    /// Prepares a command to run in the sandbox.
+    /// Makes a command run in the sandbox.
     pub fn command(&self, mut command: Command) -> Command {
         command
             .current_dir(self.path("here"))
@@ -71,14 +77,14 @@ impl Sandbox {
         command
     }
 
-    /// Returns the command `kmodlab run` with these arguments.
+    /// `kmodlab run` with these arguments.
     pub fn lab(&self, args: &[&str]) -> Command {
         let mut command = self.command(kmodlab());
         command.args(["run", "--append", &self.mark]).args(args);
         command
     }
 
-    /// Runs `kmodlab run` until it exits; nothing is left.
+    /// Runs `kmodlab run` to its end and checks that nothing is left.
     pub fn run(&self, args: &[&str]) -> Output {
         let mut command = self.lab(args);
         let output = self.finish(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
@@ -98,7 +104,7 @@ impl Sandbox {
                 }
                 if Instant::now() > deadline {
                     child.kill().unwrap();
-                    panic!("it hangs");
+                    panic!("the run hangs and was killed");
                 }
                 std::thread::sleep(Duration::from_millis(5));
             };
@@ -106,7 +112,7 @@ impl Sandbox {
         })
     }
 
-    /// Runs one behaviour; returns the exit code and the row.
+    /// Runs one behaviour; returns the exit code and its row.
     pub fn row(&self, args: &[&str]) -> (Option<i32>, Row) {
         let output = self.run(&[&["path.newline", "--json", "-"], args].concat());
         let report: Report = serde_json::from_slice(&output.stdout)
@@ -115,7 +121,7 @@ impl Sandbox {
         (output.status.code(), row.clone())
     }
 
-    /// Returns the processes of this sandbox.
+    /// The processes of this sandbox.
     pub fn processes(&self) -> Vec<String> {
         let marked =
             |path: PathBuf| std::fs::read(path).is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains(&self.mark));
@@ -147,12 +153,12 @@ impl Sandbox {
             if let Some(value) = found() {
                 return value;
             }
-            assert!(Instant::now() < deadline, "timed out waiting for {what}");
+            assert!(Instant::now() < deadline, "{what} did not happen in time");
             std::thread::sleep(Duration::from_millis(2));
         }
     }
 
-    /// Asserts that there is no process, no temporary file and no partial result.
+    /// Checks that no process, no temporary file and no incomplete entry is left.
     pub fn nothing_is_left(&self) {
         assert_eq!(self.processes(), Vec::<String>::new());
         for place in ["tmp", "here", "cache/v1/tmp"] {
@@ -161,14 +167,17 @@ impl Sandbox {
         assert!(names(&self.cache("templates/work")).iter().all(|name| name == "gate"));
         for name in names(&self.cache("templates")) {
             let dir = self.cache("templates").join(&name);
-            assert!(!dir.is_dir() || name == "work" || dir.join("meta.json").exists(), "{name} is a partial template");
+            assert!(
+                !dir.is_dir() || name == "work" || dir.join("meta.json").exists(),
+                "{name} is an incomplete template"
+            );
         }
         let archives = names(&self.cache("initramfs"));
         assert!(archives.iter().all(|name| name.ends_with(".cpio")), "{archives:?}");
     }
 }
 
-/// Returns the names in a directory; none if it does not exist.
+/// The names in a directory; none if it does not exist.
 pub fn names(dir: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(dir).into_iter().flatten();
     entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
@@ -182,8 +191,8 @@ fn read(pipe: Option<impl std::io::Read>) -> Vec<u8> {
     bytes
 }
 
-/// Fills the default cache with the default kernel and what is read from it; returns its directory.
-fn default_cache() -> Option<&'static Path> {
+/// The user's cache, after a run that fills it with the default kernel and the data read from it.
+fn filled_cache() -> Option<&'static Path> {
     static CACHE: OnceLock<Option<PathBuf>> = OnceLock::new();
     let fill = || {
         if !vm_or_skip() {

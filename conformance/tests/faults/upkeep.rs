@@ -1,4 +1,4 @@
-//! `kmodlab cache`: finds damage, and does not remove what is in use.
+//! `kmodlab cache` finds damaged entries and keeps those in use.
 
 use crate::sandbox::{Sandbox, names};
 use crate::support::kmodlab;
@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::process::Stdio;
 
-/// Runs `kmodlab cache`; returns the exit code and the output.
+/// Runs `kmodlab cache` with these arguments; returns the exit code and the output.
 fn cache(sandbox: &Sandbox, args: &[&str]) -> (Option<i32>, String) {
     let mut command = sandbox.command(kmodlab());
     command.arg("cache").args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -21,31 +21,28 @@ fn templates(sandbox: &Sandbox) -> Vec<PathBuf> {
 }
 
 #[test]
-fn verify_finds_a_changed_byte_in_the_memory_of_a_template() {
+fn verify_finds_a_byte_of_a_templates_memory_that_changed_without_a_write() {
     let Some(sandbox) = Sandbox::open() else { return };
     assert!(sandbox.run(&["path.newline"]).status.success());
     assert_eq!(cache(&sandbox, &["verify"]).0, Some(0));
-    let [template] = &templates(&sandbox)[..] else { panic!("expected one template") };
-    let memory = template.join("memory");
+    let memory = templates(&sandbox)[0].join("memory");
     let file = std::fs::OpenOptions::new().read(true).write(true).open(&memory).unwrap();
     let time = file.metadata().unwrap().modified().unwrap();
     let mut byte = [0];
     file.read_exact_at(&mut byte, 128 << 20).unwrap();
     file.write_all_at(&[!byte[0]], 128 << 20).unwrap();
-    // Like a faulty disk: the file has no sign of a write.
+    // Like a faulty disk: the file looks unmodified.
     file.set_modified(time).unwrap();
     let (code, text) = cache(&sandbox, &["verify"]);
     assert_eq!(code, Some(1), "{text}");
-    let name = template.file_name().unwrap().to_string_lossy();
-    let expected = format!("templates/{name}: its memory differs from what was saved: removed");
-    assert_eq!(text.lines().next(), Some(expected.as_str()), "{text}");
+    assert!(text.contains("its memory differs from what was saved: removed"), "{text}");
     assert_eq!(templates(&sandbox), Vec::<PathBuf>::new());
     assert!(sandbox.run(&["path.newline"]).status.success());
     assert_eq!(cache(&sandbox, &["verify"]).0, Some(0));
 }
 
 #[test]
-fn prune_removes_only_what_no_run_uses() {
+fn prune_keeps_only_the_entries_that_a_run_uses() {
     let Some(sandbox) = Sandbox::open() else { return };
     assert!(sandbox.run(&["path.newline"]).status.success());
     let mut lab = sandbox.lab(&["path.newline", "--repeat", "100000", "--jobs", "1"]);
@@ -53,7 +50,7 @@ fn prune_removes_only_what_no_run_uses() {
     sandbox.await_process(&["qemu-system", "share=off"]);
     let (code, text) = cache(&sandbox, &["prune", "--max-size", "0"]);
     assert_eq!(code, Some(0), "{text}");
-    assert!(text.contains(" in use"), "{text}");
+    assert!(text.contains("2 entries in use"), "{text}");
     assert_eq!(templates(&sandbox).len(), 1, "{text}");
     assert_eq!(names(&sandbox.cache("initramfs")).len(), 1, "{text}");
     rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT).unwrap();
@@ -67,12 +64,12 @@ fn prune_removes_only_what_no_run_uses() {
 }
 
 #[test]
-fn prune_requires_a_limit() {
+fn prune_needs_a_size_or_an_age() {
     let Some(sandbox) = Sandbox::open() else { return };
     assert_eq!(cache(&sandbox, &["prune"]).0, Some(2));
     assert_eq!(cache(&sandbox, &["prune", "--dry-run"]).0, Some(2));
     assert_eq!(cache(&sandbox, &["prune", "--max-size", "much"]).0, Some(2));
     let (code, text) = cache(&sandbox, &["prune", "--older-than", "1d", "--dry-run"]);
-    assert_eq!((code, text.as_str()), (Some(0), "0 entries would be removed, 0.0 KiB\n"), "{text}");
-    assert!(cache(&sandbox, &["list", "--all"]).1.contains("\ntotal "));
+    assert_eq!((code, text.contains("0 entries would be removed")), (Some(0), true), "{text}");
+    assert!(cache(&sandbox, &["list", "--all"]).1.contains("total "));
 }
