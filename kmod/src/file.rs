@@ -33,7 +33,7 @@ pub(crate) fn read_regular(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
         return Err(too_large());
     }
     // One byte more than the size: one read reaches the end, and a growing file is noticed.
-    let mut bytes = vec![0; size as usize + 1];
+    let mut bytes = buffer(size as usize + 1)?;
     let mut filled = 0;
     while filled < bytes.len() {
         match read_once(&file, &mut bytes[filled..], filled as u64)? {
@@ -52,6 +52,27 @@ pub(crate) fn read_regular(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
         file.take(limit + 1 - filled as u64).read_to_end(&mut bytes)?;
     }
     if bytes.len() as u64 > limit { Err(too_large()) } else { Ok(bytes) }
+}
+
+/// Returns a buffer of zeros, or an error if there is not enough memory: sizes come from files.
+pub(crate) fn buffer(length: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(length).map_err(out_of_memory)?;
+    bytes.resize(length, 0);
+    Ok(bytes)
+}
+
+/// Returns the error for memory that could not be allocated.
+pub(crate) fn out_of_memory<E>(_: E) -> io::Error {
+    io::Error::from_raw_os_error(libc::ENOMEM)
+}
+
+/// Fills a buffer from an offset on.
+pub(crate) fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    if read_at_most(file, buffer, offset)? == buffer.len() {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter while it was read"))
 }
 
 /// Calls read(2) once; repeats it after a signal.

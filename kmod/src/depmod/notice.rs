@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use crate::index::InsertError;
 use crate::log::Priority;
 use crate::name::{Escaped, NameError};
-use crate::object::ObjectError;
+use crate::object::{ObjectError, ObjectErrorKind};
 use crate::sys::{strerror, strerror_io};
 
 /// A message for the user. Its `Display` is the text, without the tool's name and the priority.
@@ -46,7 +46,7 @@ pub enum Notice {
         why: &'static str,
     },
     /// A module file that cannot be read completely; it is listed with the parts that could be read.
-    #[error("failed to load symbols from {}: {} ({})", crate::config::show_path(&.0.path), strerror(Errno::from_raw_os_error(.0.kind.errno())), .0.kind)]
+    #[error("failed to load symbols from {}: {}", crate::config::show_path(&.0.path), unreadable(&.0.kind))]
     Unreadable(ObjectError),
     /// A list of the kernel's build cannot be read.
     #[error("could not open {name} at {}: {}", crate::config::show_path(dir), strerror_io(source))]
@@ -143,6 +143,12 @@ pub enum Notice {
         /// The file of the module that exports it.
         owner: PathBuf,
     },
+}
+
+/// Returns the text of the errno that C kmod reports, and the cause unless it is the same.
+fn unreadable(kind: &ObjectErrorKind) -> String {
+    let (errno, cause) = (strerror(Errno::from_raw_os_error(kind.errno())), kind.to_string());
+    if errno == cause { cause } else { format!("{errno} ({cause})") }
 }
 
 /// Capitalises the message about brackets, as in C kmod.

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use crate::file::out_of_memory;
+
 /// The symbols that the kernel exports to modules.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KernelSymbols {
@@ -121,10 +123,6 @@ fn read_symbols(
         add(&pending)?;
     }
     Ok(symbols)
-}
-
-fn out_of_memory<E>(_: E) -> io::Error {
-    io::Error::from_raw_os_error(libc::ENOMEM)
 }
 
 /// Parses a hexadecimal number, with or without `0x`.

@@ -6,9 +6,10 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+
+use crate::file;
 
 /// A read fetches a block and the bytes that follow it, so that a node at the end of the block is complete.
 const BLOCK: usize = 4096;
@@ -104,10 +105,10 @@ impl Blocks {
     }
 }
 
-fn read(file: &File, at: usize, length: usize) -> io::Result<Box<[u8]>> {
-    let mut bytes = vec![0; length].into_boxed_slice();
-    file.read_exact_at(&mut bytes, at as u64)?;
-    Ok(bytes)
+fn read(source: &File, at: usize, length: usize) -> io::Result<Box<[u8]>> {
+    let mut bytes = file::buffer(length)?;
+    file::read_exact_at(source, &mut bytes, at as u64)?;
+    Ok(bytes.into_boxed_slice())
 }
 
 #[cfg(test)]

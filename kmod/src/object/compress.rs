@@ -4,15 +4,15 @@ use std::fmt;
 use std::io::{self, Read};
 
 use flate2::read::MultiGzDecoder;
-use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
-use super::{Limits, ObjectErrorKind, xz};
+use super::stack::run_with_stack;
+use super::{Limits, ObjectErrorKind, xz, zstd};
+use crate::file::out_of_memory;
 
 /// The number of leading bytes that [`Compression::sniff`] needs.
 pub const MAGIC_LENGTH: usize = 6;
 
 const XZ: &[u8] = b"\xfd7zXZ\0";
-const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd";
 const GZIP: &[u8] = b"\x1f\x8b";
 
 /// How a module file is compressed.
@@ -34,7 +34,7 @@ impl Compression {
     pub fn sniff(start: &[u8]) -> Self {
         match start {
             _ if start.starts_with(XZ) => Self::Xz,
-            _ if start.starts_with(ZSTD) => Self::Zstd,
+            _ if start.starts_with(zstd::MAGIC) => Self::Zstd,
             _ if start.starts_with(GZIP) => Self::Gzip,
             _ => Self::None,
         }
@@ -58,6 +58,30 @@ impl fmt::Display for Compression {
     }
 }
 
+/// What is wrong with compressed data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Damage {
+    /// The data ends early.
+    #[error("unexpected end of input")]
+    Truncated,
+    /// The data is not valid.
+    #[error("the data is corrupt")]
+    Corrupt,
+    /// The content has another checksum than stored.
+    #[error("the checksum does not match")]
+    Checksum,
+    /// Something else follows the compressed data.
+    #[error("unknown data follows the compressed data")]
+    Trailing,
+    /// The data needs a dictionary, and none exists for modules.
+    #[error("the data needs a dictionary")]
+    Dictionary,
+    /// The data uses an unknown or unsupported feature of the format.
+    #[error("unsupported compression options")]
+    Unsupported,
+}
+
 /// The suffixes of module file names.
 const SUFFIXES: [&[u8]; 4] = [b".ko", b".ko.xz", b".ko.gz", b".ko.zst"];
 
@@ -71,7 +95,8 @@ pub fn uncompressed_name(name: &[u8]) -> Option<&[u8]> {
 /// Decompresses a whole file. An uncompressed file is returned unchanged.
 ///
 /// # Errors
-/// [`ObjectErrorKind::Decompress`], [`ObjectErrorKind::TooLarge`], [`ObjectErrorKind::Window`].
+/// [`ObjectErrorKind::Decompress`], [`ObjectErrorKind::TooLarge`], [`ObjectErrorKind::Window`]; [`ObjectErrorKind::Io`] with
+/// `ENOMEM` when the content does not fit into memory.
 pub fn decompress(bytes: &[u8], limits: &Limits) -> Result<Vec<u8>, ObjectErrorKind> {
     let mut out = Vec::new();
     decompress_into(bytes, &mut out, limits)?;
@@ -90,76 +115,48 @@ pub fn decompress_into(bytes: &[u8], out: &mut Vec<u8>, limits: &Limits) -> Resu
             if bytes.len() as u64 > limits.size {
                 return Err(ObjectErrorKind::TooLarge(limits.size));
             }
+            reserve(out, bytes.len())?;
             out.extend_from_slice(bytes);
         }
-        Compression::Xz => xz::decompress(bytes, out, limits)?,
-        Compression::Gzip => fill(MultiGzDecoder::new(bytes), out, format, limits)?,
-        Compression::Zstd => zstd(bytes, out, limits)?,
+        Compression::Xz => run_with_stack(|| xz::decompress(bytes, out, limits))?,
+        Compression::Gzip => run_with_stack(|| fill(MultiGzDecoder::new(bytes), out, limits, gzip_error))?,
+        Compression::Zstd => zstd::decompress(bytes, out, limits)?,
     }
     Ok(())
 }
 
-/// Appends the output of a decoder, up to the limit.
+/// Appends the output of a decoder, up to the limit. `cause` classifies the errors of the decoder.
 pub(super) fn fill(
     mut decoder: impl Read,
     out: &mut Vec<u8>,
-    format: Compression,
     limits: &Limits,
+    cause: impl Fn(&io::Error) -> ObjectErrorKind,
 ) -> Result<(), ObjectErrorKind> {
     /// The size of a read, in bytes. A decoder may buffer as much again.
     const STEP: u64 = 1 << 20;
     loop {
         let room = limits.size.saturating_sub(out.len() as u64).saturating_add(1).min(STEP);
+        reserve(out, room as usize)?;
         match decoder.by_ref().take(room).read_to_end(out) {
             Ok(_) if out.len() as u64 > limits.size => return Err(ObjectErrorKind::TooLarge(limits.size)),
             Ok(length) if (length as u64) < room => return Ok(()),
             Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::OutOfMemory => {
-                return Err(ObjectErrorKind::Window { format, limit: limits.window });
-            }
-            Err(source) => return Err(ObjectErrorKind::Decompress { format, source }),
+            Err(error) => return Err(cause(&error)),
         }
     }
 }
 
-/// Decompresses a file of several frames, some of which may be skippable.
-fn zstd(bytes: &[u8], out: &mut Vec<u8>, limits: &Limits) -> Result<(), ObjectErrorKind> {
-    let format = Compression::Zstd;
-    let damaged = |source: io::Error| ObjectErrorKind::Decompress { format, source };
-    let mut decoder = FrameDecoder::new();
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        if let Some(length) = skippable(rest) {
-            rest = rest.get(length..).ok_or_else(|| damaged(io::ErrorKind::UnexpectedEof.into()))?;
-            continue;
-        }
-        if zstd_window(rest).is_some_and(|window| window > limits.window) {
-            return Err(ObjectErrorKind::Window { format, limit: limits.window });
-        }
-        let mut stream =
-            StreamingDecoder::new_with_decoder(&mut rest, &mut decoder).map_err(|e| damaged(io::Error::other(e)))?;
-        fill(&mut stream, out, format, limits)?;
-        if decoder.get_checksum_from_data().is_some_and(|sum| Some(sum) != decoder.get_calculated_checksum()) {
-            return Err(damaged(io::Error::new(io::ErrorKind::InvalidData, "the checksum does not match")));
-        }
-    }
-    Ok(())
+/// Reserves memory for more bytes: with room to grow if there is enough memory, otherwise exactly.
+pub(super) fn reserve(out: &mut Vec<u8>, additional: usize) -> io::Result<()> {
+    out.try_reserve(additional).or_else(|_| out.try_reserve_exact(additional)).map_err(out_of_memory)
 }
 
-/// Returns the whole length of a skippable frame, if there is one.
-fn skippable(bytes: &[u8]) -> Option<usize> {
-    let (magic, rest) = bytes.split_first_chunk()?;
-    let (length, _) = rest.split_first_chunk()?;
-    let is_one = u32::from_le_bytes(*magic) & 0xffff_fff0 == 0x184d_2a50;
-    is_one.then(|| (u32::from_le_bytes(*length) as usize).saturating_add(8))
-}
-
-/// Returns the window size in a frame header (RFC 8878, 3.1.1.1); `None` when the whole content is the window.
-fn zstd_window(frame: &[u8]) -> Option<u64> {
-    let &[descriptor, window] = frame.get(4..6)?.first_chunk()?;
-    if descriptor & 0x20 != 0 {
-        return None;
-    }
-    let base = 1_u64 << (10 + (window >> 3));
-    Some(base + base / 8 * u64::from(window & 7))
+/// Classifies an error of the gzip decoder.
+fn gzip_error(error: &io::Error) -> ObjectErrorKind {
+    let damage = match error.kind() {
+        io::ErrorKind::UnexpectedEof => Damage::Truncated,
+        _ if error.to_string().contains("checksum") => Damage::Checksum,
+        _ => Damage::Corrupt,
+    };
+    ObjectErrorKind::Decompress { format: Compression::Gzip, damage }
 }

@@ -81,15 +81,15 @@ impl FileSource {
 
     /// Reads the whole file; replaces the content of `bytes`.
     pub(super) fn read_all(&self, bytes: &mut Vec<u8>) -> io::Result<()> {
-        use std::os::unix::fs::FileExt as _;
+        bytes.clear();
+        bytes.try_reserve_exact(self.length as usize).map_err(file::out_of_memory)?;
         bytes.resize(self.length as usize, 0);
-        self.file.read_exact_at(bytes, 0)
+        file::read_exact_at(&self.file, bytes, 0)
     }
 
     fn read_range(&self, range: Range<u64>) -> io::Result<Vec<u8>> {
-        use std::os::unix::fs::FileExt as _;
-        let mut bytes = vec![0; (range.end - range.start) as usize];
-        self.file.read_exact_at(&mut bytes, range.start)?;
+        let mut bytes = file::buffer((range.end - range.start) as usize)?;
+        file::read_exact_at(&self.file, &mut bytes, range.start)?;
         Ok(bytes)
     }
 }

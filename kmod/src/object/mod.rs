@@ -12,15 +12,17 @@ pub mod elf;
 pub mod modinfo;
 mod names;
 pub mod signature;
+mod stack;
 mod strip;
 pub mod symbols;
 mod xz;
+mod zstd;
 
 use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use compress::Compression;
+pub use compress::{Compression, Damage};
 pub use elf::ElfModule;
 pub use modinfo::Modinfo;
 pub use signature::Signature;
@@ -34,7 +36,7 @@ use elf::FileSource;
 pub struct Limits {
     /// The size of the decompressed module, in bytes. A module with full debug information has a few hundred MiB.
     pub size: u64,
-    /// The window of a decompressor, in bytes.
+    /// The dictionary of the xz decoder, in bytes. The other decoders need less than 200 KiB beyond the module.
     pub window: u64,
 }
 
@@ -65,13 +67,16 @@ pub enum ObjectErrorKind {
     #[error("the file is empty")]
     Empty,
     /// The file could not be decompressed.
-    #[error("could not decompress as {format}: {source}")]
+    #[error("could not decompress as {format}: {damage}")]
     Decompress {
         /// The format, by the first bytes of the file.
         format: Compression,
-        /// The error of the decompressor.
-        source: io::Error,
+        /// What is wrong with the data.
+        damage: Damage,
     },
+    /// The compressed data has no content.
+    #[error("empty when decompressed as {0}")]
+    EmptyContent(Compression),
     /// The module is larger than [`Limits::size`].
     #[error("has more than {0} bytes when decompressed")]
     TooLarge(u64),
@@ -96,8 +101,13 @@ impl ObjectErrorKind {
     #[must_use]
     pub fn errno(&self) -> i32 {
         match self {
-            Self::Io(error) => error.raw_os_error().unwrap_or(libc::EIO),
-            Self::Empty => libc::EINVAL,
+            Self::Io(error) => match (error.raw_os_error(), error.kind()) {
+                (Some(errno), _) => errno,
+                (None, io::ErrorKind::InvalidInput) => libc::EINVAL,
+                (None, io::ErrorKind::FileTooLarge) => libc::EFBIG,
+                (None, _) => libc::EIO,
+            },
+            Self::Empty | Self::EmptyContent(_) => libc::EINVAL,
             Self::TooLarge(_) => libc::EFBIG,
             Self::Window { .. } => libc::ENOMEM,
             Self::Decompress { .. } | Self::NotElf | Self::Elf(_) => libc::ENOEXEC,
@@ -258,7 +268,12 @@ impl Module {
     /// # Errors
     /// [`ObjectError`] when the file is not an ELF file, or a malformed one.
     pub fn elf(&self) -> Result<ElfModule<'_>, ObjectError> {
-        ElfModule::from_source(self.source()).map_err(|kind| kind.at(&self.path))
+        ElfModule::from_source(self.source()).map_err(|kind| match kind {
+            ObjectErrorKind::Empty if self.compression != Compression::None => {
+                ObjectErrorKind::EmptyContent(self.compression).at(&self.path)
+            }
+            kind => kind.at(&self.path),
+        })
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use super::ObjectErrorKind::Elf;
 use super::elf::{Encoding, SHT_SYMTAB, SHT_SYMTAB_SHNDX};
 use super::{ElfModule, ObjectErrorKind};
+use crate::file::out_of_memory;
 use crate::hash::SeededState;
 use crate::name::NAME_LIMIT;
 
@@ -17,6 +18,9 @@ const STB_WEAK: u8 = 2;
 /// A global register, which SPARC compilers list as undefined; not a symbol to resolve.
 const STT_REGISTER: u8 = 13;
 const SPARC: [u16; 3] = [2, 18, 43];
+
+/// The maximum number of symbols that a module exports, and that it imports. Real modules have up to some 10,000.
+const SYMBOL_LIMIT: usize = 1 << 18;
 
 /// The length of one entry of `__versions`, in either class.
 const VERSION_SIZE: usize = 64;
@@ -131,11 +135,13 @@ impl<'a> SymbolTable<'a> {
         for symbol in self.symbols() {
             let symbol = symbol?;
             let Some(name) = symbol.name.strip_prefix(b"__crc_") else { continue };
-            exports.push(Export { name: until_nul(name)?, crc: self.crc_place(&symbol) });
+            push(&mut exports, Export { name: until_nul(name)?, crc: self.crc_place(&symbol) })?;
         }
         if exports.is_empty() {
             let names = self.exported.split(|&byte| byte == 0).filter(|name| !name.is_empty());
-            exports.extend(names.map(|name| Export { name, crc: None }));
+            for name in names {
+                push(&mut exports, Export { name: until_nul(name)?, crc: None })?;
+            }
         }
         Ok(exports)
     }
@@ -160,11 +166,16 @@ impl<'a> SymbolTable<'a> {
 
     fn imports(&self, is_sparc: bool) -> Result<Vec<Import<'_>>, ObjectErrorKind> {
         let capacity = self.versions.len() / VERSION_SIZE;
-        let mut versions = HashMap::with_capacity_and_hasher(capacity, SeededState::default());
+        if capacity > SYMBOL_LIMIT {
+            return Err(Elf(TOO_MANY));
+        }
+        let mut versions = HashMap::with_hasher(SeededState::default());
+        versions.try_reserve(capacity).map_err(out_of_memory)?;
         for version in self.versions() {
             versions.insert(version.name, (version.crc, false));
         }
-        let mut imports = Vec::with_capacity(capacity);
+        let mut imports = Vec::new();
+        imports.try_reserve_exact(capacity).map_err(out_of_memory)?;
         for symbol in self.symbols() {
             let symbol = symbol?;
             if symbol.section != SHN_UNDEF || (is_sparc && symbol.info & 0xf == STT_REGISTER) {
@@ -178,14 +189,14 @@ impl<'a> SymbolTable<'a> {
                 *seen = true;
                 *crc
             });
-            imports.push(Import { name, weak: symbol.info >> 4 == STB_WEAK, crc });
+            push(&mut imports, Import { name, weak: symbol.info >> 4 == STB_WEAK, crc })?;
         }
         // Names with a version but without a symbol, such as module_layout, in file order.
         for Version { name, .. } in self.versions() {
             if let Some((crc, seen @ false)) = versions.get_mut(name) {
                 *seen = true;
                 if !name.is_empty() {
-                    imports.push(Import { name, weak: false, crc: Some(*crc) });
+                    push(&mut imports, Import { name, weak: false, crc: Some(*crc) })?;
                 }
             }
         }
@@ -229,7 +240,11 @@ impl<'a> ElfModule<'a> {
     /// # Errors
     /// [`ObjectErrorKind`] when the tables are malformed.
     pub fn versions(&self) -> Result<Vec<Version<'_>>, ObjectErrorKind> {
-        Ok(self.table()?.versions().collect())
+        let mut versions = Vec::new();
+        for version in self.table()?.versions() {
+            push(&mut versions, version)?;
+        }
+        Ok(versions)
     }
 
     fn table(&self) -> Result<&SymbolTable<'a>, ObjectErrorKind> {
@@ -239,6 +254,18 @@ impl<'a> ElfModule<'a> {
         let table = SymbolTable::read(self)?;
         Ok(self.symbols.get_or_init(|| table))
     }
+}
+
+const TOO_MANY: &str = "more than 262144 symbols";
+
+/// Appends a symbol, up to the limit.
+fn push<T>(symbols: &mut Vec<T>, symbol: T) -> Result<(), ObjectErrorKind> {
+    if symbols.len() >= SYMBOL_LIMIT {
+        return Err(Elf(TOO_MANY));
+    }
+    symbols.try_reserve(1).map_err(out_of_memory)?;
+    symbols.push(symbol);
+    Ok(())
 }
 
 /// Returns the bytes before the first NUL. Names have a limit, since many symbols can share one long string.

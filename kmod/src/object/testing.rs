@@ -11,6 +11,8 @@ pub(crate) struct TinyModule {
     pub(crate) exports: Vec<(String, u32)>,
     /// Exported names without a checksum.
     pub(crate) plain_exports: Vec<String>,
+    /// The bytes of `__ksymtab_strings`, if not empty, instead of `plain_exports`.
+    pub(crate) export_bytes: Vec<u8>,
     pub(crate) imports: Vec<String>,
     pub(crate) weak: Vec<String>,
     pub(crate) versions: Vec<(String, u32)>,
@@ -50,7 +52,9 @@ impl TinyModule {
         sections.push((".modinfo", 1, 0, strings(&mut self.modinfo.iter())));
         let crcs: Vec<u8> = self.exports.iter().flat_map(|(_, crc)| self.u32(*crc)).collect();
         sections.push(("___kcrctab", 1, 0, crcs));
-        if !self.plain_exports.is_empty() {
+        if !self.export_bytes.is_empty() {
+            sections.push(("__ksymtab_strings", 1, 0, self.export_bytes.clone()));
+        } else if !self.plain_exports.is_empty() {
             sections.push(("__ksymtab_strings", 1, 0, strings(&mut self.plain_exports.iter())));
         }
         if !self.versions.is_empty() {

@@ -1,6 +1,7 @@
 //! The xz decoder: in Rust, or in C with the feature `liblzma`, which takes about two thirds of the time. Both accept
 //! concatenated streams, verify checksums, and have the same limits.
 
+use super::compress::Damage;
 use super::{Compression, Limits, ObjectErrorKind};
 
 #[cfg(not(feature = "liblzma"))]
@@ -13,7 +14,9 @@ pub(super) use in_c::decompress;
 pub(super) mod in_rust {
     use super::super::compress::fill;
     use super::*;
+    use crate::file::out_of_memory;
     use lzma_rust2::XzReader;
+    use std::io;
 
     /// Appends the content of the streams.
     pub(in crate::object) fn decompress(
@@ -22,15 +25,31 @@ pub(super) mod in_rust {
         limits: &Limits,
     ) -> Result<(), ObjectErrorKind> {
         let window_kib = u32::try_from(limits.window / 1024).unwrap_or(u32::MAX);
-        fill(XzReader::new_mem_limit(bytes, true, window_kib), out, Compression::Xz, limits)
+        fill(XzReader::new_mem_limit(bytes, true, window_kib), out, limits, |error| cause(error, limits))
+    }
+
+    /// Classifies an error of the decoder as liblzma does, which does not report a wrong checksum separately.
+    fn cause(error: &io::Error, limits: &Limits) -> ObjectErrorKind {
+        let format = Compression::Xz;
+        let damage = match error.kind() {
+            // The dictionary grows with the content.
+            io::ErrorKind::OutOfMemory if error.to_string().contains("limit") => {
+                return ObjectErrorKind::Window { format, limit: limits.window };
+            }
+            io::ErrorKind::OutOfMemory => return out_of_memory(error).into(),
+            io::ErrorKind::UnexpectedEof => Damage::Truncated,
+            io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput => Damage::Unsupported,
+            _ => Damage::Corrupt,
+        };
+        ObjectErrorKind::Decompress { format, damage }
     }
 }
 
 #[cfg(feature = "liblzma")]
 pub(super) mod in_c {
     use super::*;
+    use crate::file::out_of_memory;
     use liblzma::stream::{Action, CONCATENATED, Error, Status, Stream};
-    use std::io;
 
     /// The initial capacity; most modules need no more.
     const LEAST: usize = 1 << 18;
@@ -42,9 +61,12 @@ pub(super) mod in_c {
         limits: &Limits,
     ) -> Result<(), ObjectErrorKind> {
         let format = Compression::Xz;
+        let damaged = |damage| ObjectErrorKind::Decompress { format, damage };
         let failed = |error: Error| match error {
-            Error::MemLimit | Error::Mem => ObjectErrorKind::Window { format, limit: limits.window },
-            error => ObjectErrorKind::Decompress { format, source: error.into() },
+            Error::MemLimit => ObjectErrorKind::Window { format, limit: limits.window },
+            Error::Mem => out_of_memory(error).into(),
+            Error::Options | Error::UnsupportedCheck => damaged(Damage::Unsupported),
+            Error::Data | Error::Format | Error::Program | Error::NoCheck => damaged(Damage::Corrupt),
         };
         let mut stream = Stream::new_stream_decoder(limits.window, CONCATENATED).map_err(failed)?;
         loop {
@@ -52,7 +74,10 @@ pub(super) mod in_c {
             if out.len() == out.capacity() {
                 let most = usize::try_from(limits.size.saturating_add(1)).unwrap_or(usize::MAX);
                 let wanted = (out.len() * 2).max(LEAST).min(most);
-                out.reserve_exact(wanted.saturating_sub(out.len()).max(1));
+                let more = wanted.saturating_sub(out.len()).max(1);
+                out.try_reserve_exact(more)
+                    .or_else(|_| out.try_reserve_exact(LEAST.min(more)))
+                    .map_err(out_of_memory)?;
             }
             let rest = bytes.get(stream.total_in() as usize..).unwrap_or_default();
             let status = stream.process_vec(rest, out, Action::Finish).map_err(failed)?;
@@ -64,7 +89,7 @@ pub(super) mod in_c {
                 Status::Ok | Status::GetCheck => {}
                 // There was room for output, so the input ends early.
                 Status::MemNeeded => {
-                    return Err(ObjectErrorKind::Decompress { format, source: io::ErrorKind::UnexpectedEof.into() });
+                    return Err(damaged(Damage::Truncated));
                 }
             }
         }
