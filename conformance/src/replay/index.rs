@@ -179,7 +179,7 @@ impl Recipe {
         }
         let entries = oracle::in_order(&accepted);
         let duplicates: Vec<_> =
-            writer.duplicates().iter().map(|(key, value)| (key.to_vec(), value.to_vec())).collect();
+            writer.duplicates().unwrap_or_default().iter().map(|(key, value)| (key.to_vec(), value.to_vec())).collect();
         assert_eq!(duplicates, oracle::duplicates(&accepted));
         let ours = writer.to_bytes().unwrap_or_else(|error| panic!("accepted entries cannot be written: {error}"));
         for mut bytes in [ours, children_first::write(&entries, &self.shape)] {

@@ -25,6 +25,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::Options;
+use super::budget::Budget;
 use super::load::versions_matter;
 use super::loaded::{Key, Loaded};
 use crate::hash::Folded;
@@ -102,8 +103,12 @@ pub(super) enum Entry {
 }
 
 impl Entry {
-    pub(super) fn new(listed: &[u8], identity: Identity, module: &Loaded) -> Self {
+    /// Encodes a module; `None` if there is not enough memory.
+    pub(super) fn new(listed: &[u8], identity: Identity, module: &Loaded) -> Option<Self> {
         let mut entry = Vec::new();
+        // The cost counts at least 48 bytes for an entry, and its numbers have at most 21 bytes.
+        let most = listed.len() + 128 + module.cost();
+        entry.try_reserve(most).ok()?;
         put_bytes(&mut entry, listed);
         let Identity { device, inode, size, modified, changed } = identity;
         let times = [modified.0, modified.1, changed.0, changed.1];
@@ -121,9 +126,10 @@ impl Entry {
         for import in module.imports() {
             put_symbol(&mut entry, import.name, import.weak, import.crc);
         }
-        let mut whole = Vec::with_capacity(entry.len() + 4);
+        let mut whole = Vec::new();
+        whole.try_reserve_exact(entry.len() + 10).ok()?;
         put_bytes(&mut whole, &entry);
-        Self::New(identity, whole)
+        Some(Self::New(identity, whole))
     }
 }
 
@@ -143,9 +149,9 @@ impl Cache {
     }
 
     /// Returns the cached module at a path, if the file has not changed.
-    pub(super) fn get(&self, listed: &[u8], identity: &Identity) -> Option<(Loaded, Entry)> {
+    pub(super) fn get(&self, listed: &[u8], identity: &Identity, budget: &Budget) -> Option<(Loaded, Entry)> {
         let place = self.places.get(listed).filter(|place| place.identity == *identity)?;
-        let module = module(&mut Reader { rest: self.bytes.get(place.content.clone())? })?;
+        let module = module(&mut Reader { rest: self.bytes.get(place.content.clone())? }, budget)?;
         Some((module, Entry::Old(place.whole.clone())))
     }
 
@@ -165,12 +171,17 @@ impl Cache {
         self.next.iter().filter(|entry| matches!(entry, Entry::Old(_))).count()
     }
 
-    /// Returns the bytes of the next cache; `None` when the old one is still right.
+    /// Returns the bytes of the next cache; `None` when the old one is still right, or if there is not enough memory.
     pub(super) fn to_bytes(&self) -> Option<Vec<u8>> {
         if self.unchanged() == self.next.len() && self.next.len() == self.places.len() && !self.bytes.is_empty() {
             return None;
         }
         let mut out = self.header.clone();
+        let length = |entry: &Entry| match entry {
+            Entry::Old(range) => range.len(),
+            Entry::New(_, bytes) => bytes.len(),
+        };
+        out.try_reserve_exact(self.next.iter().map(length).sum::<usize>() + 32).ok()?;
         put(&mut out, self.next.len() as u64);
         for entry in &self.next {
             match entry {
@@ -220,34 +231,46 @@ fn entries(bytes: &[u8], header: &[u8]) -> Option<HashMap<Vec<u8>, Place>> {
         let start = body.len() - reader.rest.len();
         let mut entry = Reader { rest: reader.bytes()? };
         let end = body.len() - reader.rest.len();
-        let listed = entry.bytes()?.to_vec();
+        let name = entry.bytes()?;
+        let mut listed = Vec::new();
+        listed.try_reserve_exact(name.len()).ok()?;
+        listed.extend_from_slice(name);
         let mut next = || entry.number();
         let (device, inode, size) = (next()?, next()?, next()?);
         let mut time = || Some((next()? as i64, next()? as i64));
         let identity = Identity { device, inode, size, modified: time()?, changed: time()? };
         let content = end - entry.rest.len()..end;
+        places.try_reserve(1).ok()?;
         places.insert(listed, Place { identity, whole: start..end, content });
     }
     reader.rest.is_empty().then_some(places)
 }
 
-/// Decodes the content of an entry.
-fn module(reader: &mut Reader<'_>) -> Option<Loaded> {
+/// Decodes the content of an entry; `None` also when the budget does not suffice.
+fn module(reader: &mut Reader<'_>, budget: &Budget) -> Option<Loaded> {
     let mut module = Loaded::default();
+    let result = decode(&mut module, reader, budget);
+    if result.is_none() {
+        budget.release(module.cost());
+    }
+    result.map(|()| module)
+}
+
+fn decode(module: &mut Loaded, reader: &mut Reader<'_>, budget: &Budget) -> Option<()> {
     for _ in 0..reader.number()? {
         let key = [Key::Alias, Key::Softdep, Key::Weakdep].get(usize::from(reader.byte()?)).copied()?;
-        module.add_info(key, reader.bytes()?).ok()?;
+        module.add_info(budget, key, reader.bytes()?).ok()?;
     }
     for _ in 0..reader.number()? {
         let (name, _, crc) = reader.symbol()?;
-        module.add_export(name, crc).ok()?;
+        module.add_export(budget, name, crc).ok()?;
     }
     for _ in 0..reader.number()? {
         let (name, weak, crc) = reader.symbol()?;
-        module.add_import(&Import { name, weak, crc }).ok()?;
+        module.add_import(budget, &Import { name, weak, crc }).ok()?;
     }
     module.shrink();
-    reader.rest.is_empty().then_some(module)
+    reader.rest.is_empty().then_some(())
 }
 
 fn key_byte(key: Key) -> u8 {

@@ -39,7 +39,7 @@ impl<'m> Graph<'m> {
         options: &'m Options,
         notify: &mut dyn FnMut(Notice),
     ) -> Result<Self, DepmodError> {
-        let symbols = symbols(modules, options);
+        let symbols = symbols(modules, options)?;
         let needs = parallel(modules.len(), options, |place| needs(place, found, &modules[place], &symbols, options));
         let (mut direct, mut notices) = (Vec::with_capacity(needs.len()), Vec::new());
         for (owners, reported) in needs {
@@ -52,9 +52,11 @@ impl<'m> Graph<'m> {
             return Err(cycles(&direct, &rank, found));
         }
         let owned = |(name, symbol): (&'m [u8], Symbol)| Some((name, symbol.owner?));
-        let mut symbols: Vec<_> = symbols.into_iter().filter_map(owned).collect();
-        symbols.sort_unstable();
-        Ok(Self { direct, rank, symbols })
+        let mut sorted: Vec<_> = Vec::new();
+        sorted.try_reserve_exact(symbols.len()).map_err(out_of_memory)?;
+        sorted.extend(symbols.into_iter().filter_map(owned));
+        sorted.sort_unstable();
+        Ok(Self { direct, rank, symbols: sorted })
     }
 
     /// Returns for each module its transitive dependencies, in an order that can be loaded from the last to the first.
@@ -81,9 +83,11 @@ impl<'m> Graph<'m> {
 }
 
 /// Collects all exported symbols. If two modules export a symbol, the later one counts; a module takes precedence over the kernel.
-fn symbols<'m>(modules: &'m [Loaded], options: &'m Options) -> Symbols<'m> {
-    let count = modules.iter().map(|module| module.exports().count()).sum();
-    let mut symbols = Symbols::with_capacity_and_hasher(count, SeededState::default());
+fn symbols<'m>(modules: &'m [Loaded], options: &'m Options) -> Result<Symbols<'m>, DepmodError> {
+    let kernel = options.kernel_symbols.as_ref().map_or(0, |kernel| kernel.symbols.len() + PROVIDED.len());
+    let count: usize = modules.iter().map(|module| module.exports().len()).sum();
+    let mut symbols = Symbols::with_hasher(SeededState::default());
+    symbols.try_reserve(kernel + count).map_err(out_of_memory)?;
     if let Some(kernel) = &options.kernel_symbols {
         symbols.extend(kernel.symbols.iter().map(|(name, crc)| (trim(name, None), Symbol { owner: None, crc: *crc })));
         symbols.extend(PROVIDED.map(|name| (trim(name, None), Symbol { owner: None, crc: None })));
@@ -93,7 +97,11 @@ fn symbols<'m>(modules: &'m [Loaded], options: &'m Options) -> Symbols<'m> {
             symbols.insert(trim(name, options.symbol_prefix), Symbol { owner: Some(owner), crc });
         }
     }
-    symbols
+    Ok(symbols)
+}
+
+fn out_of_memory<E>(_: E) -> DepmodError {
+    DepmodError::Memory("the table of symbols")
 }
 
 /// Removes the leading dot of 64-bit PowerPC, where `.f` is the code of the function `f`, and the given prefix.

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+use super::budget::{Budget, small_module};
 use super::cache::{Cache, Entry, Identity};
 use super::loaded::{Key, Loaded};
 use super::search::Found;
@@ -13,9 +14,15 @@ use crate::object::symbols::Import;
 use crate::object::{Limits, Module, ObjectError, ObjectErrorKind, Scratch};
 
 /// Reads one module. After an error, `loaded` keeps what was read before it.
-fn read(loaded: &mut Loaded, path: &Path, options: &Options, memory: &mut Memory<'_>) -> Result<(), ObjectError> {
-    // The lock is released last.
-    let (_lock, file) = memory.open(path, &options.limits)?;
+fn read(
+    loaded: &mut Loaded,
+    path: &Path,
+    options: &Options,
+    limits: &Limits,
+    memory: &mut Memory<'_>,
+) -> Result<(), ObjectError> {
+    let budget = memory.budget;
+    let file = Module::open_with(path, limits, &mut memory.scratch)?;
     let elf = file.elf()?;
     let mut read = || {
         for (key, value) in elf.modinfo()?.iter() {
@@ -25,15 +32,15 @@ fn read(loaded: &mut Loaded, path: &Path, options: &Options, memory: &mut Memory
                 b"weakdep" => Key::Weakdep,
                 _ => continue,
             };
-            loaded.add_info(key, value)?;
+            loaded.add_info(budget, key, value)?;
         }
         let versions_matter = versions_matter(options);
         for export in elf.exports()? {
-            loaded.add_export(export.name, if versions_matter { elf.crc(&export) } else { None })?;
+            loaded.add_export(budget, export.name, if versions_matter { elf.crc(&export) } else { None })?;
         }
         for import in elf.imports()? {
             let crc = import.crc.filter(|_| versions_matter);
-            loaded.add_import(&Import { crc, ..import })?;
+            loaded.add_import(budget, &Import { crc, ..import })?;
         }
         Ok(())
     };
@@ -41,6 +48,31 @@ fn read(loaded: &mut Loaded, path: &Path, options: &Options, memory: &mut Memory
     drop(elf);
     memory.scratch.recycle(file);
     result
+}
+
+/// Reads one module within the bounds of a thread. If these, or the memory that other threads leave, are not enough, reads it again
+/// as the only large module at a time.
+fn read_in_turn(
+    loaded: &mut Loaded,
+    path: &Path,
+    options: &Options,
+    memory: &mut Memory<'_>,
+) -> Result<(), ObjectError> {
+    let small = Limits { size: options.limits.size.min(memory.small), ..options.limits };
+    let result = read(loaded, path, options, &small, memory);
+    let needs_more = match &result {
+        Err(ObjectError { kind: ObjectErrorKind::TooLarge(_), .. }) => small != options.limits,
+        Err(ObjectError { kind: ObjectErrorKind::Io(error), .. }) => error.raw_os_error() == Some(libc::ENOMEM),
+        _ => false,
+    };
+    if !needs_more {
+        return result;
+    }
+    let _lock = memory.large.lock().unwrap_or_else(PoisonError::into_inner);
+    memory.budget.release(loaded.cost());
+    *loaded = Loaded::default();
+    memory.scratch = Scratch::default();
+    read(loaded, path, options, &options.limits, memory)
 }
 
 /// Returns whether the checksums of symbols are needed.
@@ -52,23 +84,10 @@ pub(super) fn versions_matter(options: &Options) -> bool {
 /// modules needs no more memory than one of them.
 struct Memory<'t> {
     scratch: Scratch,
+    budget: &'t Budget,
     large: &'t Mutex<()>,
-}
-
-impl<'t> Memory<'t> {
-    /// The largest module that every thread may read at any time, in bytes.
-    const SMALL: u64 = 64 << 20;
-
-    fn open(&mut self, path: &Path, limits: &Limits) -> Result<(Option<MutexGuard<'t, ()>>, Module), ObjectError> {
-        let small = Limits { size: limits.size.min(Self::SMALL), ..*limits };
-        match Module::open_with(path, &small, &mut self.scratch) {
-            Err(ObjectError { kind: ObjectErrorKind::TooLarge(_), .. }) if small != *limits => {
-                let lock = self.large.lock().unwrap_or_else(PoisonError::into_inner);
-                Ok((Some(lock), Module::open_with(path, limits, &mut self.scratch)?))
-            }
-            opened => Ok((None, opened?)),
-        }
-    }
+    /// The size up to which a module is not large, in bytes.
+    small: u64,
 }
 
 /// Reads all modules; unchanged ones come from the cache. A module that cannot be read is kept with the parts that could be read.
@@ -78,21 +97,24 @@ pub(super) fn load(
     mut cache: Option<&mut Cache>,
     notify: &mut dyn FnMut(Notice),
 ) -> Vec<Loaded> {
-    let large = Mutex::new(());
-    let memory = || Memory { scratch: Scratch::default(), large: &large };
+    let (budget, large) = (Budget::new(), Mutex::new(()));
+    let small = small_module(threads(found.len(), options));
+    let memory = || Memory { scratch: Scratch::default(), budget: &budget, large: &large, small };
     let old = cache.as_deref();
     let loaded = parallel_with(found.len(), options, memory, |place, memory| {
         let module = &found[place];
         // Taken before the module is read, so that a later change gives another identity.
         let identity = old.and_then(|_| Identity::of(module.file()));
-        if let Some((loaded, entry)) = old.zip(identity).and_then(|(old, i)| old.get(&module.listed, &i)) {
+        let cached = old.zip(identity).and_then(|(old, i)| old.get(&module.listed, &i, memory.budget));
+        if let Some((loaded, entry)) = cached {
             return (loaded, None, Some(entry));
         }
         let mut loaded = Loaded::default();
-        let error = read(&mut loaded, module.file(), options, memory).err();
+        let error = read_in_turn(&mut loaded, module.file(), options, memory).err();
         let error = error.map(|error| ObjectError { path: module.path.clone(), ..error });
         loaded.shrink();
-        let entry = identity.filter(|_| error.is_none()).map(|identity| Entry::new(&module.listed, identity, &loaded));
+        let entry = identity.filter(|_| error.is_none());
+        let entry = entry.and_then(|identity| Entry::new(&module.listed, identity, &loaded));
         (loaded, error, entry)
     });
     let mut modules = Vec::with_capacity(loaded.len());
@@ -112,6 +134,15 @@ pub(super) fn parallel<T: Send>(count: usize, options: &Options, job: impl Fn(us
     parallel_with(count, options, || (), |place, ()| job(place))
 }
 
+/// The number of jobs that a thread takes at once: small enough for an even load, large enough to keep contention low.
+const BATCH: usize = 16;
+
+/// Returns the number of threads for a number of jobs.
+fn threads(count: usize, options: &Options) -> usize {
+    let processors = || thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    options.threads.unwrap_or_else(processors).clamp(1, count.div_ceil(BATCH).max(1))
+}
+
 /// Like [`parallel`], with a value per thread.
 fn parallel_with<T: Send, M>(
     count: usize,
@@ -119,10 +150,7 @@ fn parallel_with<T: Send, M>(
     memory: impl Fn() -> M + Sync,
     job: impl Fn(usize, &mut M) -> T + Sync,
 ) -> Vec<T> {
-    /// Small enough for an even load, large enough to keep contention low.
-    const BATCH: usize = 16;
-    let processors = || thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let threads = options.threads.unwrap_or_else(processors).clamp(1, count.div_ceil(BATCH).max(1));
+    let threads = threads(count, options);
     let next = AtomicUsize::new(0);
     let work = || {
         let (mut done, mut memory) = (Vec::new(), memory());

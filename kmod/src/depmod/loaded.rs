@@ -1,15 +1,19 @@
 //! The parts of a module that the lists need: one byte buffer and spans into it.
 
+use super::budget::{Budget, Cost};
+use crate::file::out_of_memory;
 use crate::object::ObjectErrorKind;
 use crate::object::symbols::Import;
 
 /// The parts of a module that the lists need.
-#[derive(Debug, Default, Clone, PartialEq)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Loaded {
     text: Vec<u8>,
     info: Vec<(Key, Span)>,
     exports: Vec<(Span, Option<u64>)>,
     imports: Vec<(Span, bool, Option<u64>)>,
+    /// What was taken of the budget.
+    cost: usize,
 }
 
 /// The keys of `.modinfo` that become lines of a list.
@@ -60,22 +64,30 @@ impl Loaded {
     }
 
     /// Adds a value of `.modinfo`.
-    pub(super) fn add_info(&mut self, key: Key, value: &[u8]) -> Result<(), ObjectErrorKind> {
-        let span = self.keep(value)?;
+    pub(super) fn add_info(&mut self, budget: &Budget, key: Key, value: &[u8]) -> Result<(), ObjectErrorKind> {
+        self.info.try_reserve(1).map_err(out_of_memory)?;
+        let span = self.keep(budget, value, Cost::Info)?;
         self.info.push((key, span));
         Ok(())
     }
 
-    pub(super) fn add_export(&mut self, name: &[u8], crc: Option<u64>) -> Result<(), ObjectErrorKind> {
-        let span = self.keep(name)?;
+    pub(super) fn add_export(&mut self, budget: &Budget, name: &[u8], crc: Option<u64>) -> Result<(), ObjectErrorKind> {
+        self.exports.try_reserve(1).map_err(out_of_memory)?;
+        let span = self.keep(budget, name, Cost::Export)?;
         self.exports.push((span, crc));
         Ok(())
     }
 
-    pub(super) fn add_import(&mut self, import: &Import<'_>) -> Result<(), ObjectErrorKind> {
-        let span = self.keep(import.name)?;
+    pub(super) fn add_import(&mut self, budget: &Budget, import: &Import<'_>) -> Result<(), ObjectErrorKind> {
+        self.imports.try_reserve(1).map_err(out_of_memory)?;
+        let span = self.keep(budget, import.name, Cost::Import)?;
         self.imports.push((span, import.weak, import.crc));
         Ok(())
+    }
+
+    /// Returns what was taken of the budget, in bytes.
+    pub(super) fn cost(&self) -> usize {
+        self.cost
     }
 
     /// Releases spare capacity.
@@ -85,14 +97,15 @@ impl Loaded {
         self.imports.shrink_to_fit();
     }
 
-    fn keep(&mut self, bytes: &[u8]) -> Result<Span, ObjectErrorKind> {
-        /// Symbols can share bytes of the string table in the file, but not here: the copies need a limit.
-        const LIMIT: usize = 64 << 20;
-        let (start, end) = (self.text.len(), self.text.len() + bytes.len());
-        if end > LIMIT {
-            return Err(ObjectErrorKind::Elf("the names of its symbols exceed 64 MiB"));
-        }
+    fn keep(&mut self, budget: &Budget, bytes: &[u8], cost: Cost) -> Result<Span, ObjectErrorKind> {
+        // Symbols can share bytes of the string table in the file, but not here.
+        let cost = bytes.len().saturating_add(cost as usize);
+        budget.take(self.cost, cost)?;
+        self.cost += cost;
+        self.text.try_reserve(bytes.len()).map_err(out_of_memory)?;
+        let start = self.text.len();
         self.text.extend_from_slice(bytes);
-        Ok(Span { start: start as u32, end: end as u32 })
+        // A module's text is within its budget, far below 4 GiB.
+        Ok(Span { start: start as u32, end: self.text.len() as u32 })
     }
 }

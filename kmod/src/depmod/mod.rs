@@ -23,6 +23,7 @@
 //! - The old files stay until all new ones are complete.
 //! - If the kernel's list is missing, the index is a valid one without entries. In C it is an empty file.
 
+mod budget;
 pub mod cache;
 pub mod config;
 mod graph;
@@ -162,6 +163,9 @@ pub enum DepmodError {
         /// The cause.
         source: InsertError,
     },
+    /// There is not enough memory for the dependencies or for a list.
+    #[error("not enough memory for {0}")]
+    Memory(&'static str),
     /// A file of the module directory cannot be read.
     #[error("could not read {path}: {}", strerror_io(source), path = crate::config::show_path(path))]
     Read {

@@ -23,19 +23,19 @@ pub(super) fn outputs(
     options: &Options,
     notify: &mut dyn FnMut(Notice),
 ) -> Result<Vec<Output>, DepmodError> {
-    let infos = listable_infos(found, modules, notify);
+    let infos = listable_infos(found, modules, notify)?;
     let mut out = Outputs { files: Vec::with_capacity(11), options, notify };
     out.dependencies(found, graph)?;
     out.aliases(&infos)?;
-    out.infos("modules.softdep", "# Soft dependencies extracted from modules themselves.\n", Key::Softdep, &infos);
-    out.infos("modules.weakdep", "# Weak dependencies extracted from modules themselves.\n", Key::Weakdep, &infos);
+    out.infos("modules.softdep", b"# Soft dependencies extracted from modules themselves.\n", Key::Softdep, &infos)?;
+    out.infos("modules.weakdep", b"# Weak dependencies extracted from modules themselves.\n", Key::Weakdep, &infos)?;
     out.symbols(found, graph)?;
     // These two exist only as indexes: a dry run does not show them.
     if !options.dry_run {
         out.builtin()?;
         out.builtin_aliases()?;
     }
-    out.devnames(&infos);
+    out.devnames(&infos)?;
     Ok(out.files)
 }
 
@@ -49,7 +49,11 @@ struct Info<'m> {
 
 /// Collects the values that can be written as lines. A value with a newline is left out: modprobe would read its rest as a
 /// separate line. So is a soft or weak dependency with a backslash: at the end of a line it would join the next line.
-fn listable_infos<'m>(found: &'m [Found], modules: &'m [Loaded], notify: &mut dyn FnMut(Notice)) -> Vec<Info<'m>> {
+fn listable_infos<'m>(
+    found: &'m [Found],
+    modules: &'m [Loaded],
+    notify: &mut dyn FnMut(Notice),
+) -> Result<Vec<Info<'m>>, DepmodError> {
     let mut infos = Vec::new();
     for (place, (module, loaded)) in (0_u32..).zip(found.iter().zip(modules)) {
         for key in [Key::Alias, Key::Softdep, Key::Weakdep] {
@@ -59,15 +63,28 @@ fn listable_infos<'m>(found: &'m [Found], modules: &'m [Loaded], notify: &mut dy
                     Key::Softdep | Key::Weakdep => (b.is_ascii_control() && *b != b'\t') || *b == b'\\',
                 };
                 if value.iter().any(is_forbidden) {
-                    let (path, key, value) = (module.path.clone(), key.as_str(), value.to_vec());
+                    let value = value[..value.len().min(SHOWN_LENGTH)].to_vec();
+                    let (path, key) = (module.path.clone(), key.as_str());
                     notify(Notice::Value { path, key, value });
                 } else {
+                    infos.try_reserve(1).map_err(|_| DepmodError::Memory("the aliases of all modules"))?;
                     infos.push(Info { name: module.name.as_bytes(), key, value, place });
                 }
             }
         }
     }
-    infos
+    Ok(infos)
+}
+
+/// The length up to which messages show a value, in bytes.
+const SHOWN_LENGTH: usize = 256;
+
+/// Appends parts to a list.
+fn append(list: &'static str, text: &mut Vec<u8>, parts: &[&[u8]]) -> Result<(), DepmodError> {
+    let length = parts.iter().map(|part| part.len()).sum();
+    text.try_reserve(length).map_err(|_| DepmodError::Memory(list))?;
+    parts.iter().for_each(|part| text.extend_from_slice(part));
+    Ok(())
 }
 
 struct Outputs<'o> {
@@ -81,14 +98,12 @@ impl Outputs<'_> {
         let (mut text, mut index) = (Vec::new(), IndexWriter::new());
         for ((place, module), dependencies) in (0_u32..).zip(found).zip(graph.all_dependencies()) {
             let start = text.len();
-            text.extend_from_slice(&module.listed);
-            text.push(b':');
+            append("modules.dep", &mut text, &[&module.listed, b":"])?;
             for dependency in dependencies {
-                text.push(b' ');
-                text.extend_from_slice(&found[dependency as usize].listed);
+                append("modules.dep", &mut text, &[b" ", &found[dependency as usize].listed])?;
             }
             self.insert("modules.dep.bin", &mut index, module.name.as_bytes(), &text[start..], place)?;
-            text.push(b'\n');
+            append("modules.dep", &mut text, &[b"\n"])?;
         }
         self.push("modules.dep", text);
         self.push_index("modules.dep.bin", "module deps", &index)
@@ -98,9 +113,7 @@ impl Outputs<'_> {
         let mut text = b"# Aliases extracted from modules themselves.\n".to_vec();
         let mut index = IndexWriter::new();
         for info in infos.iter().filter(|info| info.key == Key::Alias) {
-            for part in [b"alias ", info.value, b" ", info.name, b"\n"] {
-                text.extend_from_slice(part);
-            }
+            append("modules.alias", &mut text, &[b"alias ", info.value, b" ", info.name, b"\n"])?;
             match normalise_alias(info.value) {
                 Ok(alias) => self.insert("modules.alias.bin", &mut index, &alias, info.name, info.place)?,
                 Err(error) => (self.notify)(Notice::Alias { module: info.name.to_vec(), error }),
@@ -110,14 +123,13 @@ impl Outputs<'_> {
         self.push_index("modules.alias.bin", "module alias", &index)
     }
 
-    fn infos(&mut self, file: &'static str, heading: &str, key: Key, infos: &[Info<'_>]) {
-        let mut text = heading.as_bytes().to_vec();
+    fn infos(&mut self, file: &'static str, heading: &[u8], key: Key, infos: &[Info<'_>]) -> Result<(), DepmodError> {
+        let mut text = heading.to_vec();
         for info in infos.iter().filter(|info| info.key == key) {
-            for part in [key.as_str().as_bytes(), b" ", info.name, b" ", info.value, b"\n"] {
-                text.extend_from_slice(part);
-            }
+            append(file, &mut text, &[key.as_str().as_bytes(), b" ", info.name, b" ", info.value, b"\n"])?;
         }
         self.push(file, text);
+        Ok(())
     }
 
     fn symbols(&mut self, found: &[Found], graph: &Graph<'_>) -> Result<(), DepmodError> {
@@ -136,9 +148,7 @@ impl Outputs<'_> {
                 (self.notify)(Notice::Key(error));
                 continue;
             }
-            for part in [b"alias ", &key[..], b" ", name, b"\n"] {
-                text.extend_from_slice(part);
-            }
+            append("modules.symbols", &mut text, &[b"alias ", &key, b" ", name, b"\n"])?;
             self.insert("modules.symbols.bin", &mut index, &key, name, owner)?;
         }
         self.push("modules.symbols", text);
@@ -176,13 +186,13 @@ impl Outputs<'_> {
 
     /// Lists the device nodes that can be created before their module is loaded: modules with an alias for the name of a node
     /// and one for its numbers.
-    fn devnames(&mut self, infos: &[Info<'_>]) {
+    fn devnames(&mut self, infos: &[Info<'_>]) -> Result<(), DepmodError> {
         let mut text = Vec::new();
-        let aliases: Vec<&Info<'_>> = infos.iter().filter(|info| info.key == Key::Alias).collect();
-        for aliases in aliases.chunk_by(|a, b| a.place == b.place) {
+        for infos in infos.chunk_by(|a, b| a.place == b.place) {
+            let aliases = infos.iter().filter(|info| info.key == Key::Alias);
             // As in C kmod: the last of each kind until both have been seen.
             let (mut devname, mut number) = (None, None);
-            for alias in aliases.iter().map(|info| info.value) {
+            for alias in aliases.map(|info| info.value) {
                 devname = alias.strip_prefix(b"devname:").or(devname);
                 number = device_number(alias).or(number);
                 if devname.is_some() && number.is_some() {
@@ -190,7 +200,7 @@ impl Outputs<'_> {
                 }
             }
             let Some(devname) = devname else { continue };
-            let name = aliases[0].name;
+            let name = infos[0].name;
             let Some((kind, major, minor)) = number else {
                 let (module, devname) = (name.to_vec(), devname.to_vec());
                 (self.notify)(Notice::Devname { module, devname });
@@ -200,11 +210,10 @@ impl Outputs<'_> {
                 text.extend_from_slice(b"# Device nodes to trigger on-demand module loading.\n");
             }
             let numbers = format!(" {kind}{major}:{minor}\n");
-            for part in [name, b" ", devname, numbers.as_bytes()] {
-                text.extend_from_slice(part);
-            }
+            append("modules.devname", &mut text, &[name, b" ", devname, numbers.as_bytes()])?;
         }
         self.push("modules.devname", text);
+        Ok(())
     }
 
     /// Inserts a key into an index. A key that the index cannot contain is reported and left out.
@@ -218,7 +227,7 @@ impl Outputs<'_> {
     ) -> Result<(), DepmodError> {
         match index.insert(key, value, priority) {
             Ok(()) => Ok(()),
-            Err(source @ InsertError::TooLarge) => Err(DepmodError::Index { file, source }),
+            Err(source @ (InsertError::TooLarge | InsertError::Memory)) => Err(DepmodError::Index { file, source }),
             Err(error) => {
                 (self.notify)(Notice::Key(error));
                 Ok(())
@@ -228,7 +237,8 @@ impl Outputs<'_> {
 
     fn push_index(&mut self, name: &'static str, what: &'static str, index: &IndexWriter) -> Result<(), DepmodError> {
         if self.options.warn_duplicates {
-            for (key, value) in index.duplicates() {
+            let duplicates = index.duplicates().map_err(|source| DepmodError::Index { file: name, source })?;
+            for (key, value) in duplicates {
                 (self.notify)(Notice::Duplicate { what, key: key.to_vec(), value: value.to_vec() });
             }
         }

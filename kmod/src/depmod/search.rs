@@ -187,13 +187,19 @@ fn follow(link: &Path, root: Root<'_>) -> io::Result<(Metadata, Option<PathBuf>)
 
 /// Sorts modules in the order of modules.order, regardless of compression. Modules that it does not name follow, by path.
 fn sort(found: &mut [Found], order: &[u8]) {
-    let mut places: HashMap<&[u8], usize> = HashMap::new();
-    for (place, line) in order.split(|&b| b == b'\n').enumerate() {
+    fn plain(path: &[u8]) -> &[u8] {
+        uncompressed_name(path).unwrap_or(path)
+    }
+    // The list can have many more lines than there are modules: only those of modules are kept.
+    let mut places: HashMap<Vec<u8>, usize> =
+        found.iter().map(|module| (plain(&module.listed).to_vec(), usize::MAX)).collect();
+    for (number, line) in order.split(|&b| b == b'\n').enumerate() {
         // The first of two equal lines counts.
-        places.entry(uncompressed_name(line).unwrap_or(line)).or_insert(place);
+        if let Some(place @ &mut usize::MAX) = places.get_mut(plain(line)) {
+            *place = number;
+        }
     }
     found.sort_by_cached_key(|module| {
-        let plain = uncompressed_name(&module.listed).unwrap_or(&module.listed);
-        (places.get(plain).copied().unwrap_or(usize::MAX), module.listed.clone())
+        (places.get(plain(&module.listed)).copied().unwrap_or(usize::MAX), module.listed.clone())
     });
 }

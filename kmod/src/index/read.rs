@@ -77,7 +77,8 @@ impl Index {
         loop {
             let Some(after) = rest.strip_prefix(node.prefix) else { return Ok(None) };
             let Some((&byte, after)) = after.split_first() else {
-                return Ok(self.values(&node)?.next().transpose()?.map(|value| value.bytes.to_vec()));
+                let value = self.values(&node)?.next().transpose()?;
+                return value.map(|value| self.copy(value.bytes)).transpose();
             };
             // Terminates: each step consumes a byte of the key.
             match self.child(&node, byte)? {
@@ -105,10 +106,9 @@ impl Index {
                 // A wildcard in the prefix: all keys below are patterns. They can match only if the bytes before it do.
                 let literal = node.prefix.iter().take_while(|b| !is_wildcard(**b)).count();
                 if rest.starts_with(&node.prefix[..literal]) {
-                    self.walk(node, key, &mut budget, &mut |key, value| {
-                        if fnmatch(key, name) {
-                            found.push(value);
-                        }
+                    self.walk(node, key, &mut budget, &mut |key, value| match fnmatch(key, name) {
+                        true => push(&mut found, value),
+                        false => Ok(()),
                     })?;
                 }
                 break;
@@ -118,16 +118,15 @@ impl Index {
             for wildcard in *b"*?[" {
                 if let Some(child) = self.child(&node, wildcard)? {
                     let key = [&key[..], &[wildcard]].concat();
-                    self.walk(child, key, &mut budget, &mut |key, value| {
-                        if fnmatch(key, name) {
-                            found.push(value);
-                        }
+                    self.walk(child, key, &mut budget, &mut |key, value| match fnmatch(key, name) {
+                        true => push(&mut found, value),
+                        false => Ok(()),
                     })?;
                 }
             }
             let Some((&byte, after)) = after.split_first() else {
                 for value in self.values(&node)? {
-                    found.push(value?);
+                    push(&mut found, value?).map_err(|error| self.unread(error))?;
                 }
                 break;
             };
@@ -144,7 +143,11 @@ impl Index {
         }
         found.reverse();
         found.sort_by_key(|value| value.priority);
-        Ok(found.into_iter().map(RawValue::into_value).collect())
+        let mut values = Vec::new();
+        for RawValue { priority, bytes } in found {
+            push(&mut values, Value { priority, bytes: self.copy(bytes)? }).map_err(|error| self.unread(error))?;
+        }
+        Ok(values)
     }
 
     /// Calls `each` with every key and value: keys in byte order, the values of a key in stored order.
@@ -152,10 +155,10 @@ impl Index {
     /// # Errors
     /// [`IndexErrorKind::Corrupt`] for a malformed node, after `each` was called for the entries before it.
     pub fn for_each(&self, mut each: impl FnMut(&[u8], u32, &[u8])) -> Result<(), IndexError> {
-        self.bytes.read_whole().map_err(|error| self.unread(error))?;
-        match self.node(self.root)? {
+        match self.whole_root()? {
             Some(root) => self.walk(root, Vec::new(), &mut Budget::new(self), &mut |key, value| {
                 each(key, value.priority, value.bytes);
+                Ok(())
             }),
             None => Ok(()),
         }
@@ -167,8 +170,23 @@ impl Index {
     /// As [`Index::for_each`].
     pub fn entries(&self) -> Result<Vec<(Vec<u8>, Value)>, IndexError> {
         let mut entries = Vec::new();
-        self.for_each(|key, priority, bytes| entries.push((key.to_vec(), Value { priority, bytes: bytes.to_vec() })))?;
+        if let Some(root) = self.whole_root()? {
+            self.walk(root, Vec::new(), &mut Budget::new(self), &mut |key, value| {
+                let (key, bytes) = (copy(key)?, copy(value.bytes)?);
+                push(&mut entries, (key, Value { priority: value.priority, bytes }))
+            })?;
+        }
         Ok(entries)
+    }
+
+    /// Reads the whole file and returns the root node.
+    fn whole_root(&self) -> Result<Option<Node<'_>>, IndexError> {
+        self.bytes.read_whole().map_err(|error| self.unread(error))?;
+        self.node(self.root)
+    }
+
+    fn copy(&self, bytes: &[u8]) -> Result<Vec<u8>, IndexError> {
+        copy(bytes).map_err(|error| self.unread(error))
     }
 
     /// Visits a node and all nodes below it. `key` is the key up to the prefix of the node.
@@ -177,7 +195,7 @@ impl Index {
         top: Node<'a>,
         mut key: Vec<u8>,
         budget: &mut Budget,
-        each: &mut dyn FnMut(&[u8], RawValue<'a>),
+        each: &mut dyn FnMut(&[u8], RawValue<'a>) -> io::Result<()>,
     ) -> Result<(), IndexError> {
         // The path from `top` to the current node: each node with the length of its key and its next child.
         let mut path: Vec<(Node<'a>, usize, usize)> = Vec::new();
@@ -195,7 +213,7 @@ impl Index {
                 if !budget.read(value.bytes.len() + 5) || !budget.emit(key.len()) {
                     return Err(self.corrupt(node.offset, SHARED));
                 }
-                each(&key, value);
+                each(&key, value).map_err(|error| self.unread(error))?;
             }
             path.push((node, key.len(), 0));
             node = loop {
@@ -314,12 +332,6 @@ struct RawValue<'a> {
     bytes: &'a [u8],
 }
 
-impl RawValue<'_> {
-    fn into_value(self) -> Value {
-        Value { priority: self.priority, bytes: self.bytes.to_vec() }
-    }
-}
-
 /// The values of a node, read one by one: the file may end before the stored count is reached.
 struct Values<'a> {
     index: &'a Index,
@@ -375,6 +387,21 @@ fn spend(budget: &mut usize, amount: usize) -> bool {
         }
         None => false,
     }
+}
+
+/// Appends a value, or returns an error if there is not enough memory: the number of values comes from the file.
+fn push<T>(values: &mut Vec<T>, value: T) -> io::Result<()> {
+    values.try_reserve(1).map_err(file::out_of_memory)?;
+    values.push(value);
+    Ok(())
+}
+
+/// Copies bytes, or returns an error if there is not enough memory.
+fn copy(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(bytes.len()).map_err(file::out_of_memory)?;
+    copy.extend_from_slice(bytes);
+    Ok(copy)
 }
 
 fn is_wildcard(byte: u8) -> bool {

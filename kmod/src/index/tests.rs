@@ -259,5 +259,5 @@ fn each_duplicate_is_returned_once() {
     for (key, value) in ["b1", "a1", "b2", "b1", "c1", "a1", "b1", "a0"].map(|pair| pair.split_at(1)) {
         writer.insert(key.as_bytes(), value.as_bytes(), 0).unwrap();
     }
-    assert_eq!(writer.duplicates(), [(&b"a"[..], &b"1"[..]), (b"b", b"1")]);
+    assert_eq!(writer.duplicates().unwrap(), [(&b"a"[..], &b"1"[..]), (b"b", b"1")]);
 }

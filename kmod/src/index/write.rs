@@ -1,5 +1,7 @@
 //! The writer of an index: sorts the keys and lays out parents before children, as depmod does since version 34.
 
+use std::collections::TryReserveError;
+
 use super::{CHILDREN, KEY_LIMIT, MAGIC, OFFSET_MASK, PREFIX, VALUES, VERSION};
 use crate::name::Escaped;
 
@@ -23,6 +25,15 @@ pub enum InsertError {
     /// The index exceeds the reach of 28-bit offsets.
     #[error("the index is larger than 256 MiB")]
     TooLarge,
+    /// There is not enough memory for the index.
+    #[error("not enough memory for the index")]
+    Memory,
+}
+
+impl From<TryReserveError> for InsertError {
+    fn from(_: TryReserveError) -> Self {
+        Self::Memory
+    }
 }
 
 /// Collects keys and values and writes them as an index.
@@ -73,6 +84,8 @@ impl IndexWriter {
         if self.arena.len() + key.len() + value.len() > self.limit {
             return Err(InsertError::TooLarge);
         }
+        self.arena.try_reserve(key.len() + value.len())?;
+        self.entries.try_reserve(1)?;
         let start = self.arena.len() as u32;
         self.arena.extend_from_slice(key);
         self.arena.extend_from_slice(value);
@@ -82,26 +95,38 @@ impl IndexWriter {
     }
 
     /// Returns each pair of key and value that was inserted more than once, in byte order.
-    #[must_use]
-    pub fn duplicates(&self) -> Vec<(&[u8], &[u8])> {
-        let mut pairs: Vec<_> = self.entries.iter().map(|entry| (self.key(entry), self.value(entry))).collect();
+    ///
+    /// # Errors
+    /// [`InsertError::Memory`].
+    pub fn duplicates(&self) -> Result<Vec<(&[u8], &[u8])>, InsertError> {
+        let mut pairs = Vec::new();
+        pairs.try_reserve_exact(self.entries.len())?;
+        pairs.extend(self.entries.iter().map(|entry| (self.key(entry), self.value(entry))));
         pairs.sort_unstable();
-        pairs.chunk_by(|a, b| a == b).filter(|run| run.len() > 1).map(|run| run[0]).collect()
+        let mut duplicates = Vec::new();
+        for run in pairs.chunk_by(|a, b| a == b).filter(|run| run.len() > 1) {
+            duplicates.try_reserve(1)?;
+            duplicates.push(run[0]);
+        }
+        Ok(duplicates)
     }
 
     /// Returns the bytes of the index file.
     ///
     /// # Errors
-    /// [`InsertError::TooLarge`].
+    /// [`InsertError::TooLarge`], [`InsertError::Memory`].
     pub fn to_bytes(&self) -> Result<Vec<u8>, InsertError> {
-        let mut order: Vec<u32> = (0..self.entries.len() as u32).collect();
+        let mut order: Vec<u32> = Vec::new();
+        order.try_reserve_exact(self.entries.len())?;
+        order.extend(0..self.entries.len() as u32);
         let entry = |place: u32| &self.entries[place as usize];
         order.sort_unstable_by(|&a, &b| {
             let by_key = self.key(entry(a)).cmp(self.key(entry(b)));
             by_key.then(entry(a).priority.cmp(&entry(b).priority)).then(b.cmp(&a))
         });
 
-        let mut out = Vec::with_capacity(self.arena.len() * 2);
+        let mut out = Vec::new();
+        out.try_reserve(self.arena.len() * 2)?;
         for word in [MAGIC, VERSION, 0] {
             out.extend_from_slice(&word.to_be_bytes());
         }
@@ -120,6 +145,8 @@ impl IndexWriter {
             };
             let prefix = first.iter().zip(last).skip(depth).take_while(|(a, b)| a == b).count();
             let here = depth + prefix;
+            // The prefix and the offsets of at most 128 children.
+            out.try_reserve(prefix + 1 + 2 + 4 * 128)?;
             if prefix > 0 {
                 flags |= PREFIX;
                 out.extend_from_slice(&first[depth..here]);
@@ -139,9 +166,11 @@ impl IndexWriter {
             }
             if !values.is_empty() {
                 flags |= VALUES;
+                out.try_reserve(4)?;
                 out.extend_from_slice(&(values.len() as u32).to_be_bytes());
                 for &value in values {
                     let value = entry(value);
+                    out.try_reserve(4 + self.value(value).len() + 1)?;
                     out.extend_from_slice(&value.priority.to_be_bytes());
                     out.extend_from_slice(self.value(value));
                     out.push(0);

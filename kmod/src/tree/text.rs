@@ -207,7 +207,7 @@ pub(super) fn builtin_alias_index(bytes: &[u8]) -> Result<Index, TextError> {
 /// Inserts an entry. Keys that the format does not allow are left out, as depmod does.
 fn insert(writer: &mut IndexWriter, key: &[u8], value: &[u8], priority: usize) -> Result<(), InsertError> {
     match writer.insert(key, value, u32::try_from(priority).unwrap_or(u32::MAX)) {
-        Err(error @ InsertError::TooLarge) => Err(error),
+        Err(error @ (InsertError::TooLarge | InsertError::Memory)) => Err(error),
         _ => Ok(()),
     }
 }

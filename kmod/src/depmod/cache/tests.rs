@@ -240,7 +240,7 @@ fn no_bytes_make_the_reader_panic() {
         put(&mut bytes, entries);
         for _ in 0..entries {
             let identity = Identity { device: 1, inode: 2, size: 3, modified: (4, 5), changed: (6, 7) };
-            match Entry::new(b"x", identity, &Loaded::default()) {
+            match Entry::new(b"x", identity, &Loaded::default()).unwrap() {
                 Entry::New(_, entry) if u.ratio(3, 4)? => {
                     let tail: Vec<u8> = u.arbitrary()?;
                     // The leading length is one byte here; random bytes follow the identity.
@@ -254,28 +254,30 @@ fn no_bytes_make_the_reader_panic() {
         bytes.extend_from_slice(&sum.to_le_bytes());
         let cache = Cache::parse(bytes, &options, None);
         let identity = Identity { device: 1, inode: 2, size: 3, modified: (4, 5), changed: (6, 7) };
-        let _either_way = cache.get(b"x", &identity);
+        let _either_way = cache.get(b"x", &identity, &Budget::new());
         Ok(())
     });
 }
 
 #[test]
 fn an_entry_survives_a_round_trip() {
-    let mut module = Loaded::default();
-    module.add_info(Key::Weakdep, b"w").unwrap();
-    module.add_info(Key::Alias, &[0xff; 300]).unwrap();
-    module.add_export(b"e", Some(u64::MAX)).unwrap();
-    module.add_import(&Import { name: b"", weak: true, crc: None }).unwrap();
-    module.add_import(&Import { name: b"i", weak: false, crc: Some(7) }).unwrap();
+    let (mut module, budget) = (Loaded::default(), Budget::new());
+    module.add_info(&budget, Key::Weakdep, b"w").unwrap();
+    module.add_info(&budget, Key::Alias, &[0xff; 300]).unwrap();
+    module.add_export(&budget, b"e", Some(u64::MAX)).unwrap();
+    module.add_import(&budget, &Import { name: b"", weak: true, crc: None }).unwrap();
+    module.add_import(&budget, &Import { name: b"i", weak: false, crc: Some(7) }).unwrap();
     let identity =
         Identity { device: u64::MAX, inode: 0, size: 9, modified: (-1, 999_999_999), changed: (i64::MIN, 0) };
     let options = Options::new("/nonexistent");
     let mut cache = Cache::parse(Vec::new(), &options, Some((i64::MAX, 0)));
-    cache.keep(Entry::new(b"k/m.ko", identity, &module));
+    cache.keep(Entry::new(b"k/m.ko", identity, &module).unwrap());
     let cache = Cache::parse(cache.to_bytes().unwrap(), &options, None);
-    assert_eq!(cache.get(b"k/m.ko", &identity).unwrap().0, module);
-    assert!(cache.get(b"k/m.ko", &Identity { inode: 1, ..identity }).is_none());
-    assert!(cache.get(b"k/other.ko", &identity).is_none());
+    let read = cache.get(b"k/m.ko", &identity, &budget).unwrap().0;
+    assert!(read.all_info().eq(module.all_info()) && read.exports().eq(module.exports()));
+    assert!(read.imports().eq(module.imports()));
+    assert!(cache.get(b"k/m.ko", &Identity { inode: 1, ..identity }, &budget).is_none());
+    assert!(cache.get(b"k/other.ko", &identity, &budget).is_none());
 }
 
 #[test]

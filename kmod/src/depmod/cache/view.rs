@@ -1,6 +1,7 @@
 //! Reads and writes cache files from outside depmod. The fuzz target `depmod_cache` checks the format with these functions.
 
 use super::super::Options;
+use super::super::budget::Budget;
 use super::super::loaded::{Key, Loaded};
 use super::{Entry, Identity, Reader, entries, header, module, put};
 use crate::object::symbols::Import;
@@ -26,7 +27,7 @@ pub struct CachedModule {
 pub fn modules(file: &[u8], options: &Options) -> Option<Vec<CachedModule>> {
     let places = entries(file, &header(options))?;
     let read = |(path, place): (Vec<u8>, super::Place)| {
-        let loaded = module(&mut Reader { rest: file.get(place.content)? })?;
+        let loaded = module(&mut Reader { rest: file.get(place.content)? }, &Budget::new())?;
         let Identity { device, inode, size, modified, changed } = place.identity;
         let times = [modified.0, modified.1, changed.0, changed.1].map(|number| number as u64);
         Some(CachedModule {
@@ -48,20 +49,20 @@ pub fn write(modules: &[CachedModule], options: &Options) -> Vec<u8> {
     let mut body = Vec::new();
     put(&mut body, modules.len() as u64);
     for cached in modules {
-        let mut loaded = Loaded::default();
+        let (mut loaded, budget) = (Loaded::default(), Budget::new());
         for (key, value) in &cached.info {
             let key = [Key::Alias, Key::Softdep, Key::Weakdep].into_iter().find(|known| known.as_str() == *key);
             // Fails only when the names exceed the limit of one module.
-            key.map(|key| loaded.add_info(key, value));
+            key.map(|key| loaded.add_info(&budget, key, value));
         }
-        cached.exports.iter().for_each(|(name, crc)| drop(loaded.add_export(name, *crc)));
+        cached.exports.iter().for_each(|(name, crc)| drop(loaded.add_export(&budget, name, *crc)));
         cached.imports.iter().for_each(|(name, weak, crc)| {
-            drop(loaded.add_import(&Import { name, weak: *weak, crc: *crc }));
+            drop(loaded.add_import(&budget, &Import { name, weak: *weak, crc: *crc }));
         });
         let [device, inode, size, times @ ..] = cached.identity;
         let [a, b, c, d] = times.map(|number| number as i64);
         let identity = Identity { device, inode, size, modified: (a, b), changed: (c, d) };
-        if let Entry::New(_, bytes) = Entry::new(&cached.path, identity, &loaded) {
+        if let Some(Entry::New(_, bytes)) = Entry::new(&cached.path, identity, &loaded) {
             body.extend(bytes);
         }
     }
