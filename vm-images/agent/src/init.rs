@@ -41,6 +41,7 @@ fn start() -> Result<Agent, String> {
     files::make_directories(SCRATCH).map_err(|errno| failed("create", errno))?;
     let directory = files::open(SCRATCH, OFlags::RDONLY | OFlags::DIRECTORY).map_err(|errno| failed("open", errno))?;
     wait_for_random();
+    wait_for_clock();
     Ok(Agent {
         port,
         decoder: Decoder::new(),
@@ -161,6 +162,16 @@ fn wait_for_random() {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
             let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty());
         }
+    }
+}
+
+/// Waits until the kernel has refined its clock source. It does so about a second after its start, and its log lines
+/// would otherwise appear during a check.
+fn wait_for_clock() {
+    const CURRENT: &[u8] = b"/sys/devices/system/clocksource/clocksource0/current_clocksource";
+    let deadline = Moment::after(GuestMillis(5000));
+    while files::read(CURRENT, 64).is_ok_and(|name| name.starts_with(b"tsc-early")) && !deadline.passed() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
     }
 }
 
