@@ -73,6 +73,34 @@ impl fmt::Display for Need {
     }
 }
 
+/// Returns all needs of a behaviour as one text: those of the subject, then those of the kernel.
+#[must_use]
+pub fn needs_text(needs: &[Need]) -> String {
+    let (mut commands, mut modules, mut options) = (Vec::new(), Vec::new(), Vec::new());
+    for need in needs {
+        match need {
+            Need::Command(name) => commands.push(*name),
+            Need::Module(name) => modules.push(*name),
+            Need::Config(option) => options.push(*option),
+        }
+    }
+    let module = if modules.len() == 1 { "a kernel with the module" } else { "a kernel with the modules" };
+    [("a subject with", commands), (module, modules), ("a kernel with", options)]
+        .into_iter()
+        .filter_map(|(what, names)| enumerated(&names).map(|names| format!("{what} {names}")))
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+/// Returns `a, b and c`, or nothing if there are no names.
+fn enumerated(names: &[&str]) -> Option<String> {
+    match names {
+        [] => None,
+        [name] => Some((*name).to_owned()),
+        [names @ .., last] => Some(format!("{} and {last}", names.join(", "))),
+    }
+}
+
 /// One entry of the catalogue.
 #[derive(Debug)]
 pub struct Behaviour {

@@ -29,7 +29,7 @@ pub fn all() -> Vec<&'static Behaviour> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::behaviour::About;
+    use crate::behaviour::{About, needs_text};
     use std::fmt::Write as _;
 
     /// Everything that users read of a behaviour before it runs.
@@ -41,11 +41,10 @@ mod tests {
                 About::Kernel => "the kernel",
                 About::Both => "kernel and tools",
             };
-            let needs: Vec<String> = behaviour.needs.iter().map(ToString::to_string).collect();
             writeln!(text, "{} {} ({about})\n  {}", behaviour.id, behaviour.catalogue, behaviour.statement).unwrap();
             writeln!(text, "  source: {}", behaviour.source).unwrap();
-            if !needs.is_empty() {
-                writeln!(text, "  needs: {}", needs.join("; ")).unwrap();
+            if !behaviour.needs.is_empty() {
+                writeln!(text, "  needs: {}", needs_text(behaviour.needs)).unwrap();
             }
         }
         insta::assert_snapshot!(text);

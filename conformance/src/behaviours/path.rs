@@ -83,7 +83,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "path.not-executable",
         catalogue: "PATH-08",
         group: Group::Path,
-        statement: "a path that cannot be executed (file mode, directory, noexec mount) fails the request with EACCES",
+        statement: "a request fails with EACCES if the path cannot be executed (file mode, directory, noexec mount)",
         source: "do_open_execat() (fs/exec.c), returned by call_usermodehelper_exec() (kernel/umh.c)",
         about: About::Kernel,
         needs: &[Need::Module("ip_tables")],

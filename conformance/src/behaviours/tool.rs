@@ -24,7 +24,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "tool.lsmod",
         catalogue: "TOOL-02",
         group: Group::Tool,
-        statement: "lsmod prints the rows of /proc/modules: name, size, use count and the modules that use it",
+        statement: "lsmod prints, for each module in /proc/modules, its name, size, use count and users",
         source: "lsmod(8); docs/facts/tools.md#insmod-rmmod-lsmod-modinfo-kmod",
         about: About::Both,
         needs: &[Need::Command("lsmod"), Need::Module("8021q")],
@@ -79,7 +79,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "tool.modprobe-unit",
         catalogue: "TOOL-06",
         group: Group::Tool,
-        statement: "modprobe -abq NAME, the ExecStart of modprobe@.service, is silent and exits with 0 if NAME is loaded, built in or blacklisted, else with 1",
+        statement: "modprobe -abq NAME, the ExecStart of modprobe@.service, is silent and exits with status 0 if NAME is loaded, built in or blacklisted, and with status 1 otherwise",
         source: "modprobe@.service of systemd 252 to 257; docs/facts/tools.md#modprobe",
         about: About::Both,
         needs: &[

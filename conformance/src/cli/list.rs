@@ -3,7 +3,7 @@
 use super::args::{ListArgs, ShowArgs};
 use super::error::CliError;
 use super::{Outcome, print};
-use crate::behaviour::{About, Behaviour};
+use crate::behaviour::{About, Behaviour, needs_text};
 use crate::select::{select, select_filtered};
 use std::fmt::Write as _;
 
@@ -32,8 +32,7 @@ fn show_text(behaviour: &Behaviour) -> String {
         About::Kernel => "the kernel: runs once per kernel",
         About::Both => "the kernel and the subject: runs for each pair",
     };
-    let needs: Vec<String> = behaviour.needs.iter().map(ToString::to_string).collect();
-    let needs = if needs.is_empty() { "nothing".to_owned() } else { needs.join(", ") };
+    let needs = if behaviour.needs.is_empty() { "nothing".to_owned() } else { needs_text(behaviour.needs) };
     format!(
         "{}\n  catalogue  {}\n  statement  {}\n  source     {}\n  about      {about}\n  needs      {needs}\n  \
          check      conformance/src/behaviours/{}.rs\n",
