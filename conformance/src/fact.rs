@@ -35,6 +35,12 @@ impl Fact {
         let got = if holds { expected.clone() } else { format!("{got} {unit}") };
         Fact { name: name.to_owned(), expected, got, holds }
     }
+
+    /// Returns the fact with both values, for a fact that is not as expected.
+    #[must_use]
+    pub fn mismatch(&self) -> String {
+        format!("{}: expected {}, got {}", self.name, self.expected, self.got)
+    }
 }
 
 /// A value with a text form for facts.

@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 pub enum Verdict {
     /// Every fact is as the statement says.
     Pass,
-    /// Every mismatch is a listed deviation.
+    /// A known deviation: every mismatch is listed in the check.
     Known,
     /// A need of the behaviour is not met.
     Skip,
     /// A fact differs from the statement, or the guest crashed.
     Fail,
-    /// Inconclusive: the lab could not decide.
+    /// Inconclusive: kmodlab or QEMU failed, not the kernel or the tools.
     Error,
 }
 
@@ -51,23 +51,22 @@ pub enum CheckEnd {
 #[must_use]
 pub fn judge(end: CheckEnd, facts: &[Fact], known: Option<&str>, findings: &[String]) -> (Verdict, Option<String>) {
     let first_wrong = facts.iter().find(|fact| !fact.holds);
-    let differing = |fact: &Fact| format!("{}: expected {}, got {}", fact.name, fact.expected, fact.got);
     match end {
         CheckEnd::GuestCrashed(reason) => (Verdict::Fail, Some(reason)),
         _ if !findings.is_empty() => (Verdict::Fail, Some(format!("on the console: {}", findings.join("; ")))),
         // A wrong fact remains a failure even if the check could not continue.
         CheckEnd::NeedUnmet(reason) => match first_wrong {
-            Some(fact) => (Verdict::Fail, Some(format!("{}; then {reason}", differing(fact)))),
+            Some(fact) => (Verdict::Fail, Some(format!("{}; then {reason}", fact.mismatch()))),
             None => (Verdict::Skip, Some(reason)),
         },
         CheckEnd::LabFailed(reason) => match first_wrong {
-            Some(fact) => (Verdict::Fail, Some(format!("{}; then {reason}", differing(fact)))),
+            Some(fact) => (Verdict::Fail, Some(format!("{}; then {reason}", fact.mismatch()))),
             None => (Verdict::Error, Some(reason)),
         },
         CheckEnd::Finished => match (first_wrong, known) {
-            (Some(fact), None) => (Verdict::Fail, Some(differing(fact))),
+            (Some(fact), None) => (Verdict::Fail, Some(fact.mismatch())),
             (Some(fact), Some(reason)) => {
-                (Verdict::Fail, Some(format!("differs from the known deviation ({reason}): {}", differing(fact))))
+                (Verdict::Fail, Some(format!("differs from the known deviation ({reason}): {}", fact.mismatch())))
             }
             (None, _) if facts.is_empty() => (Verdict::Error, Some("the check recorded no facts".to_owned())),
             (None, Some(reason)) => (Verdict::Known, Some(reason.to_owned())),
@@ -78,11 +77,11 @@ pub fn judge(end: CheckEnd, facts: &[Fact], known: Option<&str>, findings: &[Str
 
 /// The exit codes of `kmodlab`, see docs/architecture.md.
 pub mod exit {
-    /// At least one behaviour passed, and every other passed, is a known deviation, or was skipped.
+    /// At least one behaviour passed; the rest passed, are known deviations or were skipped.
     pub const OK: u8 = 0;
     /// A behaviour failed.
     pub const FAILED: u8 = 1;
-    /// Invalid arguments, found before anything is built or booted, or an empty selection.
+    /// Invalid arguments or no behaviour selected; nothing was built or booted.
     pub const USAGE: u8 = 2;
     /// No behaviour failed, but one is inconclusive, or none passed.
     pub const INCONCLUSIVE: u8 = 125;

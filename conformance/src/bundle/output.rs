@@ -46,7 +46,7 @@ mod tests {
         let text = [
             begin("6.1 ours", 5),
             row(1, "path.newline", Verdict::Pass, None),
-            row(2, "path.terminator", Verdict::Known, Some("a listed deviation")),
+            row(2, "path.terminator", Verdict::Known, Some("a known deviation")),
             row(3, "loop.wording", Verdict::Skip, Some("needs CONFIG_UNIX=m")),
             row(4, "dep.order", Verdict::Fail, Some("order: expected a,\n got b")),
             row(5, "dep.cycle", Verdict::Error, Some("no answer")),
@@ -61,7 +61,7 @@ mod tests {
           1..5
           ok 1 path.newline
         <LAVA_SIGNAL_TESTCASE TEST_CASE_ID=path.newline RESULT=pass>
-          ok 2 path.terminator # known: a listed deviation
+          ok 2 path.terminator # known: a known deviation
         <LAVA_SIGNAL_TESTCASE TEST_CASE_ID=path.terminator RESULT=pass>
           ok 3 loop.wording # SKIP needs CONFIG_UNIX=m
         <LAVA_SIGNAL_TESTCASE TEST_CASE_ID=loop.wording RESULT=skip>

@@ -1,7 +1,8 @@
 //! JSON for `kcidb-submit`, schema version 5.3: one checkout and one build per kernel, one test per row.
 //!
 //! The lab did not build the kernel and does not know its commit, so checkout and build contain only its name and release.
-//! An `error` is `MISS`, because the lab failed and the kernel was not judged. A `known` deviation is `PASS`.
+//! An `error` is `MISS`, because kmodlab or QEMU failed and the kernel was not judged. A known deviation is
+//! `PASS`.
 
 use super::json::Report;
 use crate::event::Row;

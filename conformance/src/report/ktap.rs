@@ -1,4 +1,4 @@
-//! KTAP, version 1 (`Documentation/dev-tools/ktap.rst`): one subtest per kernel and subject. Pass is `ok`, known is
+//! KTAP, version 1 (`Documentation/dev-tools/ktap.rst`): one subtest per kernel and subject. Pass is `ok`, a known deviation is
 //! `ok … # known: reason`, skip is `ok … # SKIP reason`. Fail and error are `not ok` with a diagnostic line for the reason.
 
 use super::Reporter;

@@ -135,7 +135,9 @@ impl<W: Write> Terminal<W> {
         ))?;
         self.line(&format!("  statement  {}", row.statement))?;
         self.line(&format!("  source     {}", row.source))?;
-        for line in row.reason.iter().flat_map(|reason| reason.lines()) {
+        // A reason that one of the facts below already contains is not printed twice.
+        let is_fact = |reason: &String| row.facts.iter().any(|fact| !fact.holds && fact.mismatch() == *reason);
+        for line in row.reason.iter().filter(|reason| !is_fact(reason)).flat_map(|reason| reason.lines()) {
             self.line(&format!("  reason     {line}"))?;
         }
         row.facts.iter().try_for_each(|fact| self.line(&fact_line(fact)))?;
@@ -171,7 +173,7 @@ impl<W: Write> Terminal<W> {
         for (count, word, verdict) in [
             (fail, "failed", Verdict::Fail),
             (error, "inconclusive", Verdict::Error),
-            (known, "known", Verdict::Known),
+            (known, if known == 1 { "known deviation" } else { "known deviations" }, Verdict::Known),
             (skip, "skipped", Verdict::Skip),
         ] {
             if count > 0 {
@@ -203,7 +205,7 @@ impl<W: Write> Terminal<W> {
 pub(crate) fn fact_line(fact: &Fact) -> String {
     match fact.holds {
         true => format!("  fact       {}: {}", fact.name, fact.got),
-        false => format!("  fact    !  {}: expected {}, got {}", fact.name, fact.expected, fact.got),
+        false => format!("  fact    !  {}", fact.mismatch()),
     }
 }
 

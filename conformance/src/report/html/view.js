@@ -27,7 +27,8 @@ function showHead() {
   part("lab").textContent = shown(run
     ? `${run.kmodlab}: QEMU ${run.qemu}, ${run.accelerator}, ${run.profile} boot, ${run.virtual_time ? "virtual" : "real"} time`
     : "a report without lab information");
-  const words = { pass: "passed", fail: "failed", error: "inconclusive", known: "known", skip: "skipped" };
+  const known = report.counts.known === 1 ? "known deviation" : "known deviations";
+  const words = { pass: "passed", fail: "failed", error: "inconclusive", known, skip: "skipped" };
   part("outcome").append(...Object.entries(words)
     .filter(([verdict]) => report.counts[verdict] > 0 || verdict === "pass")
     .map(([verdict, word]) => badge(verdict, `${report.counts[verdict]} ${word}`)));
