@@ -80,7 +80,7 @@ pub enum Profile {
 /// An accelerator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Accel {
-    /// QEMU's own translation: the same on every host, and supports virtual time.
+    /// QEMU's software emulation: the same on every host, and supports virtual time.
     #[default]
     Tcg,
     /// The host's KVM; guest time is real.
