@@ -39,7 +39,7 @@ pub static ABOUT: About<Arguments> = About {
             long: "all",
             old: &[],
             apply: Apply::Set(|a| a.all = true),
-            help: "index all modules; the default without FILE",
+            help: "index all modules (the default if no FILE is\ngiven)",
         },
         Flag {
             short: Some('A'),
@@ -53,7 +53,7 @@ pub static ABOUT: About<Arguments> = About {
             long: "basedir",
             old: &[],
             apply: Apply::Value("DIR", |a, value| a.root = Some(value.into())),
-            help: "use DIR as the root directory",
+            help: "use DIR as the root directory for modules",
         },
         Flag {
             short: None,

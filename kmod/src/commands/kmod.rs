@@ -37,7 +37,7 @@ fn help() -> String {
     let mut help = ABOUT.help();
     help += "Commands:\n";
     COMMANDS.iter().for_each(|(command, about)| help += &format!("\t{command:<28}{about}\n"));
-    help + "Started under one of these names, the program is that tool:\n\tlsmod rmmod insmod modinfo modprobe depmod\n"
+    help + "When invoked under one of these names, kmod acts as that tool:\n\tlsmod rmmod insmod modinfo modprobe depmod\n"
 }
 
 fn show_help(invocation: &Invocation) -> Result<(), Failed> {

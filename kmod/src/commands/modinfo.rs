@@ -73,7 +73,7 @@ pub static ABOUT: About<Arguments> = About {
             long: "basedir",
             old: &[],
             apply: Apply::Value("DIR", |a, root| a.root = Some(root.into())),
-            help: "use DIR/lib/modules instead of /lib/modules",
+            help: "use DIR as the root directory for modules",
         },
         version_flag(),
         help_flag(),

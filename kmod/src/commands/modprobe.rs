@@ -37,7 +37,7 @@ pub fn run(invocation: &Invocation) -> Result<(), Failed> {
         log.error("missing parameters. See -h.");
         return Err(Failed);
     }
-    // Not earlier: -q does not silence wrong use.
+    // Not earlier: -q does not silence usage errors.
     if arguments.quiet {
         log.silence();
     }

@@ -132,7 +132,7 @@ impl Entry {
             "DIR" => Value::Directory,
             "FILE" | "PATH" => Value::File,
             "FORMAT" => Value::Choices("human tmpfiles devname"),
-            "VERSION" | "RELEASE" => Value::Release,
+            "RELEASE" => Value::Release,
             _ => Value::Other,
         })
     }

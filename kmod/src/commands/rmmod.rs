@@ -26,7 +26,7 @@ impl AsMut<Messages> for Arguments {
 
 /// The tool's usage and options.
 pub static ABOUT: About<Arguments> = About {
-    usage: "rmmod [options] NAME...",
+    usage: "rmmod [options] MODULE...",
     flags: &[
         Flag {
             short: Some('f'),

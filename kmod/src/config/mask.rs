@@ -5,7 +5,7 @@
 //! its install command. It does not stop insmod, nor programs that use libkmod, such as udev.
 //!
 //! A mask is a security control, so it fails closed: while a file or directory of kmod.d cannot be read completely, no module
-//! is loaded ([`Masks::problems`]). Other lines only cause warnings.
+//! is loaded ([`Masks::problems`]). Other problems are reported and do not block loading.
 
 use super::files::{self, ReadError};
 use super::lines::{self, LogicalLine};

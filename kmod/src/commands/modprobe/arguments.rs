@@ -57,10 +57,11 @@ fn force_all(arguments: &mut Arguments) {
 
 /// The tool's usage and options.
 pub static ABOUT: About<Arguments> = About {
-    usage: "modprobe [options] [-i] [-b] NAME [PARAMETER...]\n\
-        modprobe [options] -a [-i] [-b] NAME...\n\
-        modprobe [options] -r [-i] NAME...\n\
-        modprobe [options] -c",
+    usage: "modprobe [options] MODULE [PARAMETER...]\n\
+        modprobe [options] -a MODULE...\n\
+        modprobe [options] -r MODULE...\n\
+        modprobe [options] -c\n\
+        modprobe [options] --show-modversions|--show-exports MODULE",
     flags: &[
         Flag {
             short: Some('a'),
@@ -186,13 +187,13 @@ pub static ABOUT: About<Arguments> = About {
             long: "dirname",
             old: &[],
             apply: Apply::Value("DIR", |a, value| a.root = Some(value.into())),
-            help: "use DIR/lib/modules instead of /lib/modules",
+            help: "use DIR as the root directory for modules",
         },
         Flag {
             short: Some('S'),
             long: "set-version",
             old: &[],
-            apply: Apply::Value("VERSION", |a, value| a.release = Some(value)),
+            apply: Apply::Value("RELEASE", |a, value| a.release = Some(value)),
             help: "use the modules of this kernel release",
         },
         Flag {

@@ -46,13 +46,13 @@ const MODPROBE_D: Page = Page {
                 Block::Item(
                     "`blacklist` MODULE",
                     "Ignore the aliases of MODULE. It can still be loaded by its name (but see `-b` in `modprobe`(8)) \
-                     and as a dependency. To prevent any load, see `kmod.d`(5).",
+                     and as a dependency. To prevent it from being loaded at all, see `kmod.d`(5).",
                 ),
                 Block::Item(
                     "`install` PATTERN COMMAND",
                     "Run COMMAND with the shell instead of loading the module. `$CMDLINE_OPTS` in COMMAND is replaced by \
-                     the module parameters. The first matching line applies. A command that fails or is killed by a \
-                     signal is a failure.",
+                     the module parameters. The first matching line applies. If COMMAND fails or is killed by a \
+                     signal, loading the module fails.",
                 ),
                 Block::Item("`remove` PATTERN COMMAND", "Likewise, run COMMAND instead of removing the module."),
                 Block::Item(
@@ -64,7 +64,7 @@ const MODPROBE_D: Page = Page {
                 Block::Item(
                     "`weakdep` PATTERN MODULE...",
                     "The matching module may request these modules itself. `modprobe`(8) does not load them, but \
-                     generators of initramfs images include them.",
+                     initramfs generators include them.",
                 ),
             ],
         },
@@ -106,12 +106,12 @@ const KMOD_D: Page = Page {
             title: "DIRECTIVES",
             blocks: &[Block::Item(
                 "`mask` PATTERN",
-                "Never load a module whose name matches PATTERN: not by its name, a path or an alias, nor as a \
-                 dependency or soft dependency. Its install command does not run. Neither `-i` nor `-f` overrides a \
+                "Never load a module whose name matches PATTERN, whether by name, path or alias, or as a dependency or \
+                 soft dependency. Its install command does not run. Neither `-i` nor `-f` overrides a \
                  mask. A module that depends on a masked module is not loaded either, and the error message names the \
                  line with the mask. A masked soft dependency is skipped with a warning. A module that is already \
-                 loaded stays loaded. Besides the name of a file, the names that the module has in it are compared. If \
-                 a line has further arguments, the first one is masked and an error is printed.",
+                 loaded stays loaded. PATTERN is matched against both the name of the module file and the module names \
+                 stored in it. If these cannot be read, the module is not loaded.",
             )],
         },
         Section {
@@ -119,13 +119,18 @@ const KMOD_D: Page = Page {
             blocks: &[
                 Block::Text(
                     "No module is loaded while one of these files or directories cannot be read completely: because of an \
-                 error, because it is not a regular file, or because it has more than 64 MiB or a line of more than \
-                 1 MiB. The error message names it, even with `-q`. A link to `/dev/null` is not an error. Other problems, \
-                 such as an unknown directive, only cause warnings.",
+                     error, because it is not a regular file, or because it is larger than 64 MiB or has a line longer \
+                     than 1 MiB. Each attempt to load a module then prints an error that names the file or directory, \
+                     even with `-q`. A link to `/dev/null` is not an error.",
                 ),
                 Block::Text(
-                    "A mask does not affect `insmod`(8) and programs that load modules through libkmod, such as udev. The \
-                 kernel parameter `module_blacklist=` blocks those as well.",
+                    "No other problem blocks loading. An unknown directive and a `mask` line without a valid PATTERN are \
+                     ignored, and a `mask` line with further arguments masks only the first; each prints an error that \
+                     names the file and the line, unless `-q` is given.",
+                ),
+                Block::Text(
+                    "A mask does not affect `insmod`(8) or programs that load modules through libkmod, such as udev. The \
+                     kernel parameter `module_blacklist=` blocks those as well.",
                 ),
             ],
         },
@@ -159,8 +164,8 @@ const DEPMOD_D: Page = Page {
             blocks: &[
                 Block::Item(
                     "`search` DIRECTORY...",
-                    "The priority of directories below the module directory, highest first. `built-in` means all \
-                     directories that are not listed, `external` those of `external` lines. The default is `updates \
+                    "Search these directories below the module directory, highest priority first. `built-in` means all \
+                     directories that are not listed, `external` the directories on `external` lines. The default is `updates \
                      built-in`.",
                 ),
                 Block::Item(
@@ -170,7 +175,7 @@ const DEPMOD_D: Page = Page {
                 ),
                 Block::Item(
                     "`external` RELEASE DIRECTORY",
-                    "Search DIRECTORY, an absolute path, as well, for kernel releases that match RELEASE.",
+                    "Also search DIRECTORY, which must be an absolute path, for kernel releases that match RELEASE.",
                 ),
                 Block::Item(
                     "`exclude` NAME...",
@@ -196,7 +201,7 @@ const MODULES_DEP: Page = Page {
             title: "DESCRIPTION",
             blocks: &[Block::Text(
                 "`depmod`(8) writes lists of the modules of a kernel release. Most lists have two forms: text for people \
-                 and programs, and a binary index whose name ends in `.bin`, which allows looking up a name without \
+                 and programs, and a binary index whose name ends in `.bin`, in which a name can be looked up without \
                  reading the whole file. `modprobe`(8) reads an index, or the text if there is no index.",
             )],
         },

@@ -11,7 +11,7 @@ pub fn page(page: &Page, tool: Option<&Tool>) -> String {
         page.section,
         env!("CARGO_PKG_VERSION")
     );
-    out += &format!(".SH NAME\n{} \\- {}\n", escape(page.name), text(page.about));
+    out += &format!(".SH NAME\n{} \\- {}\n", escape(page.name), inline(page.about));
     out += ".SH SYNOPSIS\n";
     for (at, line) in page.synopsis.iter().enumerate() {
         let (name, rest) = line.split_once(' ').map_or((*line, ""), |(name, rest)| (name, rest));
@@ -25,7 +25,7 @@ pub fn page(page: &Page, tool: Option<&Tool>) -> String {
             let paragraph = if at == 0 { "" } else { ".PP\n" };
             match block {
                 Block::Text(paragraph_text) => out += &format!("{paragraph}{}\n", text(paragraph_text)),
-                Block::Item(term, meaning) => out += &format!(".TP\n{}\n{}\n", text(term), text(meaning)),
+                Block::Item(term, meaning) => out += &format!(".TP\n{}\n{}\n", inline(term), text(meaning)),
                 Block::Example(lines) => out += &format!("{paragraph}.nf\n.RS\n{}\n.RE\n.fi\n", verbatim(lines)),
                 Block::Options => {
                     for (entry, more) in tool.into_iter().flat_map(described) {
@@ -53,7 +53,8 @@ fn described(tool: &Tool) -> impl Iterator<Item = (Entry, &'static str)> {
 fn option(entry: &Entry, more: &str) -> String {
     let short = entry.short.map(|short| format!("\\fB\\-{short}\\fR, ")).unwrap_or_default();
     let value = entry.value.map(|value| format!(" \\fI{value}\\fR")).unwrap_or_default();
-    let mut line = entry.line();
+    // On the terminal, the help is the output itself; a page has to say what it is.
+    let mut line = if entry.long == "help" { "print a summary of the options".to_owned() } else { entry.line() };
     if let Some(first) = line.get_mut(..1) {
         first.make_ascii_uppercase();
     }
@@ -70,12 +71,17 @@ fn option(entry: &Entry, more: &str) -> String {
 
 /// Formats a paragraph: text between back quotes is bold, and each sentence starts a new line.
 fn text(paragraph: &str) -> String {
-    let marked: String = paragraph
-        .split('`')
-        .enumerate()
-        .map(|(at, part)| if at % 2 == 1 { format!("\\fB{}\\fR", escape(part)) } else { escape(part) })
-        .collect();
-    marked.replace(". ", ".\n").lines().map(guard).collect::<Vec<_>>().join("\n")
+    marked(paragraph).replace(". ", ".\n").lines().map(guard).collect::<Vec<_>>().join("\n")
+}
+
+/// Formats text that has to stay on one line, such as the term of an item.
+fn inline(text: &str) -> String {
+    guard(&marked(text))
+}
+
+fn marked(text: &str) -> String {
+    let part = |(at, part)| if at % 2 == 1 { format!("\\fB{}\\fR", escape(part)) } else { escape(part) };
+    text.split('`').enumerate().map(part).collect()
 }
 
 fn verbatim(lines: &str) -> String {

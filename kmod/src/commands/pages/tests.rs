@@ -80,6 +80,18 @@ fn paths_are_unique_and_every_file_ends_with_a_newline() {
 }
 
 #[test]
+fn the_term_of_an_item_is_on_one_line() {
+    for file in files::PAGES {
+        let page = roff::page(file, None).replace("\\fB", "").replace("\\fR", "").replace("\\-", "-");
+        for block in file.sections.iter().flat_map(|section| section.blocks) {
+            if let Block::Item(term, _) = block {
+                assert!(page.contains(&format!(".TP\n{}\n", term.replace('`', ""))), "{}: {term}", file.name);
+            }
+        }
+    }
+}
+
+#[test]
 fn back_quotes_are_paired() {
     let texts = |page: &Page| -> Vec<&'static str> {
         let blocks = page.sections.iter().flat_map(|section| section.blocks);

@@ -64,7 +64,7 @@ const VERMAGIC: (&str, &str) = (
 const OPTIONS: Section = Section { title: "OPTIONS", blocks: &[Block::Options] };
 
 const EXIT_STATUS: Section =
-    Section { title: "EXIT STATUS", blocks: &[Block::Text("0 on success, 1 on any failure, including wrong use.")] };
+    Section { title: "EXIT STATUS", blocks: &[Block::Text("0 on success, 1 on any failure, including usage errors.")] };
 
 static INSMOD: Page = Page {
     name: "insmod",
@@ -109,8 +109,8 @@ static RMMOD: Page = Page {
                      removed, it continues with the next.",
                 ),
                 Block::Text(
-                    "`rmmod` does not remove dependencies or read configuration. Use `modprobe -r` for that. A module \
-                     that is in use, built in or not loaded is an error.",
+                    "`rmmod` does not remove dependencies or read configuration. Use `modprobe -r` for that. It is an \
+                     error if a module is in use, built in or not loaded.",
                 ),
             ],
         },
@@ -134,7 +134,7 @@ static LSMOD: Page = Page {
             title: "DESCRIPTION",
             blocks: &[Block::Text(
                 "`lsmod` prints the content of `/proc/modules` as a table: for each loaded module its name, its size in \
-                 bytes, its number of users, and the modules among these.",
+                 bytes, its use count, and the modules that use it.",
             )],
         },
         OPTIONS,
@@ -147,7 +147,7 @@ static LSMOD: Page = Page {
 static KMOD: Page = Page {
     name: "kmod",
     section: 8,
-    about: "multi-call program of the module tools",
+    about: "multi-call program for the module tools",
     synopsis: &["kmod [OPTION...]", "kmod COMMAND [OPTION...]"],
     sections: &[
         Section {
@@ -155,7 +155,7 @@ static KMOD: Page = Page {
             blocks: &[
                 Block::Text(
                     "`kmod` implements `modprobe`(8), `depmod`(8), `insmod`(8), `rmmod`(8), `lsmod`(8) and `modinfo`(8), \
-                     which are links to it: the name under which it is started selects the tool. Started as `kmod`, it \
+                     which are links to it: the name under which it is invoked selects the tool. Invoked as `kmod`, it \
                      runs one of the commands below.",
                 ),
                 Block::Text("Options before COMMAND belong to `kmod`, options after it to the command."),
@@ -165,7 +165,7 @@ static KMOD: Page = Page {
         Section {
             title: "COMMANDS",
             blocks: &[
-                Block::Item("`help`", "Print the help."),
+                Block::Item("`help`", "Print a summary of the options and commands."),
                 Block::Item("`list`", "List the loaded modules. The options are those of `lsmod`(8)."),
                 Block::Item(
                     "`static-nodes`",
@@ -197,7 +197,7 @@ static STATIC_NODES: Page = Page {
             blocks: &[
                 Block::Text(
                     "Opening the device node of some drivers loads the driver's module. Such a node must exist before \
-                     the driver is loaded and could create it. `kmod static-nodes` prints these nodes from the \
+                     the driver is loaded, so the driver cannot create it. `kmod static-nodes` prints these nodes from the \
                      `modules.devname` of the running kernel, so that a system can create them at boot.",
                 ),
                 Block::Text(

@@ -19,7 +19,7 @@ pub(super) const TOOL: Tool = Tool {
         ("moduledir", "DIR is always relative to the root directory, even if it starts with `/`."),
         ("outdir", "The output is written to `DIR/lib/modules/RELEASE`, which is created if necessary."),
         ("symvers", "Only the symbols that the kernel itself exports are used. This option overrides `-F`."),
-        ("filesyms", "This allows checking symbols before the kernel is booted."),
+        ("filesyms", "This makes it possible to check symbols before the kernel is booted."),
         ("errsyms", "Unknown weak symbols are not reported."),
         ("show", "All text lists are printed one after another. The binary indexes are omitted."),
         ("warn", "Duplicate module names are not reported."),
@@ -46,8 +46,8 @@ static PAGE: Page = Page {
                 ),
                 Block::Text(
                     "Each output file is replaced atomically: a reader never sees an incomplete file, and a failed run \
-                     keeps the old files. Modules in a dependency cycle cannot be loaded; a cycle is reported, and no \
-                     file is written. An invalid module file is reported and listed without further data.",
+                     keeps the old files. `depmod` refuses to index a dependency cycle: it reports the cycle and \
+                     writes no file. An invalid module file is reported and listed without further data.",
                 ),
             ],
         },

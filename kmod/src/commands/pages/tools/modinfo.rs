@@ -10,7 +10,8 @@ pub(super) const TOOL: Tool = Tool {
     more: &[
         (
             "field",
-            "Each value is printed on a separate line, without the name of the field. A missing field prints nothing.",
+            "Each value is printed on a separate line, without the name of the field. If a module does not \
+             have the field, nothing is printed.",
         ),
         ("parameters", "Each is printed on a separate line, with its description and type."),
         ("null", "This format is intended for programs."),

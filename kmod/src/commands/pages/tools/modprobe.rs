@@ -18,12 +18,11 @@ pub(super) const TOOL: Tool = Tool {
         (
             "wait",
             "The pauses between attempts start at 2 milliseconds and grow. A prefix of `0x` or `0` selects base 16 or \
-             8. If the module is still loaded after MSEC milliseconds, that is a failure.",
+             8. `modprobe` fails if the module is still loaded after MSEC milliseconds.",
         ),
         (
             "first-time",
-            "By default it is a success if there is nothing to do because the module is already loaded or built in (with \
-             `-r`: not loaded).",
+            "By default, `modprobe` succeeds if the module is already loaded or built in (with `-r`: not loaded).",
         ),
         (
             "ignore-install",
@@ -56,9 +55,12 @@ pub(super) const TOOL: Tool = Tool {
             "Install and remove commands inherit this option in `MODPROBE_OPTIONS`. `kmod.d`(5) is read in any case. A \
              missing PATH is ignored.",
         ),
-        ("dirname", "The configuration, /proc and /sys are still those of the running system."),
+        (
+            "dirname",
+            "The module directory is then `DIR/lib/modules/RELEASE`. The configuration, /proc and /sys are still those of the running system.",
+        ),
         ("syslog", "This is the default if standard error is closed at startup. The facility is `daemon`."),
-        ("quiet", "Messages about wrong use are printed nevertheless. The exit status is unaffected."),
+        ("quiet", "Usage errors are still printed. The exit status is unaffected."),
         ("verbose", "Steps are printed on standard output."),
     ],
     operands: Operands::Modules,
@@ -72,7 +74,7 @@ static PAGE: Page = Page {
         "modprobe [OPTION...] MODULE [PARAMETER...]",
         "modprobe [OPTION...] -a MODULE...",
         "modprobe [OPTION...] -r MODULE...",
-        "modprobe -c",
+        "modprobe [OPTION...] -c",
         "modprobe [OPTION...] --show-modversions|--show-exports MODULE",
     ],
     sections: &[
@@ -80,7 +82,7 @@ static PAGE: Page = Page {
             title: "DESCRIPTION",
             blocks: &[
                 Block::Text(
-                    "`modprobe` loads MODULE after its dependencies, each with the options from the configuration, or \
+                    "`modprobe` loads MODULE after its dependencies, each with the parameters from the configuration, or \
                      removes it. In module names `-` and `_` are equivalent.",
                 ),
                 Block::Text(
@@ -95,11 +97,11 @@ static PAGE: Page = Page {
                      up by its name. When the kernel runs `modprobe`, the operand is always a name.",
                 ),
                 Block::Text(
-                    "PARAMETER operands follow the options from the configuration. A value that contains spaces is \
+                    "PARAMETER operands follow the parameters from the configuration. A value that contains spaces is \
                      passed in double quotes, as the kernel expects.",
                 ),
                 Block::Text(
-                    "If the kernel rejects a module, its log contains the reason; see dmesg(1). If `modprobe` can read \
+                    "If the kernel rejects a module, the kernel log contains the reason; see dmesg(1). If `modprobe` can read \
                      the log, the error message includes the reason, for example the symbol or the parameter.",
                 ),
             ],
@@ -134,7 +136,7 @@ static PAGE: Page = Page {
                 Block::Item("`/etc/kmod.d/*.conf`", "Masks; see `kmod.d`(5)."),
                 Block::Item(
                     "`/proc/cmdline`",
-                    "`MODULE.PARAMETER=VALUE` sets an option, `modprobe.blacklist=A,B` blacklists modules.",
+                    "`MODULE.PARAMETER=VALUE` sets a parameter, `modprobe.blacklist=A,B` blacklists modules.",
                 ),
                 Block::Item("`/sys/module`", "The loaded modules."),
             ],
