@@ -105,6 +105,10 @@ pub fn fragment(kernel: &str, missing: &[MissingOption]) -> String {
     if missing.is_empty() {
         let _ = writeln!(text, "# no option is missing");
     }
+    let lab = missing.iter().filter(|option| option.behaviours.is_empty()).count();
+    if !missing.is_empty() {
+        let _ = writeln!(text, "# missing options: {lab} for kmodlab itself, {} for behaviours", missing.len() - lab);
+    }
     for option in missing {
         let users =
             if option.behaviours.is_empty() { "kmodlab itself".to_owned() } else { option.behaviours.join(", ") };
@@ -158,6 +162,7 @@ mod tests {
             .replace("CONFIG_SERIAL_8250_NR_UARTS=2", "CONFIG_SERIAL_8250_NR_UARTS=1");
         insta::assert_snapshot!(fragment("6.1", &of(&format!("{without}{garp}"))), @r"
         # 6.1
+        # missing options: 1 for kmodlab itself, 1 for behaviours
 
         # CONFIG_SERIAL_8250_NR_UARTS=1; needed by kmodlab itself
         CONFIG_SERIAL_8250_NR_UARTS=2

@@ -1,4 +1,4 @@
-//! Filter expressions such as `group(loop) & !id(/kill/)`, which select behaviours.
+//! Filter expressions such as `group(loop) & !id(/unix/)`, which select behaviours.
 //!
 //! ```text
 //!   expression  difference ('|' difference)*

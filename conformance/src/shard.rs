@@ -56,7 +56,7 @@ impl From<ShardOrigin> for String {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ShardError {
     /// The text is not a shard.
-    #[error("invalid shard '{text}'{} ({})", in_variables(origin), self.expectation())]
+    #[error("invalid shard '{text}'{}: {}", from_variables(origin), self.expectation())]
     Syntax {
         /// The text.
         text: String,
@@ -64,7 +64,7 @@ pub enum ShardError {
         origin: ShardOrigin,
     },
     /// The number is not in the range from 1 to the number of shards.
-    #[error("invalid shard {index}/{count}{} ({})", in_variables(origin), self.expectation())]
+    #[error("invalid shard {index}/{count}{}: {}", from_variables(origin), self.expectation())]
     OutOfRange {
         /// The number, from 1.
         index: u64,
@@ -74,7 +74,7 @@ pub enum ShardError {
         origin: ShardOrigin,
     },
     /// An environment variable does not contain a number.
-    #[error("invalid value '{value}' of the environment variable {name} ({})", self.expectation())]
+    #[error("invalid value '{value}' for the environment variable {name} ({})", self.expectation())]
     Variable {
         /// The variable.
         name: String,
@@ -82,7 +82,7 @@ pub enum ShardError {
         value: String,
     },
     /// The shard has no rows.
-    #[error("shard {index}/{count}{} is empty: the selection has {rows} row{}", in_variables(origin), if *rows == 1 { "" } else { "s" })]
+    #[error("shard {index}/{count}{} is empty: the selection has {rows} row{}", from_variables(origin), if *rows == 1 { "" } else { "s" })]
     Empty {
         /// The number, from 1.
         index: u32,
@@ -120,10 +120,10 @@ impl ShardError {
     }
 }
 
-fn in_variables(origin: &ShardOrigin) -> String {
+fn from_variables(origin: &ShardOrigin) -> String {
     match origin {
         ShardOrigin::User => String::new(),
-        ShardOrigin::Environment(variables) => format!(" in {variables}"),
+        ShardOrigin::Environment(variables) => format!(" (from {variables})"),
     }
 }
 
@@ -333,9 +333,9 @@ mod tests {
             assert!(error.is_from_environment());
             error.to_string()
         };
-        insta::assert_snapshot!(message(&[("CI_NODE_INDEX", "5"), ("CI_NODE_TOTAL", "4")]), @"invalid shard 5/4 in CI_NODE_INDEX and CI_NODE_TOTAL (the first number must be from 1 to 4)");
-        insta::assert_snapshot!(message(&[("TEST_SHARD_INDEX", "x"), ("TEST_TOTAL_SHARDS", "4")]), @"invalid value 'x' of the environment variable TEST_SHARD_INDEX (expected a number)");
-        insta::assert_snapshot!(message(&[("KMODLAB_SHARD", "half")]), @"invalid shard 'half' in KMODLAB_SHARD (expected K/N, e.g. 1/4, or all)");
+        insta::assert_snapshot!(message(&[("CI_NODE_INDEX", "5"), ("CI_NODE_TOTAL", "4")]), @"invalid shard 5/4 (from CI_NODE_INDEX and CI_NODE_TOTAL): the first number must be from 1 to 4");
+        insta::assert_snapshot!(message(&[("TEST_SHARD_INDEX", "x"), ("TEST_TOTAL_SHARDS", "4")]), @"invalid value 'x' for the environment variable TEST_SHARD_INDEX (expected a number)");
+        insta::assert_snapshot!(message(&[("KMODLAB_SHARD", "half")]), @"invalid shard 'half' (from KMODLAB_SHARD): expected K/N, e.g. 1/4, or all");
     }
 
     #[test]

@@ -51,6 +51,7 @@ impl Qemu {
         let unusable = |reason: String| HarnessError::QemuUnusable { path: path.clone(), reason };
         let output = version_output(&path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => HarnessError::QemuMissing { path: path.clone() },
+            _ if path.is_dir() => unusable("it is a directory".to_owned()),
             _ => HarnessError::io("run", &path)(error),
         })?;
         let banner = output.lines().next().unwrap_or_default().trim().to_owned();

@@ -50,7 +50,7 @@ pub enum BuildError {
         source: io::Error,
     },
     /// A step failed.
-    #[error("building {name}: `{command}` failed, see {}\n{tail}", log.display())]
+    #[error("building {name}: `{command}` failed; see {}\n{tail}", log.display())]
     Failed {
         /// The name of the kernel or the tree.
         name: String,

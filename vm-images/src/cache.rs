@@ -17,18 +17,40 @@ const LAYOUT: &str = "v1";
 
 /// A failure of the cache.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {action} {}", path.display())]
-pub struct CacheError {
-    action: &'static str,
-    path: PathBuf,
-    source: io::Error,
+pub enum CacheError {
+    /// The directory of the whole cache cannot be used.
+    #[error("cannot use {} as the cache directory", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// An operation on something in the cache failed.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// The operation.
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
 }
 
 impl CacheError {
     pub(crate) fn new(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> CacheError {
         let path = path.into();
-        move |source| CacheError { action, path, source }
+        move |source| CacheError::Io { action, path, source }
     }
+}
+
+/// Creates a directory with its parents. That a file has its name is the same error as for a parent.
+fn create_directory(dir: &Path) -> io::Result<()> {
+    fs::create_dir_all(dir).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => Errno::NOTDIR.into(),
+        _ => error,
+    })
 }
 
 /// The cache. Cheap to clone.
@@ -41,9 +63,10 @@ impl Cache {
     /// Opens the cache in `dir`, creating it if necessary.
     pub fn open(dir: impl Into<PathBuf>) -> Result<Cache, CacheError> {
         let dir = dir.into();
-        fs::create_dir_all(&dir).map_err(CacheError::new("create the cache directory", &dir))?;
-        let dir = dir.canonicalize().map_err(CacheError::new("find the cache directory", &dir))?;
-        Ok(Cache { dir })
+        match create_directory(&dir).and_then(|()| dir.canonicalize()) {
+            Ok(dir) => Ok(Cache { dir }),
+            Err(source) => Err(CacheError::Directory { path: dir, source }),
+        }
     }
 
     /// Returns the default directory: `$KMODLAB_CACHE`, else `$XDG_CACHE_HOME/kmodlab`, else `$HOME/.cache/kmodlab`.
@@ -63,7 +86,7 @@ impl Cache {
     /// Returns a directory of the cache for one purpose, creating it if necessary.
     pub fn area(&self, name: &str) -> Result<PathBuf, CacheError> {
         let dir = self.dir.join(LAYOUT).join(name);
-        fs::create_dir_all(&dir).map_err(CacheError::new("create", &dir))?;
+        create_directory(&dir).map_err(CacheError::new("create", &dir))?;
         Ok(dir)
     }
 

@@ -99,6 +99,8 @@ pub(crate) fn decompress(payload: &[u8]) -> Result<Vec<u8>, String> {
         ("lz4", lz4_legacy(body, &mut out))
     } else if payload.starts_with(b"\x7fELF") {
         return Ok(payload.to_vec());
+    } else if payload.is_empty() {
+        return Err("the compressed kernel is empty".to_owned());
     } else {
         let start: Vec<String> = payload.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
         return Err(format!("unknown compression, not gzip, xz, zstd or lz4 (first bytes: {})", start.join(" ")));
@@ -269,7 +271,7 @@ mod tests {
             decompress(b"BZh9....").unwrap_err(),
             "unknown compression, not gzip, xz, zstd or lz4 (first bytes: 42 5a 68 39)"
         );
-        assert_eq!(decompress(b"").unwrap_err(), "unknown compression, not gzip, xz, zstd or lz4 (first bytes: )");
+        assert_eq!(decompress(b"").unwrap_err(), "the compressed kernel is empty");
         assert_eq!(decompress(&[0x1f, 0x8b, 1, 2, 3]).unwrap_err(), "damaged gzip data");
         assert_eq!(decompress(b"\xfd7zXZ\0........").unwrap_err(), "damaged xz data");
         let zstd = ruzstd::encoding::compress_to_vec(&b"text"[..], ruzstd::encoding::CompressionLevel::Fastest);

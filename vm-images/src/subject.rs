@@ -71,9 +71,15 @@ pub enum SubjectError {
         /// The file.
         path: PathBuf,
     },
-    /// The file is neither a program for this machine nor a script.
-    #[error("the subject {} is neither a program nor a script", path.display())]
+    /// The file is neither a program nor a script.
+    #[error("the subject {} is neither an ELF program nor a script (no #! line)", path.display())]
     NotAProgram {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The program is damaged, or for another machine.
+    #[error("cannot use the program {}", path.display())]
+    UnusableProgram {
         /// The file.
         path: PathBuf,
         /// The reason.
@@ -90,7 +96,7 @@ pub enum SubjectError {
         needed_by: String,
     },
     /// The interpreter of a script is not on this host.
-    #[error("the subject {} is a script for {interpreter}, which does not exist on this host", path.display())]
+    #[error("the subject {} is a script whose interpreter, {interpreter}, does not exist on this host", path.display())]
     MissingInterpreter {
         /// The script.
         path: PathBuf,
@@ -280,7 +286,7 @@ mod tests {
         assert_eq!(error("a", &static_program(), 0o644), "the subject DIR/a/modprobe is not executable");
         assert_eq!(
             error("b", b"text", 0o755),
-            "the subject DIR/b/modprobe is neither a program nor a script: not an ELF file"
+            "the subject DIR/b/modprobe is neither an ELF program nor a script (no #! line)"
         );
         assert_eq!(
             error("c", &elf::sample_program(None, &["libnowhere.so.7"], None), 0o755),
@@ -288,7 +294,7 @@ mod tests {
         );
         assert_eq!(
             error("d", b"#! /no/such/sh -e\nexit 0\n", 0o755),
-            "the subject DIR/d/modprobe is a script for /no/such/sh, which does not exist on this host"
+            "the subject DIR/d/modprobe is a script whose interpreter, /no/such/sh, does not exist on this host"
         );
         let error = Subject::from_path(Path::new("/no/such"), &[]).unwrap_err();
         assert_eq!(crate::chain(&error), "cannot read /no/such: No such file or directory");

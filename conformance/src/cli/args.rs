@@ -3,6 +3,10 @@
 use super::bisect::BisectArgs;
 use super::cache::{parse_age, parse_size};
 use super::compare::CompareArgs;
+use super::help::{
+    BUILD_CODES, CONFIG_CHECK_CODES, DOCTOR_CODES, EXIT_CODES, FETCH_CODES, FILTERS, LIST_CACHE_CODES, ONE_KERNEL,
+    ONE_SUBJECT, PRUNE_CODES, TERMS, VERIFY_CODES,
+};
 use super::outputs::OutputArgs;
 use super::report::ReportCommand;
 use crate::era::{EraOverride, EraOverrideError};
@@ -23,19 +27,6 @@ pub struct Args {
     #[command(subcommand)]
     pub(super) command: Command,
 }
-
-const TERMS: &str = "\
-Terms:
-  behaviour  a statement about module auto-loading with a check, which runs in its own guest
-  subject    the module tools under test: modprobe, insmod and so on
-  row        one behaviour on one kernel with one subject";
-
-const EXIT_CODES: &str = "\
-Exit codes:
-  0    at least one behaviour passed, and every other passed, is a known deviation, or was skipped
-  1    a behaviour failed
-  2    invalid arguments, found before anything is built or booted, or no behaviour is selected
-  125  no behaviour failed, but one is inconclusive, or none passed";
 
 /// The options of every command.
 #[derive(Debug, Group)]
@@ -88,15 +79,18 @@ pub enum Command {
     /// List, verify or prune the cache
     #[command(subcommand)]
     Cache(CacheCommand),
-    /// Open a shell in a guest, the same one that behaviours run in
+    /// Open a shell in a guest set up like those that behaviours run in
+    #[command(mut_arg("kernel", |arg| arg.help(ONE_KERNEL)), mut_arg("subject", |arg| arg.help(ONE_SUBJECT)))]
     Shell(ShellArgs),
-    /// Write a kernel and an initramfs that check a machine without a host
+    /// Write a kernel and an initramfs that run the checks when booted on a machine, without kmodlab
     #[command(after_help = FILTERS)]
     Bundle(BundleArgs),
     /// Run the kernel's own selftests of its module loader, each test in its own guest, and print KTAP
-    #[command(after_help = super::kselftest::AFTER_HELP)]
+    #[command(after_help = super::kselftest::AFTER_HELP, mut_arg("kernel", |arg| arg.help(ONE_KERNEL)),
+        mut_arg("subject", |arg| arg.help(ONE_SUBJECT)))]
     Kselftest(KselftestArgs),
     /// Check that this machine can run guests, and report what is missing
+    #[command(after_help = DOCTOR_CODES)]
     Doctor,
 }
 
@@ -104,8 +98,8 @@ pub enum Command {
 #[derive(Clone, Debug, Default, Group)]
 pub struct GuestArgs {
     /// Boot this kernel: a name in the catalogue (see `kmodlab kernel list`), the path of a bzImage, a built kernel tree or
-    /// its `make O=` directory, or `host` for the kernel of this machine; repeatable
-    #[arg(long, value_name = "KERNEL", default_value = "default")]
+    /// its `make O=` directory, or `host` for the kernel of this machine; repeatable [default: the default kernel]
+    #[arg(long, value_name = "KERNEL", default_value = "default", hide_default_value = true)]
     pub kernel: Vec<String>,
     /// Use this module directory (…/lib/modules/RELEASE) for a bzImage given by its path
     #[arg(long, value_name = "DIR")]
@@ -120,7 +114,7 @@ pub struct GuestArgs {
     /// Select how the kernel is booted
     #[arg(long, value_enum, default_value_t)]
     pub profile: ProfileArg,
-    /// Select the accelerator of QEMU
+    /// Select the QEMU accelerator
     #[arg(long, value_enum, default_value_t)]
     pub accel: AccelArg,
     /// Run guests in real time instead of virtual time
@@ -143,21 +137,10 @@ pub struct SelectArgs {
     /// Select behaviours by id (path.empty-disables), catalogue id (PATH-06) or group (path) [default: all]
     #[arg(value_name = "ID")]
     pub ids: Vec<String>,
-    /// Select only behaviours that match a filter expression, e.g. 'group(loop) & !id(/kill/)'; repeatable
+    /// Select only behaviours that match a filter expression, e.g. 'group(loop) & !id(/unix/)'; repeatable
     #[arg(long, short = 'E', value_name = "EXPRESSION")]
     pub filter: Vec<String>,
 }
-
-/// The syntax of filter expressions.
-pub(super) const FILTERS: &str = "\
-Filter expressions:
-  group(loop)  id(path.*)  catalogue(PATH-06)  about(both)  needs(depmod)  all()
-    Match a property of a behaviour. The argument is a glob for the whole text (*, ?), a regular
-    expression for a part of it (/regex/), or the exact text (=text).
-  !a   a & b   a - b (a but not b)   a | b   ( )
-    Combine expressions. ! binds tightest, then & and -, then |.
-  Several -E select the behaviours that match any of them; IDs narrow the selection further.
-  A term that no behaviour matches is an error.";
 
 /// `kmodlab run`.
 #[derive(Debug, Default, Group)]
@@ -183,13 +166,13 @@ pub struct RunArgs {
     /// Shuffle the order of the rows; the same seed gives the same order
     #[arg(long, value_name = "SEED", value_parser = number_from(0_u64))]
     pub seed: Option<u64>,
-    /// Run N guests in parallel [default: one per core, if the memory suffices]
+    /// Run N guests in parallel [default: one per core, or fewer if memory is short]
     #[arg(long, value_name = "N", value_parser = number_from(1_usize))]
     pub jobs: Option<usize>,
-    /// Limit the wall-clock time of each behaviour
+    /// Limit the wall-clock time of each row
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = number_in(1..=86400_u64))]
     pub timeout: u64,
-    /// Boot a new guest for each behaviour instead of cloning a booted one
+    /// Boot a new guest for each row instead of cloning a booted one
     #[arg(long)]
     pub cold: bool,
     /// Select the verdict for a kernel that does not boot
@@ -201,7 +184,8 @@ pub struct RunArgs {
     /// Ignore the console findings listed in this file with their reasons (docs/reference/reports.md); repeatable
     #[arg(long, value_name = "FILE")]
     pub allow_findings: Vec<PathBuf>,
-    /// Set the era of the kernels: cutoff=wait-queue or cutoff=semaphore [default: probed]
+    /// Set which implementation of the limit on concurrent helpers the kernels are expected to have: cutoff=wait-queue
+    /// (4.13 to 6.3) or cutoff=semaphore (since 6.4) [default: probed]
     #[arg(long, value_name = "NAME=ERA", value_parser = parse_era)]
     pub era: Option<EraOverride>,
     #[command(flatten)]
@@ -214,7 +198,8 @@ pub struct BundleArgs {
     #[command(flatten)]
     pub select: SelectArgs,
     /// Use this kernel: a name in the catalogue (see `kmodlab kernel list`) or the path of a bzImage
-    #[arg(long, value_name = "KERNEL", default_value = "default")]
+    /// [default: the default kernel]
+    #[arg(long, value_name = "KERNEL", default_value = "default", hide_default_value = true)]
     pub kernel: String,
     /// Use this module directory (…/lib/modules/RELEASE) for a bzImage given by its path
     #[arg(long, value_name = "DIR")]
@@ -226,7 +211,7 @@ pub struct BundleArgs {
     /// Write the bundle to this directory
     #[arg(long, value_name = "DIR")]
     pub output: PathBuf,
-    /// Also write a job for the QEMU device of LAVA
+    /// Also write a LAVA job for a QEMU device
     #[arg(long)]
     pub lava: bool,
 }
@@ -252,6 +237,7 @@ pub enum KernelCommand {
     /// List the kernels in the catalogue
     List,
     /// Fetch kernels into the cache
+    #[command(after_help = FETCH_CODES)]
     Fetch {
         /// Fetch the kernel with this name in the catalogue [default: the default kernel]
         #[arg(value_name = "NAME")]
@@ -261,10 +247,12 @@ pub enum KernelCommand {
         refresh: bool,
     },
     /// Build a kernel from its source package or from a source tree
+    #[command(after_help = BUILD_CODES)]
     Build(BuildArgs),
-    /// Print the configuration options that a kernel misses for kmodlab or for behaviours
+    /// Print the configuration options that kmodlab or some behaviours need and a kernel does not have
     ///
-    /// The output is a fragment of a kernel configuration. Exit code 1: kmodlab itself needs an option that is missing.
+    /// The output is a fragment of a kernel configuration.
+    #[command(after_help = CONFIG_CHECK_CODES)]
     ConfigCheck {
         /// Check this kernel: a name in the catalogue, a bzImage, a configured kernel tree, `host`, or a file such as
         /// .config
@@ -284,27 +272,29 @@ pub struct BuildArgs {
     /// contents is not built again
     #[arg(long, value_name = "DIR", group = "source")]
     pub tree: Option<PathBuf>,
-    /// Add a configuration fragment to tinyconfig: tiny, modular-unix, kcov-kasan, test-kmod or a file; repeatable, later
-    /// ones override earlier ones [default: tiny]
+    /// Add a fragment to `make tinyconfig`: one of tiny, modular-unix, kcov-kasan and test-kmod, or a file; repeatable,
+    /// later ones override earlier ones [default: tiny]
     #[arg(long, value_name = "FRAGMENT", requires = "tree")]
     pub fragment: Vec<String>,
     /// Pass this argument to make, e.g. LLVM=1; repeatable
-    #[arg(long, value_name = "ARGUMENT", requires = "tree")]
-    pub make: Vec<String>,
+    #[arg(long, alias = "make", value_name = "ARGUMENT", requires = "tree", allow_hyphen_values = true)]
+    pub make_arg: Vec<String>,
 }
 
 /// `kmodlab cache`.
 #[derive(Debug, Subcommand)]
 pub enum CacheCommand {
     /// Show what is in the cache, with sizes and times of last use
+    #[command(after_help = LIST_CACHE_CODES)]
     List {
-        /// Show each entry, not only the total of each area
+        /// Show each entry, not only the totals
         #[arg(long)]
         all: bool,
     },
     /// Check the hashes of the cache, and remove what is damaged
     ///
-    /// A damaged entry is rebuilt when it is needed. Exit code 1: an entry was damaged.
+    /// A damaged entry is rebuilt when it is needed.
+    #[command(after_help = VERIFY_CODES)]
     Verify {
         /// Report damaged entries without removing them
         #[arg(long)]
@@ -313,6 +303,7 @@ pub enum CacheCommand {
     /// Remove the least recently used entries
     ///
     /// While another run uses the cache, only booted guests are removed.
+    #[command(after_help = PRUNE_CODES)]
     Prune(PruneArgs),
 }
 
@@ -323,7 +314,7 @@ pub struct PruneArgs {
     /// Shrink the cache to this size, e.g. 500M or 4G
     #[arg(long, value_name = "SIZE", value_parser = parse_size, group = "limit")]
     pub max_size: Option<u64>,
-    /// Remove entries that were not used for this time, e.g. 12h, 30d or 2w
+    /// Remove entries that have not been used for this long, e.g. 12h, 30d or 2w
     #[arg(long, value_name = "TIME", value_parser = parse_age, group = "limit")]
     pub older_than: Option<Duration>,
     /// Report what would be removed without removing it
@@ -337,6 +328,7 @@ pub enum SubjectCommand {
     /// List the module tools in the catalogue
     List,
     /// Fetch module tools into the cache and print their directories, without installing them
+    #[command(after_help = FETCH_CODES)]
     Fetch {
         /// Fetch the module tools with this name in the catalogue [default: all]
         #[arg(value_name = "NAME")]
@@ -360,7 +352,7 @@ pub struct ShellArgs {
     pub at: Option<String>,
     /// Boot without address randomisation, and wait for gdb on this port of localhost before the first instruction
     #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "1234", require_equals = true,
-        value_parser = number_from(1_u16))]
+        value_parser = parse_port)]
     pub gdb: Option<u16>,
     /// Run this command in the guest instead of an interactive shell
     #[arg(long, short = 'c', value_name = "COMMAND")]
@@ -424,9 +416,15 @@ pub(super) fn number_from<T: Number>(least: T) -> impl Fn(&str) -> Result<T, Str
         let number = text.parse().ok().filter(|number| *number >= least);
         number.ok_or_else(|| match least.to_string().as_str() {
             "0" => "expected a number".to_owned(),
-            least => format!("expected a number, at least {least}"),
+            least => format!("expected a number of at least {least}"),
         })
     }
+}
+
+/// Parses a TCP port.
+fn parse_port(text: &str) -> Result<u16, String> {
+    let number = text.parse().ok().filter(|port| *port != 0);
+    number.ok_or_else(|| "expected a port number from 1 to 65535".to_owned())
 }
 
 /// Parses a shard.
@@ -442,22 +440,22 @@ fn parse_era(text: &str) -> Result<EraOverride, String> {
 /// `--profile`.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 pub enum ProfileArg {
-    /// Boot as on any machine
+    /// Boot with nothing left out
     #[default]
     Faithful,
-    /// Boot a second faster, without kprobe events and the built-in signing keys (docs/facts/vm.md)
+    /// Boot about one second faster, without kprobe events and the built-in signing keys (docs/facts/vm.md)
     Fast,
 }
 
 /// `--accel`.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 pub enum AccelArg {
-    /// Translate instructions: the same verdicts on every machine, in virtual time
+    /// Emulate the CPU in virtual time: the same verdicts on every machine
     #[default]
     Tcg,
     /// Use KVM, in real time
     Kvm,
-    /// Use KVM if it can boot a guest, else TCG
+    /// Use KVM if it can boot a guest, else emulation (TCG)
     Auto,
 }
 

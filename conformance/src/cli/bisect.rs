@@ -3,13 +3,14 @@
 
 use super::args::{BootFailure, Common, GuestArgs, RunArgs, SelectArgs, number_from, number_in};
 use super::error::CliError;
-use super::{Outcome, run, setup, signals, status};
+use super::{Outcome, lookup, run, setup, signals, status};
 use crate::select::select_filtered;
 use crate::verdict::exit;
 use anyhow::{Context, anyhow};
 use clap::Args as Group;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::AtomicBool;
 use vm_images::child;
 
@@ -24,12 +25,11 @@ Example, in a kernel tree that has a .config:
   git bisect run kmodlab bisect loop.cut-at-50
 
 Exit codes, as `git bisect run` expects them:
-  0    good: at least one behaviour passed, and every other passed, is a known deviation, or was
-       skipped
+  0    good: at least one behaviour passed; the rest passed, are known deviations or were skipped
   1    bad: a behaviour failed
   125  skip this commit: it does not build, it does not boot (see --boot-failure), or the result is
        inconclusive
-  128  abort the bisection: invalid arguments";
+  128  abort the bisection: invalid arguments or no behaviour selected; nothing was built or booted";
 
 /// `kmodlab bisect`.
 #[derive(Debug, Group)]
@@ -53,13 +53,13 @@ pub struct BisectArgs {
     pub boot_failure: BootFailure,
     #[command(flatten)]
     pub guest: GuestArgs,
-    /// Run N guests in parallel [default: one per core, if the memory suffices]
+    /// Run N guests in parallel [default: one per core, or fewer if memory is short]
     #[arg(long, value_name = "N", value_parser = number_from(1_usize))]
     pub jobs: Option<usize>,
     /// Retry a failed or inconclusive row up to N times
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = number_in(0..=1000_u32))]
     pub retries: u32,
-    /// Limit the wall-clock time of each behaviour
+    /// Limit the wall-clock time of each row
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = number_in(1..=86400_u64))]
     pub timeout: u64,
 }
@@ -92,24 +92,27 @@ pub(super) fn bisect(common: &Common, args: &BisectArgs) -> Outcome {
     })
 }
 
-/// Returns a path with a slash, which is not mistaken for a name of the catalogue.
+/// Returns the directory of the built kernel as the user named it.
 fn build_dir(args: &BisectArgs) -> PathBuf {
-    Path::new(".").join(args.build_dir.as_ref().unwrap_or(&args.tree))
+    let dir = args.build_dir.as_ref().unwrap_or(&args.tree);
+    // `--kernel host` is the kernel of this machine.
+    if dir == Path::new(lookup::HOST) { Path::new(".").join(dir) } else { dir.clone() }
 }
 
 /// Rejects arguments that are invalid for every commit. Returns the path of the log.
 fn check(common: &Common, args: &BisectArgs) -> Result<PathBuf, CliError> {
     select_filtered(&args.select.ids, &args.select.filter).map_err(CliError::usage)?;
-    if args.guest.kernel != ["default"] || args.guest.modules.is_some() {
-        return Err(CliError::usage(anyhow!("bisect does not accept --kernel and --modules"))
-            .hint("it builds and boots the kernel tree of --tree"));
+    let kernel = [("--kernel", args.guest.kernel != ["default"]), ("--modules", args.guest.modules.is_some())];
+    if let Some((option, _)) = kernel.iter().find(|(_, given)| *given) {
+        return Err(CliError::usage(anyhow!("bisect does not accept {option}"))
+            .hint("bisect builds and boots the tree given by --tree"));
     }
     if args.guest.print_command {
         return Err(CliError::usage(anyhow!("bisect does not accept --print-command")));
     }
     if !args.tree.join("Kbuild").is_file() || !args.tree.join("Makefile").is_file() {
         return Err(CliError::usage(anyhow!("{} is not a kernel tree", args.tree.display()))
-            .hint("run it in a kernel tree, or give the tree with --tree"));
+            .hint("run `kmodlab bisect` in a kernel tree, or name one with --tree"));
     }
     let dir = build_dir(args);
     if !dir.join(".config").is_file() {
@@ -118,7 +121,7 @@ fn check(common: &Common, args: &BisectArgs) -> Result<PathBuf, CliError> {
     }
     setup::guest_dir(common)?;
     setup::qemu(common)?;
-    let area = setup::cache(common)?.area("logs").context("cannot open the cache").map_err(CliError::usage)?;
+    let area = setup::cache(common)?.area("logs").map_err(CliError::usage)?;
     Ok(area.join(format!("bisect-{}.log", std::process::id())))
 }
 
@@ -142,8 +145,9 @@ fn build(args: &BisectArgs, log: &Path, stop: &AtomicBool) -> anyhow::Result<()>
         if !status.success() {
             let text = std::fs::read(log).unwrap_or_default();
             return Err(anyhow!(
-                "`make {}` failed ({status}), see {}\n{}",
+                "`make {}` {}; see {}\n{}",
                 targets.join(" "),
+                failure(status),
                 log.display(),
                 tail(&text)
             ));
@@ -152,6 +156,15 @@ fn build(args: &BisectArgs, log: &Path, stop: &AtomicBool) -> anyhow::Result<()>
     // The log of a successful build is not needed.
     let _ = std::fs::remove_file(log);
     Ok(())
+}
+
+/// Says how a program failed.
+fn failure(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("failed with exit status {code}"),
+        (None, Some(signal)) => format!("was killed by signal {signal}"),
+        (None, None) => "failed".to_owned(),
+    }
 }
 
 fn tail(text: &[u8]) -> String {
@@ -164,6 +177,23 @@ fn tail(text: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_build_directory_is_the_one_that_the_user_named() {
+        #[derive(Debug, clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            args: BisectArgs,
+        }
+        let dir = |words: &[&str]| {
+            let line = <Line as clap::Parser>::try_parse_from([&["bisect"], words].concat()).unwrap();
+            build_dir(&line.args).display().to_string()
+        };
+        assert_eq!(dir(&[]), ".");
+        assert_eq!(dir(&["--tree", "linux"]), "linux");
+        assert_eq!(dir(&["--tree", "linux", "-O", "out"]), "out");
+        assert_eq!(dir(&["--tree", "host"]), "./host", "not the kernel of this machine");
+    }
 
     #[test]
     fn the_tail_of_a_log_is_short_and_printable() {

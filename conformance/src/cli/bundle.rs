@@ -1,4 +1,4 @@
-//! `kmodlab bundle`: writes a kernel and an initramfs that check a machine without a host.
+//! `kmodlab bundle`: writes a kernel and an initramfs that run the checks when booted on a machine, without kmodlab.
 
 use super::args::{BundleArgs, Common, GuestArgs};
 use super::error::CliError;

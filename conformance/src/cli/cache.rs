@@ -12,6 +12,8 @@ use vm_images::{Cache, Entry};
 
 /// The area of booted guests.
 const TEMPLATES: &str = "templates";
+const EXPECTED_SIZE: &str = "expected a number with K, M, G or T, e.g. 500M";
+const EXPECTED_AGE: &str = "expected a number with s, m, h, d or w, e.g. 30d";
 
 pub(super) fn cache(common: &Common, command: &CacheCommand) -> Outcome {
     let cache = setup::open_cache(common)?;
@@ -176,10 +178,13 @@ pub(super) fn parse_size(text: &str) -> Result<u64, String> {
         "M" => 20,
         "G" => 30,
         "T" => 40,
-        _ => return Err("expected a number with K, M, G or T, e.g. 500M".to_owned()),
+        _ => return Err(EXPECTED_SIZE.to_owned()),
     };
+    if number.is_empty() {
+        return Err(EXPECTED_SIZE.to_owned());
+    }
     let number = number.parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
-    number.ok_or_else(|| "expected a number with K, M, G or T, e.g. 500M".to_owned())
+    number.ok_or_else(|| "the size is too large".to_owned())
 }
 
 /// Parses a time such as `90m`, `12h`, `30d` or `2w`.
@@ -191,10 +196,13 @@ pub(super) fn parse_age(text: &str) -> Result<Duration, String> {
         "h" => 3600,
         "d" => 86_400,
         "w" => 604_800,
-        _ => return Err("expected a number with s, m, h, d or w, e.g. 30d".to_owned()),
+        _ => return Err(EXPECTED_AGE.to_owned()),
     };
+    if number.is_empty() {
+        return Err(EXPECTED_AGE.to_owned());
+    }
     let number = number.parse::<u64>().ok().and_then(|number| number.checked_mul(seconds));
-    number.map(Duration::from_secs).ok_or_else(|| "expected a number with s, m, h, d or w, e.g. 30d".to_owned())
+    number.map(Duration::from_secs).ok_or_else(|| "the time is too long".to_owned())
 }
 
 fn split(text: &str) -> (&str, &str) {

@@ -26,7 +26,7 @@ depends on the era of the kernel.
 Exit codes:
   0    nothing changed
   1    something changed
-  2    invalid arguments, found before anything is built or booted
+  2    invalid arguments or no behaviour selected; nothing was built or booted
   125  nothing changed, but something could not be compared";
 
 /// `kmodlab compare`.
@@ -35,25 +35,25 @@ pub struct CompareArgs {
     /// Compare two JSON reports, the base first; with --base and --head, select behaviours by id, catalogue id or group
     #[arg(value_name = "REPORT.json|ID")]
     pub words: Vec<String>,
-    /// Compare with this kernel, given as for `run --kernel`
+    /// Compare with this kernel, specified as for `run --kernel`
     #[arg(long, value_name = "KERNEL", requires = "head")]
     pub base: Option<String>,
-    /// Compare this kernel, given as for `run --kernel`
+    /// Compare this kernel, specified as for `run --kernel`
     #[arg(long, value_name = "KERNEL", requires = "base")]
     pub head: Option<String>,
     /// Select only behaviours that match a filter expression (see `kmodlab run --help`); repeatable
-    #[arg(long, short = 'E', value_name = "EXPRESSION", requires = "base")]
+    #[arg(long, short = 'E', value_name = "EXPRESSION")]
     pub filter: Vec<String>,
     #[command(flatten)]
     pub guest: GuestArgs,
-    /// Run N guests in parallel [default: one per core, if the memory suffices]
-    #[arg(long, value_name = "N", requires = "base", value_parser = number_from(1_usize))]
+    /// Run N guests in parallel [default: one per core, or fewer if memory is short]
+    #[arg(long, value_name = "N", value_parser = number_from(1_usize))]
     pub jobs: Option<usize>,
     /// Retry a failed or inconclusive row up to N times
-    #[arg(long, value_name = "N", requires = "base", value_parser = number_in(0..=1000_u32))]
+    #[arg(long, value_name = "N", value_parser = number_in(0..=1000_u32))]
     pub retries: Option<u32>,
-    /// Limit the wall-clock time of each behaviour [default: 120]
-    #[arg(long, value_name = "SECONDS", requires = "base", value_parser = number_in(1..=86400_u64))]
+    /// Limit the wall-clock time of each row [default: 120]
+    #[arg(long, value_name = "SECONDS", value_parser = number_in(1..=86400_u64))]
     pub timeout: Option<u64>,
     /// Report a change of this id, catalogue id or group without counting it; repeatable
     #[arg(long, value_name = "ID")]
@@ -106,6 +106,16 @@ fn write(args: &CompareArgs, comparison: &Comparison, terminal: bool) -> io::Res
 /// Returns the reports of base and head: stored ones, or those of two runs.
 fn reports(common: &Common, args: &CompareArgs) -> Result<Option<(Report, Report)>, CliError> {
     let (Some(base), Some(head)) = (&args.base, &args.head) else {
+        let of_a_run = [
+            ("--filter", !args.filter.is_empty()),
+            ("--jobs", args.jobs.is_some()),
+            ("--retries", args.retries.is_some()),
+            ("--timeout", args.timeout.is_some()),
+        ];
+        if let Some((option, _)) = of_a_run.iter().find(|(_, given)| *given) {
+            return Err(CliError::usage(anyhow!("{option} applies only when two kernels are compared"))
+                .hint("--base KERNEL and --head KERNEL compare two kernels"));
+        }
         let [base, head] = &args.words[..] else {
             let error = anyhow!("expected two JSON reports, got {}", args.words.len());
             return Err(CliError::usage(error).hint("--base KERNEL and --head KERNEL compare two kernels"));

@@ -5,6 +5,7 @@ use super::error::CliError;
 use super::{Outcome, lookup, setup};
 use crate::text::error_chain;
 use crate::verdict::exit;
+use harness::HarnessError;
 use harness::accel::Kvm;
 use vm_images::{FetchError, Kernel, Subject};
 
@@ -23,7 +24,7 @@ pub(super) fn doctor(common: &Common) -> Outcome {
                 code = exit::INCONCLUSIVE;
                 let hints: String =
                     error.hints(common.offline).iter().map(|hint| format!("\n  hint: {hint}")).collect();
-                ("missing", error.message() + &hints)
+                ("missing", reason(&error) + &hints)
             }
         };
         text.push_str(&line(status, name, &detail));
@@ -31,13 +32,13 @@ pub(super) fn doctor(common: &Common) -> Outcome {
     let kernel = default_kernel(common);
     text.push_str(&match &kernel {
         Ok(kernel) => line("ok", "default kernel", &format!("{} is in the cache", kernel.release)),
-        Err(reason) => line("later", "default kernel", &format!("{reason}; the first run fetches it")),
+        Err(reason) => line("absent", "default kernel", &format!("{reason}; the first run fetches it")),
     });
-    let kvm =
-        kernel.map_err(|_| "not tested without the default kernel".to_owned()).and_then(|kernel| kvm(common, &kernel));
+    let kvm = kernel.map_err(|_| None).and_then(|kernel| kvm(common, &kernel).map_err(Some));
     text.push_str(&match kvm {
+        Err(None) => line("unknown", "KVM", "not tested without the default kernel"),
         Ok(()) => line("ok", "KVM", "boots a guest (--accel kvm)"),
-        Err(reason) => line("no", "KVM", &format!("{reason}; kmodlab uses TCG by default")),
+        Err(Some(reason)) => line("no", "KVM", &format!("{reason}; kmodlab uses emulation (TCG) by default")),
     });
     super::print(&text)?;
     Ok(code)
@@ -68,6 +69,14 @@ fn kvm(common: &Common, kernel: &Kernel) -> Result<(), String> {
     match setup::probe_kvm(&host, kernel, &ours).map_err(message)? {
         Kvm::Works => Ok(()),
         Kvm::Broken(reason) => Err(reason),
+    }
+}
+
+/// Returns the message of an error after the name of its check, which is not repeated.
+fn reason(error: &CliError) -> String {
+    match error.error.downcast_ref() {
+        Some(HarnessError::QemuMissing { path }) => format!("cannot find {}", path.display()),
+        _ => error.message(),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::suggest::nearest;
 use harness::{BootError, HarnessError};
 use std::error::Error;
 use vm_images::modules::SelectError as ModulesError;
-use vm_images::{BuildError, CatalogueError, FetchError, KernelError, SubjectError, TreeError};
+use vm_images::{BuildError, CacheError, CatalogueError, FetchError, KernelError, SubjectError, TreeError};
 
 /// Builds the guest programs.
 pub(super) const SETUP: &str = "ci/setup";
@@ -40,6 +40,7 @@ fn of_one(error: &(dyn Error + 'static), offline: bool) -> Option<String> {
         .or_else(|| apply(error, harness))
         .or_else(|| apply(error, boot))
         .or_else(|| apply(error, pair))
+        .or_else(|| apply(error, |_: &CacheError| Some("--cache selects another directory".to_owned())))
 }
 
 fn unknown_id(error: &UnknownId) -> Option<String> {
@@ -58,7 +59,7 @@ fn selection(error: &SelectError) -> Option<String> {
 }
 
 fn shard(error: &ShardError) -> Option<String> {
-    error.is_from_environment().then(|| "--shard K/N overrides the environment, --shard all ignores it".to_owned())
+    error.is_from_environment().then(|| "--shard K/N overrides the environment; --shard all ignores it".to_owned())
 }
 
 fn catalogue(error: &CatalogueError) -> Option<String> {
@@ -71,7 +72,7 @@ fn catalogue(error: &CatalogueError) -> Option<String> {
 
 fn fetch(error: &FetchError, offline: bool) -> Option<String> {
     match error {
-        FetchError::Unavailable { .. } if offline => Some("without --offline it is downloaded".to_owned()),
+        FetchError::Unavailable { .. } if offline => Some("omit --offline to download it".to_owned()),
         FetchError::Unavailable { .. } => Some("--mirror URI selects another Debian archive".to_owned()),
         FetchError::Catalogue(error) => catalogue(error),
         FetchError::Kernel(error) => kernel(error),
@@ -81,7 +82,7 @@ fn fetch(error: &FetchError, offline: bool) -> Option<String> {
 
 fn build(error: &BuildError, offline: bool) -> Option<String> {
     match error {
-        BuildError::Unavailable { .. } if offline => Some("without --offline it is downloaded".to_owned()),
+        BuildError::Unavailable { .. } if offline => Some("omit --offline to download it".to_owned()),
         BuildError::Catalogue(error) => catalogue(error),
         BuildError::Fetch(error) => fetch(error, offline),
         BuildError::Kernel(error) => kernel(error),
@@ -94,6 +95,9 @@ fn subject(error: &SubjectError, offline: bool) -> Option<String> {
         SubjectError::NotExecutable { path } => Some(format!("make it executable: chmod +x {}", path.display())),
         SubjectError::MissingLibrary { .. } => {
             Some("--subject-lib DIR adds a directory to search; a static program needs no libraries".to_owned())
+        }
+        SubjectError::NoCommand { path } if path.is_dir() => {
+            Some("the directory must contain at least one of these programs".to_owned())
         }
         SubjectError::NoCommand { .. } => {
             Some("name the file after the command that it implements, e.g. my-modprobe".to_owned())

@@ -47,7 +47,7 @@ fn build_tree(common: &Common, args: &BuildArgs, tree: &Path) -> Outcome {
     let options = lookup::options(common, &cache, &show_progress, &stop);
     let tiny = ["tiny".to_owned()];
     let fragments = if args.fragment.is_empty() { &tiny[..] } else { &args.fragment };
-    let build = TreeBuild { tree, fragments, make_args: &args.make };
+    let build = TreeBuild { tree, fragments, make_args: &args.make_arg };
     let built = vm_images::build_tree(&build, &options).map_err(|error| match error {
         BuildError::Unavailable { .. } | BuildError::Read { .. } => CliError::usage(error),
         error => CliError::inconclusive(error),

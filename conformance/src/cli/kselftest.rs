@@ -27,9 +27,9 @@ The kernel needs CONFIG_TEST_KMOD=m. To build and test one (the first command pr
   kmodlab kselftest kmod --kernel DIR --tree ~/linux
 
 Exit codes:
-  0    at least one test passed, and every other passed or was skipped by the script
+  0    at least one test passed; the rest passed or were skipped by the script
   1    a test failed, or the console shows a finding
-  2    invalid arguments
+  2    invalid arguments, or a kernel without CONFIG_TEST_KMOD=m; nothing was built or booted
   125  no test failed, but one is inconclusive, or none passed";
 
 /// The directory of the selftests in the guest.
@@ -56,16 +56,18 @@ pub(super) fn kselftest(common: &Common, args: &KselftestArgs) -> Outcome {
     let SelftestSuite::Kmod = args.suite;
     let catalogue = lookup::catalogue()?;
     let kernels = lookup::kernel_args(&args.guest, &catalogue)?;
-    let ([kernel_word], [_]) = (&args.guest.kernel[..], &args.guest.subject[..]) else {
-        return Err(CliError::usage(anyhow!("kselftest requires exactly one kernel and one subject")));
-    };
-    let tree = args.tree.clone().unwrap_or_else(|| PathBuf::from(kernel_word));
+    lookup::accept_only_one("kselftest", &args.guest)?;
+    let kernel_tree = || args.guest.kernel.iter().map(PathBuf::from).find(|path| path.is_dir());
+    let tree = args.tree.clone().or_else(kernel_tree).ok_or_else(|| {
+        CliError::usage(anyhow!("kselftest requires a kernel tree, which contains the script"))
+            .hint("name a kernel tree with --tree")
+    })?;
     let scripts = scripts(&tree)?;
     let path = scripts.join("kmod.sh");
     let script = fs::read_to_string(&path)
         .with_context(|| format!("cannot read {}", path.display()))
         .map_err(CliError::usage)?;
-    let tests = select_tests(&script, &args.tests)?;
+    let tests = select_tests(&path, &script, &args.tests)?;
 
     let wall = Duration::from_secs(args.timeout).mul_f64(setup::timeout_factor(&args.guest)?);
 
@@ -136,14 +138,14 @@ fn scripts(tree: &Path) -> Result<PathBuf, CliError> {
     let inside = Path::new("tools/testing/selftests/kmod");
     let dirs = [tree.join(inside), tree.join("source").join(inside), tree.to_owned()];
     dirs.iter().find(|dir| dir.join("kmod.sh").is_file()).cloned().ok_or_else(|| {
-        CliError::usage(anyhow!("cannot find {}/kmod.sh in a kernel tree", inside.display()))
-            .hint("give a kernel tree with --tree")
+        CliError::usage(anyhow!("cannot find {}/kmod.sh in {}", inside.display(), tree.display()))
+            .hint("name a kernel tree with --tree")
     })
 }
 
 /// Returns the tests to run: the requested ones, or those that the script runs by default. The script lists its tests as
 /// `ALL_TESTS="$ALL_TESTS 0002:3:1"`: the number, the repetitions, and whether the test runs by default.
-fn select_tests(script: &str, requested: &[String]) -> Result<Vec<String>, CliError> {
+fn select_tests(path: &Path, script: &str, requested: &[String]) -> Result<Vec<String>, CliError> {
     let entries = script.lines().filter_map(|line| line.trim().strip_prefix("ALL_TESTS=\"")?.strip_suffix('"'));
     let words = entries.flat_map(str::split_whitespace).filter_map(|word| {
         let fields: Vec<&str> = word.split(':').collect();
@@ -160,7 +162,9 @@ fn select_tests(script: &str, requested: &[String]) -> Result<Vec<String>, CliEr
     };
     let tests: Vec<String> = listed.into_iter().filter(selected).map(|(number, _)| number).collect();
     if tests.is_empty() {
-        return Err(CliError::usage(anyhow!("cannot find the list of tests in kmod.sh")));
+        let path = path.display();
+        let error = anyhow!("cannot find the list of tests in {path} (unsupported version of the script?)");
+        return Err(CliError::usage(error));
     }
     Ok(tests)
 }
@@ -291,6 +295,8 @@ mod tests {
 
     #[test]
     fn the_requested_tests_or_those_that_run_by_default_are_selected() {
+        let select_tests =
+            |script: &str, requested: &[String]| super::select_tests(Path::new("kmod.sh"), script, requested);
         assert_eq!(select_tests(SCRIPT, &[]).unwrap(), ["0001", "0010"]);
         assert_eq!(select_tests(SCRIPT, &["0002".to_owned()]).unwrap(), ["0002"]);
         let error = select_tests(SCRIPT, &["0003".to_owned()]).unwrap_err().message();

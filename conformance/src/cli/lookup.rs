@@ -12,7 +12,7 @@ use vm_images::{
 };
 
 /// The name of the kernel that this machine runs.
-const HOST: &str = "host";
+pub(super) const HOST: &str = "host";
 
 /// A kernel from the arguments, before anything is fetched.
 pub(super) enum KernelArg {
@@ -94,8 +94,10 @@ pub(super) fn named_kernel(
     name: &str,
     options: &Options<'_>,
 ) -> Result<Result<Kernel, UnavailableKernel>, CliError> {
+    // The hint of the error, which a skipped kernel does not print.
+    let advice = if options.offline { "; omit --offline to download it" } else { "" };
     let unavailable = |reason: &str, error: anyhow::Error| {
-        let skipped = SkippedKernel { name: name.to_owned(), reason: reason.to_owned() };
+        let skipped = SkippedKernel { name: name.to_owned(), reason: format!("{reason}{advice}") };
         Ok(Err(UnavailableKernel { skipped, error: CliError::inconclusive(error) }))
     };
     if catalogue.resolve(name).map_err(CliError::usage)?.is_built() {
@@ -116,6 +118,16 @@ pub(super) fn named_kernel(
             _ => Err(CliError::inconclusive(error)),
         },
     }
+}
+
+/// Rejects several kernels or subjects.
+pub(super) fn accept_only_one(command: &str, args: &GuestArgs) -> Result<(), CliError> {
+    for (what, given) in [("kernel", args.kernel.len()), ("subject", args.subject.len())] {
+        if given > 1 {
+            return Err(CliError::usage(anyhow!("{command} accepts only one {what} ({given} given)")));
+        }
+    }
+    Ok(())
 }
 
 /// Returns the kernel of a command that runs on exactly one.

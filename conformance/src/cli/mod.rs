@@ -8,6 +8,7 @@ mod compare;
 mod config_check;
 mod doctor;
 mod error;
+mod help;
 mod hint;
 mod jobs;
 mod kernel;

@@ -68,8 +68,9 @@ impl OutputArgs {
         }
         for (option, path) in [("--junit", &self.junit), ("--html", &self.html), ("--kcidb", &self.kcidb)] {
             if path.as_deref() == Some(Path::new("-")) {
+                let command = option.trim_start_matches("--");
                 return Err(CliError::usage(anyhow!("{option} cannot write to standard output"))
-                    .hint(format!("give a file; {option} ./- writes to a file with the name -")));
+                    .hint(format!("give a file, or use `kmodlab report {command}` on a JSON report")));
             }
         }
         [&self.json, &self.junit, &self.html, &self.kcidb]

@@ -26,7 +26,7 @@ pub enum ReportCommand {
     Junit(OneArgs),
     /// Convert a report to JSON for KCIDB (schema 5.3)
     Kcidb(KcidbArgs),
-    /// Merge reports, e.g. those of the shards of a run; the exit code is that of a run of all rows
+    /// Merge reports, e.g. those of the shards of a run; the exit code is as if all rows had been run together
     Merge(MergeArgs),
 }
 

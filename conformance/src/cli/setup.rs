@@ -7,7 +7,7 @@ use super::hint;
 use crate::allowed_findings::AllowedFindings;
 use crate::era;
 use crate::pair::{Boot, Host, PreparedKernel};
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use harness::accel::Kvm;
 use harness::{Accel, Profile, Qemu, Spawner, Templates, WallLimits};
 use std::path::{Path, PathBuf};
@@ -24,8 +24,10 @@ pub(super) fn cache(common: &Common) -> Result<Cache, CliError> {
 pub(super) fn open_cache(common: &Common) -> Result<Cache, CliError> {
     let dir = match &common.cache {
         Some(dir) => dir.clone(),
-        None => Cache::default_dir(|name| std::env::var_os(name))
-            .ok_or_else(|| CliError::usage(anyhow!("no cache directory")).hint("set HOME, or give --cache DIR"))?,
+        None => Cache::default_dir(|name| std::env::var_os(name)).ok_or_else(|| {
+            CliError::usage(anyhow!("cannot determine the cache directory: neither KMODLAB_CACHE nor HOME is set"))
+                .hint("set HOME, or give --cache DIR")
+        })?,
     };
     Cache::open(dir).map_err(CliError::usage)
 }
@@ -82,7 +84,7 @@ pub(super) fn timeout_factor(args: &GuestArgs) -> Result<f64, CliError> {
     match (args.timeout_factor, std::env::var(VARIABLE)) {
         (Some(factor), _) => Ok(factor),
         (None, Ok(text)) if !text.is_empty() => super::args::parse_factor(&text).map_err(|expected| {
-            CliError::usage(anyhow!("invalid value '{text}' of the environment variable {VARIABLE} ({expected})"))
+            CliError::usage(anyhow!("invalid value '{text}' for the environment variable {VARIABLE} ({expected})"))
         }),
         (None, _) => Ok(1.0),
     }
@@ -106,7 +108,7 @@ pub(super) fn decide_accel(
         Kvm::Broken(_) if matches!(requested, AccelArg::Auto) => {}
         Kvm::Broken(reason) => {
             let error = CliError::usage(anyhow!("cannot use KVM: {reason}"));
-            return Err(error.hint("--accel auto falls back to TCG"));
+            return Err(error.hint("--accel auto falls back to emulation (TCG)"));
         }
     }
     Ok(())
@@ -132,7 +134,7 @@ pub(super) fn host(
     let qemu = qemu(common)?;
     let spawner = Spawner::start().map_err(CliError::inconclusive)?;
     let boot = boot(args, cold, era)?;
-    let area = cache.area("templates").context("cannot open the cache").map_err(CliError::inconclusive)?;
+    let area = cache.area("templates").map_err(CliError::inconclusive)?;
     let templates = Templates::open(area).map_err(CliError::inconclusive)?;
     Ok(Host { qemu, spawner, templates, cache, agent, boot })
 }

@@ -1,4 +1,4 @@
-//! `kmodlab shell`: opens a shell in a guest, the same one that behaviours run in.
+//! `kmodlab shell`: opens a shell in a guest set up like those that behaviours run in.
 //!
 //! The guest contains busybox in addition to the subject's tools. Its tools are last in `PATH`, so that `modprobe` is the
 //! subject's. The guest runs in real time: in virtual time, a guest that waits for input would run years ahead.
@@ -11,7 +11,6 @@ use super::{Outcome, lookup, script, setup, show_progress, signals, status};
 use crate::pair::{Host, PreparedKernel};
 use crate::verdict::exit;
 use agent::proto::{ExitKind, GuestMillis, JobEnd, JobId};
-use anyhow::anyhow;
 use harness::{Finding, Vm, WallLimits};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use std::io::{self, IsTerminal, Read, Write};
@@ -34,9 +33,7 @@ pub(super) fn shell(common: &Common, args: &ShellArgs) -> Outcome {
     let catalogue = lookup::catalogue()?;
     let guest = GuestArgs { real_time: true, ..args.guest.clone() };
     let kernels = lookup::kernel_args(&guest, &catalogue)?;
-    if kernels.len() != 1 || guest.subject.len() != 1 {
-        return Err(CliError::usage(anyhow!("shell requires exactly one kernel and one subject")));
-    }
+    lookup::accept_only_one("shell", &guest)?;
     let first = args.at.as_deref().map(check::selected).transpose()?;
     let mut host = setup::host(common, &guest, args.cold || args.gdb.is_some(), None)?;
     if args.gdb.is_some() {

@@ -143,7 +143,9 @@ impl<'a> Parser<'a> {
                 '/' => {
                     self.at += at + 1;
                     let regex = RegexBuilder::new(&pattern).size_limit(REGEX_SIZE).build();
-                    return regex.map(Matcher::Regex).map_err(|error| self.error_at(open, error.to_string()));
+                    return regex.map(Matcher::Regex).map_err(|error| {
+                        self.error_at(open, format!("the regular expression /{pattern}/ is invalid: {error}"))
+                    });
                 }
                 '\\' => match chars.next() {
                     Some((_, '/')) => pattern.push('/'),

@@ -20,7 +20,7 @@ pub enum ReadError {
         source: io::Error,
     },
     /// It is not a report.
-    #[error("{} is not a JSON report of kmodlab: {}", path.display(), text::escape(reason.as_bytes()))]
+    #[error("{} is not a kmodlab JSON report: {}", path.display(), text::escape(reason.as_bytes()))]
     Format {
         /// The file.
         path: PathBuf,
@@ -161,8 +161,8 @@ mod tests {
     fn a_file_that_is_not_a_report_is_rejected_with_the_reason() {
         let error = |text: &str| parse(text.as_bytes(), Path::new("r.json")).unwrap_err().to_string();
         assert_eq!(error("{\"version\": 9}"), "r.json has report version 9, but this kmodlab reads version 1");
-        assert_eq!(error("{}"), "r.json is not a JSON report of kmodlab: missing field `version` at line 1 column 2");
-        assert!(error("{\"version\": 1}").starts_with("r.json is not a JSON report of kmodlab: missing field"));
-        assert!(error("\u{1b}[2J").starts_with("r.json is not a JSON report of kmodlab: expected value"));
+        assert_eq!(error("{}"), "r.json is not a kmodlab JSON report: missing field `version` at line 1 column 2");
+        assert!(error("{\"version\": 1}").starts_with("r.json is not a kmodlab JSON report: missing field"));
+        assert!(error("\u{1b}[2J").starts_with("r.json is not a kmodlab JSON report: expected value"));
     }
 }

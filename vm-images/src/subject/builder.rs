@@ -3,6 +3,7 @@
 use super::libraries::{self, Missing, SearchPath};
 use super::{COMMANDS, GuestFile, Source, Subject, SubjectError};
 use crate::cache::ContentId;
+use crate::elf::ElfError;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -105,7 +106,8 @@ impl SubjectBuilder {
             return Ok(());
         }
         let libraries = libraries::find(program, &bytes, &self.search_path).map_err(|missing| match missing {
-            Missing::Program(source) => SubjectError::NotAProgram { path: program.to_owned(), source },
+            Missing::Program(ElfError::NotElf) => SubjectError::NotAProgram { path: program.to_owned() },
+            Missing::Program(source) => SubjectError::UnusableProgram { path: program.to_owned(), source },
             Missing::Library { name, needed_by } => {
                 SubjectError::MissingLibrary { path: subject.to_owned(), library: name, needed_by }
             }
