@@ -19,7 +19,7 @@ use std::io;
 use std::path::PathBuf;
 
 pub use read::Index;
-pub use write::{IndexWriter, InsertError};
+pub use write::{IndexWriter, InsertError, Pair};
 
 /// The first four bytes of an index.
 pub const MAGIC: u32 = 0xb007_f457;

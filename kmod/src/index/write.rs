@@ -36,6 +36,9 @@ impl From<TryReserveError> for InsertError {
     }
 }
 
+/// A key and a value.
+pub type Pair<'w> = (&'w [u8], &'w [u8]);
+
 /// Collects keys and values and writes them as an index.
 #[derive(Debug)]
 pub struct IndexWriter {
@@ -98,7 +101,7 @@ impl IndexWriter {
     ///
     /// # Errors
     /// [`InsertError::Memory`].
-    pub fn duplicates(&self) -> Result<Vec<(&[u8], &[u8])>, InsertError> {
+    pub fn duplicates(&self) -> Result<Vec<Pair<'_>>, InsertError> {
         let mut pairs = Vec::new();
         pairs.try_reserve_exact(self.entries.len())?;
         pairs.extend(self.entries.iter().map(|entry| (self.key(entry), self.value(entry))));

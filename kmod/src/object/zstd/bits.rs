@@ -92,7 +92,7 @@ mod tests {
         let mut bits = ForwardBits::new(&[0b1010_0110, 0xff]);
         assert_eq!((bits.peek(3), bits.bytes_read()), (0b110, 0));
         bits.consume(3).unwrap();
-        assert_eq!((bits.peek(9), bits.bytes_read()), (0b1111_10100, 1));
+        assert_eq!((bits.peek(9), bits.bytes_read()), (0b1_1111_0100, 1));
         bits.consume(9).unwrap();
         assert_eq!((bits.peek(16), bits.bytes_read()), (0b1111, 2));
         bits.consume(4).unwrap();

@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(codes, expected);
         // 0, 1, 2, 4, 5 are 1, 01, 001, 0000, 0001, and a marker is before them.
         let mut out = Vec::new();
-        let stream = 0b1_1_01_001_0000_0001_u16.to_le_bytes();
+        let stream = 0b110_1001_0000_0001_u16.to_le_bytes();
         table.decode(&stream, 5, &mut out).unwrap();
         assert_eq!(out, [0, 1, 2, 4, 5]);
         assert!(table.decode(&stream, 4, &mut out).is_err(), "a symbol is left");
