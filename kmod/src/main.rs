@@ -5,8 +5,14 @@
 #![no_main]
 
 use kmod::commands::{Invocation, run};
-use kmod::sys::{StandardStreams, arguments, has_elevated_privileges, survive_failed_writes};
+use kmod::sys::{
+    RecordingAllocator, StandardStreams, arguments, exit_when_out_of_memory, has_elevated_privileges,
+    survive_failed_writes,
+};
 use std::ffi::{c_char, c_int};
+
+#[global_allocator]
+static ALLOCATOR: RecordingAllocator = RecordingAllocator;
 
 /// The entry point.
 ///
@@ -17,6 +23,7 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
     // Must be first: a file opened earlier could become standard error.
     let Ok(streams) = StandardStreams::secure() else { return 1 };
     survive_failed_writes();
+    exit_when_out_of_memory();
     run(Invocation {
         // SAFETY: the C runtime passes argc strings, then a null pointer, and does not modify them during the call.
         arguments: unsafe { arguments(argc, argv) },

@@ -3,6 +3,9 @@
 //! The kernel starts a usermode helper without open descriptors, possibly before `/dev` exists. A file that the program opens
 //! would then become its standard error and receive its messages. Therefore [`StandardStreams::secure`] runs first.
 
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use rustix::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use rustix::fs::{FileType, Mode, OFlags};
 use std::ffi::{CStr, OsString, c_char, c_int};
@@ -131,15 +134,63 @@ impl StandardStreams {
 /// The handlers do nothing. Unlike ignored signals they are not inherited by the commands that the program runs.
 pub fn survive_failed_writes() {
     extern "C" fn do_nothing(_: c_int) {}
-    for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
-        // SAFETY: libc::sigaction consists of integers and nullable pointers, for which all-zero bytes are valid.
-        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-        action.sa_sigaction = do_nothing as extern "C" fn(c_int) as libc::sighandler_t;
-        action.sa_flags = libc::SA_RESTART;
-        // SAFETY: the handler is async-signal-safe, since it does nothing, and lives as long as the program. The old action is
-        // not requested.
-        let _cannot_fail = unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) };
+    install(libc::SIGPIPE, do_nothing);
+    install(libc::SIGXFSZ, do_nothing);
+}
+
+/// Whether an allocation has failed.
+static OUT_OF_MEMORY: AtomicBool = AtomicBool::new(false);
+
+/// The allocator of the program: the system's, which also records that an allocation failed.
+#[derive(Debug)]
+pub struct RecordingAllocator;
+
+fn record(pointer: *mut u8) -> *mut u8 {
+    if pointer.is_null() {
+        OUT_OF_MEMORY.store(true, Ordering::Relaxed);
     }
+    pointer
+}
+
+// SAFETY: every method calls that of the system's allocator with the same arguments and returns its result.
+unsafe impl GlobalAlloc for RecordingAllocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's guarantees.
+        record(unsafe { System.alloc(layout) })
+    }
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's guarantees.
+        record(unsafe { System.alloc_zeroed(layout) })
+    }
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: the caller's guarantees.
+        record(unsafe { System.realloc(pointer, layout, size) })
+    }
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's guarantees.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+/// Makes the program exit with status 1 if memory runs out where the code cannot handle that. The standard library then prints the
+/// size of the allocation and calls abort(3). An abort for any other reason still ends the program by SIGABRT.
+pub fn exit_when_out_of_memory() {
+    extern "C" fn exit(_: c_int) {
+        if OUT_OF_MEMORY.load(Ordering::Relaxed) {
+            // SAFETY: _exit(2) is async-signal-safe.
+            unsafe { libc::_exit(1) }
+        }
+    }
+    install(libc::SIGABRT, exit);
+}
+
+fn install(signal: c_int, handler: extern "C" fn(c_int)) {
+    // SAFETY: libc::sigaction consists of integers and nullable pointers, for which all-zero bytes are valid.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = handler as libc::sighandler_t;
+    action.sa_flags = libc::SA_RESTART;
+    // SAFETY: the handlers of this module are async-signal-safe and live as long as the program. The old action is not requested.
+    let _cannot_fail = unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) };
 }
 
 /// Points standard output to the null device. Commands that the program runs then do not fail because of a pipe without readers.
