@@ -38,7 +38,8 @@ pub(super) mod in_rust {
             }
             io::ErrorKind::OutOfMemory => return out_of_memory(error).into(),
             io::ErrorKind::UnexpectedEof => Damage::Truncated,
-            io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput => Damage::Unsupported,
+            io::ErrorKind::Unsupported => Damage::Unsupported,
+            io::ErrorKind::InvalidInput if error.to_string().contains("unsupported") => Damage::Unsupported,
             _ => Damage::Corrupt,
         };
         ObjectErrorKind::Decompress { format, damage }
