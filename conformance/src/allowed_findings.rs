@@ -34,7 +34,7 @@ struct Entry {
 #[derive(Debug, thiserror::Error)]
 pub enum AllowedFindingsError {
     /// The file is not TOML, or has unknown fields.
-    #[error("invalid list of allowed findings {file}")]
+    #[error("invalid list of allowed findings in {file}")]
     Toml {
         /// The file.
         file: String,

@@ -29,7 +29,7 @@ pub struct BuiltTree {
 #[derive(Debug, thiserror::Error)]
 pub enum TreeError {
     /// It is neither a kernel tree nor a build directory.
-    #[error("{} is not a kernel tree or its build directory: it contains neither {IMAGE} nor Kbuild", path.display())]
+    #[error("{} is neither a kernel tree nor the build directory of one: it contains neither {IMAGE} nor Kbuild", path.display())]
     NoTree {
         /// The directory.
         path: PathBuf,
@@ -221,7 +221,7 @@ mod tests {
             let error = BuiltTree::look(temp.path()).unwrap_err();
             crate::chain(&error).replace(&temp.path().display().to_string(), "DIR")
         };
-        insta::assert_snapshot!(message(), @"DIR is not a kernel tree or its build directory: it contains neither arch/x86/boot/bzImage nor Kbuild");
+        insta::assert_snapshot!(message(), @"DIR is neither a kernel tree nor the build directory of one: it contains neither arch/x86/boot/bzImage nor Kbuild");
         put(temp.path(), &[("Kbuild", b"")]);
         insta::assert_snapshot!(message(), @"the kernel tree DIR is not built: it contains no arch/x86/boot/bzImage");
         built(temp.path(), "6.1.0-x");

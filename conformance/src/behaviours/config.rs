@@ -138,7 +138,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "config.mask",
         catalogue: "CONF-08",
         group: Group::Config,
-        statement: "a masked module is not loaded by name, alias or dependency and is skipped when it is a soft dependency, each time with a message",
+        statement: "a masked module is not loaded by name, by alias or as a dependency and is skipped when it is a soft dependency, each time with a message",
         source: "docs/facts/tools.md#mask",
         about: About::Both,
         needs: &[MODPROBE, Need::Module("squashfs"), Need::Module("garp"), Need::Module("nls_utf8")],

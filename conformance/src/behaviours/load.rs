@@ -78,7 +78,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "load.unknown-name",
         catalogue: "LOAD-07",
         group: Group::Load,
-        statement: "modprobe exits with status 1 and a message for an unknown name; -q drops the message, -a continues with the next name",
+        statement: "modprobe exits with status 1 and a message for an unknown name; -q suppresses the message, and -a continues with the next name",
         source: "modprobe(8); docs/facts/tools.md#modprobe",
         about: About::Both,
         needs: &[MODPROBE, Need::Module("nls_utf8")],

@@ -160,7 +160,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "retries",
         value_parser = number_in(1..=100_000_u32))]
     pub repeat: u32,
-    /// Start no further row after one has failed or is inconclusive
+    /// Start no further rows after one has failed or is inconclusive
     #[arg(long)]
     pub fail_fast: bool,
     /// Shuffle the order of the rows; the same seed gives the same order
@@ -443,7 +443,7 @@ pub enum ProfileArg {
     /// Boot with nothing left out
     #[default]
     Faithful,
-    /// Boot about one second faster, without kprobe events and the built-in signing keys (docs/facts/vm.md)
+    /// Boot about one second faster, without kprobe events or the built-in signing keys (docs/facts/vm.md)
     Fast,
 }
 

@@ -55,7 +55,7 @@ pub struct CompareArgs {
     /// Limit the wall-clock time of each row [default: 120]
     #[arg(long, value_name = "SECONDS", value_parser = number_in(1..=86400_u64))]
     pub timeout: Option<u64>,
-    /// Report a change of this id, catalogue id or group without counting it; repeatable
+    /// Report changes in behaviours with this id, catalogue id or group without counting them; repeatable
     #[arg(long, value_name = "ID")]
     pub allow_change: Vec<String>,
     /// Write the changes as JSON; `-` is standard output, instead of the text

@@ -26,7 +26,7 @@ Filter expressions:
     expression for a part of it (/regex/), or the exact text (=text).
   !a   a & b   a - b (a but not b)   a | b   ( )
     Combine expressions. ! binds tightest, then & and -, then |.
-  Several -E select the behaviours that match any of them; IDs narrow the selection further.
+  Several -E options select the behaviours that match any of them; IDs narrow the selection further.
   A term that no behaviour matches is an error.";
 
 /// The help of `--kernel` for a command that accepts only one.
@@ -58,7 +58,7 @@ Exit codes:
 
 pub(super) const CONFIG_CHECK_CODES: &str = "\
 Exit codes:
-  0    kmodlab itself needs no further option
+  0    kmodlab itself needs no further options
   1    kmodlab itself needs an option that is missing
   2    invalid arguments
   125  a kernel or its configuration is not available";

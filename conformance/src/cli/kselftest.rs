@@ -59,7 +59,7 @@ pub(super) fn kselftest(common: &Common, args: &KselftestArgs) -> Outcome {
     lookup::accept_only_one("kselftest", &args.guest)?;
     let kernel_tree = || args.guest.kernel.iter().map(PathBuf::from).find(|path| path.is_dir());
     let tree = args.tree.clone().or_else(kernel_tree).ok_or_else(|| {
-        CliError::usage(anyhow!("kselftest requires a kernel tree, which contains the script"))
+        CliError::usage(anyhow!("kselftest requires a kernel tree, because it runs a script from the tree"))
             .hint("name a kernel tree with --tree")
     })?;
     let scripts = scripts(&tree)?;

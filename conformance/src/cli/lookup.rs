@@ -46,7 +46,7 @@ pub(super) fn kernel_args(args: &GuestArgs, catalogue: &Catalogue) -> Result<Vec
     }
     if args.modules.is_some() && !has_image {
         return Err(CliError::usage(anyhow!("--modules requires a kernel given as the path of a bzImage"))
-            .hint("a kernel of the catalogue and a kernel tree have their own modules"));
+            .hint("kernels in the catalogue and kernel trees have their own modules"));
     }
     Ok(kernels)
 }

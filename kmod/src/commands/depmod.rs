@@ -60,7 +60,7 @@ pub static ABOUT: About<Arguments> = About {
             long: "incremental",
             old: &[],
             apply: Apply::Set(|a| a.incremental = true),
-            help: "read only modules that changed since the last run\nwith this option",
+            help: "read only modules that have changed since the last run\nwith this option",
         },
         Flag {
             short: Some('m'),

@@ -22,7 +22,7 @@ const MODPROBE_D: Page = Page {
             blocks: &[
                 Block::Text(
                     "The files are read in the order of their names, regardless of directory. A file overrides files of \
-                     the same name in directories further down in this list.",
+                     the same name in directories further down the list in SYNOPSIS.",
                 ),
                 Block::Text(
                     "Each line is a directive. A line that ends in `\\` continues on the next line. A line that starts \
@@ -125,7 +125,7 @@ const KMOD_D: Page = Page {
                 ),
                 Block::Text(
                     "No other problem blocks loading. An unknown directive and a `mask` line without a valid PATTERN are \
-                     ignored, and a `mask` line with further arguments masks only the first; each prints an error that \
+                     ignored, and a `mask` line with more than one argument masks only the first; each prints an error that \
                      names the file and the line, unless `-q` is given.",
                 ),
                 Block::Text(
@@ -179,7 +179,7 @@ const DEPMOD_D: Page = Page {
                 ),
                 Block::Item(
                     "`exclude` NAME...",
-                    "Skip files and directories of these names. `build` and `source` are always skipped.",
+                    "Skip files and directories with these names. `build` and `source` are always skipped.",
                 ),
             ],
         },

@@ -196,12 +196,12 @@ static STATIC_NODES: Page = Page {
             title: "DESCRIPTION",
             blocks: &[
                 Block::Text(
-                    "Opening the device node of some drivers loads the driver's module. Such a node must exist before \
+                    "For some drivers, opening the device node loads the driver's module. Such a node must exist before \
                      the driver is loaded, so the driver cannot create it. `kmod static-nodes` prints these nodes from the \
                      `modules.devname` of the running kernel, so that a system can create them at boot.",
                 ),
                 Block::Text(
-                    "An invalid line of the list is reported and skipped; the exit status is then 1. A missing list is \
+                    "An invalid line in the list is reported and skipped; the exit status is then 1. A missing list is \
                      reported, but is not a failure.",
                 ),
             ],

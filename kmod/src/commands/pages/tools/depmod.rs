@@ -8,7 +8,7 @@ pub(super) const TOOL: Tool = Tool {
     page: &PAGE,
     options: || ABOUT.entries(),
     more: &[
-        ("all", "FILE operands are then ignored."),
+        ("all", "With this option, FILE operands are ignored."),
         (
             "incremental",
             "The file `modules.kmodlab-cache`, next to the lists, stores what was read from each module. A module is \

@@ -37,7 +37,7 @@ static PAGE: Page = Page {
                 Block::Text(
                     "An operand that is an existing file whose name ends in `.ko`, optionally followed by `.gz`, `.xz` \
                      or `.zst`, is read as a module file. Any other operand is a module name or an alias, which is \
-                     looked up in the module directory of the running kernel. All modules of an alias are shown. \
+                     looked up in the module directory of the running kernel. All modules that an alias resolves to are shown. \
                      Aliases in `modprobe.d`(5) are ignored. Information about built-in modules comes from \
                      `modules.builtin.modinfo`.",
                 ),

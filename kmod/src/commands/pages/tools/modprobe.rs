@@ -26,7 +26,7 @@ pub(super) const TOOL: Tool = Tool {
         ),
         (
             "ignore-install",
-            "When loading, this affects only the named module, not its dependencies. It does not override a `mask` of \
+            "When loading, this affects only the named module, not its dependencies. It does not override a `mask` from \
              `kmod.d`(5).",
         ),
         (
@@ -45,14 +45,14 @@ pub(super) const TOOL: Tool = Tool {
         ),
         (
             "show-config",
-            "The configuration includes the kernel command line. The aliases of the module directory follow.",
+            "The configuration includes the kernel command line. The aliases from the module directory follow.",
         ),
         ("show-modversions", "Each line contains a checksum and a symbol. The operand is a file or a module name."),
         ("show-exports", "Each line contains a checksum and a symbol. The operand is a file or a module name."),
         ("dry-run", "Names are resolved, but no module is loaded or removed and no command runs."),
         (
             "config",
-            "Install and remove commands inherit this option in `MODPROBE_OPTIONS`. `kmod.d`(5) is read in any case. A \
+            "Install and remove commands inherit this option in `MODPROBE_OPTIONS`. `kmod.d`(5) is always read. A \
              missing PATH is ignored.",
         ),
         (
@@ -87,7 +87,7 @@ static PAGE: Page = Page {
                 ),
                 Block::Text(
                     "MODULE is a module name or an alias, as used by the kernel and device managers. It is looked up in \
-                     this order, and the first match applies: `alias` lines of the configuration; modules of the \
+                     this order, and the first match applies: `alias` lines in the configuration; modules in the \
                      module directory; exported symbols, for names that start with `symbol:`; `install` and `remove` \
                      lines; aliases of modules; built-in modules and their aliases. If an alias resolves to several \
                      modules, all are loaded, and the last one determines the exit status.",
@@ -112,7 +112,7 @@ static PAGE: Page = Page {
             blocks: &[
                 Block::Item(
                     "`MODPROBE_OPTIONS`",
-                    "Options that precede those of the command line, separated and quoted as in a shell. Install and \
+                    "Options that precede those on the command line, separated and quoted as in a shell. Install and \
                      remove commands inherit it with the given `-C`, `-q`, `-s` and `-v` options added.",
                 ),
                 Block::Item("`MODPROBE_MODULE`", "Set for install and remove commands: the name of the module."),
@@ -136,7 +136,7 @@ static PAGE: Page = Page {
                 Block::Item("`/etc/kmod.d/*.conf`", "Masks; see `kmod.d`(5)."),
                 Block::Item(
                     "`/proc/cmdline`",
-                    "`MODULE.PARAMETER=VALUE` sets a parameter, `modprobe.blacklist=A,B` blacklists modules.",
+                    "`MODULE.PARAMETER=VALUE` sets a parameter; `modprobe.blacklist=A,B` blacklists modules.",
                 ),
                 Block::Item("`/sys/module`", "The loaded modules."),
             ],
