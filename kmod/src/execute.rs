@@ -18,6 +18,7 @@ use std::time::Duration;
 pub use linux::Linux;
 pub use model::ModelKernel;
 pub use reason::Reason;
+pub(crate) use remove::Disabled;
 pub use remove::{RemovalError, RemovalMode, remove, unload};
 
 /// The state of a module in the kernel.
@@ -55,6 +56,10 @@ pub trait Kernel {
     fn holders(&mut self, module: &ModuleName) -> Vec<ModuleName>;
     /// Returns the compression format that the kernel supports, if any.
     fn decompresses(&mut self) -> Option<Compression>;
+    /// Whether the sysctl `kernel.modules_disabled` is set: no module can be loaded or removed until the next boot.
+    fn modules_disabled(&mut self) -> bool;
+    /// Returns the names that a module file has for itself, besides its file name, as far as it can be read.
+    fn own_names(&mut self, path: &Path) -> Vec<ModuleName>;
     /// Opens a module file.
     ///
     /// # Errors
@@ -352,10 +357,13 @@ pub fn insert_file(path: &Path, options: &[u8], force: Force, kernel: &mut impl 
                 // log cannot be read, init_module(2) returns the same error again.
                 let lines = kernel.log();
                 if lines.as_ref().is_some_and(|lines| !lines.iter().any(|line| reason::is_about_decompression(line))) {
-                    return Err(refused(path, errno, lines));
+                    return Err(refused(path, errno, lines, kernel));
                 }
             }
-            Err(errno) => return Err(refused(path, errno, kernel.log())),
+            Err(errno) => {
+                let lines = kernel.log();
+                return Err(refused(path, errno, lines, kernel));
+            }
         }
     }
     let mut image = kernel.image(&file, path).map_err(LoadError::Image)?;
@@ -364,16 +372,24 @@ pub fn insert_file(path: &Path, options: &[u8], force: Force, kernel: &mut impl 
         let named = |problem| LoadError::Image(format!("{}: {problem}", Escaped(path.as_os_str().as_bytes())));
         object::strip(&mut image, force.modversions, force.vermagic).map_err(named)?;
     }
-    kernel.init_module(&image, options).map_err(|errno| refused(path, errno, kernel.log()))
+    kernel.init_module(&image, options).map_err(|errno| {
+        let lines = kernel.log();
+        refused(path, errno, lines, kernel)
+    })
 }
 
-fn refused(path: &Path, errno: Errno, log: Option<Vec<Vec<u8>>>) -> LoadError {
+fn refused(path: &Path, errno: Errno, log: Option<Vec<Vec<u8>>>, kernel: &mut impl Kernel) -> LoadError {
     if errno == Errno::EXIST {
         return LoadError::AlreadyLoaded;
     }
     match ModuleName::from_path(path.as_os_str().as_bytes()) {
         Ok(module) => {
-            let reason = reason::find(&module, log.iter().flatten().map(Vec::as_slice));
+            let lines = || log.iter().flatten().map(Vec::as_slice);
+            let names = [vec![module.clone()], kernel.own_names(path)].concat();
+            let mut reason = reason::find(&names, lines());
+            if reason.is_none() && errno == Errno::PERM && kernel.modules_disabled() {
+                reason = Some(Reason::ModulesDisabled);
+            }
             LoadError::Refused { module, errno, reason }
         }
         // Without a name there is nothing to look for in the log.
@@ -567,6 +583,31 @@ mod tests {
             error(Errno::INVAL, "m: `y' invalid for parameter `x'"),
             "Invalid argument: parameter 'x' of m cannot be 'y'"
         );
+    }
+
+    #[test]
+    fn disabled_modules_and_the_blacklist_of_the_kernel_are_named() {
+        let mut kernel = ModelKernel { finit_error: Some(Errno::PERM), log: vec!["noise".into()], ..kernel(&["m"]) };
+        let error = |kernel: &mut ModelKernel| {
+            insert_file(Path::new("/m/m.ko"), b"", Force::default(), kernel).unwrap_err().to_string()
+        };
+        assert_eq!(error(&mut kernel), "Operation not permitted");
+        kernel.modules_disabled = true;
+        assert_eq!(error(&mut kernel), "Operation not permitted: the sysctl kernel.modules_disabled is 1");
+        kernel.log = vec!["Module m is blacklisted".into()];
+        assert_eq!(error(&mut kernel), "Operation not permitted: m is in module_blacklist= of the kernel command line");
+    }
+
+    #[test]
+    fn lines_about_the_name_in_the_file_are_recognised() {
+        let mut kernel = ModelKernel {
+            finit_error: Some(Errno::NOEXEC),
+            log: vec!["real: module has no symbols (stripped?)".into()],
+            ..kernel(&["copy"])
+        };
+        kernel.images.insert("/m/copy.ko".into(), TinyModule::named("real").build());
+        let error = insert_file(Path::new("/m/copy.ko"), b"", Force::default(), &mut kernel).unwrap_err();
+        assert_eq!(error.to_string(), "Exec format error: module has no symbols (stripped?)");
     }
 
     #[test]

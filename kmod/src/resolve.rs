@@ -12,7 +12,7 @@ mod remove;
 
 use crate::config::{Config, Search};
 use crate::name::{ModuleName, NameError, normalise_alias};
-use crate::object::{Limits, Module};
+use crate::object;
 use crate::tree::{ModuleEntry, ModuleLine, Tree, TreeError};
 use std::path::Path;
 
@@ -71,7 +71,7 @@ impl Lookup for Tree {
         Tree::line(self, name)
     }
     fn own_names(&self, file: &Path) -> Result<Vec<ModuleName>, String> {
-        own_names(file).map_err(|error| error.to_string())
+        object::own_names(file).map_err(|error| error.to_string())
     }
     fn aliases(&self, alias: &[u8]) -> Result<Vec<ModuleName>, TreeError> {
         Tree::aliases(self, alias)
@@ -175,14 +175,6 @@ fn aliased(modules: Vec<ModuleName>, alias: &[u8]) -> Vec<Hit> {
 fn config_aliases(config: &mut Search<'_>, alias: &[u8]) -> Vec<Hit> {
     let targets = config.aliases(alias).into_iter();
     aliased(targets.filter_map(|line| ModuleName::new(&line.target).ok()).collect(), alias)
-}
-
-/// Returns the names in the ELF file of a module. The kernel lists the module under the last one.
-fn own_names(file: &Path) -> Result<Vec<ModuleName>, crate::object::ObjectError> {
-    let module = Module::open(file, &Limits::default())?;
-    let elf = module.elf()?;
-    let names = elf.own_names().map_err(|kind| crate::object::ObjectError { path: file.to_owned(), kind })?;
-    Ok(names.iter().filter_map(|name| ModuleName::new(name).ok()).collect())
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ use vm_images::{Cache, Catalogue, Options, Subject};
 pub struct Setup<'a> {
     /// The QEMU program, if not the default one.
     pub qemu: Option<&'a Path>,
+    /// The name of the kernel.
+    pub kernel: &'a str,
     /// A text on the kernel command line, which identifies the processes of the test.
     pub mark: &'a str,
     /// Whether each guest is booted instead of cloned.
@@ -42,6 +44,7 @@ impl Default for Setup<'_> {
         };
         Self {
             qemu: None,
+            kernel: "default",
             mark: "kmodlab.test",
             cold: false,
             limits,
@@ -85,7 +88,7 @@ pub fn run_with_notes(behaviours: Vec<&'static Behaviour>, setup: &Setup<'_>) ->
         },
         cache: cache.clone(),
     };
-    let kernel = vm_images::fetch(&Catalogue::builtin().unwrap(), "default", &Options::new(cache)).unwrap();
+    let kernel = vm_images::fetch(&Catalogue::builtin().unwrap(), setup.kernel, &Options::new(cache)).unwrap();
     let spec = RunSpec {
         shard: None,
         policy: setup.policy,

@@ -1,6 +1,7 @@
 //! Shared parts of the integration tests.
 #![allow(dead_code, reason = "each test program uses a part of this")]
 
+pub mod elf;
 pub mod lab;
 pub mod session;
 

@@ -2,7 +2,7 @@
 
 use super::options::{About, Apply, Flag};
 use super::{Failed, Invocation, Messages, help_flag, running_release, syslog_flag, verbose_flag, version_flag};
-use crate::execute::{Kernel, Linux, State, unload};
+use crate::execute::{Disabled, Kernel, Linux, State, unload};
 use crate::log::{Log, Priority};
 use crate::name::{Escaped, ModuleName};
 use crate::sys::strerror;
@@ -93,7 +93,8 @@ fn remove(
     }
     log.write(Priority::Info, format_args!("rmmod {module}"));
     unload(&module, force, None, kernel).map_err(|errno| {
-        log.error(format_args!("could not remove module {shown}: {}", strerror(errno)));
+        let cause = Disabled::by(errno, kernel);
+        log.error(format_args!("could not remove module {shown}: {}{cause}", strerror(errno)));
         Failed
     })
 }

@@ -4,7 +4,7 @@ use super::{CommandFailure, Force, Kernel, OpenError, SHELL, State};
 use crate::log::kernel::KernelLog;
 use crate::name::ModuleName;
 use crate::object::compress::{self, MAGIC_LENGTH};
-use crate::object::{Compression, Limits};
+use crate::object::{self, Compression, Limits};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::ffi::{CString, OsStr, OsString};
@@ -25,6 +25,7 @@ const COMPRESSED_FILE: i32 = 4;
 #[derive(Debug)]
 pub struct Linux {
     sysfs: PathBuf,
+    sysctl: PathBuf,
     shell: PathBuf,
     kmsg: Option<KernelLog>,
     environment: Vec<(OsString, OsString)>,
@@ -35,6 +36,7 @@ impl Default for Linux {
     fn default() -> Self {
         Self {
             sysfs: PathBuf::from("/sys"),
+            sysctl: PathBuf::from("/proc/sys"),
             shell: PathBuf::from(SHELL),
             kmsg: None,
             environment: Vec::new(),
@@ -110,6 +112,14 @@ impl Kernel for Linux {
         let word = read_line(&self.sysfs.join("module/compression")).ok()?;
         let known = [Compression::Xz, Compression::Gzip, Compression::Zstd];
         known.into_iter().find(|format| format.as_str().as_bytes() == word)
+    }
+
+    fn modules_disabled(&mut self) -> bool {
+        read_line(&self.sysctl.join("kernel/modules_disabled")).is_ok_and(|value| value != b"0")
+    }
+
+    fn own_names(&mut self, path: &Path) -> Vec<ModuleName> {
+        object::own_names(path).unwrap_or_default()
     }
 
     fn open(&mut self, path: &Path) -> Result<File, OpenError> {
@@ -275,6 +285,18 @@ mod tests {
         assert_eq!(linux.refcount(&name("b")), None);
         assert_eq!(linux.holders(&name("a")), [name("x-y")]);
         assert_eq!(linux.decompresses(), Some(Compression::Zstd));
+    }
+
+    #[test]
+    fn the_sysctl_that_disables_modules_is_read() {
+        let (dir, mut linux) = sysfs();
+        linux.sysctl = dir.path().to_owned();
+        assert!(!linux.modules_disabled());
+        fs::create_dir(dir.path().join("kernel")).unwrap();
+        for (value, disabled) in [("0\n", false), ("1\n", true)] {
+            fs::write(dir.path().join("kernel/modules_disabled"), value).unwrap();
+            assert_eq!(linux.modules_disabled(), disabled);
+        }
     }
 
     #[test]

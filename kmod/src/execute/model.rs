@@ -58,6 +58,8 @@ pub struct ModelKernel {
     pub images: BTreeMap<PathBuf, Vec<u8>>,
     /// The loaded modules.
     pub modules: BTreeMap<ModuleName, Loaded>,
+    /// Whether the sysctl `kernel.modules_disabled` is set.
+    pub modules_disabled: bool,
     /// The compression format that the kernel supports.
     pub decompresses: Option<Compression>,
     /// The error of every finit_module(2).
@@ -116,6 +118,14 @@ impl Kernel for ModelKernel {
 
     fn decompresses(&mut self) -> Option<Compression> {
         self.decompresses
+    }
+
+    fn modules_disabled(&mut self) -> bool {
+        self.modules_disabled
+    }
+
+    fn own_names(&mut self, path: &Path) -> Vec<ModuleName> {
+        self.images.get(path).and_then(|image| name_of(image)).into_iter().collect()
     }
 
     fn open(&mut self, path: &Path) -> Result<PathBuf, OpenError> {

@@ -1,16 +1,21 @@
 //! Finds out why the kernel refused a module: one errno has several causes, and the kernel log names the cause. Pure.
 //!
-//! The recognised lines are those of `simplify_symbols`, `check_version` and `same_magic` (kernel/module/) and of
-//! `parse_args` (kernel/params.c), as worded by kernels 5.10 to 7.3. Other lines are ignored.
+//! [`LINES`] lists the lines that explain a refusal. Some are parsed into a [`Reason`] with its own message, the others are
+//! quoted. A line that names the module is preferred to one that does not, since another process may cause that one.
+
+mod lines;
 
 use crate::name::{Escaped, ModuleName};
 use std::fmt;
 
+pub use lines::{KnownLine, LINES, PARAMETER_LINES};
+
 /// The number of symbols that a message lists.
 const SHOWN: usize = 8;
 
-/// Why a module was refused, according to the kernel log.
+/// Why a module was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Reason {
     /// No module exports these symbols.
     UnknownSymbols(Vec<Vec<u8>>),
@@ -24,6 +29,8 @@ pub enum Reason {
         name: Vec<u8>,
         /// The value.
         value: Vec<u8>,
+        /// What is wrong with the value, if the kernel says it.
+        detail: Option<Vec<u8>>,
     },
     /// It was built for another kernel.
     VersionMagic {
@@ -32,29 +39,63 @@ pub enum Reason {
         /// The version magic of the kernel.
         kernel: Vec<u8>,
     },
+    /// It is in `module_blacklist=` of the kernel command line.
+    Blacklisted,
+    /// The sysctl `kernel.modules_disabled` is set.
+    ModulesDisabled,
+    /// Another line of the log, without the name of the module at its beginning.
+    Line(Vec<u8>),
 }
 
-/// Returns the first reason that the lines contain for this module, with the symbols of all lines of its kind.
+/// What one line contributes.
+enum Found {
+    /// A reason that names the module.
+    Named(Reason),
+    /// A reason that may be about another module.
+    Unnamed(Reason),
+    /// What is wrong with the value of a parameter.
+    Detail { parameter: Vec<u8>, text: Vec<u8> },
+}
+
+/// Returns the first reason that the lines contain for a module with these names, with the symbols of all lines of its kind.
 #[must_use]
-pub fn find<'a>(module: &ModuleName, lines: impl IntoIterator<Item = &'a [u8]>) -> Option<Reason> {
-    let mut found: Option<Reason> = None;
+pub fn find<'a>(names: &[ModuleName], lines: impl IntoIterator<Item = &'a [u8]>) -> Option<Reason> {
+    let mut named: Option<Reason> = None;
+    let mut unnamed: Option<Reason> = None;
+    let mut details: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
     for line in lines {
-        let Some(reason) = about(module, line).and_then(reason) else { continue };
-        match (&mut found, reason) {
-            (None, reason) => found = Some(reason),
-            (Some(Reason::UnknownSymbols(all)), Reason::UnknownSymbols(more))
-            | (Some(Reason::SymbolVersions(all)), Reason::SymbolVersions(more)) => {
-                more.into_iter().for_each(|name| {
-                    if !all.contains(&name) {
-                        all.push(name)
-                    }
-                });
+        match read(names, line) {
+            None => {}
+            Some(Found::Detail { parameter, text }) => details.push((parameter, text)),
+            Some(Found::Unnamed(reason)) => {
+                unnamed.get_or_insert(reason);
             }
-            // A symbol with another version is logged as unknown, too.
-            (Some(_), _) => {}
+            Some(Found::Named(mut reason)) => {
+                if let Reason::BadParameter { name, detail, .. } = &mut reason {
+                    *detail = details.iter().rfind(|(parameter, _)| parameter == name).map(|(_, text)| text.clone());
+                }
+                merge(&mut named, reason);
+            }
         }
     }
-    found
+    named.or(unnamed)
+}
+
+/// Keeps the first reason, and adds symbols of the same kind.
+fn merge(found: &mut Option<Reason>, reason: Reason) {
+    match (found, reason) {
+        (Some(Reason::UnknownSymbols(all)), Reason::UnknownSymbols(more))
+        | (Some(Reason::SymbolVersions(all)), Reason::SymbolVersions(more)) => {
+            more.into_iter().for_each(|name| {
+                if !all.contains(&name) {
+                    all.push(name)
+                }
+            });
+        }
+        // A symbol with another version is logged as unknown, too.
+        (Some(_), _) => {}
+        (found, reason) => *found = Some(reason),
+    }
 }
 
 /// Whether a line reports that the kernel could not decompress a module.
@@ -63,14 +104,94 @@ pub fn is_about_decompression(line: &[u8]) -> bool {
     line.windows(b"ompress".len()).any(|part| part == b"ompress")
 }
 
-/// Returns the text of a line about a module: what follows its name and a colon.
-fn about<'a>(module: &ModuleName, line: &'a [u8]) -> Option<&'a [u8]> {
+fn read(names: &[ModuleName], line: &[u8]) -> Option<Found> {
+    if let Some(text) = about(names, line) {
+        if let Some(reason) = parse(text) {
+            return Some(Found::Named(reason));
+        }
+    }
+    if let Some(known) = LINES.iter().find(|known| known.matches(names, line)) {
+        return Some(match (known.names_module(), known.text.starts_with("Module {module} is blacklisted")) {
+            (_, true) => Found::Named(Reason::Blacklisted),
+            (true, _) => Found::Named(Reason::Line(without_prefix(names, line))),
+            (false, _) => Found::Unnamed(Reason::Line(without_prefix(names, line))),
+        });
+    }
+    PARAMETER_LINES.iter().find(|known| known.matches(names, line))?;
     let colon = line.windows(2).position(|pair| pair == b": ")?;
-    let (name, text) = (&line[..colon], &line[colon + 2..]);
-    (ModuleName::new(name).ok()? == *module).then_some(text)
+    Some(Found::Detail { parameter: line[..colon].to_vec(), text: line[colon + 2..].to_vec() })
 }
 
-fn reason(text: &[u8]) -> Option<Reason> {
+/// Returns the text of a line about a module: what follows its name and a colon.
+fn about<'a>(names: &[ModuleName], line: &'a [u8]) -> Option<&'a [u8]> {
+    let colon = line.windows(2).position(|pair| pair == b": ")?;
+    let (name, text) = (&line[..colon], &line[colon + 2..]);
+    names.contains(&ModuleName::new(name).ok()?).then_some(text)
+}
+
+/// Returns a line without the names of its source (`module: `) and of the module at its beginning.
+fn without_prefix(names: &[ModuleName], line: &[u8]) -> Vec<u8> {
+    let line = line.strip_prefix(b"module: ").unwrap_or(line);
+    about(names, line).unwrap_or(line).to_vec()
+}
+
+impl KnownLine {
+    /// Whether the line contains the name of the module.
+    fn names_module(&self) -> bool {
+        self.text.contains("{module}")
+    }
+
+    /// Whether this is the line, for a module with one of these names.
+    fn matches(&self, names: &[ModuleName], line: &[u8]) -> bool {
+        matches(self.text.as_bytes(), names, line)
+    }
+}
+
+/// Matches a text of [`KnownLine`].
+fn matches(text: &[u8], names: &[ModuleName], line: &[u8]) -> bool {
+    const MODULE: &[u8] = b"{module}";
+    if let Some(rest) = text.strip_prefix(MODULE) {
+        let literal = literal(rest);
+        let Some(end) = position(line, literal) else { return false };
+        let is_name = ModuleName::new(&line[..end]).is_ok_and(|name| names.contains(&name));
+        return is_name && matches(rest, names, &line[end..]);
+    }
+    if let Some(rest) = text.strip_prefix(b"*") {
+        if rest.is_empty() {
+            return true;
+        }
+        let literal = literal(rest);
+        // The last text of a line is at its end, the others are at their first place.
+        return if literal.len() == rest.len() {
+            line.ends_with(literal)
+        } else {
+            position(line, literal).is_some_and(|at| matches(rest, names, &line[at..]))
+        };
+    }
+    let literal = literal(text);
+    match line.strip_prefix(literal) {
+        Some(rest) if literal.is_empty() => rest.is_empty(),
+        Some(rest) => matches(&text[literal.len()..], names, rest),
+        None => false,
+    }
+}
+
+/// Returns the text up to the next placeholder.
+fn literal(text: &[u8]) -> &[u8] {
+    let end = (0..text.len()).find(|at| text[*at] == b'*' || text[*at..].starts_with(b"{module}"));
+    &text[..end.unwrap_or(text.len())]
+}
+
+/// Returns where `part` begins in `text`; at its end if `part` is empty.
+fn position(text: &[u8], part: &[u8]) -> Option<usize> {
+    if part.is_empty() {
+        return Some(text.len());
+    }
+    text.windows(part.len()).position(|window| window == part)
+}
+
+/// Parses the text after the name of the module.
+fn parse(text: &[u8]) -> Option<Reason> {
     if let Some(rest) = text.strip_prefix(b"Unknown symbol ") {
         return Some(Reason::UnknownSymbols(vec![first_word(rest)?]));
     }
@@ -88,7 +209,7 @@ fn reason(text: &[u8]) -> Option<Reason> {
     let (value, rest) = quoted(text)?;
     let rest =
         rest.strip_prefix(b" invalid for parameter ").or_else(|| rest.strip_prefix(b" too large for parameter "))?;
-    Some(Reason::BadParameter { name: quoted(rest)?.0.to_vec(), value: value.to_vec() })
+    Some(Reason::BadParameter { name: quoted(rest)?.0.to_vec(), value: value.to_vec(), detail: None })
 }
 
 fn first_word(text: &[u8]) -> Option<Vec<u8>> {
@@ -105,6 +226,9 @@ fn quoted(text: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 impl Reason {
+    /// The message about the sysctl that disables modules.
+    pub(crate) const DISABLED: &'static str = "the sysctl kernel.modules_disabled is 1";
+
     /// Formats the reason as part of a message about this module.
     pub(crate) fn about<'a>(&'a self, module: &'a ModuleName) -> impl fmt::Display + 'a {
         About { reason: self, module }
@@ -123,12 +247,16 @@ impl fmt::Display for About<'_> {
             Reason::UnknownSymbols(names) => write!(f, "{module} needs {}", List(names)),
             Reason::SymbolVersions(names) => write!(f, "{module} needs another version of {}", List(names)),
             Reason::UnknownParameter(name) => write!(f, "{module} has no parameter '{}'", Escaped(name)),
-            Reason::BadParameter { name, value } => {
-                write!(f, "parameter '{}' of {module} cannot be '{}'", Escaped(name), Escaped(value))
+            Reason::BadParameter { name, value, detail } => {
+                write!(f, "parameter '{}' of {module} cannot be '{}'", Escaped(name), Escaped(value))?;
+                detail.as_ref().map_or(Ok(()), |detail| write!(f, ": {}", Escaped(detail)))
             }
             Reason::VersionMagic { module: built, kernel } => {
                 write!(f, "{module} was built for '{}', the kernel is '{}'", Escaped(built), Escaped(kernel))
             }
+            Reason::Blacklisted => write!(f, "{module} is in module_blacklist= of the kernel command line"),
+            Reason::ModulesDisabled => f.write_str(Reason::DISABLED),
+            Reason::Line(text) => Escaped(text).fmt(f),
         }
     }
 }
@@ -154,7 +282,8 @@ mod tests {
 
     fn message(lines: &[&str]) -> Option<String> {
         let module = name("mod-x");
-        find(&module, lines.iter().map(|line| line.as_bytes())).map(|reason| reason.about(&module).to_string())
+        find(std::slice::from_ref(&module), lines.iter().map(|line| line.as_bytes()))
+            .map(|reason| reason.about(&module).to_string())
     }
 
     #[test]
@@ -199,6 +328,50 @@ mod tests {
         ] {
             assert_eq!(message(&[line]), None, "{line}");
         }
+    }
+
+    /// A line of the kernel with these texts for the placeholders.
+    fn example(known: &KnownLine) -> String {
+        known.text.replace("{module}", "mod-x").replace('*', "7")
+    }
+
+    #[test]
+    fn every_listed_line_gives_a_reason() {
+        for known in LINES {
+            let line = example(known);
+            assert!(message(&["noise", &line, "noise"]).is_some(), "{line}");
+            let foreign = known.text.replace("{module}", "other").replace('*', "7");
+            assert_eq!(message(&[&foreign]).is_some(), !known.names_module(), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn the_listed_lines_are_quoted_without_their_prefix() {
+        let shown = |line: &str| message(&[line]).unwrap();
+        assert_eq!(shown("Module mod_x is blacklisted"), "mod_x is in module_blacklist= of the kernel command line");
+        assert_eq!(shown("mod_x: module has no symbols (stripped?)"), "module has no symbols (stripped?)");
+        assert_eq!(shown("module: mod-x: Unknown rela relocation: 42"), "Unknown rela relocation: 42");
+        assert_eq!(shown("Loading of unsigned module is rejected"), "Loading of unsigned module is rejected");
+        assert_eq!(shown("failed to validate module [mod_x] BTF: -22"), "failed to validate module [mod_x] BTF: -22");
+        assert_eq!(shown("mod_x: exports duplicate symbol a (owned by b)"), "exports duplicate symbol a (owned by b)");
+    }
+
+    #[test]
+    fn a_line_that_names_the_module_is_preferred() {
+        let unnamed = "Loading of unsigned module is rejected";
+        assert_eq!(message(&[unnamed, "mod_x: Unknown symbol f (err -2)"]).unwrap(), "mod_x needs f");
+        assert_eq!(message(&[unnamed, "other: Unknown symbol f (err -2)"]).unwrap(), unnamed);
+    }
+
+    #[test]
+    fn the_detail_about_a_parameter_belongs_to_the_line_with_its_name() {
+        let bad = "mod_x: `1,2,3' invalid for parameter `list'";
+        let message = |detail| message(&[detail, bad]).unwrap();
+        assert_eq!(
+            message("list: can only take 2 arguments"),
+            "parameter 'list' of mod_x cannot be '1,2,3': can only take 2 arguments"
+        );
+        assert_eq!(message("other: can only take 2 arguments"), "parameter 'list' of mod_x cannot be '1,2,3'");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Executes removal plans.
 
-use super::{CommandFailure, Kernel, Report, State, replace};
+use super::{CommandFailure, Kernel, Reason, Report, State, replace};
 use crate::name::ModuleName;
 use crate::resolve::{RemovalPlan, RemovalStep};
 use crate::sys::strerror;
@@ -28,13 +28,31 @@ pub enum RemovalError {
         failure: CommandFailure,
     },
     /// The kernel refused to remove it.
-    #[error("could not remove '{module}': {}", strerror(*.errno))]
+    #[error("could not remove '{module}': {}{}", strerror(*.errno), Disabled(*.disabled))]
     Refused {
         /// The module.
         module: ModuleName,
         /// The error of delete_module(2).
         errno: Errno,
+        /// Whether the sysctl `kernel.modules_disabled` is the cause.
+        disabled: bool,
     },
+}
+
+/// The cause of `EPERM` as the end of a message.
+pub(crate) struct Disabled(pub(crate) bool);
+
+impl Disabled {
+    /// Whether the sysctl is the cause of this error.
+    pub(crate) fn by(errno: Errno, kernel: &mut impl Kernel) -> Self {
+        Self(errno == Errno::PERM && kernel.modules_disabled())
+    }
+}
+
+impl std::fmt::Display for Disabled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0 { write!(f, ": {}", Reason::DISABLED) } else { Ok(()) }
+    }
 }
 
 /// The options of a removal.
@@ -158,8 +176,7 @@ fn remove_one(
     if mode.dry_run {
         return Ok(());
     }
-    unload(module, mode.force, mode.wait, kernel)
-        .map_err(|errno| RemovalError::Refused { module: module.clone(), errno })
+    unload(module, mode.force, mode.wait, kernel).map_err(|errno| refused(module, errno, kernel))
 }
 
 /// Removes a dependency of a removed module, unless it is still in use.
@@ -174,8 +191,12 @@ fn sweep(module: &ModuleName, mode: RemovalMode, kernel: &mut impl Kernel, repor
     match kernel.delete_module(module, mode.force) {
         // It is in use again, or another process removed it.
         Ok(()) | Err(Errno::AGAIN | Errno::NOENT) => {}
-        Err(errno) => report.ignored(&RemovalError::Refused { module: module.clone(), errno }),
+        Err(errno) => report.ignored(&refused(module, errno, kernel)),
     }
+}
+
+fn refused(module: &ModuleName, errno: Errno, kernel: &mut impl Kernel) -> RemovalError {
+    RemovalError::Refused { module: module.clone(), errno, disabled: Disabled::by(errno, kernel).0 }
 }
 
 fn show_removal(module: &ModuleName, mode: RemovalMode, report: &mut impl Report) {
@@ -331,7 +352,7 @@ mod tests {
         busy.modules.get_mut(&name("m")).unwrap().busy_for = 2;
         assert_eq!(run(&plan, mode, &mut busy).0, Ok(()));
         let mut stuck = kernel(&[("m", &["x"])]);
-        let refused = RemovalError::Refused { module: name("m"), errno: Errno::AGAIN };
+        let refused = RemovalError::Refused { module: name("m"), errno: Errno::AGAIN, disabled: false };
         assert_eq!(run(&plan, mode, &mut stuck).0, Err(refused.clone()));
         assert_eq!(refused.to_string(), "could not remove 'm': Resource temporarily unavailable");
         let pauses: Vec<u128> = stuck

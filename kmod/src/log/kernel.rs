@@ -44,8 +44,19 @@ impl KernelLog {
 /// printable as `\xNN`.
 fn text(record: &[u8]) -> Option<Vec<u8>> {
     let start = record.iter().position(|&b| b == b';')? + 1;
-    let text = record[start..].split(|&b| b == b'\n').next().unwrap_or_default();
-    Some(text.to_vec())
+    let mut rest = record[start..].split(|&b| b == b'\n').next().unwrap_or_default();
+    let mut text = Vec::with_capacity(rest.len());
+    while let Some(&byte) = rest.first() {
+        let escaped = rest.strip_prefix(b"\\x").and_then(|digits| digits.get(..2)).and_then(hexadecimal);
+        text.push(escaped.unwrap_or(byte));
+        rest = &rest[if escaped.is_some() { 4 } else { 1 }..];
+    }
+    Some(text)
+}
+
+fn hexadecimal(digits: &[u8]) -> Option<u8> {
+    let text = std::str::from_utf8(digits).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
+    u8::from_str_radix(text, 16).ok()
 }
 
 #[cfg(test)]
@@ -59,6 +70,7 @@ mod tests {
             b"m: Unknown symbol f; x (err -2)"
         );
         assert_eq!(text(b"6,1,2,-;").unwrap(), b"");
+        assert_eq!(text(b"6,1,2,-;\\x7fELF \\x5c \\xz \\x").unwrap(), b"\x7fELF \\ \\xz \\x");
         assert_eq!(text(b"garbage"), None);
     }
 }

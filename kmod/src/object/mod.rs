@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 pub use compress::{Compression, Damage};
 pub use elf::ElfModule;
 pub use modinfo::Modinfo;
+pub(crate) use names::own_names;
 pub use signature::Signature;
 pub(crate) use strip::strip;
 

@@ -1,10 +1,24 @@
 //! The names that a module file has for itself. The file name may be another one.
 
-use super::ObjectErrorKind;
 use super::elf::ElfModule;
+use super::{Limits, Module, ObjectError, ObjectErrorKind};
+use crate::name::ModuleName;
+use std::path::Path;
 
 /// The length of a name in `struct module`, in bytes: 64 less the size of a pointer.
 const NAME_FIELD: u64 = 64;
+
+/// Returns the names in a module file, normalised.
+///
+/// # Errors
+/// [`ObjectError`] if the file cannot be read.
+pub(crate) fn own_names(file: &Path) -> Result<Vec<ModuleName>, ObjectError> {
+    let module = Module::open(file, &Limits::default())?;
+    let names = module.elf()?.own_names().map_err(|kind| ObjectError { path: file.to_owned(), kind })?;
+    let mut names: Vec<ModuleName> = names.iter().filter_map(|name| ModuleName::new(name).ok()).collect();
+    names.dedup();
+    Ok(names)
+}
 
 impl ElfModule<'_> {
     /// Returns the name in .modinfo and the one in `struct module`, which are the same unless somebody changed the file. The
