@@ -70,7 +70,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "loop.historic-unix",
         catalogue: "LOOP-19",
         group: Group::Loop,
-        statement: "modprobe -s reports a missing modules.dep without causing another request, even if Unix sockets are a module",
+        statement: "modprobe -s reports a missing modules.dep without causing another request, even if support for Unix sockets is built as a module",
         source: "the kernel's historic kmod text (Owens, 1999): the common runaway loop; docs/facts/kernel.md#limit-unix",
         about: About::Both,
         needs: &[Need::Config("CONFIG_UNIX=m"), Need::Command("modprobe")],

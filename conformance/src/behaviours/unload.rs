@@ -134,7 +134,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "unload.rmmod-forced",
         catalogue: "UNLD-11",
         group: Group::Unload,
-        statement: "rmmod -f removes a module that an open file uses and taints the kernel (R), but not a module that other modules use",
+        statement: "rmmod -f removes a module that an open file uses, which taints the kernel (R), but does not remove a module that other modules use",
         source: "rmmod(8), -f; docs/facts/kernel.md#sys-44",
         about: About::Both,
         needs: &[RMMOD, Need::Module("garp"), Need::Module("loop"), Need::Config("CONFIG_MODULE_FORCE_UNLOAD=y")],

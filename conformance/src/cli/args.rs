@@ -416,7 +416,7 @@ pub(super) fn number_from<T: Number>(least: T) -> impl Fn(&str) -> Result<T, Str
         let number = text.parse().ok().filter(|number| *number >= least);
         number.ok_or_else(|| match least.to_string().as_str() {
             "0" => "expected a number".to_owned(),
-            least => format!("expected a number of at least {least}"),
+            least => format!("expected a whole number, {least} or greater"),
         })
     }
 }

@@ -58,10 +58,10 @@ pub struct CompareArgs {
     /// Report changes in behaviours with this id, catalogue id or group without counting them; repeatable
     #[arg(long, value_name = "ID")]
     pub allow_change: Vec<String>,
-    /// Write the changes as JSON; `-` is standard output, instead of the text
+    /// Write the changes as JSON; `-` writes them to standard output instead of the text
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// Write the changes as Markdown, e.g. for a pull request; `-` is standard output, instead of the text
+    /// Write the changes as Markdown, e.g. for a pull request; `-` writes them to standard output instead of the text
     #[arg(long, value_name = "FILE")]
     pub markdown: Option<PathBuf>,
 }

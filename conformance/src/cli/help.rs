@@ -2,12 +2,12 @@
 
 pub(super) const TERMS: &str = "\
 Terms:
-  behaviour  a statement about module auto-loading with a check, which runs in its own guest
+  behaviour  a statement about module auto-loading, and a check of it that runs in its own guest
   subject    the module tools under test: modprobe, insmod and so on
   row        one behaviour on one kernel with one subject
   finding    a kernel warning, oops or similar on the console
   known deviation
-             a result that differs from the expected one as listed in the check, with a reason
+             a result that differs from the expected one in a way that the check lists, with a reason
   inconclusive
              a row without a result, because its guest or the lab failed; reported as an error";
 
