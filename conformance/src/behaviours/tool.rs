@@ -14,7 +14,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         id: "tool.no-open-descriptors",
         catalogue: "TOOL-01",
         group: Group::Tool,
-        statement: "modprobe works without open file descriptors and without /dev, as the kernel starts it in an early initramfs",
+        statement: "modprobe works without open file descriptors and without /dev, which is how the kernel starts it in an early initramfs",
         source: "call_usermodehelper_exec_async() opens no files for the helper (kernel/umh.c)",
         about: About::Both,
         needs: &[Need::Command("modprobe"), Need::Module("squashfs")],

@@ -9,7 +9,7 @@ Terms:
   known deviation
              a result that differs from the expected one in a way that the check lists, with a reason
   inconclusive
-             a row without a result, because its guest or the lab failed; reported as an error";
+             a row without a result, because kmodlab or its guest failed; reported as an error";
 
 pub(super) const EXIT_CODES: &str = "\
 Exit codes:
