@@ -1,6 +1,6 @@
 //! The administrator's configuration: modprobe.d, kmod.d and the kernel command line. [`files`] reads the directories,
-//! [`lines`] splits them,
-//! [`line`] parses a line, [`mask`] is kmod.d, [`show`] formats the output of `modprobe -c`.
+//! `lines` splits the files into lines, [`line`] parses a line, [`mask`] is kmod.d, [`show`] formats the output of
+//! `modprobe -c`.
 //!
 //! Entries are in the order of the files. Names and patterns are normalised (`-` is `_`); values are the bytes of the file.
 
@@ -126,7 +126,7 @@ pub enum ConfigWarning {
         /// The first pattern.
         pattern: Vec<u8>,
     },
-    /// A line is longer than [`lines::LINE_LIMIT`].
+    /// A line is longer than `lines::LINE_LIMIT`.
     #[error("{} line {line}: longer than {} bytes, ignored", show_path(.file), lines::LINE_LIMIT)]
     LongLine {
         /// The file.

@@ -68,7 +68,7 @@ impl Lab<'_> {
         self.read("/proc/sys/kernel/modprobe")
     }
 
-    /// Installs a recording helper with this plan as [`SCRATCH`]`/name`.
+    /// Installs a recording helper with this plan as [`SCRATCH`](crate::lab::SCRATCH)`/name`.
     ///
     /// # Errors
     /// [`LabError`] if the guest refuses.
