@@ -71,11 +71,12 @@ impl Machine {
     }
 
     fn run(&self, retries: u32) -> Outcome {
+        let templates = self.templates();
         let setup = Setup {
             qemu: Some(&self.qemu),
             mark: &format!("kmodlab.test={}", self.dir.path().display()),
             policy: RunPolicy { retries, ..RunPolicy::default() },
-            templates: Some(&self.templates()),
+            templates: Some(&templates),
             ..Setup::default()
         };
         let (mut rows, notes) = run_with_notes(vec![&ANSWERS], &setup);

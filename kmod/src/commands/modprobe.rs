@@ -281,11 +281,11 @@ impl Session {
         let mut report = Reporter { output: &mut self.output, log: &mut self.log };
         execute::load(&plan, mode, &mut self.kernel, &mut report).map_err(|error| {
             error.detail().iter().for_each(|detail| self.log.error(detail));
-            let text = format_args!("could not insert '{}': {error}", plan.module);
+            let text = format!("could not insert '{}': {error}", plan.module);
             match error {
                 // That nothing can be loaded must not go unnoticed.
-                LoadError::AllMasked(_) => self.log.error_even_if_silent(text),
-                _ => self.log.error(text),
+                LoadError::AllMasked(_) => self.log.error_even_if_silent(format_args!("{text}")),
+                _ => self.log.error(format_args!("{text}")),
             }
             Failed
         })
