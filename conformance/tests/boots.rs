@@ -5,10 +5,10 @@
 
 mod support;
 
-use conformance::behaviour::{About, Behaviour, Group};
-use conformance::engine::RunPolicy;
-use conformance::event::Row;
-use conformance::verdict::Verdict;
+use conformance::catalogue::entry::{About, Behaviour, Group};
+use conformance::run::engine::RunPolicy;
+use conformance::run::event::Row;
+use conformance::run::verdict::Verdict;
 use harness::Templates;
 use std::path::{Path, PathBuf};
 use support::lab::{Setup, run_with_notes};

@@ -2,7 +2,7 @@
 //! docs/facts/kernel.md, and every document that a behaviour cites exists.
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
-use conformance::select::select;
+use conformance::catalogue::select::select;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

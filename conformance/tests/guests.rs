@@ -4,10 +4,10 @@
 mod support;
 
 use agent::proto::{Action, Caller, GuestMillis};
-use conformance::allowed_findings::AllowedFindings;
-use conformance::behaviour::{About, Behaviour, Check, Group};
-use conformance::lab::Lab;
-use conformance::verdict::Verdict;
+use conformance::catalogue::entry::{About, Behaviour, Check, Group};
+use conformance::check::lab::Lab;
+use conformance::run::allowed_findings::AllowedFindings;
+use conformance::run::verdict::Verdict;
 use harness::WallLimits;
 use std::time::Duration;
 use support::lab::{Setup, run};

@@ -6,9 +6,9 @@
 
 mod support;
 
-use conformance::behaviour::{About, Behaviour, Check, Group};
-use conformance::lab::{Lab, LabError};
-use conformance::verdict::Verdict;
+use conformance::catalogue::entry::{About, Behaviour, Check, Group};
+use conformance::check::lab::{Lab, LabError};
+use conformance::run::verdict::Verdict;
 use kmod::execute::reason::LINES;
 use std::collections::BTreeSet;
 use support::elf::{self, Elf};

@@ -3,10 +3,10 @@
 
 mod support;
 
-use conformance::behaviour::{About, Behaviour, Group};
-use conformance::engine::RunPolicy;
+use conformance::catalogue::entry::{About, Behaviour, Group};
 use conformance::report::json::Report;
-use conformance::verdict::Verdict;
+use conformance::run::engine::RunPolicy;
+use conformance::run::verdict::Verdict;
 use std::sync::atomic::{AtomicU32, Ordering};
 use support::lab::Setup;
 use support::{EXIT_0, run, stderr, tiny_program, vm_or_skip};

@@ -4,7 +4,7 @@
 mod support;
 
 use conformance::report::json::Report;
-use conformance::verdict::Verdict;
+use conformance::run::verdict::Verdict;
 use support::{EXIT_0, LOOPING, run, stderr, stdout, tiny_program, vm_or_skip};
 
 fn report(args: &[&str]) -> (Option<i32>, Report) {
@@ -24,7 +24,7 @@ fn check_all_behaviours(args: &[&str]) {
     assert!(report.counts.pass >= 65, "{:?}", report.counts);
     for row in &report.results {
         let era = row.eras.map_or("none", |eras| eras.cutoff.as_str());
-        let transcript = conformance::fact::transcript(&row.facts);
+        let transcript = conformance::check::fact::transcript(&row.facts);
         insta::with_settings!({ snapshot_suffix => format!("{}@{era}", row.id), omit_expression => true }, {
             insta::assert_snapshot!("transcript", format!("{}\n{transcript}", row.verdict.as_str()));
         });

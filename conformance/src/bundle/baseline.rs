@@ -1,7 +1,7 @@
 //! Restores the guest between two behaviours to its state after the boot.
 
-use crate::lab::describe::describe;
-use crate::lab::{Guest, MODPROBE_SYSCTL};
+use crate::check::lab::describe::describe;
+use crate::check::lab::{Guest, MODPROBE_SYSCTL};
 use crate::text::error_chain;
 use agent::proto::{Action, Reply, Request, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -164,7 +164,7 @@ fn act(guest: &mut dyn Guest, action: Action) -> Result<Value, String> {
     match guest.call(&Request::InInit(action), LIMIT).map_err(|error| error_chain(&error))? {
         Reply::Finished(end) => match end.results.into_iter().next().map(|result| result.result) {
             Some(Ok(value)) => Ok(value),
-            Some(Err(errno)) => Err(format!("{what}: {}", crate::errno::name(errno))),
+            Some(Err(errno)) => Err(format!("{what}: {}", crate::check::errno::name(errno))),
             None => Err(format!("{what}: no result")),
         },
         _ => Err(format!("{what}: unexpected reply of the agent")),

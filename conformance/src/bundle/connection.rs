@@ -1,6 +1,6 @@
 //! The connection to the agent on the same machine: a socket with the same frames as the serial port.
 
-use crate::lab::{Guest, GuestError};
+use crate::check::lab::{Guest, GuestError};
 use crate::text::error_chain;
 use agent::frame::{self, Decoder};
 use agent::proto::{self, Reply, Request};

@@ -23,7 +23,7 @@ pub mod lava;
 pub mod output;
 pub mod runner;
 
-use crate::era::Eras;
+use crate::check::era::Eras;
 use serde::{Deserialize, Serialize};
 
 /// Behaviours that may break the machine even if they pass. They are checked last.

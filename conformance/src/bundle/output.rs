@@ -1,7 +1,7 @@
 //! The output on the console, line by line: KTAP with LAVA's signals, which a KTAP parser treats as diagnostic lines. Pure.
 
 use crate::report::ktap::{self, one_line};
-use crate::verdict::Verdict;
+use crate::run::verdict::Verdict;
 
 /// Returns the lines before the first behaviour. The first one is empty, because firmware may leave an unterminated line,
 /// and a KTAP parser treats text before the version line as a prefix of every line.

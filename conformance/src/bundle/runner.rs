@@ -3,12 +3,12 @@
 use super::baseline::Baseline;
 use super::connection::AgentConnection;
 use super::{MANIFEST, Manifest, output};
-use crate::allowed_findings::AllowedFindings;
-use crate::engine::check::run_check;
-use crate::lab::{Guest, Lab, Pair};
-use crate::select::select;
+use crate::catalogue::select::select;
+use crate::check::lab::{Guest, Lab, Pair};
+use crate::run::allowed_findings::AllowedFindings;
+use crate::run::engine::check::run_check;
+use crate::run::verdict::{CheckEnd, Verdict, judge};
 use crate::text::error_chain;
-use crate::verdict::{CheckEnd, Verdict, judge};
 use agent::proto::{Reply, Request};
 use harness::monitor::Monitor;
 use std::io::Write;

@@ -9,8 +9,8 @@ use super::help::{
 };
 use super::outputs::OutputArgs;
 use super::report::ReportCommand;
-use crate::era::{EraOverride, EraOverrideError};
-use crate::shard::{ShardError, ShardOption};
+use crate::check::era::{EraOverride, EraOverrideError};
+use crate::run::shard::{ShardError, ShardOption};
 use clap::{ArgGroup, Args as Group, Parser, Subcommand, ValueEnum};
 use std::fmt::Display;
 use std::ops::RangeInclusive;

@@ -4,8 +4,8 @@
 use super::args::{BootFailure, Common, GuestArgs, RunArgs, SelectArgs, number_from, number_in};
 use super::error::CliError;
 use super::{Outcome, lookup, run, setup, signals, status};
-use crate::select::select_filtered;
-use crate::verdict::exit;
+use crate::catalogue::select::select_filtered;
+use crate::run::verdict::exit;
 use anyhow::{Context, anyhow};
 use clap::Args as Group;
 use std::os::unix::process::ExitStatusExt as _;

@@ -6,10 +6,10 @@ use super::hint::SETUP;
 use super::{Outcome, lookup, setup, show_progress, signals};
 use crate::bundle::lava::{self, INITRAMFS, KERNEL};
 use crate::bundle::{Entry, LAST, MANIFEST, Manifest, PROGRAM};
-use crate::engine::check::first_unmet_need;
-use crate::pair::PreparedKernel;
-use crate::select::select_filtered;
-use crate::verdict::exit;
+use crate::catalogue::select::select_filtered;
+use crate::run::engine::check::first_unmet_need;
+use crate::run::pair::PreparedKernel;
+use crate::run::verdict::exit;
 use anyhow::{Context, anyhow};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -47,7 +47,7 @@ pub(super) fn bundle(common: &Common, args: &BundleArgs) -> Outcome {
     let kernel = lookup::only(kernels)?;
     let side = PreparedKernel::new(kernel, &host).map_err(CliError::inconclusive)?;
     let unmet = |behaviour| first_unmet_need(behaviour, subject.commands(), side.modules(), side.facts());
-    let entry = |behaviour: &&'static crate::behaviour::Behaviour| Entry {
+    let entry = |behaviour: &&'static crate::catalogue::entry::Behaviour| Entry {
         id: behaviour.id.to_owned(),
         unmet: unmet(behaviour).map(|need| need.to_string()),
     };

@@ -3,7 +3,7 @@
 use super::args::{CacheCommand, Common, PruneArgs};
 use super::error::CliError;
 use super::{Outcome, setup};
-use crate::verdict::exit;
+use crate::run::verdict::exit;
 use harness::{Templates, Verified};
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};

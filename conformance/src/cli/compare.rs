@@ -4,11 +4,11 @@ use super::args::{Common, GuestArgs, RunArgs, SelectArgs, number_from, number_in
 use super::error::CliError;
 use super::outputs::can_be_written;
 use super::{Outcome, run};
-use crate::event::Event;
+use crate::catalogue::select::select;
 use crate::report::compare::{Comparison, compare as compare_reports};
 use crate::report::json::Report;
 use crate::report::{Reporter, compare_text, stored, write_to};
-use crate::select::select;
+use crate::run::event::Event;
 use anyhow::anyhow;
 use clap::Args as Group;
 use std::collections::BTreeSet;
@@ -79,7 +79,7 @@ pub(super) fn compare(common: &Common, args: &CompareArgs) -> Outcome {
         select(&args.allow_change).map_err(CliError::usage)?.iter().map(|behaviour| behaviour.id.to_owned()).collect()
     };
     let Some((base, head)) = reports(common, args)? else {
-        return Ok(crate::verdict::exit::OK);
+        return Ok(crate::run::verdict::exit::OK);
     };
     let comparison = compare_reports(&base, &head, &allowed);
     match write(args, &comparison, !on_stdout(&args.json) && !on_stdout(&args.markdown)) {

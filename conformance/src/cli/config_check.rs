@@ -3,9 +3,9 @@
 use super::args::{Common, GuestArgs};
 use super::error::CliError;
 use super::{Outcome, lookup, setup, show_progress, signals};
-use crate::behaviours;
-use crate::config_check::{fragment, missing_options};
-use crate::verdict::exit;
+use crate::catalogue::behaviours;
+use crate::catalogue::config_check::{fragment, missing_options};
+use crate::run::verdict::exit;
 use anyhow::{Context as _, anyhow};
 use std::fs;
 use std::path::Path;

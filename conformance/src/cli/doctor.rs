@@ -3,8 +3,8 @@
 use super::args::{Common, GuestArgs};
 use super::error::CliError;
 use super::{Outcome, lookup, setup};
+use crate::run::verdict::exit;
 use crate::text::error_chain;
-use crate::verdict::exit;
 use harness::HarnessError;
 use harness::accel::Kvm;
 use vm_images::{FetchError, Kernel, Subject};

@@ -1,8 +1,8 @@
 //! A command that fails: the error, its exit code, and hints. The only place that prints an error.
 
 use super::hint;
+use crate::run::verdict::exit;
 use crate::text::error_chain;
-use crate::verdict::exit;
 use std::io::{self, Write as _};
 
 /// Why a command could not be carried out, and the exit code.

@@ -1,9 +1,9 @@
 //! What a user can do about an error of a library. Libraries do not know the command line, so the advice is here.
 
-use crate::pair::PairError;
-use crate::select::{SelectError, UnknownId};
-use crate::shard::ShardError;
-use crate::suggest::nearest;
+use crate::catalogue::select::{SelectError, UnknownId};
+use crate::catalogue::suggest::nearest;
+use crate::run::pair::PairError;
+use crate::run::shard::ShardError;
 use harness::{BootError, HarnessError};
 use std::error::Error;
 use vm_images::modules::SelectError as ModulesError;

@@ -3,7 +3,7 @@
 use super::args::{BuildArgs, Common, KernelCommand};
 use super::error::CliError;
 use super::{Outcome, config_check, lookup, setup, show_progress, signals};
-use crate::verdict::exit;
+use crate::run::verdict::exit;
 use std::fmt::Write as _;
 use std::path::Path;
 use vm_images::{BuildError, Kernel, TreeBuild};

@@ -9,9 +9,9 @@ use super::error::CliError;
 use super::script::{self, BUSYBOX};
 use super::{Outcome, lookup, setup, show_progress, signals, status};
 
-use crate::pair::{Host, PreparedKernel, ReadyPair};
+use crate::run::pair::{Host, PreparedKernel, ReadyPair};
+use crate::run::verdict::exit;
 use crate::text;
-use crate::verdict::exit;
 use agent::proto::{ExitKind, GuestMillis, Ran};
 use anyhow::{Context as _, anyhow};
 use std::fs;

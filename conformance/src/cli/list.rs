@@ -3,8 +3,8 @@
 use super::args::{ListArgs, ShowArgs};
 use super::error::CliError;
 use super::{Outcome, print};
-use crate::behaviour::{About, Behaviour, needs_text};
-use crate::select::{select, select_filtered};
+use crate::catalogue::entry::{About, Behaviour, needs_text};
+use crate::catalogue::select::{select, select_filtered};
 use std::fmt::Write as _;
 
 pub(super) fn list(args: &ListArgs) -> Outcome {
@@ -35,7 +35,7 @@ fn show_text(behaviour: &Behaviour) -> String {
     let needs = if behaviour.needs.is_empty() { "nothing".to_owned() } else { needs_text(behaviour.needs) };
     format!(
         "{}\n  catalogue  {}\n  statement  {}\n  source     {}\n  about      {about}\n  needs      {needs}\n  \
-         check      conformance/src/behaviours/{}.rs\n",
+         check      conformance/src/catalogue/behaviours/{}.rs\n",
         behaviour.id, behaviour.catalogue, behaviour.statement, behaviour.source, behaviour.group,
     )
 }

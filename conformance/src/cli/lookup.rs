@@ -3,7 +3,7 @@
 use super::args::{Common, GuestArgs};
 use super::error::CliError;
 use super::setup;
-use crate::event::SkippedKernel;
+use crate::run::event::SkippedKernel;
 use anyhow::anyhow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;

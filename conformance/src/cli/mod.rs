@@ -26,7 +26,7 @@ mod subject;
 
 pub use args::Args;
 
-use crate::verdict::exit;
+use crate::run::verdict::exit;
 use args::Command;
 use error::CliError;
 use std::ffi::OsString;

@@ -8,7 +8,7 @@ use crate::report::kcidb::Origin;
 use crate::report::ktap::Ktap;
 use crate::report::terminal::Terminal;
 use crate::report::{Reporter, json, merge, stored, write_to};
-use crate::verdict::exit;
+use crate::run::verdict::exit;
 use clap::{Args as Group, Subcommand};
 use std::io;
 use std::path::PathBuf;

@@ -66,7 +66,7 @@ pub(super) fn ran(end: JobEnd) -> Result<Ran, CliError> {
     let reason = match end.results.into_iter().next().map(|result| result.result) {
         Some(Ok(Value::Ran(ran))) => return Ok(ran),
         Some(Ok(_)) => "unexpected reply of the agent".to_owned(),
-        Some(Err(errno)) => crate::errno::name(errno),
+        Some(Err(errno)) => crate::check::errno::name(errno),
         None => "the agent returned no result".to_owned(),
     };
     Err(CliError::inconclusive(anyhow!("cannot run a script in the guest: {reason}")))

@@ -4,9 +4,9 @@
 use super::args::{AccelArg, Common, GuestArgs, ProfileArg};
 use super::error::CliError;
 use super::hint;
-use crate::allowed_findings::AllowedFindings;
-use crate::era;
-use crate::pair::{Boot, Host, PreparedKernel};
+use crate::check::era;
+use crate::run::allowed_findings::AllowedFindings;
+use crate::run::pair::{Boot, Host, PreparedKernel};
 use anyhow::anyhow;
 use harness::accel::Kvm;
 use harness::{Accel, Profile, Qemu, Spawner, Templates, WallLimits};

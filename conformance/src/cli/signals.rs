@@ -2,7 +2,7 @@
 //! removed, and the reports of a run contain the verdicts so far.
 
 use super::error::CliError;
-use crate::verdict::exit;
+use crate::run::verdict::exit;
 use anyhow::{Context, anyhow};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::sync::Arc;

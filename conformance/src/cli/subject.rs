@@ -3,7 +3,7 @@
 use super::args::{Common, SubjectCommand};
 use super::error::CliError;
 use super::{Outcome, lookup, setup, show_progress, signals};
-use crate::verdict::exit;
+use crate::run::verdict::exit;
 use std::fmt::Write as _;
 use vm_images::subject::{self, Unpacked};
 use vm_images::{Catalogue, FetchError, SubjectError};

@@ -1,7 +1,7 @@
 //! The body of the fuzz target `filter`.
 
-use crate::behaviours;
-use crate::filter::Filter;
+use crate::catalogue::behaviours;
+use crate::catalogue::filter::Filter;
 
 /// The input is a filter expression.
 ///

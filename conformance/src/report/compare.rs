@@ -2,9 +2,9 @@
 //! kernel's era; nor are times, reasons and consoles. Pure.
 
 use super::json::Report;
-use crate::event::Row;
-use crate::fact::Fact;
-use crate::verdict::{Verdict, exit};
+use crate::check::fact::Fact;
+use crate::run::event::Row;
+use crate::run::verdict::{Verdict, exit};
 use serde::Serialize;
 use std::collections::BTreeSet;
 

@@ -174,11 +174,11 @@ fn html(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Event;
     use crate::report::compare::compare;
     use crate::report::json::Report;
     use crate::report::sample;
-    use crate::verdict::Verdict;
+    use crate::run::event::Event;
+    use crate::run::verdict::Verdict;
     use std::collections::BTreeSet;
 
     fn comparison(foreign: &str) -> Comparison {

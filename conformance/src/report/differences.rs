@@ -1,8 +1,8 @@
 //! Finds the behaviours whose facts differ between the rows of a run: one line each, with the kernels and subjects that
 //! agree.
 
-use crate::event::Row;
-use crate::verdict::Verdict;
+use crate::run::event::Row;
+use crate::run::verdict::Verdict;
 
 /// The maximum length of a line. Longer lines end with an ellipsis; the HTML page shows all cells.
 const WIDTH: usize = 110;
@@ -129,9 +129,9 @@ fn sorted<T: Ord>(mut items: Vec<T>) -> Vec<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Event, KernelName};
-    use crate::fact::Fact;
+    use crate::check::fact::Fact;
     use crate::report::sample;
+    use crate::run::event::{Event, KernelName};
 
     fn row(id: &str, about: &str, kernel: &str, subject: &str, got: &str) -> Row {
         let Some(Event::Judged(row)) = sample::events().into_iter().find(|event| matches!(event, Event::Judged(_)))

@@ -81,10 +81,10 @@ fn base64(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Event;
     use crate::report::sample;
+    use crate::run::event::Event;
 
-    fn sample_page(change: impl Fn(&mut crate::event::Row)) -> String {
+    fn sample_page(change: impl Fn(&mut crate::run::event::Row)) -> String {
         let mut report = Report::empty();
         for mut event in sample::events() {
             if let Event::Judged(row) = &mut event {

@@ -1,8 +1,8 @@
 //! JSON, from which all other reports can be generated. docs/reference/reports.md describes its fields. `version` changes
 //! if a field changes its meaning. The report is written once, at the end of a run.
 
-use crate::event::{Event, Row, RunEnd, RunInfo, SkippedKernel};
-use crate::verdict::{self, Verdict};
+use crate::run::event::{Event, Row, RunEnd, RunInfo, SkippedKernel};
+use crate::run::verdict::{self, Verdict};
 use serde::{Deserialize, Serialize};
 use std::io;
 

@@ -1,8 +1,8 @@
 //! JUnit XML: one suite per kernel and subject. Fail is `failure`, error is `error`, skip is `skipped`. Known is a passed
 //! case with the reason in the property `known`.
 
-use crate::event::{Attempt, Row};
-use crate::verdict::Verdict;
+use crate::run::event::{Attempt, Row};
+use crate::run::verdict::Verdict;
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestRerun, TestSuite, XmlString};
 use std::io;
 use std::time::Duration;
@@ -92,8 +92,8 @@ fn reruns(row: &Row) -> Vec<TestRerun> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Event;
     use crate::report::sample;
+    use crate::run::event::Event;
 
     #[test]
     fn a_flaky_row_contains_a_flaky_failure() {

@@ -5,8 +5,8 @@
 //! `PASS`.
 
 use super::json::Report;
-use crate::event::Row;
-use crate::verdict::Verdict;
+use crate::run::event::Row;
+use crate::run::verdict::Verdict;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;

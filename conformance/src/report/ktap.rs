@@ -2,8 +2,8 @@
 //! `ok … # known: reason`, skip is `ok … # SKIP reason`. Fail and error are `not ok` with a diagnostic line for the reason.
 
 use super::Reporter;
-use crate::event::{Event, Row};
-use crate::verdict::Verdict;
+use crate::run::event::{Event, Row};
+use crate::run::verdict::Verdict;
 use std::io::{self, Write};
 
 /// Writes KTAP when the run has ended, because the lines of two subtests must not be mixed.

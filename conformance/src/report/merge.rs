@@ -2,10 +2,10 @@
 //! is inconclusive if a part is missing.
 
 use super::json::Report;
-use crate::behaviours;
-use crate::event::{Event, KernelName, Row, RunEnd, RunInfo};
+use crate::catalogue::behaviours;
+use crate::run::event::{Event, KernelName, Row, RunEnd, RunInfo};
+use crate::run::verdict::Verdict;
 use crate::text;
-use crate::verdict::Verdict;
 use std::collections::{BTreeSet, HashMap};
 
 /// A merged report.
@@ -179,8 +179,8 @@ fn ordered(mut rows: Vec<Row>) -> Vec<Row> {
 mod tests {
     use super::*;
     use crate::report::sample;
-    use crate::shard::{Shard, ShardOrigin};
-    use crate::verdict::exit;
+    use crate::run::shard::{Shard, ShardOrigin};
+    use crate::run::verdict::exit;
 
     fn report(shard: Option<(u32, u32)>, change: impl Fn(&mut Vec<Row>)) -> Report {
         let mut report = Report::empty();

@@ -12,7 +12,7 @@ pub mod merge;
 pub mod stored;
 pub mod terminal;
 
-use crate::event::Event;
+use crate::run::event::Event;
 use crate::text::error_chain;
 use json::Report;
 use std::io;
@@ -104,11 +104,11 @@ mod tests {
 pub(crate) mod sample {
     //! A small run for the tests of all reporters.
 
-    use crate::engine::merge_retries;
-    use crate::era::{CutOff, DecidedBy, Eras};
-    use crate::event::{Event, KernelName, Row, RunEnd, RunInfo, SkippedKernel};
-    use crate::fact::Fact;
-    use crate::verdict::Verdict;
+    use crate::check::era::{CutOff, DecidedBy, Eras};
+    use crate::check::fact::Fact;
+    use crate::run::engine::merge_retries;
+    use crate::run::event::{Event, KernelName, Row, RunEnd, RunInfo, SkippedKernel};
+    use crate::run::verdict::Verdict;
 
     /// Returns a row with this verdict.
     pub fn row(id: &str, verdict: Verdict, reason: Option<&str>) -> Row {

@@ -1,7 +1,7 @@
 //! Reads stored JSON reports and converts them back to the events of their run.
 
 use super::json::{Report, VERSION};
-use crate::event::Event;
+use crate::run::event::Event;
 use crate::text;
 use serde::Deserialize;
 use serde_json::Value;
@@ -109,7 +109,7 @@ impl Report {
 mod tests {
     use super::*;
     use crate::report::{json, sample};
-    use crate::verdict::exit;
+    use crate::run::verdict::exit;
 
     fn reread(change: impl Fn(&mut Report)) -> Result<Report, ReadError> {
         let mut report = Report::empty();

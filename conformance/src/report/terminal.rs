@@ -2,10 +2,10 @@
 
 use super::Reporter;
 use super::differences::Differences;
-use crate::event::{ConsoleFinding, Event, Row, RunEnd};
-use crate::fact::Fact;
+use crate::check::fact::Fact;
 use crate::report::json::Counts;
-use crate::verdict::Verdict;
+use crate::run::event::{ConsoleFinding, Event, Row, RunEnd};
+use crate::run::verdict::Verdict;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::BTreeSet;
 use std::io::{self, Write};

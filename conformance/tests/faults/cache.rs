@@ -1,9 +1,9 @@
 //! Unusable kernels, a damaged or read-only cache, full disks, an unreachable mirror.
 
 use crate::sandbox::{LINKED, Sandbox, names};
-use conformance::event::Row;
 use conformance::report::json::Report;
-use conformance::verdict::Verdict;
+use conformance::run::event::Row;
+use conformance::run::verdict::Verdict;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 

@@ -3,7 +3,7 @@
 use crate::sandbox::{Sandbox, names};
 use crate::support::kmodlab;
 use conformance::report::json::Report;
-use conformance::verdict::Verdict;
+use conformance::run::verdict::Verdict;
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Stdio};
@@ -38,7 +38,7 @@ fn a_terminated_run_reports_its_verdicts() {
     sandbox.nothing_is_left();
     let report: Report = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
     assert!(report.results.iter().any(|row| row.verdict == Verdict::Pass), "{report:#?}");
-    let judged = |row: &conformance::event::Row| {
+    let judged = |row: &conformance::run::event::Row| {
         matches!(row.verdict, Verdict::Pass | Verdict::Skip) || row.reason.as_deref() == Some("interrupted")
     };
     assert!(report.results.iter().all(judged), "{report:#?}");

@@ -3,9 +3,9 @@
 
 use crate::sandbox::Sandbox;
 use crate::support::lab::{Setup, run};
-use conformance::behaviour::{About, Behaviour, Group};
-use conformance::event::Row;
-use conformance::verdict::Verdict;
+use conformance::catalogue::entry::{About, Behaviour, Group};
+use conformance::run::event::Row;
+use conformance::run::verdict::Verdict;
 use harness::WallLimits;
 use std::time::{Duration, Instant};
 

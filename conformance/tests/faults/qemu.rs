@@ -3,10 +3,10 @@
 use crate::sandbox::Sandbox;
 use crate::support::kill_by_line;
 use conformance::report::json::Report;
-use conformance::verdict::Verdict;
+use conformance::run::verdict::Verdict;
 use std::process::Stdio;
 
-fn reason(row: &conformance::event::Row) -> &str {
+fn reason(row: &conformance::run::event::Row) -> &str {
     row.reason.as_deref().unwrap_or_default()
 }
 

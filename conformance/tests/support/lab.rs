@@ -1,10 +1,10 @@
 //! Runs the engine in this process on the default kernel.
 
-use conformance::allowed_findings::AllowedFindings;
-use conformance::behaviour::Behaviour;
-use conformance::engine::{self, RunPolicy, RunSpec};
-use conformance::event::{Event, Row};
-use conformance::pair::{Boot, Host};
+use conformance::catalogue::entry::Behaviour;
+use conformance::run::allowed_findings::AllowedFindings;
+use conformance::run::engine::{self, RunPolicy, RunSpec};
+use conformance::run::event::{Event, Row};
+use conformance::run::pair::{Boot, Host};
 use harness::{Accel, Profile, Qemu, Spawner, Templates, WallLimits};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;

@@ -1,14 +1,14 @@
 //! `kmodlab shell --at ID`: runs a behaviour in the guest before the shell opens, so that the user can inspect what it
 //! leaves.
 
-use crate::behaviour::Behaviour;
+use crate::catalogue::entry::Behaviour;
+use crate::catalogue::select::select;
+use crate::check::lab::Lab;
 use crate::cli::error::CliError;
-use crate::engine::check::run_check;
-use crate::lab::Lab;
-use crate::pair::ReadyPair;
 use crate::report::terminal::fact_line;
-use crate::select::select;
-use crate::verdict::CheckEnd;
+use crate::run::engine::check::run_check;
+use crate::run::pair::ReadyPair;
+use crate::run::verdict::CheckEnd;
 use anyhow::anyhow;
 use harness::Vm;
 use std::time::{Duration, Instant};

@@ -1,8 +1,8 @@
 //! Tests of the comparison.
 
 use super::*;
-use crate::event::{Event, KernelName, RunEnd, SkippedKernel};
 use crate::report::sample;
+use crate::run::event::{Event, KernelName, RunEnd, SkippedKernel};
 
 fn row(kernel: &str, id: &str, verdict: Verdict, facts: &[Fact]) -> Row {
     let Some(Event::Judged(row)) = sample::events().into_iter().find(|event| matches!(event, Event::Judged(_))) else {

@@ -1,0 +1,186 @@
+//! The limit on concurrent requests: where a recursion is cut off, how long that takes, and what the kernel logs.
+//!
+//! The recursion comes from a helper that repeats the request it was started for.
+
+use crate::catalogue::entry::{About, Behaviour, Check, Group, Need};
+use crate::check::era::CutOff;
+use crate::check::errno;
+use crate::check::fact::List;
+use crate::check::helper::{act_then_exit, exec_with, exit_with, requested_names};
+use crate::check::lab::{Lab, LabError, Observed, shown_line};
+use crate::check::trigger::{mount, unknown_socket};
+use agent::plan::{Arg, HelperPlan};
+use std::collections::BTreeSet;
+
+const LIMIT_SOURCE: &str =
+    "MAX_KMOD_CONCURRENT and MAX_KMOD_ALL_BUSY_TIMEOUT (kernel/kmod.c; kernel/module/kmod.c since 6.4)";
+
+pub(super) const BEHAVIOURS: &[Behaviour] = &[
+    Behaviour {
+        id: "loop.cut-at-50",
+        catalogue: "LOOP-01",
+        group: Group::Loop,
+        statement: "if the helper repeats the request that started it, the kernel stops at 50 concurrent helpers",
+        source: LIMIT_SOURCE,
+        about: About::Kernel,
+        needs: &[],
+        check: cut_at_50,
+    },
+    Behaviour {
+        id: "loop.takes-five-seconds",
+        catalogue: "LOOP-02",
+        group: Group::Loop,
+        statement: "the cut-off happens once, after five seconds, and the caller gets the same errno as if no module had been found",
+        source: LIMIT_SOURCE,
+        about: About::Kernel,
+        needs: &[],
+        check: takes_five_seconds,
+    },
+    Behaviour {
+        id: "loop.wording",
+        catalogue: "LOOP-03",
+        group: Group::Loop,
+        statement: "the cut-off is logged as a warning: 'throttling' and 'cannot be processed' up to 6.3, the latter alone since 6.4",
+        source: "__request_module() (kernel/kmod.c up to 6.3; kernel/module/kmod.c since 6.4, commit 25a1b5b518f4)",
+        about: About::Kernel,
+        needs: &[],
+        check: wording,
+    },
+    Behaviour {
+        id: "loop.message-visible",
+        catalogue: "LOOP-04",
+        group: Group::Loop,
+        statement: "the cut-off message is visible in /dev/kmsg as soon as it is logged",
+        source: "pr_warn_ratelimited() without a trailing newline in __request_module(), since 4.13",
+        about: About::Kernel,
+        needs: &[],
+        check: message_visible,
+    },
+    Behaviour {
+        id: "loop.usable-afterwards",
+        catalogue: "LOOP-07",
+        group: Group::Loop,
+        statement: "after a cut-off the next request is served at once",
+        source: LIMIT_SOURCE,
+        about: About::Kernel,
+        needs: &[],
+        check: usable_afterwards,
+    },
+    Behaviour {
+        id: "loop.historic-unix",
+        catalogue: "LOOP-19",
+        group: Group::Loop,
+        statement: "modprobe -s reports a missing modules.dep without causing another request, even if support for Unix sockets is built as a module",
+        source: "the kernel's historic kmod text (Owens, 1999): the common runaway loop; docs/facts/kernel.md#limit-unix",
+        about: About::Both,
+        needs: &[Need::Config("CONFIG_UNIX=m"), Need::Command("modprobe")],
+        check: historic_unix,
+    },
+];
+
+fn cut_at_50(lab: &mut Lab<'_>) -> Check {
+    let helper = lab.helper_as_path("again", &act_then_exit(vec![unknown_socket()], 1))?;
+    lab.observe(unknown_socket())?;
+    let records = lab.records(&helper)?;
+    lab.expect("helpers started", records.len(), 50);
+    let names: BTreeSet<Vec<u8>> = requested_names(&records).into_iter().collect();
+    lab.expect("requested names", List(names.into_iter().collect()), List(vec!["net-pf-3"]));
+    Ok(())
+}
+
+/// Starts the recursion and returns the result of the socket(2) call that triggered it. The helpers write no records,
+/// which would be half of their work.
+fn run_into_the_limit(lab: &mut Lab<'_>) -> Result<Observed, LabError> {
+    let plan = HelperPlan { record: false, ..act_then_exit(vec![unknown_socket()], 1) };
+    lab.helper_as_path("again", &plan)?;
+    lab.mark_kmsg()?;
+    lab.observe(unknown_socket())
+}
+
+fn takes_five_seconds(lab: &mut Lab<'_>) -> Check {
+    let socket = run_into_the_limit(lab)?;
+    lab.expect("socket(2) with an unknown family", socket.result, errno::EAFNOSUPPORT);
+    lab.expect_within("socket(2) duration", socket.millis, 5000..=8000, "ms");
+    Ok(())
+}
+
+fn wording(lab: &mut Lab<'_>) -> Check {
+    run_into_the_limit(lab)?;
+    let got: Vec<String> = request_module_lines(lab, true)?;
+    let expected: &[&str] = match lab.eras().cutoff {
+        CutOff::WaitQueue => &[THROTTLING, CANNOT_BE_PROCESSED],
+        CutOff::Semaphore => &[CANNOT_BE_PROCESSED],
+    };
+    lab.expect("request_module log lines", List(got), List(expected.to_vec()));
+    Ok(())
+}
+
+const THROTTLING: &str = "<4> request_module: kmod_concurrent_max (0) close to 0 (max_modprobes: 50), for module net-pf-3, \
+    throttling...";
+const CANNOT_BE_PROCESSED: &str = "<4> request_module: modprobe net-pf-3 cannot be processed, kmod busy with 50 threads for \
+    more than 5 seconds now";
+
+fn message_visible(lab: &mut Lab<'_>) -> Check {
+    lab.known("the message has no trailing newline, so readers see it only with the next message (since 4.13)");
+    run_into_the_limit(lab)?;
+    let is_cut_off = |line: &String| line.contains("cannot be processed");
+    let before = request_module_lines(lab, false)?;
+    lab.expect("visible before the next message", before.iter().any(is_cut_off), false);
+    let after = request_module_lines(lab, true)?;
+    lab.expect("visible after the next message", after.iter().any(is_cut_off), true);
+    Ok(())
+}
+
+fn usable_afterwards(lab: &mut Lab<'_>) -> Check {
+    let cut_off = run_into_the_limit(lab)?;
+    lab.expect_within("recursion duration", cut_off.millis, 5000..=8000, "ms");
+    let helper = lab.helper_as_path("log", &exit_with(1))?;
+    let socket = lab.observe(unknown_socket())?;
+    lab.expect_within("socket(2) duration", socket.millis, 0..=100, "ms");
+    let records = lab.records(&helper)?;
+    lab.expect("requested names", List(requested_names(&records)), List(vec!["net-pf-3"]));
+    Ok(())
+}
+
+/// Kernels of that time started `modprobe -s`. Current kernels pass `-q` instead, so a wrapper restores the old arguments.
+fn historic_unix(lab: &mut Lab<'_>) -> Check {
+    let modprobe = "/sbin/modprobe";
+    let literal = |text: &str| Arg::Literal(text.as_bytes().to_vec());
+    let plan = exec_with(modprobe, vec![literal(modprobe), literal("-s"), literal("--"), Arg::Own(3)]);
+    let wrapper = lab.helper_as_path("wrapper", &plan)?;
+    let release = lab.pair().release.clone();
+    lab.rename(&format!("/lib/modules/{release}"), "/lib/modules/away")?;
+    lab.mark_kmsg()?;
+
+    let mount = lab.observe(mount("zz"))?;
+    lab.expect("mount(2) with an unknown type", mount.result, errno::ENODEV);
+    let names = requested_names(&lab.records(&wrapper)?);
+    let cutoff = request_module_lines(lab, true)?;
+    if lab.pair().subject.starts_with("kmod-") {
+        lab.known("syslog(3) opens a Unix socket, for which the kernel requests net-pf-1: the historic loop");
+        lab.expect("helpers started", names.len(), 50);
+        lab.expect("first requested name", names.first().cloned().unwrap_or_default(), "fs-zz");
+        let nested = names.iter().filter(|name| name.as_slice() == b"net-pf-1").count();
+        lab.expect("requests for net-pf-1", nested, 49);
+        lab.expect_within("mount(2) duration", mount.millis, 5000..=8000, "ms");
+        lab.expect("cut-off logged", cutoff.iter().any(|line| line.contains("net-pf-1 cannot be processed")), true);
+        return Ok(());
+    }
+    lab.expect("requested names", List(names), List(vec!["fs-zz"]));
+    lab.expect_within("mount(2) duration", mount.millis, 0..=1000, "ms");
+    lab.expect("cut-off messages", List(cutoff), List::<&str>(vec![]));
+    let (records, _) = lab.kmsg_records(true)?;
+    let messages: Vec<String> = records
+        .iter()
+        .filter(|record| record.facility != 0)
+        .map(|record| shown_line(record).replace(&release, "RELEASE"))
+        .collect();
+    let expected = "<2> modprobe: FATAL: Module fs-zz not found in directory /lib/modules/RELEASE";
+    lab.expect("messages in the kernel log", List(messages), List(vec![expected]));
+    Ok(())
+}
+
+fn request_module_lines(lab: &mut Lab<'_>, flush: bool) -> Result<Vec<String>, LabError> {
+    let lines = if flush { lab.kmsg()? } else { lab.kmsg_unflushed()? };
+    Ok(lines.iter().map(shown_line).filter(|line| line.contains("request_module")).collect())
+}

@@ -1,0 +1,65 @@
+//! The catalogue: one file per group, one entry per behaviour.
+
+mod config;
+mod dep;
+mod load;
+#[path = "loop.rs"]
+mod loops;
+mod path;
+mod tool;
+mod unload;
+
+use crate::catalogue::entry::Behaviour;
+
+/// Returns all behaviours in catalogue order.
+#[must_use]
+pub fn all() -> Vec<&'static Behaviour> {
+    let groups = [
+        path::BEHAVIOURS,
+        loops::BEHAVIOURS,
+        dep::BEHAVIOURS,
+        load::BEHAVIOURS,
+        unload::BEHAVIOURS,
+        config::BEHAVIOURS,
+        tool::BEHAVIOURS,
+    ];
+    groups.into_iter().flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::entry::{About, needs_text};
+    use std::fmt::Write as _;
+
+    /// Everything that users read of a behaviour before it runs.
+    #[test]
+    fn the_catalogue_is_as_reviewed() {
+        let mut text = String::new();
+        for behaviour in all() {
+            let about = match behaviour.about {
+                About::Kernel => "the kernel",
+                About::Both => "kernel and tools",
+            };
+            writeln!(text, "{} {} ({about})\n  {}", behaviour.id, behaviour.catalogue, behaviour.statement).unwrap();
+            writeln!(text, "  source: {}", behaviour.source).unwrap();
+            if !behaviour.needs.is_empty() {
+                writeln!(text, "  needs: {}", needs_text(behaviour.needs)).unwrap();
+            }
+        }
+        insta::assert_snapshot!(text);
+    }
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn ids_are_unique_and_begin_with_their_group() {
+        let mut seen = BTreeSet::new();
+        for behaviour in all() {
+            assert!(seen.insert(behaviour.id), "duplicate id {}", behaviour.id);
+            let (group, name) = behaviour.id.split_once('.').unwrap();
+            assert_eq!(group, behaviour.group.to_string());
+            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'), "{name}");
+            assert!(!behaviour.statement.is_empty() && !behaviour.source.is_empty());
+        }
+    }
+}

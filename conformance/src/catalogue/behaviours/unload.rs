@@ -1,0 +1,304 @@
+//! Removing modules with the tools: dependencies, modules in use, and waiting for their release.
+
+use crate::catalogue::entry::{About, Behaviour, Check, Group, Need};
+use crate::check::fact::List;
+use crate::check::lab::Lab;
+use crate::check::tools::{INDEFINITELY, TAINT_FORCED_RMMOD, listed_modules};
+use agent::proto::ExitKind;
+
+const MODPROBE: Need = Need::Command("modprobe");
+const RMMOD: Need = Need::Command("rmmod");
+
+pub(super) const BEHAVIOURS: &[Behaviour] = &[
+    Behaviour {
+        id: "unload.by-name",
+        catalogue: "MOD-06",
+        group: Group::Unload,
+        statement: "modprobe -r NAME removes a module, treats - and _ alike, and succeeds if the module is not loaded",
+        source: "modprobe(8), -r; docs/facts/tools.md#removal; docs/facts/kernel.md#sys-41",
+        about: About::Both,
+        needs: &[MODPROBE, Need::Module("nls_utf8")],
+        check: by_name,
+    },
+    Behaviour {
+        id: "unload.first-time",
+        catalogue: "UNLD-01",
+        group: Group::Unload,
+        statement: "modprobe -r --first-time fails for a module that is not loaded",
+        source: "modprobe(8), --first-time; docs/facts/tools.md#removal",
+        about: About::Both,
+        needs: &[MODPROBE, Need::Module("nls_utf8")],
+        check: first_time,
+    },
+    Behaviour {
+        id: "unload.by-alias",
+        catalogue: "UNLD-02",
+        group: Group::Unload,
+        statement: "modprobe -r accepts an alias that the module declares",
+        source: "modprobe(8), -r; docs/facts/tools.md#removal",
+        about: About::Both,
+        needs: &[MODPROBE, Need::Module("dummy")],
+        check: by_alias,
+    },
+    Behaviour {
+        id: "unload.dependencies",
+        catalogue: "UNLD-03",
+        group: Group::Unload,
+        statement: "modprobe -r also removes dependencies that are no longer used, each after the modules that depend on it",
+        source: "modprobe(8), -r; docs/facts/tools.md#removal",
+        about: About::Both,
+        needs: &[MODPROBE, Need::Module("8021q")],
+        check: dependencies,
+    },
+    Behaviour {
+        id: "unload.in-use",
+        catalogue: "MOD-05",
+        group: Group::Unload,
+        statement: "modprobe -r fails with a message for a module that another module or an open file uses",
+        source: "docs/facts/kernel.md#sys-43; docs/facts/tools.md#modprobe",
+        about: About::Both,
+        needs: &[MODPROBE, Need::Module("garp"), Need::Module("loop")],
+        check: in_use,
+    },
+    Behaviour {
+        id: "unload.wait",
+        catalogue: "UNLD-04",
+        group: Group::Unload,
+        statement: "modprobe -r -w MSEC waits for a module in use and removes it if it is released in time",
+        source: "modprobe(8), --wait; docs/facts/tools.md#modprobe",
+        about: About::Both,
+        needs: &[MODPROBE, Need::Module("loop")],
+        check: wait,
+    },
+    Behaviour {
+        id: "unload.wait-timeout",
+        catalogue: "UNLD-05",
+        group: Group::Unload,
+        statement: "modprobe -r -w MSEC gives up after that time with status 1 and a message, and the module stays loaded",
+        source: "modprobe(8), --wait; docs/facts/tools.md#modprobe",
+        about: About::Both,
+        needs: &[MODPROBE, Need::Module("loop")],
+        check: wait_timeout,
+    },
+    Behaviour {
+        id: "unload.holders",
+        catalogue: "UNLD-06",
+        group: Group::Unload,
+        statement: "modprobe -r --remove-holders removes the modules that use a module, then the module itself",
+        source: "modprobe(8), --remove-holders; docs/facts/tools.md#modprobe",
+        about: About::Both,
+        needs: &[MODPROBE, Need::Module("garp")],
+        check: holders,
+    },
+    Behaviour {
+        id: "unload.several",
+        catalogue: "UNLD-07",
+        group: Group::Unload,
+        statement: "modprobe -r removes every named module; with -a it continues after a name that is not found",
+        source: "modprobe(8), -r, -a; docs/facts/tools.md#modprobe",
+        about: About::Both,
+        needs: &[MODPROBE, Need::Module("dummy"), Need::Module("nls_utf8")],
+        check: several,
+    },
+    Behaviour {
+        id: "unload.builtin",
+        catalogue: "UNLD-08",
+        group: Group::Unload,
+        statement: "modprobe -r reports a built-in module and an unknown name as different errors",
+        source: "docs/facts/tools.md#modprobe",
+        about: About::Both,
+        needs: &[MODPROBE, Need::Config("CONFIG_EXT4_FS=y")],
+        check: builtin,
+    },
+    Behaviour {
+        id: "unload.rmmod",
+        catalogue: "UNLD-09",
+        group: Group::Unload,
+        statement: "rmmod removes modules by name and by path, and continues after one that it cannot remove",
+        source: "rmmod(8); docs/facts/tools.md#insmod-rmmod-lsmod-modinfo-kmod",
+        about: About::Both,
+        needs: &[RMMOD, Need::Module("dummy"), Need::Module("nls_utf8")],
+        check: rmmod,
+    },
+    Behaviour {
+        id: "unload.rmmod-refused",
+        catalogue: "UNLD-10",
+        group: Group::Unload,
+        statement: "rmmod reports why it did not remove a module: built in, in use through an open file, or used by other modules, which it names",
+        source: "rmmod(8); docs/facts/tools.md#insmod-rmmod-lsmod-modinfo-kmod",
+        about: About::Both,
+        needs: &[RMMOD, Need::Module("garp"), Need::Module("loop"), Need::Config("CONFIG_EXT4_FS=y")],
+        check: rmmod_refused,
+    },
+    Behaviour {
+        id: "unload.rmmod-forced",
+        catalogue: "UNLD-11",
+        group: Group::Unload,
+        statement: "rmmod -f removes a module that an open file uses, which taints the kernel (R), but does not remove a module that other modules use",
+        source: "rmmod(8), -f; docs/facts/kernel.md#sys-44",
+        about: About::Both,
+        needs: &[RMMOD, Need::Module("garp"), Need::Module("loop"), Need::Config("CONFIG_MODULE_FORCE_UNLOAD=y")],
+        check: rmmod_forced,
+    },
+];
+
+fn by_name(lab: &mut Lab<'_>) -> Check {
+    lab.load("nls_utf8")?;
+    lab.expect_live(&["nls_utf8"])?;
+    let printed = lab.expect_tool(&["modprobe", "-r", "nls-utf8"], 0, "")?;
+    lab.expect("standard output", printed, "");
+    lab.expect_absent(&["nls_utf8"])?;
+    lab.expect_tool(&["modprobe", "-r", "nls_utf8"], 0, "")?;
+    Ok(())
+}
+
+fn first_time(lab: &mut Lab<'_>) -> Check {
+    lab.needs_option("modprobe", "--first-time")?;
+    let message = "modprobe: FATAL: Module nls_utf8 is not in kernel.";
+    lab.expect_tool(&["modprobe", "-r", "--first-time", "nls_utf8"], 1, message)?;
+    lab.load("nls_utf8")?;
+    lab.expect_tool(&["modprobe", "-r", "--first-time", "nls_utf8"], 0, "")?;
+    lab.expect_absent(&["nls_utf8"])
+}
+
+fn by_alias(lab: &mut Lab<'_>) -> Check {
+    lab.load("dummy")?;
+    lab.expect_live(&["dummy"])?;
+    lab.expect_tool(&["modprobe", "-r", "rtnl-link-dummy"], 0, "")?;
+    lab.expect_absent(&["dummy"])
+}
+
+fn dependencies(lab: &mut Lab<'_>) -> Check {
+    let all = ["8021q", "garp", "mrp", "stp", "llc"];
+    lab.load("8021q")?;
+    lab.expect_live(&all)?;
+    let printed = lab.expect_tool(&["modprobe", "-r", "-v", "8021q"], 0, "")?;
+    if lab.is_c_kmod() {
+        lab.known("indirect dependencies are checked while they are still in use, and so stay loaded");
+        lab.expect("modules listed by -v", List(listed_modules(&printed)), List(vec!["8021q", "mrp", "garp"]));
+        return lab.expect_states(&all.join(", "), &all, &["absent", "absent", "absent", "Live", "Live"]);
+    }
+    if lab.uses_kmod_messages() {
+        lab.expect(
+            "modules listed by -v",
+            List(listed_modules(&printed)),
+            List(vec!["8021q", "garp", "stp", "llc", "mrp"]),
+        );
+    }
+    lab.expect_absent(&all)
+}
+
+fn in_use(lab: &mut Lab<'_>) -> Check {
+    lab.load("garp")?;
+    lab.expect_tool(&["modprobe", "-r", "llc"], 1, "modprobe: FATAL: Module llc is in use.")?;
+    lab.load("loop")?;
+    let ran = lab.tool_while_held("/dev/loop0", INDEFINITELY, &["modprobe", "-r", "loop"])?;
+    lab.expect_ran("modprobe -r loop, /dev/loop0 open", &ran, 1, "modprobe: FATAL: Module loop is in use.");
+    lab.expect_live(&["garp", "stp", "llc", "loop"])
+}
+
+fn wait(lab: &mut Lab<'_>) -> Check {
+    lab.needs_option("modprobe", "--wait")?;
+    lab.load("loop")?;
+    let argv = ["modprobe", "-r", "-w", "9000", "loop"];
+    let ran = lab.tool_while_held("/dev/loop0", 1100, &argv)?;
+    lab.expect_ran("modprobe -r -w 9000 loop, /dev/loop0 open for a second", &ran, 0, "");
+    lab.expect_within("modprobe duration", ran.took.0, 900..=5000, "ms");
+    lab.expect_absent(&["loop"])
+}
+
+fn wait_timeout(lab: &mut Lab<'_>) -> Check {
+    lab.needs_option("modprobe", "--wait")?;
+    lab.load("loop")?;
+    let argv = ["modprobe", "-r", "-w", "700", "loop"];
+    let ran = lab.tool_while_held("/dev/loop0", INDEFINITELY, &argv)?;
+    let name = "modprobe -r -w 700 loop, /dev/loop0 open";
+    if lab.is_c_kmod() {
+        lab.known("a timeout is reported as success, or modprobe does not exit at all");
+        // The latter was seen twice (34.2 on 6.12 and 6.18, on a busy host, no exit within 30 s). The cause is unknown.
+        let as_listed = matches!(ran.exit, ExitKind::Exited(0) | ExitKind::TimedOut);
+        lab.expect(&format!("{name}: exit 0 or no exit"), as_listed, true);
+        return lab.expect_live(&["loop"]);
+    }
+    lab.expect_ran(name, &ran, 1, "modprobe: ERROR: could not remove 'loop': Resource temporarily unavailable");
+    lab.expect_within("modprobe duration", ran.took.0, 600..=3000, "ms");
+    lab.expect_live(&["loop"])
+}
+
+fn holders(lab: &mut Lab<'_>) -> Check {
+    lab.needs_option("modprobe", "--remove-holders")?;
+    lab.load("garp")?;
+    let argv = ["modprobe", "-r", "-v", "--remove-holders", "stp"];
+    if lab.is_c_kmod() {
+        lab.known("removing a holder also removes the module, which modprobe then fails to find");
+        lab.expect_tool(&argv, 1, "modprobe: ERROR: could not remove 'stp': No such file or directory")?;
+        return lab.expect_states("garp, stp, llc", &["garp", "stp", "llc"], &["absent", "absent", "Live"]);
+    }
+    let printed = lab.expect_tool(&argv, 0, "")?;
+    lab.expect("modules listed by -v", List(listed_modules(&printed)), List(vec!["garp", "stp", "llc"]));
+    lab.expect_absent(&["garp", "stp", "llc"])
+}
+
+fn several(lab: &mut Lab<'_>) -> Check {
+    let both = ["dummy", "nls_utf8"];
+    both.iter().try_for_each(|name| lab.load(name))?;
+    lab.expect_tool(&["modprobe", "-r", "dummy", "nls_utf8"], 0, "")?;
+    lab.expect_absent(&both)?;
+    both.iter().try_for_each(|name| lab.load(name))?;
+    let message = "modprobe: WARNING: Module no-such not found.";
+    lab.expect_tool(&["modprobe", "-r", "-a", "dummy", "no-such", "nls_utf8"], 1, message)?;
+    if lab.is_busybox() {
+        lab.known("nothing is removed if one of the names is not found");
+        return lab.expect_live(&both);
+    }
+    lab.expect_absent(&both)
+}
+
+fn builtin(lab: &mut Lab<'_>) -> Check {
+    lab.expect_tool(&["modprobe", "-r", "ext4"], 1, "modprobe: FATAL: Module ext4 is builtin.")?;
+    lab.expect_tool(&["modprobe", "-r", "no-such"], 1, "modprobe: FATAL: Module no-such not found.")?;
+    Ok(())
+}
+
+fn rmmod(lab: &mut Lab<'_>) -> Check {
+    lab.load("dummy")?;
+    lab.load("nls_utf8")?;
+    let file = lab.module_file("dummy")?;
+    let printed = lab.expect_tool(&["rmmod", &file], 0, "")?;
+    lab.expect("standard output", printed, "");
+    lab.expect_states("dummy, nls_utf8", &["dummy", "nls_utf8"], &["absent", "Live"])?;
+    let message = "rmmod: ERROR: Module dummy is not currently loaded";
+    lab.expect_tool(&["rmmod", "dummy", "nls_utf8"], 1, message)?;
+    if lab.is_busybox() {
+        lab.known("rmmod stops at the first module that it cannot remove");
+        return lab.expect_live(&["nls_utf8"]);
+    }
+    lab.expect_absent(&["nls_utf8"])
+}
+
+fn rmmod_refused(lab: &mut Lab<'_>) -> Check {
+    lab.expect_tool(&["rmmod", "ext4"], 1, "rmmod: ERROR: Module ext4 is builtin.")?;
+    lab.load("loop")?;
+    let ran = lab.tool_while_held("/dev/loop0", INDEFINITELY, &["rmmod", "loop"])?;
+    lab.expect_ran("rmmod loop, /dev/loop0 open", &ran, 1, "rmmod: ERROR: Module loop is in use");
+    lab.load("garp")?;
+    // C kmod lists them in directory order.
+    let holders = if lab.is_c_kmod() { "stp garp" } else { "garp stp" };
+    lab.expect_tool(&["rmmod", "llc"], 1, &format!("rmmod: ERROR: Module llc is in use by: {holders}"))?;
+    lab.expect_live(&["loop", "garp", "stp", "llc"])
+}
+
+fn rmmod_forced(lab: &mut Lab<'_>) -> Check {
+    lab.load("garp")?;
+    // C kmod's library prints a message as well.
+    let library =
+        if lab.is_c_kmod() { "rmmod: ERROR: could not remove 'llc': Resource temporarily unavailable | " } else { "" };
+    let message = format!("{library}rmmod: ERROR: could not remove module llc: Resource temporarily unavailable");
+    lab.expect_tool(&["rmmod", "-f", "llc"], 1, &message)?;
+    lab.expect_live(&["llc"])?;
+    lab.load("loop")?;
+    let ran = lab.tool_while_held("/dev/loop0", INDEFINITELY, &["rmmod", "-f", "loop"])?;
+    lab.expect_ran("rmmod -f loop, /dev/loop0 open", &ran, 0, "");
+    lab.expect_absent(&["loop"])?;
+    lab.expect_tainted(TAINT_FORCED_RMMOD)
+}

@@ -1,0 +1,123 @@
+//! A behaviour: a named statement with a source and a check.
+
+use crate::check::lab::{Lab, LabError};
+use serde::Serialize;
+use std::fmt;
+
+/// The result of a check. Facts are recorded in the lab; an error means that the behaviour cannot be judged.
+pub type Check = Result<(), LabError>;
+
+/// A group of behaviours. Its file in `behaviours/` has the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Group {
+    /// The path in `/proc/sys/kernel/modprobe`.
+    Path,
+    /// Module directories: missing, damaged, dependencies.
+    Dep,
+    /// The limit on concurrent requests.
+    Loop,
+    /// Loading with the tools.
+    Load,
+    /// Removal with the tools.
+    Unload,
+    /// The configuration of the tools.
+    Config,
+    /// The tools as programs.
+    Tool,
+}
+
+impl fmt::Display for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Group::Path => "path",
+            Group::Dep => "dep",
+            Group::Loop => "loop",
+            Group::Load => "load",
+            Group::Unload => "unload",
+            Group::Config => "config",
+            Group::Tool => "tool",
+        })
+    }
+}
+
+/// What a behaviour tests, which decides how often it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum About {
+    /// The kernel alone: once per kernel.
+    Kernel,
+    /// The kernel together with the subject: once per pair.
+    Both,
+}
+
+/// A requirement of a behaviour. If it is not met, the behaviour is skipped and the reason names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Need {
+    /// The subject has this command.
+    Command(&'static str),
+    /// The kernel has this module in its module directory.
+    Module(&'static str),
+    /// The kernel has this configuration option, such as `CONFIG_UNIX=m`.
+    Config(&'static str),
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Need::Command(name) => write!(f, "a subject with {name}"),
+            Need::Module(name) => write!(f, "a kernel with the module {name}"),
+            Need::Config(option) => write!(f, "a kernel with {option}"),
+        }
+    }
+}
+
+/// Returns all needs of a behaviour as one text: those of the subject, then those of the kernel.
+#[must_use]
+pub fn needs_text(needs: &[Need]) -> String {
+    let (mut commands, mut modules, mut options) = (Vec::new(), Vec::new(), Vec::new());
+    for need in needs {
+        match need {
+            Need::Command(name) => commands.push(*name),
+            Need::Module(name) => modules.push(*name),
+            Need::Config(option) => options.push(*option),
+        }
+    }
+    let module = if modules.len() == 1 { "a kernel with the module" } else { "a kernel with the modules" };
+    [("a subject with", commands), (module, modules), ("a kernel with", options)]
+        .into_iter()
+        .filter_map(|(what, names)| enumerated(&names).map(|names| format!("{what} {names}")))
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+/// Returns `a, b and c`, or nothing if there are no names.
+fn enumerated(names: &[&str]) -> Option<String> {
+    match names {
+        [] => None,
+        [name] => Some((*name).to_owned()),
+        [names @ .., last] => Some(format!("{} and {last}", names.join(", "))),
+    }
+}
+
+/// One entry of the catalogue.
+#[derive(Debug)]
+pub struct Behaviour {
+    /// The id that users type; stable.
+    pub id: &'static str,
+    /// The id in the catalogue of docs/facts/kernel.md; accepted wherever an id is accepted.
+    pub catalogue: &'static str,
+    /// The group.
+    pub group: Group,
+    /// The promise that users can rely on.
+    pub statement: &'static str,
+    /// The source of the statement: a kernel file and function, a commit, a manual page or a document.
+    pub source: &'static str,
+    /// What it tests.
+    pub about: About,
+    /// Its requirements.
+    pub needs: &'static [Need],
+    /// The check.
+    pub check: fn(&mut Lab<'_>) -> Check,
+}

@@ -1,0 +1,8 @@
+//! The catalogue: which behaviours there are, what each needs, and how users select them.
+
+pub mod behaviours;
+pub mod config_check;
+pub mod entry;
+pub mod filter;
+pub mod select;
+pub mod suggest;

@@ -1,0 +1,154 @@
+//! Observations of the guest's kernel: its log, its trace, its modules, and the result of a request.
+
+use super::{Lab, LabError, unexpected};
+use crate::check::{errno, modules};
+use crate::text;
+use agent::proto::{Action, Errno, KmsgRecord, Reply, Request, Value};
+
+impl Lab<'_> {
+    /// Marks the end of the kernel log. [`Lab::kmsg`] returns only lines after the mark.
+    ///
+    /// # Errors
+    /// [`LabError`] if the log cannot be read.
+    pub fn mark_kmsg(&mut self) -> Result<(), LabError> {
+        self.kmsg_from = self.kmsg_records(true)?.1;
+        Ok(())
+    }
+
+    /// Returns the lines of the kernel since the mark, after flushing the log.
+    ///
+    /// # Errors
+    /// [`LabError`] if the log cannot be read.
+    pub fn kmsg(&mut self) -> Result<Vec<KmsgRecord>, LabError> {
+        Ok(kernel_lines(self.kmsg_records(true)?.0))
+    }
+
+    /// Returns the lines of the kernel since the mark, as a reader sees them without a flush.
+    ///
+    /// # Errors
+    /// [`LabError`] if the log cannot be read.
+    pub fn kmsg_unflushed(&mut self) -> Result<Vec<KmsgRecord>, LabError> {
+        Ok(kernel_lines(self.kmsg_records(false)?.0))
+    }
+
+    /// Returns all records since the mark, those from user space included, and the end of the log.
+    ///
+    /// # Errors
+    /// [`LabError`] if the log cannot be read or records were lost.
+    pub fn kmsg_records(&mut self, flush: bool) -> Result<(Vec<KmsgRecord>, u64), LabError> {
+        match self.ask(&Request::Kmsg { since: self.kmsg_from, flush })? {
+            Reply::Kmsg { lost: true, .. } => {
+                Err(LabError::Unexpected("kernel log records were overwritten before they were read".to_owned()))
+            }
+            Reply::Kmsg { records, next, .. } => Ok((records, next)),
+            other => Err(unexpected("read the kernel log", other)),
+        }
+    }
+
+    /// Starts the trace of `module_request`.
+    ///
+    /// # Errors
+    /// [`LabError::Need`] if the kernel does not have this event.
+    pub fn trace_requests(&mut self) -> Result<(), LabError> {
+        match self.ask(&Request::TraceOn(vec!["module/module_request".to_owned()]))? {
+            Reply::Done => Ok(()),
+            // Only a missing event is an unmet need. An event that cannot be enabled is an error.
+            Reply::Failed(why) if why.starts_with("this kernel has no ") => {
+                Err(LabError::Need(format!("the trace event module/module_request ({why})")))
+            }
+            other => Err(unexpected("trace requests", other)),
+        }
+    }
+
+    /// Returns the names of the traced requests, in order.
+    ///
+    /// # Errors
+    /// [`LabError`] if the trace cannot be read.
+    pub fn traced_requests(&mut self) -> Result<Vec<Vec<u8>>, LabError> {
+        match self.ask(&Request::Trace)? {
+            Reply::Trace(lines) => Ok(lines.iter().filter_map(|line| traced_name(line)).collect()),
+            other => Err(unexpected("read the trace", other)),
+        }
+    }
+
+    /// Returns the states of these modules from `/proc/modules`, `absent` for a module that is not listed.
+    ///
+    /// # Errors
+    /// [`LabError`] if `/proc/modules` cannot be read.
+    pub fn module_states(&mut self, names: &[&str]) -> Result<Vec<String>, LabError> {
+        let table = self.read("/proc/modules")?;
+        Ok(names.iter().map(|name| module_state(&table, name)).collect())
+    }
+
+    /// Loads a module and its dependencies with finit_module(2), without the subject.
+    ///
+    /// # Errors
+    /// [`LabError::Need`] if it is not in the guest's module directory.
+    pub fn load(&mut self, name: &str) -> Result<(), LabError> {
+        for file in modules::load_order(self.pair, name)? {
+            let flags = modules::finit_flags(&file);
+            let load = Action::FinitModule { path: file.into_bytes(), params: Vec::new(), flags };
+            match self.observe(load)?.result {
+                Ok(_) | Err(errno::EEXIST) => {}
+                Err(errno) => return Err(LabError::SetUp { what: format!("load {name}"), errno }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the errno with which `request_module()` fails at the moment. `getsockopt(IPT_SO_GET_INFO)` passes it on
+    /// (net/netfilter/x_tables.c, `xt_request_find_table_lock`). Loads `ip_tables` first.
+    ///
+    /// # Errors
+    /// [`LabError`] if `ip_tables` cannot be loaded.
+    pub fn request_result(&mut self) -> Result<Result<Value, Errno>, LabError> {
+        self.load("ip_tables")?;
+        Ok(self.observe(Action::IptGetInfo(b"zz".to_vec()))?.result)
+    }
+}
+
+fn kernel_lines(records: Vec<KmsgRecord>) -> Vec<KmsgRecord> {
+    records.into_iter().filter(|record| record.facility == 0).collect()
+}
+
+/// Returns the name in a line such as `… module_request: fs-zz wait=1 call_site=get_fs_type+0x5/0x10`. A name can contain
+/// any bytes, so the fixed text is searched from both ends.
+fn traced_name(line: &[u8]) -> Option<Vec<u8>> {
+    const EVENT: &[u8] = b"module_request: ";
+    let start = line.windows(EVENT.len()).position(|window| window == EVENT)? + EVENT.len();
+    let end = line.windows(6).rposition(|window| window == b" wait=")?;
+    line.get(start..end).map(<[u8]>::to_vec)
+}
+
+fn module_state(table: &[u8], name: &str) -> String {
+    String::from_utf8_lossy(table)
+        .lines()
+        .map(|line| line.split(' ').collect::<Vec<_>>())
+        .find(|fields| fields.first() == Some(&name))
+        .map_or_else(|| "absent".to_owned(), |fields| fields.get(4).map_or("?", |state| *state).to_owned())
+}
+
+/// Returns a record of the kernel log as one line: `<LEVEL> TEXT`.
+#[must_use]
+pub fn shown_line(record: &KmsgRecord) -> String {
+    format!("<{}> {}", record.level, text::escape(&record.text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_traced_name_can_contain_spaces_and_equal_signs() {
+        let line = b"  lab-77  [000] ..... 3.1: module_request: fs-a wait=b wait=1 call_site=get_fs_type";
+        assert_eq!(traced_name(line), Some(b"fs-a wait=b".to_vec()));
+        assert_eq!(traced_name(b"# tracer: nop"), None);
+    }
+
+    #[test]
+    fn a_module_state_is_found_by_the_whole_name() {
+        let table = b"mrp 16384 1 8021q, Live 0x0\n8021q 40960 0 - Loading 0x0\n";
+        assert_eq!(module_state(table, "8021q"), "Loading");
+        assert_eq!(module_state(table, "mr"), "absent");
+    }
+}

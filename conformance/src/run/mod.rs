@@ -1,0 +1,9 @@
+//! A run: prepares each kernel with each subject, runs the checks in their own guests, judges them and emits events.
+
+pub mod allowed_findings;
+pub mod engine;
+pub mod event;
+pub mod initramfs;
+pub mod pair;
+pub mod shard;
+pub mod verdict;
