@@ -2,8 +2,8 @@
 //! included; the harness manages them.
 
 use crate::cache::{Cache, sha256_file};
-use crate::kernel::Kernel;
-use crate::obtain;
+use crate::kernels::kernel::Kernel;
+use crate::packages::offer as obtain;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -87,10 +87,10 @@ impl Entry {
                 (self.name.len() == 69 && now != named).then(|| "its contents do not match its name".to_owned())
             }
             "modules" => {
-                let now = crate::modules::contents_below(&self.path);
+                let now = crate::guest::modules::contents_below(&self.path);
                 (now.as_deref() != Some(&self.name)).then(|| "its modules do not match its name".to_owned())
             }
-            "kernels" | "built" => match crate::fetch::read_stored(&self.path, &self.name, Vec::new()) {
+            "kernels" | "built" => match crate::kernels::fetch::read_stored(&self.path, &self.name, Vec::new()) {
                 None => Some("it is incomplete".to_owned()),
                 Some(Kernel { image, id, .. }) => {
                     let now = sha256_file(&image).unwrap_or_default();

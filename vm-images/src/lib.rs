@@ -3,57 +3,28 @@
 //!
 //! ```text
 //!   catalogue   kernels.toml, subjects.toml, kernels.lock: names, aliases, origins
-//!   sources     the Debian archive in the machine's apt configuration                pure
-//!   apt         a separate apt root: indexes, downloads; the host's stay untouched
-//!   packages    package indexes: versions, dependencies, the parts of a kernel       pure
-//!   obtain      selects, downloads and unpacks packages, and records them
-//!   fetch       name -> Kernel
-//!   build       source package + configs/FRAGMENT -> Kernel
-//!   build_tree  source tree + fragments -> a built tree
-//!   make        runs make in a kernel tree
-//!   fragments   fragments of kernel configurations                                   pure
-//!   kernel      a bootable kernel: image, release, module directory
-//!   tree        a built kernel tree -> Kernel
-//!   bzimage     the x86 boot header and the payload after it                         pure
-//!   facts       strings and configuration found in a kernel image
-//!   vmlinux     the unpacked kernel of an image
-//!   modules     the selected modules, their dependencies, and an index by our depmod
-//!   subject     the tools under test, with their libraries
-//!   elf         the interpreter and libraries that a program needs                   pure
-//!   initramfs   a deterministic newc archive
-//!   child       child processes that end with the run
-//!   contents    the contents of the cache: sizes, last uses, checks, removal
+//!   packages    Debian packages: selected, downloaded by apt, unpacked
+//!   kernels     a bootable kernel: fetched, built or given; its strings and configuration
+//!   subjects    the tools under test, with their libraries
+//!   guest       the modules of a guest with an index by our depmod; the initramfs
 //!   cache       one directory that is safe to share between runs
+//!   contents    the contents of the cache: sizes, last uses, checks, removal
+//!   options     options for fetching and building; progress reports
+//!   child       child processes that end with the run
 //! ```
 //!
 //! Nothing here prints; [`Options::progress`] reports what is going on. An error that has a cause exposes it as
 //! [`source`](std::error::Error::source) and leaves it out of its own text.
 
-mod apt;
-pub mod build;
-pub mod build_tree;
-pub mod bzimage;
 pub mod cache;
 pub mod catalogue;
 pub mod child;
 pub mod contents;
-mod elf;
-pub mod facts;
-pub mod fetch;
-pub mod fragments;
-pub mod initramfs;
-pub mod kernel;
-pub mod lock;
-mod make;
-pub mod modules;
-mod obtain;
+pub mod guest;
+pub mod kernels;
 pub mod options;
 mod packages;
-mod sources;
-pub mod subject;
-pub mod tree;
-mod version;
-mod vmlinux;
+pub mod subjects;
 
 /// Formats an error with its causes, for tests.
 #[cfg(test)]
@@ -64,15 +35,18 @@ pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     text.to_owned() + &cause.unwrap_or_default()
 }
 
-pub use apt::AptError;
-pub use build::{BuildError, build};
-pub use build_tree::{TreeBuild, build_tree};
 pub use cache::{Cache, CacheError};
 pub use catalogue::{Catalogue, CatalogueError};
 pub use contents::Entry;
-pub use facts::ImageFacts;
-pub use fetch::{FetchError, fetch};
-pub use kernel::{Kernel, KernelError, KernelRelease, PackageFile, PackageVersion};
+pub use guest::{initramfs, modules};
+pub use kernels::build::fragments;
+pub use kernels::build::tree::{TreeBuild, build_tree};
+pub use kernels::build::{BuildError, build};
+pub use kernels::facts::ImageFacts;
+pub use kernels::fetch::{FetchError, fetch};
+pub use kernels::kernel::{Kernel, KernelError, KernelRelease, PackageFile, PackageVersion};
+pub use kernels::tree::{BuiltTree, TreeError};
 pub use options::{Options, Progress};
-pub use subject::{GuestFile, Source, Subject, SubjectError};
-pub use tree::{BuiltTree, TreeError};
+pub use packages::apt::AptError;
+pub use subjects as subject;
+pub use subjects::{GuestFile, Source, Subject, SubjectError};

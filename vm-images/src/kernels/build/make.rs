@@ -1,8 +1,8 @@
 //! Runs make in a kernel tree: under `nice`, with its output in a log.
 
-use crate::build::{BuildError, interrupted};
 use crate::cache::CacheError;
 use crate::child;
+use crate::kernels::build::{BuildError, interrupted};
 use crate::options::{Options, Progress};
 use std::fs::{self, File};
 use std::io;

@@ -4,8 +4,8 @@
 use crate::cache::{Cache, CacheError, ContentId};
 use crate::child;
 use crate::options::{Options, Progress};
-use crate::packages::{self, Package};
-use crate::sources::{Archive, Archives};
+use crate::packages::index::{self as packages, Package};
+use crate::packages::sources::{Archive, Archives};
 use std::ffi::OsStr;
 use std::fs;
 use std::io;

@@ -4,15 +4,16 @@
 //! of a script from its first line.
 
 mod builder;
+pub(crate) mod elf;
 mod libraries;
 mod package;
 
 pub use package::{Unpacked, unpacked};
 
 use crate::cache::CacheError;
-use crate::elf::ElfError;
-use crate::fetch::FetchError;
+use crate::kernels::fetch::FetchError;
 use crate::options::Options;
+use crate::subjects::elf::ElfError;
 use builder::SubjectBuilder;
 use libraries::SearchPath;
 use std::fs;
@@ -199,7 +200,7 @@ impl Subject {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::elf;
+    use crate::subjects::elf;
     use std::os::unix::fs::PermissionsExt as _;
 
     fn put(path: &Path, bytes: &[u8], mode: u32) -> PathBuf {

@@ -6,10 +6,10 @@ pub const NAMES: [&str; 4] = ["tiny", "modular-unix", "kcov-kasan", "test-kmod"]
 /// Returns the text of a fragment in `configs/`.
 pub(crate) fn fragment(name: &str) -> Option<&'static str> {
     match name {
-        "tiny" => Some(include_str!("../configs/tiny")),
-        "modular-unix" => Some(include_str!("../configs/modular-unix")),
-        "kcov-kasan" => Some(include_str!("../configs/kcov-kasan")),
-        "test-kmod" => Some(include_str!("../configs/test-kmod")),
+        "tiny" => Some(include_str!("../../../configs/tiny")),
+        "modular-unix" => Some(include_str!("../../../configs/modular-unix")),
+        "kcov-kasan" => Some(include_str!("../../../configs/kcov-kasan")),
+        "test-kmod" => Some(include_str!("../../../configs/test-kmod")),
         _ => None,
     }
 }

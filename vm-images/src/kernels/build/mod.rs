@@ -3,16 +3,20 @@
 //! Everything happens in the cache. The next build continues an interrupted one; after a successful build only the
 //! kernel, its modules and its configuration are kept.
 
-use crate::apt::AptError;
+pub mod fragments;
+mod make;
+pub mod tree;
+
 use crate::cache::{CacheError, ContentId, lock_file, touch};
 use crate::catalogue::{Catalogue, CatalogueError, KernelEntry};
 use crate::child;
-use crate::fetch::{self, FetchError};
-use crate::fragments::{fragment, merge, without_effect};
-use crate::kernel::{Kernel, KernelError, PackageVersion};
-use crate::make::Make;
-use crate::obtain::{self, Offer, Pointer};
+use crate::kernels::build::fragments::{fragment, merge, without_effect};
+use crate::kernels::build::make::Make;
+use crate::kernels::fetch::{self, FetchError};
+use crate::kernels::kernel::{Kernel, KernelError, PackageVersion};
 use crate::options::{Options, Progress};
+use crate::packages::apt::AptError;
+use crate::packages::offer::{self as obtain, Offer, Pointer};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};

@@ -3,7 +3,7 @@
 use super::libraries::{self, Missing, SearchPath};
 use super::{COMMANDS, GuestFile, Source, Subject, SubjectError};
 use crate::cache::ContentId;
-use crate::elf::ElfError;
+use crate::subjects::elf::ElfError;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,6 +1,8 @@
 //! The catalogue of kernels and subjects: kernels.toml, subjects.toml, kernels.lock.
 
-use crate::lock::Lock;
+pub mod lock;
+
+use crate::catalogue::lock::Lock;
 use serde::Deserialize;
 
 /// The kernels and subjects that can be fetched or built by name.
@@ -101,9 +103,9 @@ impl Catalogue {
     /// Returns the catalogue that is built into this crate.
     pub fn builtin() -> Result<Catalogue, CatalogueError> {
         Catalogue::parse(
-            include_str!("../kernels.toml"),
-            include_str!("../subjects.toml"),
-            include_str!("../kernels.lock"),
+            include_str!("../../kernels.toml"),
+            include_str!("../../subjects.toml"),
+            include_str!("../../kernels.lock"),
         )
     }
 
@@ -202,7 +204,7 @@ mod tests {
     fn every_fragment_named_in_the_catalogue_exists() {
         for entry in Catalogue::builtin().unwrap().kernels() {
             if let Some(config) = &entry.config {
-                assert!(crate::fragments::fragment(config).is_some(), "{config}");
+                assert!(crate::kernels::build::fragments::fragment(config).is_some(), "{config}");
             }
         }
     }

@@ -2,13 +2,13 @@
 //! tree. The result is stored by the contents of the tree. The object files are stored by its path, so that after a change
 //! make rebuilds only what depends on it, and an interrupted build continues.
 
-use crate::build::{BuildError, found_in_path, missing_packages, missing_tools};
 use crate::cache::{CacheError, ContentId, NewDir, lock_file, sha256_file, touch};
 use crate::child;
-use crate::fragments::{self, NAMES, merge, without_effect};
-use crate::make::Make;
-use crate::obtain;
+use crate::kernels::build::fragments::{self, NAMES, merge, without_effect};
+use crate::kernels::build::make::Make;
+use crate::kernels::build::{BuildError, found_in_path, missing_packages, missing_tools};
 use crate::options::{Options, Progress};
+use crate::packages::offer as obtain;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -190,8 +190,10 @@ fn configure(make: &Make<'_>, objects: &Path, text: &str, options: &Options<'_>)
 /// Copies the image, the modules and the files that describe them.
 fn keep(objects: &Path, result: &NewDir) -> Result<(), CacheError> {
     let order = fs::read_to_string(objects.join("modules.order")).unwrap_or_default();
-    let modules =
-        order.lines().filter_map(crate::tree::module_path).filter_map(|path| crate::tree::find(objects, path));
+    let modules = order
+        .lines()
+        .filter_map(crate::kernels::tree::module_path)
+        .filter_map(|path| crate::kernels::tree::find(objects, path));
     let modules = modules.filter_map(|(_, file)| Some(file.strip_prefix(objects).ok()?.to_owned()));
     for name in KEPT.iter().map(PathBuf::from).chain(modules) {
         let (from, to) = (objects.join(&name), result.path().join(&name));
@@ -244,7 +246,7 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, bytes).unwrap();
         };
-        put("arch/x86/boot/bzImage", &crate::bzimage::sample_image("6.1.0-tiny (us) #1", b"payload"));
+        put("arch/x86/boot/bzImage", &crate::kernels::bzimage::sample_image("6.1.0-tiny (us) #1", b"payload"));
         put("include/config/kernel.release", b"6.1.0-tiny\n");
         put("modules.order", b"fs/a.o\n");
         put("fs/a.ko", b"module");

@@ -4,8 +4,8 @@
 //! tree are in the cache.
 
 use crate::cache::{Cache, CacheError, ContentId, touch};
-use crate::kernel::Kernel;
-use crate::obtain;
+use crate::kernels::kernel::Kernel;
+use crate::packages::offer as obtain;
 use kmod::depmod::{self, DepmodError};
 use kmod::name::{ModuleName, NameError};
 use kmod::tree::{Tree, TreeError};
@@ -243,7 +243,7 @@ fn program_stamp() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::KernelRelease;
+    use crate::kernels::kernel::KernelRelease;
 
     /// Builds a minimal module: an ELF header, `.modinfo`, section names.
     fn module(name: &str) -> Vec<u8> {

@@ -1,14 +1,14 @@
 //! Fetches a kernel by name, from the cache or from a distribution's packages.
 
-use crate::apt::AptError;
-use crate::build;
-use crate::bzimage::Header;
 use crate::cache::{Cache, CacheError, sha256, touch};
 use crate::catalogue::{Catalogue, CatalogueError, KernelEntry};
-use crate::kernel::{Kernel, KernelError, KernelRelease, PackageVersion};
-use crate::obtain::{self, Offer, Pointer};
+use crate::kernels::build;
+use crate::kernels::bzimage::Header;
+use crate::kernels::kernel::{Kernel, KernelError, KernelRelease, PackageVersion};
 use crate::options::{Options, Progress};
-use crate::packages::{Index, Package, matches};
+use crate::packages::apt::AptError;
+use crate::packages::index::{Index, Package, matches};
+use crate::packages::offer::{self as obtain, Offer, Pointer};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -291,8 +291,8 @@ pub fn is_cached(catalogue: &Catalogue, name: &str, cache: &Cache) -> Result<boo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::PackageFile;
-    use crate::packages::parse_index;
+    use crate::kernels::kernel::PackageFile;
+    use crate::packages::index::parse_index;
 
     fn entry(packages: &[&str]) -> KernelEntry {
         KernelEntry {

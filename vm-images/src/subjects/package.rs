@@ -5,11 +5,11 @@ use super::libraries::SearchPath;
 use super::{COMMANDS, Subject, SubjectError};
 use crate::cache::touch;
 use crate::catalogue::{Catalogue, SubjectEntry};
-use crate::fetch::FetchError;
-use crate::kernel::PackageVersion;
-use crate::obtain::{self, Offer, Pointer};
+use crate::kernels::fetch::FetchError;
+use crate::kernels::kernel::PackageVersion;
 use crate::options::{Options, Progress};
-use crate::packages::{Package, is_library};
+use crate::packages::index::{Package, is_library};
+use crate::packages::offer::{self as obtain, Offer, Pointer};
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,7 @@
 //! A bootable kernel: its image, release and modules. For its strings and configuration see `facts`.
 
-use crate::bzimage::{Header, HeaderError};
 use crate::cache::{CacheError, sha256};
+use crate::kernels::bzimage::{Header, HeaderError};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fs;
@@ -100,7 +100,7 @@ pub struct Kernel {
     pub modules: Option<PathBuf>,
     /// The configuration file.
     pub config: Option<PathBuf>,
-    /// SHA-256 of the image, for cache keys. For the modules see [`crate::modules::ModuleTree::id`].
+    /// SHA-256 of the image, for cache keys. For the modules see [`crate::guest::modules::ModuleTree::id`].
     pub id: String,
     /// The package it came from, if any.
     pub package: Option<PackageVersion>,
@@ -226,7 +226,7 @@ fn is_module_dir(dir: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bzimage::sample_image;
+    use crate::kernels::bzimage::sample_image;
 
     fn image_in(dir: &Path, release: &str) -> PathBuf {
         let path = dir.join("bzImage");

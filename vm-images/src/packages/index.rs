@@ -1,6 +1,6 @@
 //! Package indexes: packages, dependencies, and the packages that make up a kernel. Pure.
 
-use crate::version;
+use super::version;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 

@@ -1,10 +1,10 @@
 //! Obtains packages: opens suites, selects a version, downloads and unpacks it.
 
-use crate::apt::{self, AptError, Root};
-use crate::fetch::FetchError;
-use crate::kernel::{PackageFile, PackageVersion};
+use crate::kernels::fetch::FetchError;
+use crate::kernels::kernel::{PackageFile, PackageVersion};
 use crate::options::{Options, Progress};
-use crate::packages::{Index, Package};
+use crate::packages::apt::{self, AptError, Root};
+use crate::packages::index::{Index, Package};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::fs;
 use std::io;

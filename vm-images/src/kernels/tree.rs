@@ -2,7 +2,7 @@
 //! cache gets a module directory with symlinks to its modules.
 
 use crate::cache::{Cache, CacheError, ContentId, touch};
-use crate::kernel::{Kernel, KernelError};
+use crate::kernels::kernel::{Kernel, KernelError};
 use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
@@ -169,7 +169,7 @@ fn read(path: &Path) -> Result<Option<String>, KernelError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bzimage::sample_image;
+    use crate::kernels::bzimage::sample_image;
 
     fn put(dir: &Path, files: &[(&str, &[u8])]) {
         for (name, bytes) in files {

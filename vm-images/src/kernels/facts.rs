@@ -3,9 +3,9 @@
 //!
 //! The compressed kernel is unpacked once; its strings (runs of printable bytes) and configuration are cached.
 
-use crate::bzimage::Header;
 use crate::cache::{Cache, CacheError};
-use crate::kernel::{Kernel, KernelError};
+use crate::kernels::bzimage::Header;
+use crate::kernels::kernel::{Kernel, KernelError};
 use std::collections::HashMap;
 use std::fs;
 use std::io::{self, Read};
@@ -206,7 +206,7 @@ fn parse_config(text: &str) -> HashMap<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bzimage::sample_image;
+    use crate::kernels::bzimage::sample_image;
     use std::io::Write;
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {

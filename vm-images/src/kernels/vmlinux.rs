@@ -1,10 +1,10 @@
 //! The unpacked kernel of a bzImage, for a boot without firmware and decompression.
 
-use crate::bzimage::Header;
 use crate::cache::{Cache, CacheError, touch};
-use crate::elf;
-use crate::facts::decompress;
-use crate::kernel::{Kernel, KernelError};
+use crate::kernels::bzimage::Header;
+use crate::kernels::facts::decompress;
+use crate::kernels::kernel::{Kernel, KernelError};
+use crate::subjects::elf;
 use std::fs;
 use std::path::PathBuf;
 
@@ -39,7 +39,7 @@ impl Kernel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bzimage::sample_image;
+    use crate::kernels::bzimage::sample_image;
 
     #[test]
     fn a_kernel_without_a_pvh_entry_has_no_vmlinux() {
