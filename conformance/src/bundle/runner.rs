@@ -6,7 +6,7 @@ use super::{MANIFEST, Manifest, output};
 use crate::catalogue::select::select;
 use crate::check::lab::{Guest, Lab, Pair};
 use crate::run::allowed_findings::AllowedFindings;
-use crate::run::engine::check::run_check;
+use crate::run::engine::row::run_check;
 use crate::run::verdict::{CheckEnd, Verdict, judge};
 use crate::text::error_chain;
 use agent::proto::{Reply, Request};

@@ -163,7 +163,7 @@ fn pair(error: &PairError) -> Option<String> {
         PairError::Modules(error) => modules(error),
         PairError::Boot(error) => boot(error),
         PairError::Harness(error) => harness(error),
-        PairError::Initramfs(_) | PairError::Unusable(_) => None,
+        PairError::Initramfs(_) => None,
     }
 }
 

@@ -12,6 +12,8 @@ use crate::run::allowed_findings::AllowedFindings;
 use crate::run::engine::{self, RunPolicy, RunSpec};
 use crate::run::event::Event;
 use crate::run::pair::{Host, PreparedKernel};
+use crate::run::qemu::QemuMachines;
+use crate::run::rows::rows;
 use crate::run::shard::Shard;
 use crate::run::verdict::exit;
 use anyhow::Context as _;
@@ -79,8 +81,6 @@ pub(super) fn carry_out(
         return Ok(None);
     }
     let spec = RunSpec {
-        kernels: kernels.into_iter().map(|kernel| kernel.map_err(|kernel| kernel.skipped)).collect(),
-        subjects,
         behaviours,
         shard,
         policy: RunPolicy { retries: args.retries, repeat: args.repeat, fail_fast: args.fail_fast, seed: args.seed },
@@ -88,8 +88,10 @@ pub(super) fn carry_out(
         limit: Duration::from_secs(args.timeout).mul_f64(setup::timeout_factor(&args.guest)?),
         boot_failure_fails: args.boot_failure == BootFailure::Fail,
         keep: args.keep.clone(),
+        allowed: host.boot.allowed.clone(),
     };
-    engine::run(&spec, &host, &stop, &tell);
+    let kernels = kernels.into_iter().map(|kernel| kernel.map_err(|kernel| kernel.skipped)).collect();
+    engine::run(&spec, &QemuMachines::new(host, kernels, subjects), &stop, &tell);
 
     Ok(Some(reporters.into_inner().unwrap_or_else(PoisonError::into_inner)))
 }
@@ -113,8 +115,8 @@ fn shard(args: &RunArgs, behaviours: &[&'static Behaviour]) -> Result<Option<Sha
         None => Shard::from_environment(|name| std::env::var(name).ok()).map_err(CliError::usage)?,
     };
     if let Some(shard) = &shard {
-        let rows = engine::rows(args.guest.kernel.len(), args.guest.subject.len(), behaviours, None).len();
-        shard.check_not_empty(rows).map_err(CliError::usage)?;
+        let count = rows(args.guest.kernel.len(), args.guest.subject.len(), behaviours, None).len();
+        shard.check_not_empty(count).map_err(CliError::usage)?;
     }
     Ok(shard)
 }

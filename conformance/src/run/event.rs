@@ -2,7 +2,7 @@
 
 use crate::check::era::Eras;
 use crate::check::fact::Fact;
-use crate::run::engine::RowPosition;
+use crate::run::rows::RowPosition;
 use crate::run::shard::Shard;
 use crate::run::verdict::Verdict;
 use serde::{Deserialize, Serialize};

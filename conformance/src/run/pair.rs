@@ -99,9 +99,6 @@ pub enum PairError {
     /// An error of the host.
     #[error(transparent)]
     Harness(#[from] HarnessError),
-    /// The kernel cannot be used with any subject; the reason.
-    #[error("{0}")]
-    Unusable(String),
 }
 
 /// A kernel without a subject: its eras and modules are known.

@@ -5,6 +5,7 @@ use conformance::run::allowed_findings::AllowedFindings;
 use conformance::run::engine::{self, RunPolicy, RunSpec};
 use conformance::run::event::{Event, Row};
 use conformance::run::pair::{Boot, Host};
+use conformance::run::qemu::QemuMachines;
 use harness::{Accel, Profile, Qemu, Spawner, Templates, WallLimits};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -92,16 +93,16 @@ pub fn run_with_notes(behaviours: Vec<&'static Behaviour>, setup: &Setup<'_>) ->
     let spec = RunSpec {
         shard: None,
         policy: setup.policy,
-        kernels: vec![Ok(kernel)],
-        subjects: vec![Subject::ours(&guest_dir()).unwrap()],
         behaviours,
         jobs: 2,
         limit: setup.limit,
         keep: None,
         boot_failure_fails: false,
+        allowed: setup.allowed.clone(),
     };
+    let machines = QemuMachines::new(host, vec![Ok(kernel)], vec![Subject::ours(&guest_dir()).unwrap()]);
     let (rows, notes) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
-    engine::run(&spec, &host, &AtomicBool::new(false), &|event| match event {
+    engine::run(&spec, &machines, &AtomicBool::new(false), &|event| match event {
         Event::Judged(row) => rows.lock().unwrap().push(*row),
         Event::Note(note) => notes.lock().unwrap().push(note),
         _ => {}

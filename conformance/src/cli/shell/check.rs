@@ -6,7 +6,7 @@ use crate::catalogue::select::select;
 use crate::check::lab::Lab;
 use crate::cli::error::CliError;
 use crate::report::terminal::fact_line;
-use crate::run::engine::check::run_check;
+use crate::run::engine::row::run_check;
 use crate::run::pair::ReadyPair;
 use crate::run::verdict::CheckEnd;
 use anyhow::anyhow;

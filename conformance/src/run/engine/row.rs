@@ -1,21 +1,22 @@
 //! Runs one behaviour in its own guest: tests its needs, runs its check, ends the guest, judges, and returns a row.
 
-use super::{Prepared, RunSpec, millis};
-use crate::catalogue::entry::{About, Behaviour, Need};
-use crate::check::lab::{Guest, GuestError, Lab, LabError};
+use super::pairs::Pairing;
+use super::{RunSpec, millis};
+use crate::catalogue::entry::{About, Behaviour};
+use crate::check::lab::{GuestError, Lab, LabError};
+use crate::run::allowed_findings::AllowedFindings;
 use crate::run::event::{ConsoleFinding, Row};
-use crate::run::pair::{Host, PairError, ReadyPair};
+use crate::run::machines::{Machine, MachineError, PairMachines};
+use crate::run::needs::first_unmet_need;
 use crate::run::verdict::{CheckEnd, Verdict, judge};
 use crate::text::{self, error_chain};
 use agent::proto::{GuestMicros, Reply, Request};
-use harness::{BootError, Finding, Vm, VmError};
+use harness::{Ending, Finding};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use vm_images::ImageFacts;
-use vm_images::modules::ModuleTree;
 
 /// The number of console lines in a row.
 const CONSOLE_LINES: usize = 40;
@@ -31,17 +32,16 @@ pub(super) fn panic_message(panic: &(dyn Any + Send)) -> String {
 /// Runs one behaviour in its own guest, on this boot of the pair. `attempt` counts from 0.
 pub(super) fn run_behaviour(
     spec: &RunSpec,
-    prepared: &Prepared,
-    ready: Result<&ReadyPair, &PairError>,
+    pairing: &Pairing,
+    ready: Result<&dyn PairMachines, &MachineError>,
     number: usize,
     attempt: u32,
-    host: &Host,
     stop: &AtomicBool,
 ) -> Row {
     let started = Instant::now();
     let behaviour = spec.behaviours[number];
     let mut row = Row {
-        position: (prepared.position.0, prepared.position.1, number),
+        position: (pairing.position.0, pairing.position.1, number),
         id: behaviour.id.to_owned(),
         catalogue: behaviour.catalogue.to_owned(),
         group: behaviour.group.to_string(),
@@ -52,9 +52,9 @@ pub(super) fn run_behaviour(
             About::Both => "both",
         }
         .to_owned(),
-        kernel: prepared.name.clone(),
+        kernel: pairing.kernel.clone(),
         eras: None,
-        subject: prepared.subject.clone(),
+        subject: pairing.subject.clone(),
         verdict: Verdict::Error,
         reason: None,
         facts: Vec::new(),
@@ -68,24 +68,24 @@ pub(super) fn run_behaviour(
     let keep = spec.keep.as_deref().map(|dir| (dir, attempt));
     match ready {
         Err(error) => {
-            if spec.boot_failure_fails && matches!(error, PairError::Boot(error) if is_guest_failure(error)) {
+            if spec.boot_failure_fails && error.boot_failed {
                 row.verdict = Verdict::Fail;
             }
-            row.reason = Some(error_chain(error));
+            row.reason = Some(error.reason.clone());
         }
         Ok(ready) => {
-            row.eras = Some(ready.pair.eras);
-            match first_unmet_need(behaviour, &ready.pair.commands, ready.modules.as_ref(), &ready.facts) {
+            row.eras = Some(ready.pair().eras);
+            match first_unmet_need(behaviour, |need| ready.meets(need)) {
                 Some(need) => (row.verdict, row.reason) = (Verdict::Skip, Some(format!("needs {need}"))),
-                None => match ready.guest(host) {
-                    Ok(vm) => observe(vm, behaviour, ready, started + spec.limit, keep, host, &mut row),
+                None => match ready.guest() {
+                    Ok(mut guest) => {
+                        observe(&mut *guest, behaviour, ready, started + spec.limit, keep, &spec.allowed, &mut row);
+                    }
                     Err(error) => {
-                        let booted = ready.boots_each_guest();
-                        let stopped = stop.load(Ordering::SeqCst);
-                        if spec.boot_failure_fails && booted && is_guest_failure(&error) && !stopped {
+                        if spec.boot_failure_fails && error.boot_failed && !stop.load(Ordering::SeqCst) {
                             row.verdict = Verdict::Fail;
                         }
-                        row.reason = Some(format!("cannot start a guest: {}", error_chain(&error)));
+                        row.reason = Some(format!("cannot start a guest: {}", error.reason));
                     }
                 },
             }
@@ -104,54 +104,36 @@ fn printable(line: &str) -> String {
     text::escape(line.as_bytes())
 }
 
-/// Returns the first need that is not met.
-pub(crate) fn first_unmet_need(
-    behaviour: &Behaviour,
-    commands: &[String],
-    modules: Option<&ModuleTree>,
-    facts: &ImageFacts,
-) -> Option<Need> {
-    let met = |need: &Need| match need {
-        Need::Command(name) => commands.iter().any(|command| command == name),
-        Need::Module(name) => modules.is_some_and(|tree| tree.modules.iter().any(|module| module == name)),
-        Need::Config(option) => option
-            .strip_prefix("CONFIG_")
-            .and_then(|option| option.split_once('='))
-            .is_some_and(|(option, value)| facts.config(option) == Some(value)),
-    };
-    behaviour.needs.iter().find(|need| !met(need)).copied()
-}
-
 /// Runs the check in a guest, ends the guest, and judges.
 fn observe(
-    mut vm: Vm,
+    guest: &mut dyn Machine,
     behaviour: &Behaviour,
-    ready: &ReadyPair,
+    ready: &dyn PairMachines,
     deadline: Instant,
     keep: Option<(&Path, u32)>,
-    host: &Host,
+    allowed: &AllowedFindings,
     row: &mut Row,
 ) {
     // A guest that is booted has the findings of its boot on its own console; the console of a clone begins later.
-    let during_boot = vm.findings().len();
-    let from = guest_time(&mut vm, deadline);
+    let during_boot = guest.findings().len();
+    let from = guest_time(guest, deadline);
     let (end, known) = {
-        let mut lab = Lab::new(&mut vm, &ready.pair, deadline);
+        let mut lab = Lab::new(guest, ready.pair(), deadline);
         // If the guest does not answer this request, the check would only run into its time limit.
         let end = match &from {
             Ok(_) => run_check(behaviour, &mut lab),
-            Err(error) => CheckEnd::LabFailed(format!("before the check: {}", error_chain(error))),
+            Err(error) => CheckEnd::LabFailed(format!("before the check: {error}")),
         };
         let (facts, known) = lab.into_facts();
         row.facts = facts;
         (end, known)
     };
-    if let (Ok(from), Ok(to)) = (from, guest_time(&mut vm, deadline)) {
+    if let (Ok(from), Ok(to)) = (from, guest_time(guest, deadline)) {
         row.guest_ms = Some(to.millis_since(from));
     }
-    let ending = vm.end_as_planned();
+    let ending = guest.end_as_planned();
     // Read the console only now: a guest can crash while it shuts down.
-    let console = vm.console();
+    let console = guest.console();
     if let Some(Err(error)) = keep.map(|(dir, attempt)| save_console(dir, attempt, row, &console)) {
         row.console.push(format!("kmodlab: cannot save the console: {}", error_chain(&error)));
     }
@@ -166,7 +148,7 @@ fn observe(
         title: finding.title.clone(),
         trace: finding.lines.clone(),
         boot,
-        allowed: host.boot.allowed.reason_for(&ready.pair.release, finding).map(str::to_owned),
+        allowed: allowed.reason_for(&ready.pair().release, finding).map(str::to_owned),
     };
     row.findings = booting
         .map(|finding| reported(finding, true))
@@ -204,36 +186,18 @@ fn last_lines(console: &[u8]) -> Vec<String> {
     lines[lines.len().saturating_sub(CONSOLE_LINES)..].iter().map(|line| printable(line)).collect()
 }
 
-fn unplanned(ending: &harness::Ending) -> CheckEnd {
+fn unplanned(ending: &Ending) -> CheckEnd {
     CheckEnd::LabFailed(format!("the guest did not shut down as planned: {ending}"))
 }
 
-/// Returns the guest's clock, if the guest answers within the time limit of the behaviour.
-fn guest_time(vm: &mut Vm, deadline: Instant) -> Result<GuestMicros, VmError> {
+/// Returns the guest's clock, if the guest answers within the time limit of the behaviour; else the reason.
+fn guest_time(guest: &mut dyn Machine, deadline: Instant) -> Result<GuestMicros, String> {
     let left = deadline.saturating_duration_since(Instant::now());
-    match vm.call(&Request::Clock, CLOCK_LIMIT.min(left))? {
-        Reply::Clock(time) => Ok(time),
-        _ => Err(VmError::Protocol("unexpected reply to a clock request".to_owned())),
-    }
-}
-
-impl Guest for Vm {
-    fn call(&mut self, request: &Request, wall: Duration) -> Result<Reply, GuestError> {
-        Vm::call(self, request, wall).or_else(|error| match error {
-            VmError::Dead(death) if death.evidence => Err(GuestError::Crashed(death.to_string())),
-            // The agent answered with a failure, which the lab judges.
-            VmError::Agent(why) => Ok(Reply::Failed(why)),
-            other => Err(GuestError::Lost(error_chain(&other))),
-        })
-    }
-}
-
-/// Returns whether the guest, and not the host, caused a boot to fail: the kernel did not come up in time, or it reset the
-/// machine or powered it off. A QEMU that rejected its arguments or was killed says nothing about the kernel.
-fn is_guest_failure(error: &BootError) -> bool {
-    match error {
-        BootError::Timeout { .. } => true,
-        BootError::Dead(death) => death.ending.reason.as_deref().is_some_and(|reason| reason.starts_with("guest-")),
-        BootError::Harness(_) | BootError::Version { .. } | BootError::Protocol(_) => false,
+    match guest.call(&Request::Clock, CLOCK_LIMIT.min(left)) {
+        Ok(Reply::Clock(time)) => Ok(time),
+        Ok(Reply::Failed(why)) => Err(format!("agent: {why}")),
+        Ok(_) => Err("protocol error: unexpected reply to a clock request".to_owned()),
+        Err(GuestError::Crashed(reason)) => Err(format!("the guest ended: {reason}")),
+        Err(error) => Err(error_chain(&error)),
     }
 }

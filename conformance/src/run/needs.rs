@@ -1,0 +1,24 @@
+//! Whether a kernel and a subject meet the needs of a behaviour. Pure.
+
+use crate::catalogue::entry::{Behaviour, Need};
+use vm_images::ImageFacts;
+use vm_images::modules::ModuleTree;
+
+/// Returns the first need that is not met.
+#[must_use]
+pub fn first_unmet_need(behaviour: &Behaviour, met: impl Fn(&Need) -> bool) -> Option<Need> {
+    behaviour.needs.iter().find(|need| !met(need)).copied()
+}
+
+/// Returns whether a subject with these commands and a kernel with these modules and facts meet a need.
+#[must_use]
+pub fn is_met(need: &Need, commands: &[String], modules: Option<&ModuleTree>, facts: &ImageFacts) -> bool {
+    match need {
+        Need::Command(name) => commands.iter().any(|command| command == name),
+        Need::Module(name) => modules.is_some_and(|tree| tree.modules.iter().any(|module| module == name)),
+        Need::Config(option) => option
+            .strip_prefix("CONFIG_")
+            .and_then(|option| option.split_once('='))
+            .is_some_and(|(option, value)| facts.config(option) == Some(value)),
+    }
+}
