@@ -5,11 +5,15 @@ pub mod lock;
 use crate::catalogue::lock::Lock;
 use serde::Deserialize;
 
+/// The name of our own tools as a subject.
+pub(crate) const OURS: &str = "ours";
+
 /// The kernels and subjects that can be fetched or built by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Catalogue {
     default: String,
     kernels: Vec<KernelEntry>,
+    ours: OursEntry,
     subjects: Vec<SubjectEntry>,
     lock: Lock,
 }
@@ -46,7 +50,14 @@ impl KernelEntry {
     }
 }
 
-/// A subject of the catalogue.
+/// Our own tools.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OursEntry {
+    traits: Vec<String>,
+}
+
+/// A subject from a package.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SubjectEntry {
@@ -61,6 +72,8 @@ pub struct SubjectEntry {
     /// Additional packages that the program needs at run time.
     #[serde(default)]
     pub also: Vec<String>,
+    /// What it supports besides its commands, see subjects.toml.
+    pub traits: Vec<String>,
 }
 
 /// An unknown name, or an invalid catalogue.
@@ -96,6 +109,8 @@ struct KernelsFile {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SubjectsFile {
+    ours: OursEntry,
+    #[serde(default)]
     subject: Vec<SubjectEntry>,
 }
 
@@ -113,7 +128,7 @@ impl Catalogue {
     pub fn parse(kernels: &str, subjects: &str, lock: &str) -> Result<Catalogue, CatalogueError> {
         let broken = |file| move |error: toml::de::Error| CatalogueError::Broken { file, reason: error.to_string() };
         let KernelsFile { default, kernel: kernels } = toml::from_str(kernels).map_err(broken("kernels.toml"))?;
-        let SubjectsFile { subject: subjects } = toml::from_str(subjects).map_err(broken("subjects.toml"))?;
+        let SubjectsFile { ours, subject: subjects } = toml::from_str(subjects).map_err(broken("subjects.toml"))?;
         let lock = Lock::parse(lock).map_err(broken("kernels.lock"))?;
         for entry in &kernels {
             if entry.source.is_some() != entry.config.is_some() || entry.source.is_some() != entry.packages.is_empty() {
@@ -121,7 +136,7 @@ impl Catalogue {
                 return Err(CatalogueError::Broken { file: "kernels.toml", reason });
             }
         }
-        let catalogue = Catalogue { default, kernels, subjects, lock };
+        let catalogue = Catalogue { default, kernels, ours, subjects, lock };
         catalogue.resolve("default")?;
         Ok(catalogue)
     }
@@ -131,7 +146,7 @@ impl Catalogue {
         &self.kernels
     }
 
-    /// Returns all subjects.
+    /// Returns all subjects from packages.
     pub fn subjects(&self) -> &[SubjectEntry] {
         &self.subjects
     }
@@ -158,7 +173,15 @@ impl Catalogue {
         })
     }
 
-    /// Looks up a subject by name.
+    /// Returns the traits of a subject by name, including `ours`; `None` if it is not in the catalogue.
+    pub fn traits(&self, name: &str) -> Option<&[String]> {
+        match name {
+            OURS => Some(&self.ours.traits),
+            _ => Some(&self.subjects.iter().find(|entry| entry.name == name)?.traits),
+        }
+    }
+
+    /// Looks up a subject from a package by name.
     pub fn subject(&self, name: &str) -> Result<&SubjectEntry, CatalogueError> {
         self.subjects.iter().find(|entry| entry.name == name).ok_or_else(|| CatalogueError::Unknown {
             what: "subject",
@@ -196,8 +219,29 @@ mod tests {
     #[test]
     fn an_entry_that_is_both_fetched_and_built_is_an_error() {
         let both = "default = \"a\"\n[[kernel]]\nname = \"a\"\nsuites = []\npackages = [\"p\"]\nsource = \"s\"\nconfig = \"c\"\n";
-        let error = Catalogue::parse(both, "subject = []", "").unwrap_err();
+        let error = Catalogue::parse(both, "[ours]\ntraits = []", "").unwrap_err();
         assert_eq!(error.to_string(), "kernels.toml: a: expected either `packages`, or `source` and `config`");
+    }
+
+    #[test]
+    fn every_subject_has_traits_that_are_sorted_and_unique() {
+        let catalogue = Catalogue::builtin().unwrap();
+        let names = catalogue.subjects().iter().map(|entry| &entry.name[..]).chain([OURS]);
+        for name in names {
+            let traits = catalogue.traits(name).unwrap();
+            assert!(traits.is_sorted_by(|one, next| one < next), "{name}: {traits:?}");
+        }
+        assert_eq!(catalogue.traits("sbase"), None);
+    }
+
+    #[test]
+    fn a_subject_without_traits_is_an_error() {
+        let kernels = "default = \"a\"\n[[kernel]]\nname = \"a\"\nsuites = []\npackages = [\"p\"]\n";
+        let subjects =
+            "ours = { traits = [] }\n[[subject]]\nname = \"s\"\nsuites = []\npackage = \"p\"\nprogram = \"bin/s\"\n";
+        let error = Catalogue::parse(kernels, subjects, "").unwrap_err().to_string();
+        assert!(error.starts_with("subjects.toml: ") && error.contains("missing field `traits`"), "{error}");
+        assert!(Catalogue::parse(kernels, &format!("{subjects}traits = [\"modprobe --wait\"]\n"), "").is_ok());
     }
 
     #[test]

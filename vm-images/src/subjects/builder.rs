@@ -16,12 +16,14 @@ const SCRIPT_DEPTH: usize = 4;
 pub(super) struct SubjectBuilder {
     search_path: SearchPath,
     commands: Vec<String>,
+    /// The traits of a subject of the catalogue.
+    pub traits: Option<Vec<String>>,
     files: BTreeMap<PathBuf, GuestFile>,
 }
 
 impl SubjectBuilder {
     pub fn new(search_path: SearchPath) -> SubjectBuilder {
-        SubjectBuilder { search_path, commands: Vec::new(), files: BTreeMap::new() }
+        SubjectBuilder { search_path, commands: Vec::new(), traits: None, files: BTreeMap::new() }
     }
 
     /// Adds a program and everything it needs to run.
@@ -148,6 +150,7 @@ impl SubjectBuilder {
         Ok(Subject {
             name: name.to_owned(),
             commands: self.commands,
+            traits: self.traits,
             files: self.files.into_values().collect(),
             id: id.finish(),
             notes: Vec::new(),

@@ -11,6 +11,7 @@ mod package;
 pub use package::{Unpacked, unpacked};
 
 use crate::cache::CacheError;
+use crate::catalogue::{Catalogue, OURS};
 use crate::kernels::fetch::FetchError;
 use crate::options::Options;
 use crate::subjects::elf::ElfError;
@@ -28,6 +29,7 @@ pub const COMMANDS: [&str; 6] = ["depmod", "insmod", "lsmod", "modinfo", "modpro
 pub struct Subject {
     name: String,
     commands: Vec<String>,
+    traits: Option<Vec<String>>,
     files: Vec<GuestFile>,
     id: String,
     notes: Vec<String>,
@@ -134,7 +136,9 @@ impl Subject {
         let mut builder = SubjectBuilder::new(SearchPath::host(&[]));
         let all: Vec<&str> = COMMANDS.to_vec();
         builder.multi_call(&program, "/sbin/kmod", &all)?;
-        builder.finish("ours")
+        let catalogue = Catalogue::builtin().map_err(FetchError::from)?;
+        builder.traits = catalogue.traits(OURS).map(<[String]>::to_vec);
+        builder.finish(OURS)
     }
 
     /// Examines a program of the user, or a directory of tools. A file provides the command in its name (`modprobe`,
@@ -179,6 +183,12 @@ impl Subject {
     /// Returns the commands it provides, sorted; each is `/sbin/COMMAND` in the guest.
     pub fn commands(&self) -> &[String] {
         &self.commands
+    }
+
+    /// Returns what it supports besides its commands, by the names in subjects.toml; `None` for a subject that is not in
+    /// the catalogue.
+    pub fn traits(&self) -> Option<&[String]> {
+        self.traits.as_deref()
     }
 
     /// Returns its files in the guest.
@@ -232,6 +242,7 @@ mod tests {
         put(&dir.path().join("kmod"), &static_program(), 0o755);
         let subject = Subject::ours(dir.path()).unwrap();
         assert_eq!(subject.commands(), COMMANDS);
+        assert!(subject.traits().unwrap().contains(&"modprobe --wait".to_owned()));
         assert_eq!(listing(&subject, dir.path())[1..3], ["/sbin/insmod -> /sbin/kmod", "/sbin/kmod = kmod"]);
         let error = Subject::ours(&dir.path().join("gone")).unwrap_err();
         let gone = dir.path().join("gone");
@@ -244,7 +255,7 @@ mod tests {
         for name in ["modprobe", "my-modprobe", "modprobe.static"] {
             let path = put(&dir.path().join(name), &static_program(), 0o755);
             let subject = Subject::from_path(&path, &[]).unwrap();
-            assert_eq!(subject.commands(), ["modprobe"]);
+            assert_eq!((subject.commands(), subject.traits()), (&["modprobe".to_owned()][..], None));
             assert_eq!(listing(&subject, dir.path()), [format!("/sbin/modprobe = {name}")]);
         }
     }

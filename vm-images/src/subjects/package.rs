@@ -121,5 +121,6 @@ fn from_root(entry: &SubjectEntry, root: &Path) -> Result<Subject, SubjectError>
     // kmod is put beside its symlinks; other programs stay where their distribution puts them.
     let guest = if entry.program == "bin/kmod" { "/sbin/kmod".to_owned() } else { format!("/{}", entry.program) };
     builder.multi_call(&program, &guest, &commands)?;
+    builder.traits = Some(entry.traits.clone());
     builder.finish(&entry.name)
 }
