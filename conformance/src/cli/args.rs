@@ -459,16 +459,6 @@ pub enum AccelArg {
     Auto,
 }
 
-/// `--format`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// Text for people
-    #[default]
-    Terminal,
-    /// The kernel's Test Anything Protocol
-    Ktap,
-}
-
 /// `--boot-failure`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum BootFailure {

@@ -1,99 +1,150 @@
 //! The reports that `kmodlab run` writes: options, checks of the options, and reporters.
 
-use super::args::Format;
 use super::error::CliError;
-use crate::report::kcidb::{self, Origin};
-use crate::report::ktap::Ktap;
-use crate::report::terminal::Terminal;
-use crate::report::{Render, ReportFile, Reporter, html, json, junit};
+use crate::report::format::{self, FORMATS, Format, InRuns, Parameter};
+use crate::report::{ReportFile, Reporter};
 use anyhow::anyhow;
-use clap::Args as Group;
+use clap::builder::{PossibleValue, PossibleValuesParser};
+use clap::{Arg, ArgMatches, Command, value_parser};
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 /// The reports of a run.
-#[derive(Clone, Debug, Default, Group)]
-#[command(next_help_heading = "Reports")]
+#[derive(Clone)]
 pub struct OutputArgs {
-    /// Select the report on standard output; with ktap, the terminal report goes to standard error
-    #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
-    /// Write a JSON report; `-` is standard output, and the terminal report then goes to standard error
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-    /// Write a JUnit report
-    #[arg(long, value_name = "FILE")]
-    pub junit: Option<PathBuf>,
-    /// Write a self-contained HTML page
-    #[arg(long, value_name = "FILE")]
-    pub html: Option<PathBuf>,
-    /// Write a report for KCIDB (schema 5.3)
-    #[arg(long, value_name = "FILE", requires = "kcidb_origin")]
-    pub kcidb: Option<PathBuf>,
-    /// Set the origin that KCIDB assigned to you
-    #[arg(long, value_name = "NAME")]
-    pub kcidb_origin: Option<Origin>,
+    /// The report on standard output.
+    stdout: &'static dyn Format,
+    files: Vec<ToFile>,
 }
 
-/// Renders JSON.
-pub(super) fn as_json() -> Render {
-    Box::new(json::text)
+/// A report that goes to a file.
+#[derive(Clone)]
+struct ToFile {
+    format: &'static dyn Format,
+    path: PathBuf,
+    parameter: Option<String>,
 }
 
-/// Renders JUnit.
-pub(super) fn as_junit() -> Render {
-    Box::new(|report| Ok(junit::xml(&report.results)?.into_bytes()))
+impl ToFile {
+    fn is_stdout(&self) -> bool {
+        self.path == Path::new("-")
+    }
 }
 
-/// Renders JSON for KCIDB.
-pub(super) fn as_kcidb(origin: Origin) -> Render {
-    Box::new(move |report| kcidb::text(report, &origin))
+impl Default for OutputArgs {
+    fn default() -> Self {
+        OutputArgs { stdout: format::DEFAULT, files: Vec::new() }
+    }
 }
 
-/// Renders HTML.
-pub(super) fn as_html() -> Render {
-    Box::new(html::page)
+impl std::fmt::Debug for OutputArgs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let files = self.files.iter().map(|file| (file.format.name(), &file.path));
+        f.debug_struct("OutputArgs")
+            .field("stdout", &self.stdout.name())
+            .field("files", &files.collect::<Vec<_>>())
+            .finish()
+    }
+}
+
+/// Returns an option for a parameter of a format.
+pub(super) fn parameter_arg(parameter: &'static Parameter, option: &'static str) -> Arg {
+    let check = parameter.check;
+    let parse = move |text: &str| check(text).map(|()| text.to_owned());
+    Arg::new(option).long(option).value_name(parameter.value_name).help(parameter.help).value_parser(parse)
+}
+
+impl clap::Args for OutputArgs {
+    fn augment_args(command: Command) -> Command {
+        let values = FORMATS.iter().filter_map(|format| match format.in_runs() {
+            InRuns::Stdout(help) => Some(PossibleValue::new(format.name()).help(help)),
+            InRuns::File { .. } => None,
+        });
+        let stdout = Arg::new("format")
+            .long("format")
+            .value_name("FORMAT")
+            .help("Select the report on standard output; with ktap, the terminal report goes to standard error")
+            .value_parser(PossibleValuesParser::new(values))
+            .default_value(format::DEFAULT.name());
+        let mut command = command.next_help_heading("Reports").arg(stdout);
+        for format in FORMATS {
+            let InRuns::File { help, .. } = format.in_runs() else { continue };
+            let parser = value_parser!(PathBuf);
+            let file = Arg::new(format.name()).long(format.name()).value_name("FILE").help(help).value_parser(parser);
+            command = match format.parameter() {
+                Some(parameter) => {
+                    command.arg(file.requires(parameter.run_option)).arg(parameter_arg(parameter, parameter.run_option))
+                }
+                None => command.arg(file),
+            };
+        }
+        command
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl clap::FromArgMatches for OutputArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut outputs = OutputArgs::default();
+        outputs.update_from_arg_matches(matches)?;
+        Ok(outputs)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        let name = matches.get_one::<String>("format");
+        let selected = name.and_then(|name| FORMATS.iter().find(|format| format.name() == name));
+        self.stdout = selected.copied().unwrap_or(format::DEFAULT);
+        let file = |format: &&'static dyn Format| {
+            let InRuns::File { .. } = format.in_runs() else { return None };
+            let path = matches.get_one::<PathBuf>(format.name())?.clone();
+            let value = |parameter: &Parameter| matches.get_one::<String>(parameter.run_option).cloned();
+            Some(ToFile { format: *format, path, parameter: format.parameter().and_then(value) })
+        };
+        self.files = FORMATS.iter().filter_map(file).collect();
+        Ok(())
+    }
 }
 
 impl OutputArgs {
-    fn json_on_stdout(&self) -> bool {
-        self.json.as_deref() == Some(Path::new("-"))
-    }
-
     /// Rejects options that cannot work, before anything is fetched or booted.
     pub(super) fn check(&self) -> Result<(), CliError> {
-        if self.format == Format::Ktap && self.json_on_stdout() {
-            return Err(CliError::usage(anyhow!("--format ktap and --json - both write to standard output"))
-                .hint("write the JSON report to a file: --json FILE"));
-        }
-        for (option, path) in [("--junit", &self.junit), ("--html", &self.html), ("--kcidb", &self.kcidb)] {
-            if path.as_deref() == Some(Path::new("-")) {
-                let command = option.trim_start_matches("--");
-                return Err(CliError::usage(anyhow!("{option} cannot write to standard output"))
-                    .hint(format!("give a file, or use `kmodlab report {command}` on a JSON report")));
+        for file in &self.files {
+            let option = format!("--{}", file.format.name());
+            let stdout = matches!(file.format.in_runs(), InRuns::File { stdout: true, .. });
+            if file.is_stdout() && !stdout {
+                let error = anyhow!("{option} cannot write to standard output");
+                let name = file.format.name();
+                return Err(CliError::usage(error)
+                    .hint(format!("give a file, or use `kmodlab report {name}` on a JSON report")));
+            }
+            if file.is_stdout() && self.stdout.name() != format::DEFAULT.name() {
+                let (name, format) = (self.stdout.name(), file.format.name());
+                let error = anyhow!("--format {name} and {option} - both write to standard output");
+                let what = format.to_uppercase();
+                return Err(CliError::usage(error).hint(format!("write the {what} report to a file: {option} FILE")));
             }
         }
-        [&self.json, &self.junit, &self.html, &self.kcidb]
-            .into_iter()
-            .flatten()
-            .try_for_each(|path| can_be_written(path))
+        self.files.iter().try_for_each(|file| can_be_written(&file.path))
     }
 
     /// Returns the reporters, the one for the terminal first.
     pub(super) fn reporters(&self) -> Vec<Box<dyn Reporter + Send>> {
         let mut all: Vec<Box<dyn Reporter + Send>> = Vec::new();
-        if self.format == Format::Ktap || self.json_on_stdout() {
-            all.push(Box::new(Terminal::new(io::stderr(), io::stderr().is_terminal())));
+        let other = self.stdout.name() != format::DEFAULT.name();
+        if other || self.files.iter().any(ToFile::is_stdout) {
+            all.push(format::reporter(format::DEFAULT, Box::new(io::stderr()), io::stderr().is_terminal()));
         } else {
-            all.push(Box::new(Terminal::new(io::stdout(), io::stdout().is_terminal() && io::stderr().is_terminal())));
+            let interactive = io::stdout().is_terminal() && io::stderr().is_terminal();
+            all.push(format::reporter(format::DEFAULT, Box::new(io::stdout()), interactive));
         }
-        if self.format == Format::Ktap {
-            all.push(Box::new(Ktap::new(io::stdout())));
+        if other {
+            all.push(format::reporter(self.stdout, Box::new(io::stdout()), false));
         }
-        let files = [(&self.json, as_json()), (&self.junit, as_junit()), (&self.html, as_html())];
-        let kcidb = self.kcidb_origin.clone().map(|origin| (&self.kcidb, as_kcidb(origin)));
-        for (path, render) in files.into_iter().chain(kcidb) {
-            all.extend(path.clone().map(|path| Box::new(ReportFile::new(path, render)) as Box<dyn Reporter + Send>));
+        for file in &self.files {
+            all.push(Box::new(ReportFile::new(file.path.clone(), file.format, file.parameter.clone())));
         }
         all
     }

@@ -2,35 +2,38 @@
 
 use super::Outcome;
 use super::error::CliError;
-use super::outputs::{as_html, as_junit, as_kcidb, can_be_written};
-use crate::report::json::Report;
-use crate::report::kcidb::Origin;
-use crate::report::ktap::Ktap;
-use crate::report::terminal::Terminal;
-use crate::report::{Reporter, json, merge, stored, write_to};
+use super::outputs::{can_be_written, parameter_arg};
+use crate::report::format::{FORMATS, Format};
+use crate::report::{json, merge, stored, write_to};
 use crate::run::verdict::exit;
-use clap::{Args as Group, Subcommand};
+use clap::error::ErrorKind;
+use clap::{ArgMatches, Args as Group, Command, FromArgMatches, Subcommand};
 use std::io;
 use std::path::PathBuf;
 
-/// `kmodlab report`.
-#[derive(Debug, Subcommand)]
+/// `kmodlab report`: a command for each format to which a report can be converted, and `merge`.
+#[derive(Debug)]
 pub enum ReportCommand {
-    /// Convert a report to the text that `run` prints
-    Terminal(OneArgs),
-    /// Convert a report to a self-contained HTML page
-    Html(OneArgs),
-    /// Convert a report to KTAP, the kernel's Test Anything Protocol
-    Ktap(OneArgs),
-    /// Convert a report to JUnit XML
-    Junit(OneArgs),
-    /// Convert a report to JSON for KCIDB (schema 5.3)
-    Kcidb(KcidbArgs),
-    /// Merge reports, e.g. those of the shards of a run; the exit code is as if all rows had been run together
+    /// Convert a report.
+    Convert(Conversion),
+    /// Merge reports.
     Merge(MergeArgs),
 }
 
 /// A report to convert.
+pub struct Conversion {
+    format: &'static dyn Format,
+    parameter: Option<String>,
+    args: OneArgs,
+}
+
+impl std::fmt::Debug for Conversion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Conversion").field("format", &self.format.name()).field("args", &self.args).finish()
+    }
+}
+
+/// The files of a conversion.
 #[derive(Debug, Group)]
 pub struct OneArgs {
     /// Read this JSON report
@@ -39,16 +42,6 @@ pub struct OneArgs {
     /// Write to this file; `-` is standard output
     #[arg(long, short = 'o', value_name = "FILE", default_value = "-")]
     pub output: PathBuf,
-}
-
-/// A report to convert for KCIDB.
-#[derive(Debug, Group)]
-pub struct KcidbArgs {
-    #[command(flatten)]
-    one: OneArgs,
-    /// Set the origin that KCIDB assigned to you
-    #[arg(long, value_name = "NAME")]
-    origin: Origin,
 }
 
 /// Reports to merge.
@@ -62,17 +55,53 @@ pub struct MergeArgs {
     pub output: PathBuf,
 }
 
+impl Subcommand for ReportCommand {
+    fn augment_subcommands(command: Command) -> Command {
+        let conversions = FORMATS.iter().filter_map(|format| {
+            let command = OneArgs::augment_args(Command::new(format.name())).about(format.conversion()?);
+            let parameter = format.parameter().map(|one| parameter_arg(one, one.option).required(true));
+            Some(command.args(parameter))
+        });
+        let merge =
+            "Merge reports, e.g. those of the shards of a run; the exit code is as if all rows had been run together";
+        command
+            .subcommand_required(true)
+            .arg_required_else_help(true)
+            .subcommands(conversions)
+            .subcommand(MergeArgs::augment_args(Command::new("merge")).about(merge))
+    }
+
+    fn augment_subcommands_for_update(command: Command) -> Command {
+        Self::augment_subcommands(command)
+    }
+
+    fn has_subcommand(name: &str) -> bool {
+        name == "merge" || FORMATS.iter().any(|format| format.name() == name && format.conversion().is_some())
+    }
+}
+
+impl FromArgMatches for ReportCommand {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let Some((name, matches)) = matches.subcommand() else {
+            return Err(clap::Error::raw(ErrorKind::MissingSubcommand, "no subcommand"));
+        };
+        let Some(format) = FORMATS.iter().find(|format| format.name() == name) else {
+            return Ok(ReportCommand::Merge(MergeArgs::from_arg_matches(matches)?));
+        };
+        let value = format.parameter().and_then(|parameter| matches.get_one::<String>(parameter.option).cloned());
+        let args = OneArgs::from_arg_matches(matches)?;
+        Ok(ReportCommand::Convert(Conversion { format: *format, parameter: value, args }))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
 pub(super) fn report(command: &ReportCommand) -> Outcome {
     match command {
-        ReportCommand::Terminal(args) => {
-            one(args, |report| replayed(&stored::printable(report)?, |out| Box::new(Terminal::new(out, false))))
-        }
-        ReportCommand::Html(args) => one(args, as_html()),
-        ReportCommand::Ktap(args) => {
-            one(args, |report| replayed(&stored::printable(report)?, |out| Box::new(Ktap::new(out))))
-        }
-        ReportCommand::Junit(args) => one(args, as_junit()),
-        ReportCommand::Kcidb(args) => one(&args.one, as_kcidb(args.origin.clone())),
+        ReportCommand::Convert(conversion) => convert(conversion),
         ReportCommand::Merge(args) => merged(args),
     }
 }
@@ -90,25 +119,12 @@ fn merged(args: &MergeArgs) -> Outcome {
     Ok(merged.report.exit_code)
 }
 
-fn one(args: &OneArgs, render: impl Fn(&Report) -> io::Result<Vec<u8>>) -> Outcome {
+fn convert(Conversion { format, parameter, args }: &Conversion) -> Outcome {
     can_be_written(&args.output)?;
     let report = stored::read(&args.report).map_err(CliError::usage)?;
-    match render(&report).and_then(|text| write_to(&args.output, &text)) {
+    match format.render(&report, parameter.as_deref()).and_then(|text| write_to(&args.output, &text)) {
         // A reader such as `head` may close the pipe early.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CliError::inconclusive(error)),
         _ => Ok(exit::OK),
     }
-}
-
-/// Returns what a reporter prints for the events of a stored report.
-fn replayed(
-    report: &Report,
-    writer: impl for<'a> Fn(&'a mut Vec<u8>) -> Box<dyn Reporter + 'a>,
-) -> io::Result<Vec<u8>> {
-    let mut out = Vec::new();
-    {
-        let mut writer = writer(&mut out);
-        report.events().iter().try_for_each(|event| writer.event(event))?;
-    }
-    Ok(out)
 }

@@ -4,6 +4,7 @@
 //! element, and the script inserts it as text nodes only. The page's content security policy allows its own script and
 //! style, by their hashes, and no requests.
 
+use super::format::{Format, InRuns};
 use super::json::Report;
 use sha2::{Digest, Sha256};
 use std::io;
@@ -13,11 +14,35 @@ const STYLE: &str = include_str!("html/style.css");
 const MODEL: &str = include_str!("html/model.js");
 const VIEW: &str = include_str!("html/view.js");
 
+/// The format.
+pub(super) const HTML: Html = Html;
+
+/// A self-contained HTML page.
+pub(super) struct Html;
+
+impl Format for Html {
+    fn name(&self) -> &'static str {
+        "html"
+    }
+
+    fn in_runs(&self) -> InRuns {
+        InRuns::File { help: "Write a self-contained HTML page", stdout: false }
+    }
+
+    fn conversion(&self) -> Option<&'static str> {
+        Some("Convert a report to a self-contained HTML page")
+    }
+
+    fn render(&self, report: &Report, _parameter: Option<&str>) -> io::Result<Vec<u8>> {
+        page(report)
+    }
+}
+
 /// Returns the page for a report.
 ///
 /// # Errors
 /// An error from serialization.
-pub fn page(report: &Report) -> io::Result<Vec<u8>> {
+fn page(report: &Report) -> io::Result<Vec<u8>> {
     let data = embedded(&serde_json::to_string(report)?);
     let script = format!("{MODEL}{VIEW}");
     let (style_hash, script_hash) = (source_hash(STYLE), source_hash(&script));

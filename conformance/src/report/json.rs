@@ -1,6 +1,7 @@
 //! JSON, from which all other reports can be generated. docs/reference/reports.md describes its fields. `version` changes
 //! if a field changes its meaning. The report is written once, at the end of a run.
 
+use super::format::{Format, InRuns};
 use crate::run::event::{Event, Row, RunEnd, RunInfo, SkippedKernel};
 use crate::run::verdict::{self, Verdict};
 use serde::{Deserialize, Serialize};
@@ -8,6 +9,31 @@ use std::io;
 
 /// The version of the format.
 pub const VERSION: u32 = 1;
+
+/// The format.
+pub(super) const JSON: Json = Json;
+
+/// JSON.
+pub(super) struct Json;
+
+impl Format for Json {
+    fn name(&self) -> &'static str {
+        "json"
+    }
+
+    fn in_runs(&self) -> InRuns {
+        let help = "Write a JSON report; `-` is standard output, and the terminal report then goes to standard error";
+        InRuns::File { help, stdout: true }
+    }
+
+    fn conversion(&self) -> Option<&'static str> {
+        None
+    }
+
+    fn render(&self, report: &Report, _parameter: Option<&str>) -> io::Result<Vec<u8>> {
+        text(report)
+    }
+}
 
 /// The report of a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -1,17 +1,43 @@
 //! JUnit XML: one suite per kernel and subject. Fail is `failure`, error is `error`, skip is `skipped`. Known is a passed
 //! case with the reason in the property `known`.
 
+use super::format::{Format, InRuns};
+use super::json;
 use crate::run::event::{Attempt, Row};
 use crate::run::verdict::Verdict;
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestRerun, TestSuite, XmlString};
 use std::io;
 use std::time::Duration;
 
+/// The format.
+pub(super) const JUNIT: Junit = Junit;
+
+/// JUnit XML.
+pub(super) struct Junit;
+
+impl Format for Junit {
+    fn name(&self) -> &'static str {
+        "junit"
+    }
+
+    fn in_runs(&self) -> InRuns {
+        InRuns::File { help: "Write a JUnit report", stdout: false }
+    }
+
+    fn conversion(&self) -> Option<&'static str> {
+        Some("Convert a report to JUnit XML")
+    }
+
+    fn render(&self, report: &json::Report, _parameter: Option<&str>) -> io::Result<Vec<u8>> {
+        Ok(xml(&report.results)?.into_bytes())
+    }
+}
+
 /// Returns the rows as JUnit XML.
 ///
 /// # Errors
 /// An error from writing XML.
-pub fn xml(rows: &[Row]) -> io::Result<String> {
+fn xml(rows: &[Row]) -> io::Result<String> {
     let mut report = Report::new("kmodlab");
     let mut suites: Vec<TestSuite> = Vec::new();
     for row in rows {

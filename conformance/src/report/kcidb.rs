@@ -4,6 +4,7 @@
 //! An `error` is `MISS`, because kmodlab or QEMU failed and the kernel was not judged. A known deviation is
 //! `PASS`.
 
+use super::format::{Format, InRuns, Parameter};
 use super::json::Report;
 use crate::run::event::Row;
 use crate::run::verdict::Verdict;
@@ -19,9 +20,46 @@ const EXCERPT: usize = 16384;
 /// The part of the excerpt for facts; the rest is for the console.
 const FACTS: usize = 8192;
 
+/// The format.
+pub(super) const KCIDB: Kcidb = Kcidb;
+
+/// JSON for KCIDB.
+pub(super) struct Kcidb;
+
+const ORIGIN: Parameter = Parameter {
+    option: "origin",
+    run_option: "kcidb-origin",
+    value_name: "NAME",
+    help: "Set the origin that KCIDB assigned to you",
+    check: |text| text.parse::<Origin>().map(drop),
+};
+
+impl Format for Kcidb {
+    fn name(&self) -> &'static str {
+        "kcidb"
+    }
+
+    fn in_runs(&self) -> InRuns {
+        InRuns::File { help: "Write a report for KCIDB (schema 5.3)", stdout: false }
+    }
+
+    fn conversion(&self) -> Option<&'static str> {
+        Some("Convert a report to JSON for KCIDB (schema 5.3)")
+    }
+
+    fn parameter(&self) -> Option<&'static Parameter> {
+        Some(&ORIGIN)
+    }
+
+    fn render(&self, report: &Report, parameter: Option<&str>) -> io::Result<Vec<u8>> {
+        let origin = parameter.unwrap_or_default().parse().map_err(io::Error::other)?;
+        text(report, &origin)
+    }
+}
+
 /// The name under which a CI system submits to KCIDB.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin(String);
+struct Origin(String);
 
 impl FromStr for Origin {
     type Err = String;
@@ -41,7 +79,7 @@ impl FromStr for Origin {
 ///
 /// # Errors
 /// An error from serialization.
-pub fn text(report: &Report, origin: &Origin) -> io::Result<Vec<u8>> {
+fn text(report: &Report, origin: &Origin) -> io::Result<Vec<u8>> {
     let mut text = serde_json::to_vec_pretty(&document(report, origin)?)?;
     text.push(b'\n');
     Ok(text)

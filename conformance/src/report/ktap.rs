@@ -1,60 +1,74 @@
 //! KTAP, version 1 (`Documentation/dev-tools/ktap.rst`): one subtest per kernel and subject. Pass is `ok`, a known deviation is
 //! `ok … # known: reason`, skip is `ok … # SKIP reason`. Fail and error are `not ok` with a diagnostic line for the reason.
 
-use super::Reporter;
-use crate::run::event::{Event, Row};
+use super::format::{Format, InRuns};
+use super::json::Report;
+use super::stored;
+use crate::run::event::Row;
 use crate::run::verdict::Verdict;
 use std::io::{self, Write};
 
-/// Writes KTAP when the run has ended, because the lines of two subtests must not be mixed.
-pub struct Ktap<W> {
-    out: W,
-    rows: Vec<Row>,
+/// The format.
+pub(super) const KTAP: Ktap = Ktap;
+
+/// KTAP.
+pub(super) struct Ktap;
+
+impl Format for Ktap {
+    fn name(&self) -> &'static str {
+        "ktap"
+    }
+
+    fn in_runs(&self) -> InRuns {
+        InRuns::Stdout("The kernel's Test Anything Protocol")
+    }
+
+    fn conversion(&self) -> Option<&'static str> {
+        Some("Convert a report to KTAP, the kernel's Test Anything Protocol")
+    }
+
+    fn render(&self, report: &Report, _parameter: Option<&str>) -> io::Result<Vec<u8>> {
+        let mut text = Vec::new();
+        write(&mut text, &stored::printable(report)?.results)?;
+        Ok(text)
+    }
 }
 
-impl<W: Write> Ktap<W> {
-    /// Returns a reporter for this stream.
-    pub fn new(out: W) -> Self {
-        Ktap { out, rows: Vec::new() }
-    }
-
-    fn write(&mut self) -> io::Result<()> {
-        let mut pairs: Vec<(String, Vec<&Row>)> = Vec::new();
-        for row in &self.rows {
-            let name = format!("{} {}", row.kernel.name, row.subject);
-            match pairs.iter_mut().find(|(pair, _)| *pair == name) {
-                Some((_, rows)) => rows.push(row),
-                None => pairs.push((name, vec![row])),
-            }
+fn write(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
+    let mut pairs: Vec<(String, Vec<&Row>)> = Vec::new();
+    for row in rows {
+        let name = format!("{} {}", row.kernel.name, row.subject);
+        match pairs.iter_mut().find(|(pair, _)| *pair == name) {
+            Some((_, rows)) => rows.push(row),
+            None => pairs.push((name, vec![row])),
         }
-        let out = &mut self.out;
-        writeln!(out, "KTAP version 1\n1..{}", pairs.len())?;
-        for (number, (pair, rows)) in pairs.iter().enumerate() {
-            writeln!(out, "  KTAP version 1\n  # Subtest: {pair}\n  1..{}", rows.len())?;
-            for (number, row) in rows.iter().enumerate() {
-                let reason = row.reason.as_deref().map_or_else(String::new, one_line);
-                let (word, directive) = result(row.verdict, &reason);
-                if word == "not ok" {
-                    writeln!(out, "  # {}: {}: {reason}", row.id, row.verdict.as_str())?;
-                }
-                for finding in row.findings.iter().filter(|finding| finding.allowed.is_some()) {
-                    let reason = finding.allowed.as_deref().map_or_else(String::new, one_line);
-                    writeln!(out, "  # {}: allowed finding: {finding} ({reason})", row.id)?;
-                }
-                for (number, attempt) in row.attempts.iter().enumerate() {
-                    let reason = attempt.reason.as_deref().map_or_else(String::new, one_line);
-                    let colon = if reason.is_empty() { "" } else { ": " };
-                    let (id, all, verdict) = (&row.id, row.attempts.len(), attempt.verdict.as_str());
-                    writeln!(out, "  # {id}: attempt {} of {all}: {verdict}{colon}{reason}", number + 1)?;
-                }
-                let directive = if row.flaky && directive.is_empty() { " # flaky" } else { &directive };
-                writeln!(out, "  {word} {} {}{directive}", number + 1, row.id)?;
-            }
-            let failed = rows.iter().any(|row| matches!(row.verdict, Verdict::Fail | Verdict::Error));
-            writeln!(out, "{} {} {pair}", if failed { "not ok" } else { "ok" }, number + 1)?;
-        }
-        out.flush()
     }
+    writeln!(out, "KTAP version 1\n1..{}", pairs.len())?;
+    for (number, (pair, rows)) in pairs.iter().enumerate() {
+        writeln!(out, "  KTAP version 1\n  # Subtest: {pair}\n  1..{}", rows.len())?;
+        for (number, row) in rows.iter().enumerate() {
+            let reason = row.reason.as_deref().map_or_else(String::new, one_line);
+            let (word, directive) = result(row.verdict, &reason);
+            if word == "not ok" {
+                writeln!(out, "  # {}: {}: {reason}", row.id, row.verdict.as_str())?;
+            }
+            for finding in row.findings.iter().filter(|finding| finding.allowed.is_some()) {
+                let reason = finding.allowed.as_deref().map_or_else(String::new, one_line);
+                writeln!(out, "  # {}: allowed finding: {finding} ({reason})", row.id)?;
+            }
+            for (number, attempt) in row.attempts.iter().enumerate() {
+                let reason = attempt.reason.as_deref().map_or_else(String::new, one_line);
+                let colon = if reason.is_empty() { "" } else { ": " };
+                let (id, all, verdict) = (&row.id, row.attempts.len(), attempt.verdict.as_str());
+                writeln!(out, "  # {id}: attempt {} of {all}: {verdict}{colon}{reason}", number + 1)?;
+            }
+            let directive = if row.flaky && directive.is_empty() { " # flaky" } else { &directive };
+            writeln!(out, "  {word} {} {}{directive}", number + 1, row.id)?;
+        }
+        let failed = rows.iter().any(|row| matches!(row.verdict, Verdict::Fail | Verdict::Error));
+        writeln!(out, "{} {} {pair}", if failed { "not ok" } else { "ok" }, number + 1)?;
+    }
+    Ok(())
 }
 
 /// Returns the first word of a result line and the directive at its end.
@@ -72,20 +86,6 @@ pub(crate) fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-impl<W: Write> Reporter for Ktap<W> {
-    fn event(&mut self, event: &Event) -> io::Result<()> {
-        match event {
-            Event::Judged(row) => self.rows.push((**row).clone()),
-            Event::Ended(_) => {
-                self.rows.sort_by_key(|row| row.position);
-                self.write()?;
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,17 +94,14 @@ mod tests {
     #[test]
     fn a_flaky_row_shows_its_attempts() {
         let mut out = Vec::new();
-        let mut ktap = Ktap::new(&mut out);
-        ktap.rows.push(sample::flaky());
-        ktap.write().unwrap();
+        write(&mut out, &[sample::flaky()]).unwrap();
         insta::assert_snapshot!(String::from_utf8(out).unwrap());
     }
 
     #[test]
     fn each_verdict_has_its_line() {
-        let mut out = Vec::new();
-        let mut ktap = Ktap::new(&mut out);
-        sample::events().iter().for_each(|event| ktap.event(event).unwrap());
-        insta::assert_snapshot!(String::from_utf8(out).unwrap());
+        let mut report = Report::empty();
+        sample::events().iter().for_each(|event| report.record(event));
+        insta::assert_snapshot!(String::from_utf8(KTAP.render(&report, None).unwrap()).unwrap());
     }
 }

@@ -3,6 +3,7 @@
 pub mod compare;
 pub mod compare_text;
 pub mod differences;
+pub mod format;
 pub mod html;
 pub mod json;
 pub mod junit;
@@ -14,6 +15,7 @@ pub mod terminal;
 
 use crate::run::event::Event;
 use crate::text::error_chain;
+use format::Format;
 use json::Report;
 use std::io;
 use std::path::PathBuf;
@@ -27,21 +29,19 @@ pub trait Reporter {
     fn event(&mut self, event: &Event) -> io::Result<()>;
 }
 
-/// Converts a report to the bytes of a format.
-pub type Render = Box<dyn Fn(&Report) -> io::Result<Vec<u8>> + Send>;
-
 /// A report that is written to a file, or to standard output for `-`, when the run has ended.
 pub struct ReportFile {
     report: Report,
     target: PathBuf,
-    render: Render,
+    format: &'static dyn Format,
+    parameter: Option<String>,
 }
 
 impl ReportFile {
-    /// Returns a report to be written to `target`.
+    /// Returns a report to be written to `target`, with the format's parameter if it has one.
     #[must_use]
-    pub fn new(target: PathBuf, render: Render) -> ReportFile {
-        ReportFile { report: Report::empty(), target, render }
+    pub fn new(target: PathBuf, format: &'static dyn Format, parameter: Option<String>) -> ReportFile {
+        ReportFile { report: Report::empty(), target, format, parameter }
     }
 }
 
@@ -51,7 +51,7 @@ impl Reporter for ReportFile {
         if !matches!(event, Event::Ended(_)) {
             return Ok(());
         }
-        write_to(&self.target, &(self.render)(&self.report)?)
+        write_to(&self.target, &self.format.render(&self.report, self.parameter.as_deref())?)
     }
 }
 

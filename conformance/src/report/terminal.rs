@@ -1,7 +1,9 @@
 //! The terminal report: one line per row as it is judged, then the failures with their facts, then a summary.
 
-use super::Reporter;
 use super::differences::Differences;
+use super::format::{AtEnd, Format, InRuns};
+use super::json::Report;
+use super::{Reporter, stored};
 use crate::check::fact::Fact;
 use crate::report::json::Counts;
 use crate::run::event::{ConsoleFinding, Event, Row, RunEnd};
@@ -10,6 +12,38 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::time::Duration;
+
+/// The format.
+pub(super) const TERMINAL: Text = Text;
+
+/// Text for people.
+pub(super) struct Text;
+
+impl Format for Text {
+    fn name(&self) -> &'static str {
+        "terminal"
+    }
+
+    fn in_runs(&self) -> InRuns {
+        InRuns::Stdout("Text for people")
+    }
+
+    fn conversion(&self) -> Option<&'static str> {
+        Some("Convert a report to the text that `run` prints")
+    }
+
+    fn render(&self, report: &Report, _parameter: Option<&str>) -> io::Result<Vec<u8>> {
+        let mut text = Vec::new();
+        let mut terminal = Terminal::new(&mut text, false);
+        stored::printable(report)?.events().iter().try_for_each(|event| terminal.event(event))?;
+        drop(terminal);
+        Ok(text)
+    }
+
+    fn live(&self, out: Box<dyn Write + Send>, interactive: bool) -> Result<Box<dyn Reporter + Send>, AtEnd> {
+        Ok(Box::new(Terminal::new(out, interactive)))
+    }
+}
 
 /// Writes the terminal report.
 pub struct Terminal<W> {
