@@ -5,7 +5,7 @@
 
 mod support;
 
-use conformance::catalogue::entry::{About, Behaviour, Group};
+use conformance::catalogue::entry::{About, Checked, Cost, Entry, Group};
 use conformance::run::engine::RunPolicy;
 use conformance::run::event::Row;
 use conformance::run::verdict::Verdict;
@@ -13,19 +13,21 @@ use harness::Templates;
 use std::path::{Path, PathBuf};
 use support::lab::{Setup, run_with_notes};
 
-static ANSWERS: Behaviour = Behaviour {
+static ANSWERS: Entry = Entry {
     id: "tool.answers",
     catalogue: "TEST",
     group: Group::Tool,
     statement: "the guest answers",
     source: "this test",
     about: About::Kernel,
+    cost: Cost::Quick,
     needs: &[],
-    check: |lab| {
+    probes: &[],
+    check: Checked::By(|lab| {
         let answers = lab.path()?.len() > 1;
         lab.expect("the guest answers", answers, true);
         Ok(())
-    },
+    }),
 };
 
 const LOCKUP: &str = "watchdog: BUG: soft lockup - CPU#0 stuck for 26s! [swapper/0:1]";

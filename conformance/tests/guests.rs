@@ -4,7 +4,7 @@
 mod support;
 
 use agent::proto::{Action, Caller, GuestMillis};
-use conformance::catalogue::entry::{About, Behaviour, Check, Group};
+use conformance::catalogue::entry::{About, Check, Checked, Cost, Entry, Group};
 use conformance::check::lab::Lab;
 use conformance::run::allowed_findings::AllowedFindings;
 use conformance::run::verdict::Verdict;
@@ -12,25 +12,27 @@ use harness::WallLimits;
 use std::time::Duration;
 use support::lab::{Setup, run};
 
-const fn breaking(id: &'static str, check: fn(&mut Lab<'_>) -> Check) -> Behaviour {
-    Behaviour {
+const fn breaking(id: &'static str, check: fn(&mut Lab<'_>) -> Check) -> Entry {
+    Entry {
         id,
         catalogue: "TEST",
         group: Group::Tool,
         statement: "a guest breaks",
         source: "this test",
         about: About::Kernel,
+        cost: Cost::Quick,
         needs: &[],
-        check,
+        probes: &[],
+        check: Checked::By(check),
     }
 }
 
-static PANICS: Behaviour = breaking("tool.panics", |lab| {
+static PANICS: Entry = breaking("tool.panics", |lab| {
     lab.expect("before", 1, 1);
     lab.arrange_in_init(Action::Panic).map(|_| ())
 });
 /// Loads a module whose first instruction is invalid: the child that loads it is killed, the guest continues.
-static OOPSES: Behaviour = breaking("tool.oopses", |lab| {
+static OOPSES: Entry = breaking("tool.oopses", |lab| {
     let modules = lab.pair().modules.clone().unwrap();
     let mut image = std::fs::read(modules.join("kernel/drivers/net/dummy.ko")).unwrap();
     support::crash_in_init(&mut image);
@@ -40,33 +42,33 @@ static OOPSES: Behaviour = breaking("tool.oopses", |lab| {
     lab.expect("the guest answers", answers, true);
     Ok(())
 });
-static LOSES_QEMU: Behaviour = breaking("tool.loses-qemu", |lab| {
+static LOSES_QEMU: Entry = breaking("tool.loses-qemu", |lab| {
     lab.expect("before", 1, 1);
     support::children_with(LOST).iter().for_each(|child| support::kill_by_line(child));
     lab.path().map(drop)
 });
 /// The mark of the guest whose QEMU is killed.
 const LOST: &str = "kmodlab.test=loses-qemu";
-static RESETS: Behaviour = breaking("tool.resets", |lab| {
+static RESETS: Entry = breaking("tool.resets", |lab| {
     lab.expect("before", 1, 1);
     lab.arrange_in_init(Action::Reset).map(|_| ())
 });
-static HANGS: Behaviour = breaking("tool.hangs", |lab| {
+static HANGS: Entry = breaking("tool.hangs", |lab| {
     lab.expect("before", 1, 1);
     lab.arrange_in_init(Action::Hang).map(|_| ())
 });
-static PANICS_ITSELF: Behaviour = breaking("tool.our-panic", |lab| {
+static PANICS_ITSELF: Entry = breaking("tool.our-panic", |lab| {
     lab.expect("before", 1, 1);
     panic!("a bug in the check")
 });
-static DIES_LATE: Behaviour = breaking("tool.dies-late", |lab| {
+static DIES_LATE: Entry = breaking("tool.dies-late", |lab| {
     lab.expect("before", 1, 1);
     // A child crashes the kernel, and the check does not notice.
     let jobs = lab.start(Caller::default(), vec![Action::Panic], 1)?;
     let _ = lab.wait(jobs[0], GuestMillis(5000));
     Ok(())
 });
-static SAYS_NOTHING: Behaviour = breaking("tool.says-nothing", |_| Ok(()));
+static SAYS_NOTHING: Entry = breaking("tool.says-nothing", |_| Ok(()));
 
 #[test]
 fn a_broken_guest_gets_its_verdict_and_is_not_left() {

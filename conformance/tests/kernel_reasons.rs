@@ -6,7 +6,7 @@
 
 mod support;
 
-use conformance::catalogue::entry::{About, Behaviour, Check, Group};
+use conformance::catalogue::entry::{About, Check, Checked, Cost, Entry, Group};
 use conformance::check::lab::{Lab, LabError};
 use conformance::run::verdict::Verdict;
 use kmod::execute::reason::LINES;
@@ -518,21 +518,23 @@ fn booted(lab: &mut Lab<'_>) -> Check {
     Err(LabError::Unexpected(format!("no refusal for the command line {command_line}")))
 }
 
-const fn behaviour(id: &'static str, check: fn(&mut Lab<'_>) -> Check) -> Behaviour {
-    Behaviour {
+const fn behaviour(id: &'static str, check: fn(&mut Lab<'_>) -> Check) -> Entry {
+    Entry {
         id,
         catalogue: "TEST",
         group: Group::Tool,
         statement: "a refused module is explained",
         source: "this test",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[],
-        check,
+        probes: &[],
+        check: Checked::By(check),
     }
 }
 
-static ALL: Behaviour = behaviour("tool.reasons", all);
-static BLACKLIST: Behaviour = behaviour("tool.reasons-booted", booted);
+static ALL: Entry = behaviour("tool.reasons", all);
+static BLACKLIST: Entry = behaviour("tool.reasons-booted", booted);
 
 fn kernels() -> Vec<String> {
     let chosen = std::env::var("KMODLAB_REASON_KERNELS").unwrap_or_else(|_| "default".to_owned());

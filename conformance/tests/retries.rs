@@ -3,7 +3,7 @@
 
 mod support;
 
-use conformance::catalogue::entry::{About, Behaviour, Group};
+use conformance::catalogue::entry::{About, Checked, Cost, Entry, Group};
 use conformance::report::json::Report;
 use conformance::run::engine::RunPolicy;
 use conformance::run::verdict::Verdict;
@@ -12,18 +12,20 @@ use support::lab::Setup;
 use support::{EXIT_0, run, stderr, tiny_program, vm_or_skip};
 
 static TRIES: AtomicU32 = AtomicU32::new(0);
-static FAILS_TWICE: Behaviour = Behaviour {
+static FAILS_TWICE: Entry = Entry {
     id: "tool.fails-twice",
     catalogue: "TEST",
     group: Group::Tool,
     statement: "the third attempt passes",
     source: "this test",
     about: About::Kernel,
+    cost: Cost::Quick,
     needs: &[],
-    check: |lab| {
+    probes: &[],
+    check: Checked::By(|lab| {
         lab.expect("third attempt", TRIES.fetch_add(1, Ordering::SeqCst) >= 2, true);
         Ok(())
-    },
+    }),
 };
 
 fn report(args: &[&str]) -> (Option<i32>, Report) {

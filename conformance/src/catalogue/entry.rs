@@ -1,4 +1,4 @@
-//! A behaviour: a named statement with a source and a check.
+//! The entry of a behaviour: its statement, its source, what it needs, and its check.
 
 use crate::check::lab::{Lab, LabError};
 use serde::Serialize;
@@ -101,9 +101,29 @@ fn enumerated(names: &[&str]) -> Option<String> {
     }
 }
 
+/// How much work a check is, by which the engine orders the rows: expensive ones are started first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cost {
+    /// Less than a second.
+    Quick,
+    /// A second or more.
+    Slow,
+    /// Many processes at a time, which load the host as well.
+    Storm,
+}
+
+/// How a behaviour is checked.
+#[derive(Clone, Copy, Debug)]
+pub enum Checked {
+    /// By this function.
+    By(fn(&mut Lab<'_>) -> Check),
+    /// Not yet; the reason.
+    Missing(&'static str),
+}
+
 /// One entry of the catalogue.
 #[derive(Debug)]
-pub struct Behaviour {
+pub struct Entry {
     /// The id that users type; stable.
     pub id: &'static str,
     /// The id in the catalogue of docs/facts/kernel.md; accepted wherever an id is accepted.
@@ -116,8 +136,15 @@ pub struct Behaviour {
     pub source: &'static str,
     /// What it tests.
     pub about: About,
+    /// How much work the check is.
+    pub cost: Cost,
     /// Its requirements.
     pub needs: &'static [Need],
+    /// The probes on which the statement or the observations depend.
+    pub probes: &'static [&'static str],
     /// The check.
-    pub check: fn(&mut Lab<'_>) -> Check,
+    pub check: Checked,
 }
+
+/// The former name of [`Entry`].
+pub type Behaviour = Entry;

@@ -53,7 +53,7 @@ pub struct RunPolicy {
     pub repeat: u32,
     /// Whether to start no more work after the first failed or inconclusive row.
     pub fail_fast: bool,
-    /// The seed that shuffles the order of the rows. Without one, groups with long behaviours are first.
+    /// The seed that shuffles the order of the rows. Without one, the most expensive are first.
     pub seed: Option<u64>,
 }
 

@@ -1,7 +1,8 @@
 //! The effect of the tools' configuration on loading and removal: options, aliases, soft dependencies, commands, the
 //! blacklist, masks, and the kernel command line.
 
-use crate::catalogue::entry::{About, Behaviour, Check, Group, Need};
+use crate::catalogue::entry::Checked::By;
+use crate::catalogue::entry::{About, Check, Cost, Entry, Group, Need};
 use crate::check::errno;
 use crate::check::fact::List;
 use crate::check::helper::{Helper, exec_with, exit_with};
@@ -13,136 +14,162 @@ use agent::proto::{Action, Value};
 
 const MODPROBE: Need = Need::Command("modprobe");
 
-pub(super) const BEHAVIOURS: &[Behaviour] = &[
-    Behaviour {
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry {
         id: "config.options",
         catalogue: "CONF-01",
         group: Group::Config,
         statement: "parameters from the options lines of all files reach the module in the order of the file names; those on modprobe's command line come last",
         source: "modprobe.d(5), options; docs/facts/tools.md#modprobed",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[MODPROBE, Need::Module("loop")],
-        check: options,
+        probes: &[],
+        check: By(options),
     },
-    Behaviour {
+    Entry {
         id: "config.options-on-demand",
         catalogue: "CFG-01",
         group: Group::Config,
         statement: "options lines in modprobe.d apply to a module that the kernel requests",
         source: "modprobe.d(5), options; blkdev_request_module() (block/bdev.c)",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[MODPROBE, Need::Module("loop"), Need::Config("CONFIG_BLOCK_LEGACY_AUTOLOAD=y")],
-        check: options_on_demand,
+        probes: &[],
+        check: By(options_on_demand),
     },
-    Behaviour {
+    Entry {
         id: "config.command-line",
         catalogue: "CFG-02",
         group: Group::Config,
         statement: "modprobe honours MODULE.PARAMETER=VALUE and modprobe.blacklist= on the kernel command line",
         source: "modprobe(8); docs/facts/tools.md#kernel-command-line",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[MODPROBE, Need::Module("loop"), Need::Module("dummy")],
-        check: command_line,
+        probes: &[],
+        check: By(command_line),
     },
-    Behaviour {
+    Entry {
         id: "config.alias",
         catalogue: "CONF-02",
         group: Group::Config,
         statement: "a name loads the modules of all aliases that match it, including alias patterns; an alias takes precedence over a module name",
         source: "modprobe.d(5), alias; docs/facts/tools.md#lookup",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[MODPROBE, Need::Module("dummy"), Need::Module("nls_utf8"), Need::Module("llc")],
-        check: alias,
+        probes: &[],
+        check: By(alias),
     },
-    Behaviour {
+    Entry {
         id: "config.blacklist",
         catalogue: "CFG-04",
         group: Group::Config,
         statement: "a blacklisted module is not loaded by alias, is loaded by name unless -b is given, and is always loaded as a dependency",
         source: "modprobe.d(5), blacklist; docs/facts/tools.md#modprobed",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[MODPROBE, Need::Module("squashfs"), Need::Module("llc"), Need::Module("nls_utf8")],
-        check: blacklist,
+        probes: &[],
+        check: By(blacklist),
     },
-    Behaviour {
+    Entry {
         id: "config.softdep",
         catalogue: "CFG-05",
         group: Group::Config,
         statement: "soft dependencies are loaded before and after their module and removed in reverse order; a missing one is not an error",
         source: "modprobe.d(5), softdep; docs/facts/tools.md#insertion",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[MODPROBE, Need::Module("nls_utf8"), Need::Module("llc"), Need::Module("dummy")],
-        check: softdep,
+        probes: &[],
+        check: By(softdep),
     },
-    Behaviour {
+    Entry {
         id: "config.softdep-lines",
         catalogue: "CONF-03",
         group: Group::Config,
         statement: "all softdep lines of a module take effect",
         source: "docs/reference/compatibility.md#modprobe; kmod issue 33",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[MODPROBE, Need::Module("nls_utf8"), Need::Module("llc"), Need::Module("dummy")],
-        check: softdep_lines,
+        probes: &[],
+        check: By(softdep_lines),
     },
-    Behaviour {
+    Entry {
         id: "config.install-command",
         catalogue: "CFG-03",
         group: Group::Config,
         statement: "an install command is run by /bin/sh instead of the module being loaded, and receives the module's parameters; it can load the module with modprobe -i",
         source: "modprobe.d(5), install; docs/facts/tools.md#modprobed",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[MODPROBE, Need::Module("loop")],
-        check: install_command,
+        probes: &[],
+        check: By(install_command),
     },
-    Behaviour {
+    Entry {
         id: "config.install-fails",
         catalogue: "CONF-04",
         group: Group::Config,
         statement: "modprobe fails with a message if an install command exits with an error or is killed by a signal",
         source: "modprobe.d(5), install; docs/facts/tools.md#a7",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[MODPROBE, Need::Module("dummy")],
-        check: install_fails,
+        probes: &[],
+        check: By(install_fails),
     },
-    Behaviour {
+    Entry {
         id: "config.install-and-softdep",
         catalogue: "CONF-05",
         group: Group::Config,
         statement: "an install command also runs for a module with soft dependencies, so that a command can block the module",
         source: "docs/facts/tools.md#a10; kmod issue 446",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[MODPROBE, Need::Module("dummy"), Need::Module("llc")],
-        check: install_and_softdep,
+        probes: &[],
+        check: By(install_and_softdep),
     },
-    Behaviour {
+    Entry {
         id: "config.remove-command",
         catalogue: "CONF-06",
         group: Group::Config,
         statement: "a remove command runs instead of the removal, even if the module is not loaded; -i ignores it",
         source: "modprobe.d(5), remove; docs/facts/tools.md#removal",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[MODPROBE, Need::Module("dummy")],
-        check: remove_command,
+        probes: &[],
+        check: By(remove_command),
     },
-    Behaviour {
+    Entry {
         id: "config.directories",
         catalogue: "CONF-07",
         group: Group::Config,
         statement: "a file in /etc/modprobe.d hides files of the same name in /run and /lib; -C replaces all of these directories",
         source: "modprobe.d(5); docs/facts/tools.md#modprobed",
         about: About::Both,
+        cost: Cost::Slow,
         needs: &[MODPROBE, Need::Module("loop")],
-        check: directories,
+        probes: &[],
+        check: By(directories),
     },
-    Behaviour {
+    Entry {
         id: "config.mask",
         catalogue: "CONF-08",
         group: Group::Config,
         statement: "a masked module is not loaded by name, by alias or as a dependency and is skipped when it is a soft dependency, each time with a message",
         source: "docs/facts/tools.md#mask",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[MODPROBE, Need::Module("squashfs"), Need::Module("garp"), Need::Module("nls_utf8")],
-        check: mask,
+        probes: &[],
+        check: By(mask),
     },
 ];
 

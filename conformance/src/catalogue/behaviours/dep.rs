@@ -1,6 +1,7 @@
 //! Requests served by the subject's modprobe when the module directory is missing, damaged or intact.
 
-use crate::catalogue::entry::{About, Behaviour, Check, Group, Need};
+use crate::catalogue::entry::Checked::By;
+use crate::catalogue::entry::{About, Check, Cost, Entry, Group, Need};
 use crate::check::errno;
 use crate::check::fact::List;
 use crate::check::helper::{Helper, exec, requested_names};
@@ -11,76 +12,90 @@ use kmod::index::{IndexWriter, InsertError};
 use kmod::name::ModuleName;
 use kmod::tree::Tree;
 
-pub(super) const BEHAVIOURS: &[Behaviour] = &[
-    Behaviour {
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry {
         id: "dep.no-directory",
         catalogue: "DEP-01",
         group: Group::Dep,
         statement: "without a module directory a request fails at once, silently and without a loop",
         source: "the kernel's historic kmod text (Owens, 1999); modprobe(8), -q",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[Need::Command("modprobe"), Need::Module("squashfs")],
-        check: no_directory,
+        probes: &[],
+        check: By(no_directory),
     },
-    Behaviour {
+    Entry {
         id: "dep.no-index",
         catalogue: "DEP-02",
         group: Group::Dep,
         statement: "without modules.dep a request fails at once, silently and without a loop",
         source: "the kernel's historic kmod text (Owens, 1999); depmod(8)",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[Need::Command("modprobe"), Need::Module("squashfs")],
-        check: no_index,
+        probes: &[],
+        check: By(no_index),
     },
-    Behaviour {
+    Entry {
         id: "dep.depmod-restores-index",
         catalogue: "DEP-02",
         group: Group::Dep,
         statement: "depmod -a recreates a missing modules.dep, and the next request loads its module",
         source: "the kernel's historic kmod text (depmod before the first boot); depmod(8)",
         about: About::Both,
+        cost: Cost::Slow,
         needs: &[Need::Command("modprobe"), Need::Command("depmod"), Need::Module("squashfs")],
-        check: depmod_restores_index,
+        probes: &[],
+        check: By(depmod_restores_index),
     },
-    Behaviour {
+    Entry {
         id: "dep.damaged-index",
         catalogue: "DEP-03",
         group: Group::Dep,
         statement: "modprobe exits with status 1 on a damaged index instead of crashing or hanging; the caller gets the same errno as if no module had been found",
         source: "modules.dep.bin(5); docs/facts/tools.md#index-files",
         about: About::Both,
+        cost: Cost::Slow,
         needs: &[Need::Command("modprobe"), Need::Module("squashfs")],
-        check: damaged_index,
+        probes: &[],
+        check: By(damaged_index),
     },
-    Behaviour {
+    Entry {
         id: "dep.cycle",
         catalogue: "DEP-05",
         group: Group::Dep,
         statement: "given a cycle in modules.dep, modprobe terminates and loads each module of the cycle once",
         source: "modules.dep(5); docs/facts/tools.md#insertion",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[Need::Command("modprobe"), Need::Module("dummy"), Need::Module("nls_utf8")],
-        check: cycle,
+        probes: &[],
+        check: By(cycle),
     },
-    Behaviour {
+    Entry {
         id: "dep.order",
         catalogue: "DEP-08",
         group: Group::Dep,
         statement: "an unprivileged request for 8021q loads its dependencies first, and all of these modules end up Live",
         source: "SIOCGIFVLAN requests 8021q (net/socket.c); modules.dep(5)",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[Need::Command("modprobe"), Need::Module("8021q")],
-        check: order,
+        probes: &[],
+        check: By(order),
     },
-    Behaviour {
+    Entry {
         id: "dep.socket-family",
         catalogue: "DEP-09",
         group: Group::Dep,
         statement: "an unprivileged user can open a socket of a family that is built as a module",
         source: "__sock_create() requests net-pf-38 (net/socket.c), an alias of af_alg (crypto/af_alg.c)",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[Need::Command("modprobe"), Need::Module("af_alg")],
-        check: socket_family,
+        probes: &[],
+        check: By(socket_family),
     },
 ];
 

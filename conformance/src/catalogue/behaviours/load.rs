@@ -2,7 +2,8 @@
 
 mod files;
 
-use crate::catalogue::entry::{About, Behaviour, Check, Group, Need};
+use crate::catalogue::entry::Checked::By;
+use crate::catalogue::entry::{About, Check, Cost, Entry, Group, Need};
 use crate::check::fact::List;
 use crate::check::lab::{Lab, LabError};
 use crate::check::tools::listed_modules;
@@ -13,156 +14,186 @@ use kmod::index::IndexWriter;
 const MODPROBE: Need = Need::Command("modprobe");
 const INSMOD: Need = Need::Command("insmod");
 
-pub(super) const BEHAVIOURS: &[Behaviour] = &[
-    Behaviour {
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry {
         id: "load.by-name",
         catalogue: "LOAD-01",
         group: Group::Load,
         statement: "modprobe NAME loads a module silently and treats - and _ alike",
         source: "modprobe(8); docs/facts/tools.md#names-and-files",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[MODPROBE, Need::Module("nls_utf8")],
-        check: by_name,
+        probes: &[],
+        check: By(by_name),
     },
-    Behaviour {
+    Entry {
         id: "load.dependencies",
         catalogue: "LOAD-02",
         group: Group::Load,
         statement: "modprobe loads each dependency once, before the modules that need it; all are Live, and dependencies count as in use",
         source: "modprobe(8); docs/facts/tools.md#insertion",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[MODPROBE, Need::Module("8021q")],
-        check: dependencies,
+        probes: &[],
+        check: By(dependencies),
     },
-    Behaviour {
+    Entry {
         id: "load.by-alias",
         catalogue: "LOAD-03",
         group: Group::Load,
         statement: "modprobe accepts an alias that a module declares, whether the declared alias is literal or contains wildcards",
         source: "modprobe(8); docs/facts/tools.md#lookup",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[MODPROBE, Need::Module("dummy"), Need::Module("loop")],
-        check: by_alias,
+        probes: &[],
+        check: By(by_alias),
     },
-    Behaviour {
+    Entry {
         id: "load.by-path",
         catalogue: "LOAD-04",
         group: Group::Load,
         statement: "modprobe /FILE and modprobe ./FILE load that file after its dependencies",
         source: "docs/facts/tools.md#modprobe",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[MODPROBE, Need::Module("garp"), Need::Module("nls_utf8")],
-        check: by_path,
+        probes: &[],
+        check: By(by_path),
     },
-    Behaviour {
+    Entry {
         id: "load.options",
         catalogue: "LOAD-05",
         group: Group::Load,
         statement: "arguments after the name on modprobe's command line are passed to the module as parameters",
         source: "modprobe(8)",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[MODPROBE, Need::Module("loop")],
-        check: options,
+        probes: &[],
+        check: By(options),
     },
-    Behaviour {
+    Entry {
         id: "load.already-loaded",
         catalogue: "LOAD-06",
         group: Group::Load,
         statement: "modprobe succeeds for a module that is loaded or built in, but fails with --first-time",
         source: "modprobe(8), --first-time; docs/facts/tools.md#modprobe",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[MODPROBE, Need::Module("nls_utf8"), Need::Config("CONFIG_EXT4_FS=y")],
-        check: already_loaded,
+        probes: &[],
+        check: By(already_loaded),
     },
-    Behaviour {
+    Entry {
         id: "load.unknown-name",
         catalogue: "LOAD-07",
         group: Group::Load,
         statement: "modprobe exits with status 1 and a message for an unknown name; -q suppresses the message, and -a continues with the next name",
         source: "modprobe(8); docs/facts/tools.md#modprobe",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[MODPROBE, Need::Module("nls_utf8")],
-        check: unknown_name,
+        probes: &[],
+        check: By(unknown_name),
     },
-    Behaviour {
+    Entry {
         id: "load.failure-reasons",
         catalogue: "LOAD-08",
         group: Group::Load,
         statement: "modprobe reports an invalid parameter, an unknown symbol and a missing file as different errors and leaves no module loaded",
         source: "docs/facts/kernel.md#sys-16, docs/facts/kernel.md#sys-24; docs/facts/tools.md#modprobe",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[MODPROBE, Need::Module("dummy"), Need::Module("garp"), Need::Module("nls_utf8")],
-        check: failure_reasons,
+        probes: &[],
+        check: By(failure_reasons),
     },
-    Behaviour {
+    Entry {
         id: "load.insmod",
         catalogue: "LOAD-09",
         group: Group::Load,
         statement: "insmod FILE loads a module with the given parameters; a second insmod fails; an unknown parameter is reported only by the kernel",
         source: "insmod(8); docs/facts/kernel.md#sys-27; docs/facts/tools.md#insmod-rmmod-lsmod-modinfo-kmod",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[INSMOD, Need::Module("dummy"), Need::Module("loop")],
-        check: files::insmod,
+        probes: &[],
+        check: By(files::insmod),
     },
-    Behaviour {
+    Entry {
         id: "load.insmod-refused",
         catalogue: "LOAD-10",
         group: Group::Load,
         statement: "insmod reports why it did not load a file: missing file, not a module, unknown symbol or invalid parameter",
         source: "insmod(8); docs/facts/tools.md#insmod-rmmod-lsmod-modinfo-kmod",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[INSMOD, Need::Module("dummy"), Need::Module("garp")],
-        check: files::insmod_refused,
+        probes: &[],
+        check: By(files::insmod_refused),
     },
-    Behaviour {
+    Entry {
         id: "load.compressed",
         catalogue: "LOAD-11",
         group: Group::Load,
         statement: "insmod passes a .ko.xz as is to a kernel that can decompress it, and decompressed to one that cannot",
         source: "MODULE_INIT_COMPRESSED_FILE (include/uapi/linux/module.h); docs/facts/tools.md#insertion",
         about: About::Both,
+        cost: Cost::Slow,
         needs: &[INSMOD, Need::Module("nls_utf8"), Need::Config("CONFIG_DYNAMIC_DEBUG=y")],
-        check: files::compressed,
+        probes: &["decompression"],
+        check: By(files::compressed),
     },
-    Behaviour {
+    Entry {
         id: "load.kernel-cannot-decompress",
         catalogue: "LOAD-12",
         group: Group::Load,
         statement: "insmod decompresses and loads a .ko.xz whose integrity check the kernel's decoder rejects",
         source: "module_decompress() (kernel/module/decompress.c); docs/facts/kernel.md#sys-39",
         about: About::Both,
+        cost: Cost::Slow,
         needs: &[INSMOD, Need::Module("nls_utf8")],
-        check: files::kernel_cannot_decompress,
+        probes: &["decompression"],
+        check: By(files::kernel_cannot_decompress),
     },
-    Behaviour {
+    Entry {
         id: "load.force",
         catalogue: "LOAD-13",
         group: Group::Load,
         statement: "a module built for another kernel is rejected; insmod -f loads it and taints the kernel",
         source: "insmod(8), -f; docs/facts/kernel.md#sys-13",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[INSMOD, Need::Module("nls_utf8"), Need::Config("CONFIG_MODULE_FORCE_LOAD=y")],
-        check: files::force,
+        probes: &[],
+        check: By(files::force),
     },
-    Behaviour {
+    Entry {
         id: "load.concurrent",
         catalogue: "LOAD-14",
         group: Group::Load,
         statement: "concurrent modprobe processes for the same module all succeed, and the module is loaded",
         source: "docs/facts/tools.md#insertion; docs/facts/kernel.md#mod-02",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[MODPROBE, Need::Module("garp")],
-        check: concurrent,
+        probes: &[],
+        check: By(concurrent),
     },
-    Behaviour {
+    Entry {
         id: "load.dry-run",
         catalogue: "LOAD-15",
         group: Group::Load,
         statement: "modprobe -n -v and modprobe -D print what would be loaded, in order and with parameters, and load nothing",
         source: "modprobe(8), -n, -D; docs/facts/tools.md#modprobe",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[MODPROBE, Need::Module("garp")],
-        check: dry_run,
+        probes: &[],
+        check: By(dry_run),
     },
 ];
 

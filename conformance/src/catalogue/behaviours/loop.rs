@@ -2,7 +2,8 @@
 //!
 //! The recursion comes from a helper that repeats the request it was started for.
 
-use crate::catalogue::entry::{About, Behaviour, Check, Group, Need};
+use crate::catalogue::entry::Checked::By;
+use crate::catalogue::entry::{About, Check, Cost, Entry, Group, Need};
 use crate::check::era::CutOff;
 use crate::check::errno;
 use crate::check::fact::List;
@@ -15,66 +16,78 @@ use std::collections::BTreeSet;
 const LIMIT_SOURCE: &str =
     "MAX_KMOD_CONCURRENT and MAX_KMOD_ALL_BUSY_TIMEOUT (kernel/kmod.c; kernel/module/kmod.c since 6.4)";
 
-pub(super) const BEHAVIOURS: &[Behaviour] = &[
-    Behaviour {
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry {
         id: "loop.cut-at-50",
         catalogue: "LOOP-01",
         group: Group::Loop,
         statement: "if the helper repeats the request that started it, the kernel stops at 50 concurrent helpers",
         source: LIMIT_SOURCE,
         about: About::Kernel,
+        cost: Cost::Storm,
         needs: &[],
-        check: cut_at_50,
+        probes: &[],
+        check: By(cut_at_50),
     },
-    Behaviour {
+    Entry {
         id: "loop.takes-five-seconds",
         catalogue: "LOOP-02",
         group: Group::Loop,
         statement: "the cut-off happens once, after five seconds, and the caller gets the same errno as if no module had been found",
         source: LIMIT_SOURCE,
         about: About::Kernel,
+        cost: Cost::Storm,
         needs: &[],
-        check: takes_five_seconds,
+        probes: &[],
+        check: By(takes_five_seconds),
     },
-    Behaviour {
+    Entry {
         id: "loop.wording",
         catalogue: "LOOP-03",
         group: Group::Loop,
         statement: "the cut-off is logged as a warning: 'throttling' and 'cannot be processed' up to 6.3, the latter alone since 6.4",
         source: "__request_module() (kernel/kmod.c up to 6.3; kernel/module/kmod.c since 6.4, commit 25a1b5b518f4)",
         about: About::Kernel,
+        cost: Cost::Storm,
         needs: &[],
-        check: wording,
+        probes: &["cutoff"],
+        check: By(wording),
     },
-    Behaviour {
+    Entry {
         id: "loop.message-visible",
         catalogue: "LOOP-04",
         group: Group::Loop,
         statement: "the cut-off message is visible in /dev/kmsg as soon as it is logged",
         source: "pr_warn_ratelimited() without a trailing newline in __request_module(), since 4.13",
         about: About::Kernel,
+        cost: Cost::Storm,
         needs: &[],
-        check: message_visible,
+        probes: &[],
+        check: By(message_visible),
     },
-    Behaviour {
+    Entry {
         id: "loop.usable-afterwards",
         catalogue: "LOOP-07",
         group: Group::Loop,
         statement: "after a cut-off the next request is served at once",
         source: LIMIT_SOURCE,
         about: About::Kernel,
+        cost: Cost::Storm,
         needs: &[],
-        check: usable_afterwards,
+        probes: &[],
+        check: By(usable_afterwards),
     },
-    Behaviour {
+    Entry {
         id: "loop.historic-unix",
         catalogue: "LOOP-19",
         group: Group::Loop,
         statement: "modprobe -s reports a missing modules.dep without causing another request, even if support for Unix sockets is built as a module",
         source: "the kernel's historic kmod text (Owens, 1999): the common runaway loop; docs/facts/kernel.md#limit-unix",
         about: About::Both,
+        cost: Cost::Storm,
         needs: &[Need::Config("CONFIG_UNIX=m"), Need::Command("modprobe")],
-        check: historic_unix,
+        probes: &[],
+        check: By(historic_unix),
     },
 ];
 

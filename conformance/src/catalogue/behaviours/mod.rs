@@ -9,20 +9,13 @@ mod path;
 mod tool;
 mod unload;
 
-use crate::catalogue::entry::Behaviour;
+use crate::catalogue::entry::Entry;
 
 /// Returns all behaviours in catalogue order.
 #[must_use]
-pub fn all() -> Vec<&'static Behaviour> {
-    let groups = [
-        path::BEHAVIOURS,
-        loops::BEHAVIOURS,
-        dep::BEHAVIOURS,
-        load::BEHAVIOURS,
-        unload::BEHAVIOURS,
-        config::BEHAVIOURS,
-        tool::BEHAVIOURS,
-    ];
+pub fn all() -> Vec<&'static Entry> {
+    let groups =
+        [path::ENTRIES, loops::ENTRIES, dep::ENTRIES, load::ENTRIES, unload::ENTRIES, config::ENTRIES, tool::ENTRIES];
     groups.into_iter().flatten().collect()
 }
 

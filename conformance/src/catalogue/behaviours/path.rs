@@ -1,6 +1,7 @@
 //! The path in `/proc/sys/kernel/modprobe`: how a write is parsed, and which program the next request runs.
 
-use crate::catalogue::entry::{About, Behaviour, Check, Group, Need};
+use crate::catalogue::entry::Checked::By;
+use crate::catalogue::entry::{About, Check, Cost, Entry, Group, Need};
 use crate::check::errno;
 use crate::check::fact::List;
 use crate::check::helper::{exit_with, requested_names};
@@ -8,96 +9,114 @@ use crate::check::lab::{Lab, LabError, SCRATCH};
 use crate::check::trigger::{mount, unknown_socket};
 use agent::proto::Action;
 
-pub(super) const BEHAVIOURS: &[Behaviour] = &[
-    Behaviour {
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry {
         id: "path.next-request",
         catalogue: "PATH-01",
         group: Group::Path,
         statement: "a path written to /proc/sys/kernel/modprobe takes effect at the next request",
         source: "call_modprobe() reads modprobe_path at each request (kernel/kmod.c; kernel/module/kmod.c since 6.4)",
         about: About::Kernel,
+        cost: Cost::Quick,
         needs: &[],
-        check: next_request,
+        probes: &[],
+        check: By(next_request),
     },
-    Behaviour {
+    Entry {
         id: "path.newline",
         catalogue: "PATH-02",
         group: Group::Path,
         statement: "the newline that echo appends is not part of the path",
         source: "proc_dostring() stops at the first newline (kernel/sysctl.c)",
         about: About::Kernel,
+        cost: Cost::Quick,
         needs: &[],
-        check: newline,
+        probes: &[],
+        check: By(newline),
     },
-    Behaviour {
+    Entry {
         id: "path.no-splitting",
         catalogue: "PATH-03",
         group: Group::Path,
         statement: "the path is a single file name: it is not split at spaces and not passed to a shell",
         source: "call_usermodehelper_setup() passes the path to execve unchanged (kernel/umh.c)",
         about: About::Kernel,
+        cost: Cost::Quick,
         needs: &[Need::Module("ip_tables")],
-        check: no_splitting,
+        probes: &[],
+        check: By(no_splitting),
     },
-    Behaviour {
+    Entry {
         id: "path.terminator",
         catalogue: "PATH-04",
         group: Group::Path,
         statement: "the path ends at the first newline or NUL of a write, and write(2) returns the full length",
         source: "proc_dostring() (kernel/sysctl.c)",
         about: About::Kernel,
+        cost: Cost::Quick,
         needs: &[],
-        check: terminator,
+        probes: &[],
+        check: By(terminator),
     },
-    Behaviour {
+    Entry {
         id: "path.length",
         catalogue: "PATH-05",
         group: Group::Path,
         statement: "a path longer than 255 bytes is truncated to 255, and write(2) still returns the full length",
         source: "KMOD_PATH_LEN is 256 (include/linux/kmod.h); proc_dostring() (kernel/sysctl.c)",
         about: About::Kernel,
+        cost: Cost::Quick,
         needs: &[],
-        check: length,
+        probes: &[],
+        check: By(length),
     },
-    Behaviour {
+    Entry {
         id: "path.empty-disables",
         catalogue: "PATH-06",
         group: Group::Path,
         statement: "an empty path disables auto-loading: requests fail with ENOENT, without a helper, a log line or a trace event",
         source: "__request_module() (kernel/module/kmod.c); kernel commit d7d27cfc5cf0",
         about: About::Kernel,
+        cost: Cost::Slow,
         needs: &[Need::Module("ip_tables")],
-        check: empty_disables,
+        probes: &[],
+        check: By(empty_disables),
     },
-    Behaviour {
+    Entry {
         id: "path.missing",
         catalogue: "PATH-07",
         group: Group::Path,
         statement: "a request with a nonexistent path fails with ENOENT; it is traced, and the kernel logs nothing",
         source: "__request_module() (kernel/module/kmod.c); selftests/kmod/kmod.sh test 0010",
         about: About::Kernel,
+        cost: Cost::Quick,
         needs: &[Need::Module("ip_tables")],
-        check: missing,
+        probes: &[],
+        check: By(missing),
     },
-    Behaviour {
+    Entry {
         id: "path.not-executable",
         catalogue: "PATH-08",
         group: Group::Path,
         statement: "a request fails with EACCES if the path cannot be executed (file mode, directory, noexec mount)",
         source: "do_open_execat() (fs/exec.c), returned by call_usermodehelper_exec() (kernel/umh.c)",
         about: About::Kernel,
+        cost: Cost::Quick,
         needs: &[Need::Module("ip_tables")],
-        check: not_executable,
+        probes: &[],
+        check: By(not_executable),
     },
-    Behaviour {
+    Entry {
         id: "path.relative",
         catalogue: "PATH-12",
         group: Group::Path,
         statement: "a relative path is resolved from the working directory of PID 1",
         source: "kernel threads share init's fs_struct (kernel/umh.c); observed on 5.10 to 7.3",
         about: About::Kernel,
+        cost: Cost::Quick,
         needs: &[],
-        check: relative,
+        probes: &[],
+        check: By(relative),
     },
 ];
 

@@ -1,6 +1,7 @@
 //! The subject's programs as the kernel and an init system start them, and the information on modules that they print.
 
-use crate::catalogue::entry::{About, Behaviour, Check, Group, Need};
+use crate::catalogue::entry::Checked::By;
+use crate::catalogue::entry::{About, Check, Cost, Entry, Group, Need};
 use crate::check::errno;
 use crate::check::fact::List;
 use crate::check::lab::{Lab, LabError};
@@ -9,86 +10,100 @@ use crate::check::trigger::mount;
 use crate::check::xz::Check as XzCheck;
 use agent::proto::{Action, GuestMillis};
 
-pub(super) const BEHAVIOURS: &[Behaviour] = &[
-    Behaviour {
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry {
         id: "tool.no-open-descriptors",
         catalogue: "TOOL-01",
         group: Group::Tool,
         statement: "modprobe works without open file descriptors and without /dev, which is how the kernel starts it in an early initramfs",
         source: "call_usermodehelper_exec_async() opens no files for the helper (kernel/umh.c)",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[Need::Command("modprobe"), Need::Module("squashfs")],
-        check: no_open_descriptors,
+        probes: &[],
+        check: By(no_open_descriptors),
     },
-    Behaviour {
+    Entry {
         id: "tool.lsmod",
         catalogue: "TOOL-02",
         group: Group::Tool,
         statement: "lsmod prints, for each module in /proc/modules, its name, size, use count and users",
         source: "lsmod(8); docs/facts/tools.md#insmod-rmmod-lsmod-modinfo-kmod",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[Need::Command("lsmod"), Need::Module("8021q")],
-        check: lsmod,
+        probes: &[],
+        check: By(lsmod),
     },
-    Behaviour {
+    Entry {
         id: "tool.kmod-list",
         catalogue: "TOOL-03",
         group: Group::Tool,
         statement: "kmod list prints the same as lsmod",
         source: "kmod(8); docs/facts/tools.md#insmod-rmmod-lsmod-modinfo-kmod",
         about: About::Both,
+        cost: Cost::Slow,
         needs: &[Need::Command("lsmod"), Need::Module("garp")],
-        check: kmod_list,
+        probes: &[],
+        check: By(kmod_list),
     },
-    Behaviour {
+    Entry {
         id: "tool.modinfo",
         catalogue: "TOOL-07",
         group: Group::Tool,
         statement: "modinfo describes a module by name, alias or path, whether it is loaded, built in or compressed",
         source: "modinfo(8); docs/facts/tools.md#insmod-rmmod-lsmod-modinfo-kmod",
         about: About::Both,
+        cost: Cost::Slow,
         needs: &[
             Need::Command("modinfo"),
             Need::Module("loop"),
             Need::Module("nls_utf8"),
             Need::Config("CONFIG_EXT4_FS=y"),
         ],
-        check: modinfo,
+        probes: &[],
+        check: By(modinfo),
     },
-    Behaviour {
+    Entry {
         id: "tool.depmod-updates",
         catalogue: "TOOL-04",
         group: Group::Tool,
         statement: "after depmod, a module in updates/ is loaded instead of the kernel's own",
         source: "depmod.d(5), search; docs/facts/tools.md#depmodd",
         about: About::Both,
+        cost: Cost::Slow,
         needs: &[Need::Command("depmod"), Need::Command("modprobe"), Need::Module("nls_utf8")],
-        check: depmod_updates,
+        probes: &[],
+        check: By(depmod_updates),
     },
-    Behaviour {
+    Entry {
         id: "tool.static-nodes-unit",
         catalogue: "TOOL-05",
         group: Group::Tool,
         statement: "the ExecStart of kmod-static-nodes.service writes one tmpfiles.d line for each node in modules.devname",
         source: "kmod-static-nodes.service of systemd 252 to 257; docs/facts/tools.md#insmod-rmmod-lsmod-modinfo-kmod",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[Need::Module("loop")],
-        check: static_nodes_unit,
+        probes: &[],
+        check: By(static_nodes_unit),
     },
-    Behaviour {
+    Entry {
         id: "tool.modprobe-unit",
         catalogue: "TOOL-06",
         group: Group::Tool,
         statement: "modprobe -abq NAME, the ExecStart of modprobe@.service, is silent and exits with status 0 if NAME is loaded, built in or blacklisted, and with status 1 otherwise",
         source: "modprobe@.service of systemd 252 to 257; docs/facts/tools.md#modprobe",
         about: About::Both,
+        cost: Cost::Slow,
         needs: &[
             Need::Command("modprobe"),
             Need::Module("loop"),
             Need::Module("dummy"),
             Need::Config("CONFIG_EXT4_FS=y"),
         ],
-        check: modprobe_unit,
+        probes: &[],
+        check: By(modprobe_unit),
     },
 ];
 

@@ -1,6 +1,7 @@
 //! Removing modules with the tools: dependencies, modules in use, and waiting for their release.
 
-use crate::catalogue::entry::{About, Behaviour, Check, Group, Need};
+use crate::catalogue::entry::Checked::By;
+use crate::catalogue::entry::{About, Check, Cost, Entry, Group, Need};
 use crate::check::fact::List;
 use crate::check::lab::Lab;
 use crate::check::tools::{INDEFINITELY, TAINT_FORCED_RMMOD, listed_modules};
@@ -9,136 +10,162 @@ use agent::proto::ExitKind;
 const MODPROBE: Need = Need::Command("modprobe");
 const RMMOD: Need = Need::Command("rmmod");
 
-pub(super) const BEHAVIOURS: &[Behaviour] = &[
-    Behaviour {
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry {
         id: "unload.by-name",
         catalogue: "MOD-06",
         group: Group::Unload,
         statement: "modprobe -r NAME removes a module, treats - and _ alike, and succeeds if the module is not loaded",
         source: "modprobe(8), -r; docs/facts/tools.md#removal; docs/facts/kernel.md#sys-41",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[MODPROBE, Need::Module("nls_utf8")],
-        check: by_name,
+        probes: &[],
+        check: By(by_name),
     },
-    Behaviour {
+    Entry {
         id: "unload.first-time",
         catalogue: "UNLD-01",
         group: Group::Unload,
         statement: "modprobe -r --first-time fails for a module that is not loaded",
         source: "modprobe(8), --first-time; docs/facts/tools.md#removal",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[MODPROBE, Need::Module("nls_utf8")],
-        check: first_time,
+        probes: &[],
+        check: By(first_time),
     },
-    Behaviour {
+    Entry {
         id: "unload.by-alias",
         catalogue: "UNLD-02",
         group: Group::Unload,
         statement: "modprobe -r accepts an alias that the module declares",
         source: "modprobe(8), -r; docs/facts/tools.md#removal",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[MODPROBE, Need::Module("dummy")],
-        check: by_alias,
+        probes: &[],
+        check: By(by_alias),
     },
-    Behaviour {
+    Entry {
         id: "unload.dependencies",
         catalogue: "UNLD-03",
         group: Group::Unload,
         statement: "modprobe -r also removes dependencies that are no longer used, each after the modules that depend on it",
         source: "modprobe(8), -r; docs/facts/tools.md#removal",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[MODPROBE, Need::Module("8021q")],
-        check: dependencies,
+        probes: &[],
+        check: By(dependencies),
     },
-    Behaviour {
+    Entry {
         id: "unload.in-use",
         catalogue: "MOD-05",
         group: Group::Unload,
         statement: "modprobe -r fails with a message for a module that another module or an open file uses",
         source: "docs/facts/kernel.md#sys-43; docs/facts/tools.md#modprobe",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[MODPROBE, Need::Module("garp"), Need::Module("loop")],
-        check: in_use,
+        probes: &[],
+        check: By(in_use),
     },
-    Behaviour {
+    Entry {
         id: "unload.wait",
         catalogue: "UNLD-04",
         group: Group::Unload,
         statement: "modprobe -r -w MSEC waits for a module in use and removes it if it is released in time",
         source: "modprobe(8), --wait; docs/facts/tools.md#modprobe",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[MODPROBE, Need::Module("loop")],
-        check: wait,
+        probes: &[],
+        check: By(wait),
     },
-    Behaviour {
+    Entry {
         id: "unload.wait-timeout",
         catalogue: "UNLD-05",
         group: Group::Unload,
         statement: "modprobe -r -w MSEC gives up after that time with status 1 and a message, and the module stays loaded",
         source: "modprobe(8), --wait; docs/facts/tools.md#modprobe",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[MODPROBE, Need::Module("loop")],
-        check: wait_timeout,
+        probes: &[],
+        check: By(wait_timeout),
     },
-    Behaviour {
+    Entry {
         id: "unload.holders",
         catalogue: "UNLD-06",
         group: Group::Unload,
         statement: "modprobe -r --remove-holders removes the modules that use a module, then the module itself",
         source: "modprobe(8), --remove-holders; docs/facts/tools.md#modprobe",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[MODPROBE, Need::Module("garp")],
-        check: holders,
+        probes: &[],
+        check: By(holders),
     },
-    Behaviour {
+    Entry {
         id: "unload.several",
         catalogue: "UNLD-07",
         group: Group::Unload,
         statement: "modprobe -r removes every named module; with -a it continues after a name that is not found",
         source: "modprobe(8), -r, -a; docs/facts/tools.md#modprobe",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[MODPROBE, Need::Module("dummy"), Need::Module("nls_utf8")],
-        check: several,
+        probes: &[],
+        check: By(several),
     },
-    Behaviour {
+    Entry {
         id: "unload.builtin",
         catalogue: "UNLD-08",
         group: Group::Unload,
         statement: "modprobe -r reports a built-in module and an unknown name as different errors",
         source: "docs/facts/tools.md#modprobe",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[MODPROBE, Need::Config("CONFIG_EXT4_FS=y")],
-        check: builtin,
+        probes: &[],
+        check: By(builtin),
     },
-    Behaviour {
+    Entry {
         id: "unload.rmmod",
         catalogue: "UNLD-09",
         group: Group::Unload,
         statement: "rmmod removes modules by name and by path, and continues after one that it cannot remove",
         source: "rmmod(8); docs/facts/tools.md#insmod-rmmod-lsmod-modinfo-kmod",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[RMMOD, Need::Module("dummy"), Need::Module("nls_utf8")],
-        check: rmmod,
+        probes: &[],
+        check: By(rmmod),
     },
-    Behaviour {
+    Entry {
         id: "unload.rmmod-refused",
         catalogue: "UNLD-10",
         group: Group::Unload,
         statement: "rmmod reports why it did not remove a module: built in, in use through an open file, or used by other modules, which it names",
         source: "rmmod(8); docs/facts/tools.md#insmod-rmmod-lsmod-modinfo-kmod",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[RMMOD, Need::Module("garp"), Need::Module("loop"), Need::Config("CONFIG_EXT4_FS=y")],
-        check: rmmod_refused,
+        probes: &[],
+        check: By(rmmod_refused),
     },
-    Behaviour {
+    Entry {
         id: "unload.rmmod-forced",
         catalogue: "UNLD-11",
         group: Group::Unload,
         statement: "rmmod -f removes a module that an open file uses, which taints the kernel (R), but does not remove a module that other modules use",
         source: "rmmod(8), -f; docs/facts/kernel.md#sys-44",
         about: About::Both,
+        cost: Cost::Quick,
         needs: &[RMMOD, Need::Module("garp"), Need::Module("loop"), Need::Config("CONFIG_MODULE_FORCE_UNLOAD=y")],
-        check: rmmod_forced,
+        probes: &[],
+        check: By(rmmod_forced),
     },
 ];
 

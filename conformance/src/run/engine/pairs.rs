@@ -1,9 +1,9 @@
 //! The pairs of a run: their preparation, their checks, and the boots that retries replace.
 
 use super::{Plan, RunSpec, lock, order};
-use crate::catalogue::entry::Group;
 use crate::run::event::{Event, KernelName};
 use crate::run::machines::{KernelInfo, MachineError, PairMachines};
+use std::cmp::Reverse;
 use std::sync::{Arc, Mutex};
 
 /// One run of one behaviour on a pair.
@@ -107,8 +107,8 @@ pub(super) fn prepare(
     if let Some(seed) = spec.policy.seed {
         order::shuffle(seed.wrapping_add(number as u64), &mut checks);
     } else {
-        // Long behaviours first, so that no core is idle while another finishes the last one.
-        checks.sort_by_key(|check| rank(spec.behaviours[check.behaviour].group));
+        // Expensive behaviours first, so that no core is idle while another finishes the last one.
+        checks.sort_by_key(|check| Reverse(spec.behaviours[check.behaviour].cost));
     }
     checks
 }
@@ -132,15 +132,4 @@ fn checks_of(spec: &RunSpec, pairing: &Arc<Pairing>, behaviours: &[usize]) -> Ve
         (0..repetitions).map(move |repetition| Check { pairing: Arc::clone(pairing), behaviour, repetition })
     };
     behaviours.iter().copied().flat_map(check).collect()
-}
-
-/// Returns the rank of a group; the group with the longest behaviours has rank 0.
-fn rank(group: Group) -> u8 {
-    match group {
-        Group::Loop => 0,
-        Group::Dep => 1,
-        Group::Load | Group::Unload | Group::Config => 2,
-        Group::Tool => 3,
-        Group::Path => 4,
-    }
 }

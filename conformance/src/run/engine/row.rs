@@ -2,7 +2,7 @@
 
 use super::pairs::Pairing;
 use super::{RunSpec, millis};
-use crate::catalogue::entry::{About, Behaviour};
+use crate::catalogue::entry::{About, Behaviour, Checked};
 use crate::check::lab::{GuestError, Lab, LabError};
 use crate::run::allowed_findings::AllowedFindings;
 use crate::run::event::{ConsoleFinding, Row};
@@ -164,7 +164,11 @@ fn observe(
 
 /// Runs a check and returns how it ended.
 pub(crate) fn run_check(behaviour: &Behaviour, lab: &mut Lab<'_>) -> CheckEnd {
-    match catch_unwind(AssertUnwindSafe(|| (behaviour.check)(lab))) {
+    let check = match behaviour.check {
+        Checked::By(check) => check,
+        Checked::Missing(reason) => return CheckEnd::NeedUnmet(format!("no check: {reason}")),
+    };
+    match catch_unwind(AssertUnwindSafe(|| check(lab))) {
         Ok(Ok(())) => CheckEnd::Finished,
         Ok(Err(LabError::Need(need))) => CheckEnd::NeedUnmet(format!("needs {need}")),
         Ok(Err(LabError::Guest(GuestError::Crashed(reason)))) => CheckEnd::GuestCrashed(reason),
