@@ -2,7 +2,9 @@
 
 pub mod behaviours;
 pub mod config_check;
+pub mod deviations;
 pub mod entry;
 pub mod filter;
+mod glob;
 pub mod select;
 pub mod suggest;
