@@ -7,7 +7,8 @@ use crate::catalogue::select::select;
 use crate::check::lab::{Guest, Lab, Pair};
 use crate::run::allowed_findings::AllowedFindings;
 use crate::run::engine::row::run_check;
-use crate::run::verdict::{CheckEnd, Verdict, judge};
+use crate::run::judge::{CheckEnd, Evidence, Judging, judge};
+use crate::run::verdict::Verdict;
 use crate::text::error_chain;
 use agent::proto::{Reply, Request};
 use harness::monitor::Monitor;
@@ -15,6 +16,7 @@ use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use vm_images::Catalogue;
 
 /// The limit of one behaviour.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -39,7 +41,9 @@ pub fn run(port: OwnedFd, out: &mut dyn Write) -> Result<(), String> {
         commands: manifest.commands.clone(),
     };
     let allowed = AllowedFindings::builtin().map_err(|error| error_chain(&error))?;
-    let exceptions = Exceptions { release: &manifest.release, allowed };
+    let catalogue = Catalogue::builtin().map_err(|error| error_chain(&error))?;
+    let judging = Judging::builtin(&catalogue).map_err(|error| error_chain(&error))?;
+    let exceptions = Exceptions { release: &manifest.release, allowed, judging };
     let mut print =
         |text: String| out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| error_chain(&error));
     print(output::begin(&name, manifest.entries.len()))?;
@@ -83,7 +87,7 @@ fn check(
         Ok([behaviour]) => *behaviour,
         _ => return (Verdict::Error, Some("unknown behaviour".to_owned())),
     };
-    let (end, facts, known) = {
+    let (end, mut facts, known) = {
         let mut lab = Lab::new(agent, pair, Instant::now() + LIMIT);
         let end = run_check(behaviour, &mut lab);
         let (facts, known) = lab.into_facts();
@@ -94,20 +98,22 @@ fn check(
         Ok(findings) => (findings, end),
         Err(reason) => (Vec::new(), CheckEnd::LabFailed(reason)),
     };
-    judge(end, &facts, known.as_deref(), &findings)
+    let evidence = Evidence { end, facts: &mut facts, known: known.as_deref(), findings: &findings };
+    judge(evidence, &exceptions.judging.deviations_of(id, pair))
 }
 
-/// The findings to ignore on this kernel.
+/// The findings to ignore on this kernel, and the known deviations.
 struct Exceptions<'a> {
     release: &'a str,
     allowed: AllowedFindings,
+    judging: Judging,
 }
 
 /// Returns the findings in the kernel log, which replaces the console of a lab.
 fn findings(
     agent: &mut AgentConnection,
     from: &mut u64,
-    Exceptions { release, allowed }: &Exceptions<'_>,
+    Exceptions { release, allowed, .. }: &Exceptions<'_>,
 ) -> Result<Vec<String>, String> {
     let (log, next) = kernel_log(agent, *from)?;
     *from = next;

@@ -18,13 +18,26 @@ pub struct Fact {
     pub got: String,
     /// Whether the observed value is as expected.
     pub holds: bool,
+    /// The known deviation that lists the observed value, which is not as expected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deviation: Option<ListedDeviation>,
+}
+
+/// Why a mismatch is known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListedDeviation {
+    /// The reason.
+    pub reason: String,
+    /// Where it is described or discussed.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reference: String,
 }
 
 impl Fact {
     /// Compares an observed value with the expected one.
     pub fn equal<T: Shown, U: Shown>(name: &str, got: &T, expected: &U) -> Fact {
         let (got, expected) = (got.shown(), expected.shown());
-        Fact { name: name.to_owned(), holds: got == expected, expected, got }
+        Fact { name: name.to_owned(), holds: got == expected, expected, got, deviation: None }
     }
 
     /// Compares a measured value with a range. Measured values differ from run to run, so a value inside the range is
@@ -34,7 +47,7 @@ impl Fact {
         let expected = format!("{} to {} {unit}", range.start(), range.end());
         let holds = range.contains(&got);
         let got = if holds { expected.clone() } else { format!("{got} {unit}") };
-        Fact { name: name.to_owned(), expected, got, holds }
+        Fact { name: name.to_owned(), expected, got, holds, deviation: None }
     }
 
     /// Returns the fact with both values, for a fact that is not as expected.

@@ -65,6 +65,30 @@ impl Lab<'_> {
         self.expect(&name, result(ran.exit, &got), result(ExitKind::Exited(status), &expected));
     }
 
+    /// Returns whether the subject has a trait: a command (`modprobe`), an option of a command (`modprobe --wait`), a
+    /// command of the program kmod (`kmod list`), or the wording of C kmod (`kmod messages`).
+    ///
+    /// # Errors
+    /// [`LabError`] if a command that shows it cannot be started.
+    pub fn has_trait(&mut self, name: &str) -> Result<bool, LabError> {
+        if name == "kmod messages" {
+            return Ok(self.uses_kmod_messages());
+        }
+        let absent = |result| match result {
+            Ok(()) => Ok(true),
+            Err(LabError::Need(_)) => Ok(false),
+            Err(error) => Err(error),
+        };
+        match name.split_once(' ') {
+            Some(("kmod", command)) => absent(self.needs_kmod(command)),
+            Some((command, option)) if self.pair().commands.iter().any(|known| known == command) => {
+                absent(self.needs_option(command, option))
+            }
+            Some(_) => Ok(false),
+            None => Ok(self.pair().commands.iter().any(|known| known == name)),
+        }
+    }
+
     /// Returns whether the subject uses the wording of C kmod in its messages.
     #[must_use]
     pub fn uses_kmod_messages(&self) -> bool {

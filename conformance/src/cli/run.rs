@@ -11,6 +11,7 @@ use crate::report::json::Report;
 use crate::run::allowed_findings::AllowedFindings;
 use crate::run::engine::{self, RunPolicy, RunSpec};
 use crate::run::event::Event;
+use crate::run::judge::Judging;
 use crate::run::pair::{Host, PreparedKernel};
 use crate::run::qemu::QemuMachines;
 use crate::run::rows::rows;
@@ -48,6 +49,7 @@ pub(super) fn carry_out(
     let catalogue = lookup::catalogue()?;
     let kernels = lookup::kernel_args(&args.guest, &catalogue)?;
     let allowed = allowed(args)?;
+    let judging = Judging::builtin(&catalogue).map_err(CliError::inconclusive)?;
     if let Some(keep) = &args.keep {
         std::fs::create_dir_all(keep)
             .with_context(|| format!("cannot create {}", keep.display()))
@@ -83,6 +85,7 @@ pub(super) fn carry_out(
     let spec = RunSpec {
         behaviours,
         shard,
+        judging,
         policy: RunPolicy { retries: args.retries, repeat: args.repeat, fail_fast: args.fail_fast, seed: args.seed },
         jobs: args.jobs.unwrap_or_else(|| jobs::default(args.cold)),
         limit: Duration::from_secs(args.timeout).mul_f64(setup::timeout_factor(&args.guest)?),

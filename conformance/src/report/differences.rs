@@ -139,7 +139,8 @@ mod tests {
             panic!("the sample has rows");
         };
         let kernel = KernelName { name: kernel.to_owned(), release: format!("{kernel}.0-x") };
-        let facts = vec![Fact { name: "f".into(), expected: got.into(), got: got.into(), holds: true }];
+        let facts =
+            vec![Fact { name: "f".into(), expected: got.into(), got: got.into(), holds: true, deviation: None }];
         Row { id: id.into(), about: about.into(), kernel, subject: subject.into(), facts, ..*row }
     }
 

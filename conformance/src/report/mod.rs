@@ -117,6 +117,7 @@ pub(crate) mod sample {
             expected: "ENOENT".into(),
             got: if holds { "ENOENT" } else { "EACCES" }.into(),
             holds,
+            deviation: None,
         };
         Row {
             position: (0, 0, 0),

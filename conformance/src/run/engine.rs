@@ -11,6 +11,7 @@ pub use attempts::{merge_repetitions, merge_retries};
 use crate::catalogue::entry::Behaviour;
 use crate::run::allowed_findings::AllowedFindings;
 use crate::run::event::{Event, Row, RunEnd, RunInfo, SkippedKernel};
+use crate::run::judge::Judging;
 use crate::run::machines::{KernelInfo, MachineError, MachineInfo, Machines};
 use crate::run::rows::{RowPosition, rows};
 use crate::run::shard::Shard;
@@ -32,6 +33,8 @@ pub struct RunSpec {
     pub shard: Option<Shard>,
     /// Retries, repetitions and order.
     pub policy: RunPolicy,
+    /// What rows are judged by.
+    pub judging: Judging,
     /// The maximum number of guests at a time.
     pub jobs: usize,
     /// The wall-clock limit of one behaviour.

@@ -4,6 +4,7 @@ pub mod allowed_findings;
 pub mod engine;
 pub mod event;
 pub mod initramfs;
+pub mod judge;
 pub mod machines;
 pub mod needs;
 pub mod pair;

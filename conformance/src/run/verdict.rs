@@ -1,6 +1,5 @@
 //! Verdicts, and the exit code of a run.
 
-use crate::check::fact::Fact;
 use serde::{Deserialize, Serialize};
 
 /// The result of one behaviour on one kernel with one subject.
@@ -9,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub enum Verdict {
     /// Every fact is as the statement says.
     Pass,
-    /// A known deviation: every mismatch is listed in the check.
+    /// A known deviation: every mismatch is listed with its reason.
     Known,
     /// A need of the behaviour is not met.
     Skip,
@@ -30,48 +29,6 @@ impl Verdict {
             Verdict::Fail => "fail",
             Verdict::Error => "error",
         }
-    }
-}
-
-/// How a check ended.
-#[derive(Debug)]
-pub enum CheckEnd {
-    /// The check is complete.
-    Finished,
-    /// The kernel or the subject does not meet a need.
-    NeedUnmet(String),
-    /// The guest ended with a panic, an oops or a lockup on its console, after the agent had replied.
-    GuestCrashed(String),
-    /// The lab failed: no reply, a limit was exceeded, or the set-up failed.
-    LabFailed(String),
-}
-
-/// Returns the verdict of a check and, unless it is a pass, the reason. The evidence is how the check ended, its facts,
-/// the deviation that it declared, and the findings on the console. Without evidence there is no pass.
-#[must_use]
-pub fn judge(end: CheckEnd, facts: &[Fact], known: Option<&str>, findings: &[String]) -> (Verdict, Option<String>) {
-    let first_wrong = facts.iter().find(|fact| !fact.holds);
-    match end {
-        CheckEnd::GuestCrashed(reason) => (Verdict::Fail, Some(reason)),
-        _ if !findings.is_empty() => (Verdict::Fail, Some(format!("on the console: {}", findings.join("; ")))),
-        // A wrong fact remains a failure even if the check could not continue.
-        CheckEnd::NeedUnmet(reason) => match first_wrong {
-            Some(fact) => (Verdict::Fail, Some(format!("{}; then {reason}", fact.mismatch()))),
-            None => (Verdict::Skip, Some(reason)),
-        },
-        CheckEnd::LabFailed(reason) => match first_wrong {
-            Some(fact) => (Verdict::Fail, Some(format!("{}; then {reason}", fact.mismatch()))),
-            None => (Verdict::Error, Some(reason)),
-        },
-        CheckEnd::Finished => match (first_wrong, known) {
-            (Some(fact), None) => (Verdict::Fail, Some(fact.mismatch())),
-            (Some(fact), Some(reason)) => {
-                (Verdict::Fail, Some(format!("differs from the known deviation ({reason}): {}", fact.mismatch())))
-            }
-            (None, _) if facts.is_empty() => (Verdict::Error, Some("the check recorded no facts".to_owned())),
-            (None, Some(reason)) => (Verdict::Known, Some(reason.to_owned())),
-            (None, None) => (Verdict::Pass, None),
-        },
     }
 }
 
@@ -105,40 +62,6 @@ pub fn exit_code(verdicts: impl IntoIterator<Item = Verdict>, interrupted: bool)
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn fact(holds: bool) -> Fact {
-        Fact { name: "n".into(), expected: "1".into(), got: if holds { "1" } else { "2" }.into(), holds }
-    }
-
-    #[test]
-    fn a_check_without_facts_is_an_error_and_never_a_pass() {
-        assert_eq!(judge(CheckEnd::Finished, &[], None, &[]).0, Verdict::Error);
-        assert_eq!(judge(CheckEnd::Finished, &[], Some("listed"), &[]).0, Verdict::Error);
-    }
-
-    #[test]
-    fn a_finding_on_the_console_fails_a_check_whose_facts_hold() {
-        assert_eq!(judge(CheckEnd::Finished, &[fact(true)], None, &["WARNING: x".into()]).0, Verdict::Fail);
-    }
-
-    #[test]
-    fn a_known_deviation_fails_if_a_fact_differs_from_it() {
-        assert_eq!(judge(CheckEnd::Finished, &[fact(true)], Some("listed"), &[]).0, Verdict::Known);
-        assert_eq!(judge(CheckEnd::Finished, &[fact(false)], Some("listed"), &[]).0, Verdict::Fail);
-    }
-
-    #[test]
-    fn a_lab_failure_is_an_error_unless_a_fact_is_wrong() {
-        assert_eq!(judge(CheckEnd::LabFailed("x".into()), &[fact(true)], None, &[]).0, Verdict::Error);
-        assert_eq!(judge(CheckEnd::LabFailed("x".into()), &[fact(false)], None, &[]).0, Verdict::Fail);
-    }
-
-    #[test]
-    fn an_unmet_need_is_a_skip_unless_a_fact_is_wrong() {
-        assert_eq!(judge(CheckEnd::NeedUnmet("x".into()), &[fact(true)], None, &[]).0, Verdict::Skip);
-        assert_eq!(judge(CheckEnd::NeedUnmet("x".into()), &[fact(false)], None, &[]).0, Verdict::Fail);
-        assert_eq!(judge(CheckEnd::NeedUnmet("x".into()), &[], None, &["oops: x".into()]).0, Verdict::Fail);
-    }
 
     #[test]
     fn a_failure_takes_precedence_over_an_inconclusive_row() {

@@ -4,6 +4,7 @@ use conformance::catalogue::entry::Behaviour;
 use conformance::run::allowed_findings::AllowedFindings;
 use conformance::run::engine::{self, RunPolicy, RunSpec};
 use conformance::run::event::{Event, Row};
+use conformance::run::judge::Judging;
 use conformance::run::pair::{Boot, Host};
 use conformance::run::qemu::QemuMachines;
 use harness::{Accel, Profile, Qemu, Spawner, Templates, WallLimits};
@@ -31,6 +32,8 @@ pub struct Setup<'a> {
     pub policy: RunPolicy,
     /// The findings to ignore.
     pub allowed: AllowedFindings,
+    /// What rows are judged by.
+    pub judging: Judging,
     /// A directory of templates other than that of the cache.
     pub templates: Option<&'a Path>,
 }
@@ -52,6 +55,7 @@ impl Default for Setup<'_> {
             limit: Duration::from_secs(300),
             policy: RunPolicy::default(),
             allowed: AllowedFindings::default(),
+            judging: Judging::builtin(&Catalogue::builtin().unwrap()).unwrap(),
             templates: None,
         }
     }
@@ -93,6 +97,7 @@ pub fn run_with_notes(behaviours: Vec<&'static Behaviour>, setup: &Setup<'_>) ->
     let spec = RunSpec {
         shard: None,
         policy: setup.policy,
+        judging: setup.judging.clone(),
         behaviours,
         jobs: 2,
         limit: setup.limit,

@@ -13,7 +13,7 @@ fn row(kernel: &str, id: &str, verdict: Verdict, facts: &[Fact]) -> Row {
 }
 
 fn fact(got: &str) -> Fact {
-    Fact { name: "requested names".into(), expected: "x".into(), got: got.into(), holds: got == "x" }
+    Fact { name: "requested names".into(), expected: "x".into(), got: got.into(), holds: got == "x", deviation: None }
 }
 
 fn report(rows: Vec<Row>) -> Report {

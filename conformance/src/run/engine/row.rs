@@ -6,9 +6,10 @@ use crate::catalogue::entry::{About, Behaviour, Checked};
 use crate::check::lab::{GuestError, Lab, LabError};
 use crate::run::allowed_findings::AllowedFindings;
 use crate::run::event::{ConsoleFinding, Row};
+use crate::run::judge::{CheckEnd, Evidence, Judging, judge};
 use crate::run::machines::{Machine, MachineError, PairMachines};
 use crate::run::needs::first_unmet_need;
-use crate::run::verdict::{CheckEnd, Verdict, judge};
+use crate::run::verdict::Verdict;
 use crate::text::{self, error_chain};
 use agent::proto::{GuestMicros, Reply, Request};
 use harness::{Ending, Finding};
@@ -79,7 +80,9 @@ pub(super) fn run_behaviour(
                 Some(need) => (row.verdict, row.reason) = (Verdict::Skip, Some(format!("needs {need}"))),
                 None => match ready.guest() {
                     Ok(mut guest) => {
-                        observe(&mut *guest, behaviour, ready, started + spec.limit, keep, &spec.allowed, &mut row);
+                        let deadline = started + spec.limit;
+                        let plan = Plan { behaviour, deadline, keep, allowed: &spec.allowed, judging: &spec.judging };
+                        observe(&mut *guest, &plan, ready, &mut row);
                     }
                     Err(error) => {
                         if spec.boot_failure_fails && error.boot_failed && !stop.load(Ordering::SeqCst) {
@@ -104,16 +107,21 @@ fn printable(line: &str) -> String {
     text::escape(line.as_bytes())
 }
 
-/// Runs the check in a guest, ends the guest, and judges.
-fn observe(
-    guest: &mut dyn Machine,
-    behaviour: &Behaviour,
-    ready: &dyn PairMachines,
+/// How a behaviour is run and judged.
+struct Plan<'a> {
+    behaviour: &'a Behaviour,
+    /// The end of the behaviour's time.
     deadline: Instant,
-    keep: Option<(&Path, u32)>,
-    allowed: &AllowedFindings,
-    row: &mut Row,
-) {
+    /// The directory in which to save the console, and the number of the attempt.
+    keep: Option<(&'a Path, u32)>,
+    /// The findings to ignore.
+    allowed: &'a AllowedFindings,
+    judging: &'a Judging,
+}
+
+/// Runs the check in a guest, ends the guest, and judges.
+fn observe(guest: &mut dyn Machine, plan: &Plan<'_>, ready: &dyn PairMachines, row: &mut Row) {
+    let &Plan { behaviour, deadline, keep, allowed, judging } = plan;
     // A guest that is booted has the findings of its boot on its own console; the console of a clone begins later.
     let during_boot = guest.findings().len();
     let from = guest_time(guest, deadline);
@@ -156,7 +164,8 @@ fn observe(
         .collect();
     let counting = row.findings.iter().filter(|finding| finding.allowed.is_none());
     let counting: Vec<String> = counting.map(ToString::to_string).collect();
-    (row.verdict, row.reason) = judge(end, &row.facts, known.as_deref(), &counting);
+    let evidence = Evidence { end, facts: &mut row.facts, known: known.as_deref(), findings: &counting };
+    (row.verdict, row.reason) = judge(evidence, &judging.deviations_of(behaviour.id, ready.pair()));
     if matches!(row.verdict, Verdict::Fail | Verdict::Error) {
         row.console.extend(last_lines(&console));
     }
