@@ -72,7 +72,7 @@ pub struct Scope<'a> {
     pub behaviour: &'a str,
     /// The name of the subject.
     pub subject: &'a str,
-    /// The subject of the catalogue whose deviations apply to this one instead of its own.
+    /// Another subject, whose shipped deviations apply to this one.
     pub like: Option<&'a str>,
     /// The release of the kernel.
     pub release: &'a str,
