@@ -1,8 +1,9 @@
 //! `kmodlab bisect`: builds the kernel tree at its current commit, runs behaviours on it, and exits with the code that
 //! `git bisect run` expects.
 
-use super::args::{BootFailure, Common, GuestArgs, RunArgs, SelectArgs, number_from, number_in};
+use super::args::{BootFailure, Common, GuestArgs, SelectArgs, number_from, number_in};
 use super::error::CliError;
+use super::run::RunArgs;
 use super::{Outcome, lookup, run, setup, signals, status};
 use crate::catalogue::select::select_filtered;
 use crate::run::verdict::exit;

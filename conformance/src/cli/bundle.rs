@@ -1,6 +1,6 @@
 //! `kmodlab bundle`: writes a kernel and an initramfs that run the checks when booted on a machine, without kmodlab.
 
-use super::args::{BundleArgs, Common, GuestArgs};
+use super::args::{Common, GuestArgs, SelectArgs};
 use super::error::CliError;
 use super::hint::SETUP;
 use super::{Outcome, lookup, setup, show_progress, signals};
@@ -11,14 +11,39 @@ use crate::run::needs::{first_unmet_need, is_met};
 use crate::run::pair::PreparedKernel;
 use crate::run::verdict::exit;
 use anyhow::{Context, anyhow};
+use clap::Args as Group;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The file name of the program that runs in the guest.
 const SELF: &str = "kmodlab-self";
 /// The kernel command line. The log level is lower than in a lab, because KTAP shares the console; there is no
 /// `earlyprintk`, because a board may not have its port.
 const APPEND: &str = "console=ttyS0,115200 rdinit=/init panic=-1 loglevel=4";
+
+/// `kmodlab bundle`.
+#[derive(Debug, Group)]
+pub struct BundleArgs {
+    #[command(flatten)]
+    pub select: SelectArgs,
+    /// Use this kernel: a name in the catalogue (see `kmodlab kernel list`) or the path of a bzImage
+    /// [default: the default kernel]
+    #[arg(long, value_name = "KERNEL", default_value = "default", hide_default_value = true)]
+    pub kernel: String,
+    /// Use this module directory (…/lib/modules/RELEASE) for a bzImage given by its path
+    #[arg(long, value_name = "DIR")]
+    pub modules: Option<PathBuf>,
+    /// Test these module tools: `ours`, a name in the catalogue (see `kmodlab subject list`), a program, or a directory of
+    /// programs
+    #[arg(long, value_name = "SUBJECT", default_value = "ours")]
+    pub subject: String,
+    /// Write the bundle to this directory
+    #[arg(long, value_name = "DIR")]
+    pub output: PathBuf,
+    /// Also write a LAVA job for a QEMU device
+    #[arg(long)]
+    pub lava: bool,
+}
 
 pub(super) fn bundle(common: &Common, args: &BundleArgs) -> Outcome {
     let behaviours = select_filtered(&args.select.ids, &args.select.filter).map_err(CliError::usage)?;

@@ -1,9 +1,11 @@
 //! `kmodlab cache`: lists, verifies and prunes the cache.
 
-use super::args::{CacheCommand, Common, PruneArgs};
+use super::args::Common;
 use super::error::CliError;
+use super::help::{LIST_CACHE_CODES, PRUNE_CODES, VERIFY_CODES};
 use super::{Outcome, setup};
 use crate::run::verdict::exit;
+use clap::{ArgGroup, Args as Group, Subcommand};
 use harness::{Templates, Verified};
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
@@ -14,6 +16,47 @@ use vm_images::{Cache, Entry};
 const TEMPLATES: &str = "templates";
 const EXPECTED_SIZE: &str = "expected a number with K, M, G or T, e.g. 500M";
 const EXPECTED_AGE: &str = "expected a number with s, m, h, d or w, e.g. 30d";
+
+/// `kmodlab cache`.
+#[derive(Debug, Subcommand)]
+pub enum CacheCommand {
+    /// Show what is in the cache, with sizes and times of last use
+    #[command(after_help = LIST_CACHE_CODES)]
+    List {
+        /// Show each entry, not only the totals
+        #[arg(long)]
+        all: bool,
+    },
+    /// Check the hashes of the cache, and remove what is damaged
+    ///
+    /// A damaged entry is rebuilt when it is needed.
+    #[command(after_help = VERIFY_CODES)]
+    Verify {
+        /// Report damaged entries without removing them
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Remove the least recently used entries
+    ///
+    /// While another run uses the cache, only booted guests are removed.
+    #[command(after_help = PRUNE_CODES)]
+    Prune(PruneArgs),
+}
+
+/// `kmodlab cache prune`.
+#[derive(Debug, Group)]
+#[command(group = ArgGroup::new("limit").required(true).multiple(true))]
+pub struct PruneArgs {
+    /// Shrink the cache to this size, e.g. 500M or 4G
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, group = "limit")]
+    pub max_size: Option<u64>,
+    /// Remove entries that have not been used for this long, e.g. 12h, 30d or 2w
+    #[arg(long, value_name = "TIME", value_parser = parse_age, group = "limit")]
+    pub older_than: Option<Duration>,
+    /// Report what would be removed without removing it
+    #[arg(long)]
+    pub dry_run: bool,
+}
 
 pub(super) fn cache(common: &Common, command: &CacheCommand) -> Outcome {
     let cache = setup::open_cache(common)?;

@@ -1,8 +1,9 @@
 //! `kmodlab compare`: shows what changed between two kernels or two stored reports.
 
-use super::args::{Common, GuestArgs, RunArgs, SelectArgs, number_from, number_in};
+use super::args::{Common, GuestArgs, SelectArgs, number_from, number_in};
 use super::error::CliError;
 use super::outputs::can_be_written;
+use super::run::RunArgs;
 use super::{Outcome, run};
 use crate::catalogue::select::select;
 use crate::report::compare::{Comparison, compare as compare_reports};

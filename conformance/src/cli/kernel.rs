@@ -1,12 +1,64 @@
 //! `kmodlab kernel`: lists, fetches and builds kernels.
 
-use super::args::{BuildArgs, Common, KernelCommand};
+use super::args::Common;
 use super::error::CliError;
+use super::help::{BUILD_CODES, CONFIG_CHECK_CODES, FETCH_CODES};
 use super::{Outcome, config_check, lookup, setup, show_progress, signals};
 use crate::run::verdict::exit;
+use clap::{ArgGroup, Args as Group, Subcommand};
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use vm_images::{BuildError, Kernel, TreeBuild};
+
+/// `kmodlab kernel`.
+#[derive(Debug, Subcommand)]
+pub enum KernelCommand {
+    /// List the kernels in the catalogue
+    List,
+    /// Fetch kernels into the cache
+    #[command(after_help = FETCH_CODES)]
+    Fetch {
+        /// Fetch the kernel with this name in the catalogue [default: the default kernel]
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+        /// Look for newer versions of kernels that are in the cache
+        #[arg(long)]
+        refresh: bool,
+    },
+    /// Build a kernel from its source package or from a source tree
+    #[command(after_help = BUILD_CODES)]
+    Build(BuildArgs),
+    /// Print the configuration options that kmodlab or some behaviours need and a kernel does not have
+    ///
+    /// The output is a fragment of a kernel configuration.
+    #[command(after_help = CONFIG_CHECK_CODES)]
+    ConfigCheck {
+        /// Check this kernel: a name in the catalogue, a bzImage, a configured kernel tree, `host`, or a file such as
+        /// .config
+        #[arg(value_name = "KERNEL", required = true)]
+        kernels: Vec<String>,
+    },
+}
+
+/// `kmodlab kernel build`.
+#[derive(Debug, Group)]
+#[command(group = ArgGroup::new("source").required(true))]
+pub struct BuildArgs {
+    /// Build the kernel with this name in the catalogue, e.g. 5.10-modular-unix
+    #[arg(value_name = "NAME", group = "source")]
+    pub names: Vec<String>,
+    /// Build this source tree, without writing to it, and print the resulting directory for --kernel; a tree with the same
+    /// contents is not built again
+    #[arg(long, value_name = "DIR", group = "source")]
+    pub tree: Option<PathBuf>,
+    /// Add a fragment to `make tinyconfig`: one of tiny, modular-unix, kcov-kasan and test-kmod, or a file; repeatable,
+    /// later ones override earlier ones [default: tiny]
+    #[arg(long, value_name = "FRAGMENT", requires = "tree")]
+    pub fragment: Vec<String>,
+    /// Pass this argument to make, e.g. LLVM=1; repeatable
+    #[arg(long, alias = "make", value_name = "ARGUMENT", requires = "tree", allow_hyphen_values = true)]
+    pub make_arg: Vec<String>,
+}
 
 pub(super) fn kernel(common: &Common, command: &KernelCommand) -> Outcome {
     let catalogue = lookup::catalogue()?;

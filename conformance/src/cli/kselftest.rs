@@ -4,7 +4,7 @@
 //! The script needs bash, awk, grep and so on, and capsh for two tests. The guest contains the host's bash and capsh with
 //! their libraries in a separate directory, so that the subject does not see them, and busybox for the rest.
 
-use super::args::{Common, KselftestArgs, SelftestSuite};
+use super::args::{Common, GuestArgs, number_from, number_in};
 use super::error::CliError;
 use super::script::{self, BUSYBOX};
 use super::{Outcome, lookup, setup, show_progress, signals, status};
@@ -14,6 +14,7 @@ use crate::run::verdict::exit;
 use crate::text;
 use agent::proto::{ExitKind, GuestMillis, Ran};
 use anyhow::{Context as _, anyhow};
+use clap::{Args as Group, ValueEnum};
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -51,6 +52,38 @@ const MODULES: &[&str] = &[
 const SKIPPED: i32 = 4;
 /// Lines of output to print for a failed test.
 const TAIL_LINES: usize = 20;
+
+/// `kmodlab kselftest`.
+#[derive(Debug, Group)]
+pub struct KselftestArgs {
+    /// Run this suite
+    #[arg(value_enum)]
+    pub suite: SelftestSuite,
+    /// Run only this test, e.g. 0001 [default: all tests that the script runs by default]
+    #[arg(value_name = "TEST")]
+    pub tests: Vec<String>,
+    #[command(flatten)]
+    pub guest: GuestArgs,
+    /// Run the script in this kernel tree [default: the kernel, if it is a tree]
+    #[arg(long, value_name = "DIR")]
+    pub tree: Option<PathBuf>,
+    /// Repeat each test N times [default: the number that the script recommends]
+    #[arg(long, value_name = "N", value_parser = number_from(1_u32))]
+    pub count: Option<u32>,
+    /// Limit the time of each test, in guest time and in wall-clock time
+    #[arg(long, value_name = "SECONDS", default_value_t = 1200, value_parser = number_in(1..=86400_u64))]
+    pub timeout: u64,
+    /// Boot a new guest for each test instead of cloning a booted one
+    #[arg(long)]
+    pub cold: bool,
+}
+
+/// A suite in tools/testing/selftests.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum SelftestSuite {
+    /// The module loader (kmod.sh)
+    Kmod,
+}
 
 pub(super) fn kselftest(common: &Common, args: &KselftestArgs) -> Outcome {
     let SelftestSuite::Kmod = args.suite;

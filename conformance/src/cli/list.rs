@@ -1,11 +1,27 @@
 //! `kmodlab list` and `kmodlab show`.
 
-use super::args::{ListArgs, ShowArgs};
+use super::args::SelectArgs;
 use super::error::CliError;
 use super::{Outcome, print};
 use crate::catalogue::entry::{About, Behaviour, needs_text};
 use crate::catalogue::select::{select, select_filtered};
+use clap::Args as Group;
 use std::fmt::Write as _;
+
+/// `kmodlab list`.
+#[derive(Debug, Group)]
+pub struct ListArgs {
+    #[command(flatten)]
+    pub select: SelectArgs,
+}
+
+/// `kmodlab show`.
+#[derive(Debug, Group)]
+pub struct ShowArgs {
+    /// Show behaviours with this id (path.empty-disables), catalogue id (PATH-06) or group (path)
+    #[arg(value_name = "ID", required = true)]
+    pub ids: Vec<String>,
+}
 
 pub(super) fn list(args: &ListArgs) -> Outcome {
     let behaviours = select_filtered(&args.select.ids, &args.select.filter).map_err(CliError::usage)?;

@@ -1,4 +1,4 @@
-//! The command line: arguments and subcommands, one file each.
+//! The command line: one file for each subcommand, with its arguments.
 
 mod args;
 mod bisect;
@@ -24,13 +24,79 @@ mod shell;
 mod signals;
 mod subject;
 
-pub use args::Args;
-
 use crate::run::verdict::exit;
-use args::Command;
+use args::Common;
+use bisect::BisectArgs;
+use bundle::BundleArgs;
+use cache::CacheCommand;
+use clap::{Parser, Subcommand};
+use compare::CompareArgs;
 use error::CliError;
+use help::{DOCTOR_CODES, EXIT_CODES, FILTERS, ONE_KERNEL, ONE_SUBJECT, TERMS};
+use kernel::KernelCommand;
+use kselftest::KselftestArgs;
+use list::{ListArgs, ShowArgs};
+use report::ReportCommand;
+use run::RunArgs;
+use shell::ShellArgs;
 use std::ffi::OsString;
 use std::io::{self, Write as _};
+use subject::SubjectCommand;
+
+/// Test Linux module auto-loading: boot kernels in QEMU and check named behaviours.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, after_help = format!("{TERMS}\n\n{EXIT_CODES}"))]
+pub struct Args {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check behaviours and report the verdicts
+    #[command(after_help = format!("{TERMS}\n\n{FILTERS}\n\n{EXIT_CODES}"))]
+    Run(Box<RunArgs>),
+    /// Show what changed between two kernels or two reports
+    #[command(after_help = compare::AFTER_HELP, mut_arg("kernel", |arg| arg.hide(true)))]
+    Compare(Box<CompareArgs>),
+    /// Build a kernel tree and check behaviours on it, for `git bisect run`
+    #[command(after_help = bisect::AFTER_HELP, mut_arg("kernel", |arg| arg.hide(true)),
+        mut_arg("modules", |arg| arg.hide(true)), mut_arg("print_command", |arg| arg.hide(true)))]
+    Bisect(Box<BisectArgs>),
+    /// Convert or merge JSON reports
+    #[command(subcommand)]
+    Report(ReportCommand),
+    /// List behaviours
+    #[command(after_help = FILTERS)]
+    List(ListArgs),
+    /// Show the statement, source and needs of behaviours
+    Show(ShowArgs),
+    /// List, fetch, build or inspect kernels
+    #[command(subcommand)]
+    Kernel(KernelCommand),
+    /// List or fetch the module tools in the catalogue
+    #[command(subcommand)]
+    Subject(SubjectCommand),
+    /// List, verify or prune the cache
+    #[command(subcommand)]
+    Cache(CacheCommand),
+    /// Open a shell in a guest set up like those that behaviours run in
+    #[command(mut_arg("kernel", |arg| arg.help(ONE_KERNEL)), mut_arg("subject", |arg| arg.help(ONE_SUBJECT)))]
+    Shell(ShellArgs),
+    /// Write a kernel and an initramfs that run the checks when booted on a machine, without kmodlab
+    #[command(after_help = FILTERS)]
+    Bundle(BundleArgs),
+    /// Run the kernel's own selftests of its module loader, each test in its own guest, and print KTAP
+    #[command(after_help = kselftest::AFTER_HELP, mut_arg("kernel", |arg| arg.help(ONE_KERNEL)),
+        mut_arg("subject", |arg| arg.help(ONE_SUBJECT)))]
+    Kselftest(KselftestArgs),
+    /// Check that this machine can run guests, and report what is missing
+    #[command(after_help = DOCTOR_CODES)]
+    Doctor,
+}
 
 /// The exit code of a command, or why it could not be carried out.
 type Outcome = Result<u8, CliError>;

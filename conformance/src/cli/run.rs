@@ -1,11 +1,13 @@
 //! `kmodlab run`.
 
-use super::args::{BootFailure, Common, RunArgs};
+use super::args::{BootFailure, Common, GuestArgs, SelectArgs, number_from, number_in};
 use super::error::CliError;
 use super::lookup::UnavailableKernel;
+use super::outputs::OutputArgs;
 use super::{Outcome, jobs, lookup, setup, signals};
 use crate::catalogue::entry::Behaviour;
 use crate::catalogue::select::select_filtered;
+use crate::check::era::{EraOverride, EraOverrideError};
 use crate::report::Reporter;
 use crate::report::json::Report;
 use crate::run::allowed_findings::AllowedFindings;
@@ -15,12 +17,64 @@ use crate::run::judge::Judging;
 use crate::run::pair::{Host, PreparedKernel};
 use crate::run::qemu::QemuMachines;
 use crate::run::rows::rows;
-use crate::run::shard::Shard;
+use crate::run::shard::{Shard, ShardError, ShardOption};
 use crate::run::verdict::exit;
 use anyhow::Context as _;
+use clap::Args as Group;
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+/// `kmodlab run`.
+#[derive(Debug, Default, Group)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub select: SelectArgs,
+    #[command(flatten)]
+    pub guest: GuestArgs,
+    /// Run only the K-th of N equal parts of the rows; `all` runs all rows even if the environment requests a shard
+    /// (docs/reference/reports.md)
+    #[arg(long, value_name = "K/N", visible_alias = "partition", value_parser = parse_shard)]
+    pub shard: Option<ShardOption>,
+    /// Retry a failed or inconclusive row up to N times; a row that then passes is reported as flaky
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = number_in(0..=1000_u32))]
+    pub retries: u32,
+    /// Run each row N times; it passes only if it passes each time
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "retries",
+        value_parser = number_in(1..=100_000_u32))]
+    pub repeat: u32,
+    /// Start no further rows after one has failed or is inconclusive
+    #[arg(long)]
+    pub fail_fast: bool,
+    /// Shuffle the order of the rows; the same seed gives the same order
+    #[arg(long, value_name = "SEED", value_parser = number_from(0_u64))]
+    pub seed: Option<u64>,
+    /// Run N guests in parallel [default: one per core, or fewer if memory is short]
+    #[arg(long, value_name = "N", value_parser = number_from(1_usize))]
+    pub jobs: Option<usize>,
+    /// Limit the wall-clock time of each row
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = number_in(1..=86400_u64))]
+    pub timeout: u64,
+    /// Boot a new guest for each row instead of cloning a booted one
+    #[arg(long)]
+    pub cold: bool,
+    /// Select the verdict for a kernel that does not boot
+    #[arg(long, value_enum, default_value_t, value_name = "VERDICT")]
+    pub boot_failure: BootFailure,
+    /// Save the console of each guest in this directory
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
+    /// Ignore the console findings listed in this file with their reasons (docs/reference/reports.md); repeatable
+    #[arg(long, value_name = "FILE")]
+    pub allow_findings: Vec<PathBuf>,
+    /// Set which implementation of the limit on concurrent helpers the kernels are expected to have: cutoff=wait-queue
+    /// (4.13 to 6.3) or cutoff=semaphore (since 6.4) [default: probed]
+    #[arg(long, value_name = "NAME=ERA", value_parser = parse_era)]
+    pub era: Option<EraOverride>,
+    #[command(flatten)]
+    pub outputs: OutputArgs,
+}
 
 pub(super) fn run(common: &Common, args: &RunArgs) -> Outcome {
     args.outputs.check()?;
@@ -122,6 +176,16 @@ fn shard(args: &RunArgs, behaviours: &[&'static Behaviour]) -> Result<Option<Sha
         shard.check_not_empty(count).map_err(CliError::usage)?;
     }
     Ok(shard)
+}
+
+/// Parses a shard.
+fn parse_shard(text: &str) -> Result<ShardOption, String> {
+    text.parse().map_err(|error: ShardError| error.expectation())
+}
+
+/// Parses an override of eras.
+fn parse_era(text: &str) -> Result<EraOverride, String> {
+    text.parse().map_err(|error: EraOverrideError| error.expectation().to_owned())
 }
 
 /// The consumers of events.

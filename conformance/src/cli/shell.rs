@@ -5,12 +5,13 @@
 
 mod check;
 
-use super::args::{Common, GuestArgs, ShellArgs};
+use super::args::{Common, GuestArgs};
 use super::error::CliError;
 use super::{Outcome, lookup, script, setup, show_progress, signals, status};
 use crate::run::pair::{Host, PreparedKernel};
 use crate::run::verdict::exit;
 use agent::proto::{ExitKind, GuestMillis, JobEnd, JobId};
+use clap::Args as Group;
 use harness::{Finding, Vm, WallLimits};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use std::io::{self, IsTerminal, Read, Write};
@@ -28,6 +29,26 @@ const LIMIT: GuestMillis = GuestMillis(7 * 24 * 3600 * 1000);
 
 /// The beginning of each shell. `install` lines of modprobe.d run with /bin/sh, which behaviours do not have.
 const PROMPT: &str = "[ -e /bin/sh ] || busybox ln -s busybox /bin/sh; export PS1='\\w # '; cd /; ";
+
+/// `kmodlab shell`.
+#[derive(Debug, Group)]
+pub struct ShellArgs {
+    #[command(flatten)]
+    pub guest: GuestArgs,
+    /// Boot a new guest instead of cloning a booted one
+    #[arg(long)]
+    pub cold: bool,
+    /// Run this behaviour in the guest before the shell opens
+    #[arg(long, value_name = "ID")]
+    pub at: Option<String>,
+    /// Boot without address randomisation, and wait for gdb on this port of localhost before the first instruction
+    #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "1234", require_equals = true,
+        value_parser = parse_port)]
+    pub gdb: Option<u16>,
+    /// Run this command in the guest instead of an interactive shell
+    #[arg(long, short = 'c', value_name = "COMMAND")]
+    pub command: Option<String>,
+}
 
 pub(super) fn shell(common: &Common, args: &ShellArgs) -> Outcome {
     let catalogue = lookup::catalogue()?;
@@ -118,6 +139,12 @@ fn functions(subject: &Subject) -> String {
 
 fn start(vm: &mut Vm, subject: &Subject, command: &str) -> Result<JobId, CliError> {
     script::start(vm, &format!("{PROMPT}{}{command}", functions(subject)), LIMIT)
+}
+
+/// Parses a TCP port.
+fn parse_port(text: &str) -> Result<u16, String> {
+    let number = text.parse().ok().filter(|port| *port != 0);
+    number.ok_or_else(|| "expected a port number from 1 to 65535".to_owned())
 }
 
 fn exit_code(exit: ExitKind) -> u8 {

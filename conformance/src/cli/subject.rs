@@ -1,12 +1,31 @@
 //! `kmodlab subject`: lists and fetches module tools.
 
-use super::args::{Common, SubjectCommand};
+use super::args::Common;
 use super::error::CliError;
+use super::help::FETCH_CODES;
 use super::{Outcome, lookup, setup, show_progress, signals};
 use crate::run::verdict::exit;
+use clap::Subcommand;
 use std::fmt::Write as _;
 use vm_images::subject::{self, Unpacked};
 use vm_images::{Catalogue, FetchError, SubjectError};
+
+/// `kmodlab subject`.
+#[derive(Debug, Subcommand)]
+pub enum SubjectCommand {
+    /// List the module tools in the catalogue
+    List,
+    /// Fetch module tools into the cache and print their directories, without installing them
+    #[command(after_help = FETCH_CODES)]
+    Fetch {
+        /// Fetch the module tools with this name in the catalogue [default: all]
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+        /// Look for newer versions of tools that are in the cache
+        #[arg(long)]
+        refresh: bool,
+    },
+}
 
 pub(super) fn subject(common: &Common, command: &SubjectCommand) -> Outcome {
     let catalogue = lookup::catalogue()?;
