@@ -1,5 +1,6 @@
 //! One QEMU process and its ports, from start to end.
 
+use crate::Qemu;
 use crate::console::printable;
 use crate::ending::{Death, Ending, Exit};
 use crate::error::{BootError, HarnessError, error_chain};
@@ -8,7 +9,6 @@ use crate::pump::{self, Ports, Pump};
 use crate::qmp::{self, Qmp};
 use crate::spawn::{self, Process, Spawner};
 use crate::spec::{Channels, Role, Spec, qemu_args};
-use crate::{Qemu, template};
 use agent::frame;
 use agent::proto::Reply;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -93,7 +93,7 @@ impl Instance {
     pub(crate) fn resume(&mut self, number: RawFd, deadline: Instant) -> Result<(), HarnessError> {
         let commands = [
             ("qmp_capabilities", Value::Null),
-            ("migrate-set-capabilities", template::migration_capabilities()),
+            ("migrate-set-capabilities", qmp::migration_capabilities()),
             ("migrate-incoming", json!({ "uri": format!("fd:{number}") })),
         ];
         let pending: Vec<_> = commands

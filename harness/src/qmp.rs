@@ -118,6 +118,14 @@ fn failed(command: &str) -> impl FnOnce(io::Error) -> HarnessError {
     move |source| HarnessError::QmpSend { command: command.to_owned(), source }
 }
 
+/// Returns the capabilities of a migration: it leaves out memory in a shared file, and sends events.
+pub(crate) fn migration_capabilities() -> Value {
+    json!({ "capabilities": [
+        { "capability": "x-ignore-shared", "state": true },
+        { "capability": "events", "state": true },
+    ] })
+}
+
 /// Returns the reason in a `SHUTDOWN` event: `guest-reset`, `guest-shutdown`, `host-qmp-quit`, …
 pub(crate) fn shutdown_reason(event: &Value) -> Option<String> {
     (event["event"] == "SHUTDOWN").then(|| event["data"]["reason"].as_str().unwrap_or("unknown").to_owned())

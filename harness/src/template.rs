@@ -19,7 +19,6 @@
 mod boot;
 mod stored;
 
-pub(crate) use boot::migration_capabilities;
 pub use stored::{Stored, Verified};
 
 use crate::error::{BootError, HarnessError};

@@ -128,7 +128,7 @@ fn new_memory(mib: u32) -> std::io::Result<File> {
 /// Stops the guest and reads its device state. A running guest would make memory and devices inconsistent.
 fn save(qemu: &mut qmp::Qmp, deadline: Instant) -> Result<Vec<u8>, HarnessError> {
     qemu.call("stop", serde_json::Value::Null, deadline)?;
-    qemu.call("migrate-set-capabilities", migration_capabilities(), deadline)?;
+    qemu.call("migrate-set-capabilities", qmp::migration_capabilities(), deadline)?;
     let (reader, writer) = pump::pipe()?;
     qemu.give("device", writer.as_fd(), deadline)?;
     drop(writer);
@@ -158,12 +158,4 @@ fn save(qemu: &mut qmp::Qmp, deadline: Instant) -> Result<Vec<u8>, HarnessError>
             reason: format!("migration status: {}", other.unwrap_or("none within the limit")),
         }),
     }
-}
-
-/// Capabilities of the migration: leave out memory in a shared file, and send events.
-pub(crate) fn migration_capabilities() -> serde_json::Value {
-    json!({ "capabilities": [
-        { "capability": "x-ignore-shared", "state": true },
-        { "capability": "events", "state": true },
-    ] })
 }
