@@ -17,120 +17,41 @@
 //! discarded and repeated. If the last boot has such a finding too, it is used but not stored.
 
 mod boot;
+mod hex;
+mod memory;
+mod request;
+mod saved;
 mod stored;
 
+pub use request::{BootPolicy, Machine};
 pub use stored::{Stored, Verified};
 
 use crate::error::{BootError, HarnessError};
 use crate::lock::{Lock, Mode};
 use crate::monitor::Finding;
+use crate::qemu::Qemu;
 use crate::rundir::{RunDir, private_dir, sweep};
-use crate::spec::{Channels, Role, qemu_args};
-use crate::vm::Hello;
-use crate::{Qemu, Spawner, Spec, Vm, WallLimits};
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use crate::spawn::Spawner;
+use crate::spec::Spec;
+use crate::vm::{Hello, Vm, WallLimits};
+use boot::SAVE;
+use saved::{Found, Meta, Saved, read};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-/// The version of the directory's layout, and of the requirements on a template.
-const FORMAT: u32 = 3;
-/// Maximum size of the device state; that of a PC takes 0.3 MiB.
-const DEVICE_MAX: usize = 64 << 20;
-/// How long stopping, saving and ending a booted guest may take.
-const SAVE: Duration = Duration::from_secs(60);
 /// The directory in which templates are created.
 const WORK: &str = "work";
 /// Total size from which on the least recently used templates are removed. One template takes about 100 MiB.
 const DISK: u64 = 4 << 30;
-
-/// A machine whose template is requested.
-#[derive(Clone, Copy, Debug)]
-pub struct Machine<'a> {
-    /// The QEMU that runs it; its version is part of the template's key.
-    pub qemu: &'a Qemu,
-    /// The machine; QEMU's arguments are part of the template's key, except the paths of files.
-    pub spec: &'a Spec,
-    /// Identifies the contents of kernel and initramfs.
-    pub key: &'a str,
-}
-
-/// The boots that may become templates.
-#[derive(Clone, Copy)]
-pub struct BootPolicy<'a> {
-    /// Returns whether a boot with this finding on its console is acceptable.
-    pub accepts: &'a dyn Fn(&Finding) -> bool,
-    /// The maximum number of boots if they are not acceptable, at least 1.
-    pub boots: u32,
-}
-
-impl Default for BootPolicy<'_> {
-    /// Accepts no finding; three boots.
-    fn default() -> Self {
-        Self { accepts: &|_| false, boots: 3 }
-    }
-}
-
-impl BootPolicy<'_> {
-    fn accepts_all(&self, findings: &[Finding]) -> bool {
-        findings.iter().all(|finding| (self.accepts)(finding))
-    }
-}
 
 /// A directory of templates, named by content.
 #[derive(Clone, Debug)]
 pub struct Templates {
     dir: PathBuf,
     disk: u64,
-}
-
-/// The contents of `meta.json`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Meta {
-    format: u32,
-    /// The caller's key and QEMU's banner, for human readers.
-    key: String,
-    qemu: String,
-    arguments: Vec<String>,
-    hello: Hello,
-    boot_millis: u64,
-    /// The findings on the console during the boot.
-    findings: Vec<Finding>,
-    device_sha256: String,
-    memory_len: u64,
-    /// A saved template's memory never changes, so a different modification time shows that somebody wrote to it.
-    memory_mtime: (i64, i64),
-    /// Checked only on request: reading the memory before each clone would take longer than the clone itself.
-    memory_sha256: String,
-}
-
-/// The state of a template's directory.
-enum Found {
-    Nothing,
-    /// A template of another version of this program, or an incomplete one.
-    Other,
-    /// The template was changed after it was saved; how.
-    Damaged(&'static str),
-    Whole(Box<Saved>),
-}
-
-/// A complete template.
-struct Saved {
-    meta: Meta,
-    device: Arc<[u8]>,
-}
-
-impl Found {
-    /// Returns the template if it is complete and its boot is acceptable.
-    fn accepted(self, policy: &BootPolicy<'_>) -> Option<Box<Saved>> {
-        match self {
-            Found::Whole(saved) if policy.accepts_all(&saved.meta.findings) => Some(saved),
-            _ => None,
-        }
-    }
 }
 
 impl Templates {
@@ -159,7 +80,7 @@ impl Templates {
     /// Returns whether the template exists, so that [`Self::get`] need not boot a guest.
     #[must_use]
     pub fn has(&self, qemu: &Qemu, spec: &Spec, key: &str) -> bool {
-        let name = content_name(key, &qemu.banner, &key_arguments(spec));
+        let name = Machine { qemu, spec, key }.content_name();
         read(&self.dir.join(name)).is_ok_and(|found| matches!(found, Found::Whole(_)))
     }
 
@@ -175,8 +96,7 @@ impl Templates {
         spawner: &Spawner,
         limits: &WallLimits,
     ) -> Result<Template, BootError> {
-        let arguments = key_arguments(machine.spec);
-        let name = content_name(machine.key, &machine.qemu.banner, &arguments);
+        let name = machine.content_name();
         let dir = self.dir.join(&name);
         let lock_path = self.dir.join(format!("{name}.lock"));
         let lock_error = |error| HarnessError::io("lock", &lock_path)(error);
@@ -205,7 +125,7 @@ impl Templates {
                     let work = RunDir::open(&self.dir.join(WORK))?;
                     self.prune();
                     let new = work.path().join("new");
-                    let booted = boot::boot(&new, machine, &arguments, policy, spawner, limits)?;
+                    let booted = boot::boot(&new, machine, policy, spawner, limits)?;
                     discarded.extend(booted.discarded);
                     if !booted.accepted {
                         let Found::Whole(saved) = read(&new)? else {
@@ -258,60 +178,6 @@ impl Templates {
             }
         }
     }
-}
-
-/// Returns the arguments that are part of a template's key: all but the paths of files, whose contents are in the
-/// caller's key.
-fn key_arguments(spec: &Spec) -> Vec<String> {
-    let nowhere = Path::new("");
-    let spec = Spec { kernel: nowhere.into(), initramfs: nowhere.into(), ..spec.clone() };
-    let channels = Channels::Descriptors { console: 0, agent: 0, qmp: 0 };
-    let args = qemu_args(&spec, Role::Template { memory: 0 }, channels);
-    args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect()
-}
-
-fn content_name(key: &str, banner: &str, arguments: &[String]) -> String {
-    let mut hasher = Sha256::new();
-    let format = FORMAT.to_string();
-    for part in [format.as_str(), key, banner].into_iter().chain(arguments.iter().map(String::as_str)) {
-        hasher.update((part.len() as u64).to_le_bytes());
-        hasher.update(part);
-    }
-    hex(&hasher.finalize()[..16])
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Reads a template and makes the cheap checks.
-fn read(dir: &Path) -> Result<Found, HarnessError> {
-    let path = dir.join("meta.json");
-    let text = match std::fs::read(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
-        Err(error) => return Err(HarnessError::io("read", &path)(error)),
-    };
-    let format = serde_json::from_slice::<serde_json::Value>(&text).ok();
-    let Some(format) = format.and_then(|meta| meta.get("format")?.as_u64()) else {
-        return Ok(Found::Damaged("meta.json cannot be parsed"));
-    };
-    if format != u64::from(FORMAT) {
-        return Ok(Found::Other);
-    }
-    let Ok(meta) = serde_json::from_slice::<Meta>(&text) else {
-        return Ok(Found::Damaged("meta.json is incomplete"));
-    };
-    let (Ok(memory), Ok(device)) = (std::fs::metadata(dir.join("memory")), std::fs::read(dir.join("device"))) else {
-        return Ok(Found::Damaged("a file is missing"));
-    };
-    Ok(if memory.len() != meta.memory_len || (memory.mtime(), memory.mtime_nsec()) != meta.memory_mtime {
-        Found::Damaged("its memory file was modified")
-    } else if hex(&Sha256::digest(&device)) != meta.device_sha256 {
-        Found::Damaged("its device state differs from what was saved")
-    } else {
-        Found::Whole(Box::new(Saved { meta, device: device.into() }))
-    })
 }
 
 /// A booted guest on disk. Clones of this value are cheap; while one exists, the template is not removed.
@@ -412,25 +278,6 @@ impl Template {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Profile;
-
-    #[test]
-    fn the_name_depends_on_the_machine_and_not_on_the_paths_of_its_files() {
-        let name = |spec: &Spec, key, banner| content_name(key, banner, &key_arguments(spec));
-        let spec = Spec::new("/a/kernel", "/a/initramfs");
-        let base = name(&spec, "key", "QEMU 7.2");
-        assert_eq!(name(&Spec::new("/b/kernel", "/b/initramfs"), "key", "QEMU 7.2"), base);
-        let others = [
-            name(&spec, "other", "QEMU 7.2"),
-            name(&spec, "key", "QEMU 8.2"),
-            name(&Spec { mem_mib: 512, ..spec.clone() }, "key", "QEMU 7.2"),
-            name(&Spec { profile: Profile::Fast, ..spec.clone() }, "key", "QEMU 7.2"),
-            name(&Spec { virtual_time: false, ..spec.clone() }, "key", "QEMU 7.2"),
-            name(&Spec { cpu: "max".to_owned(), ..spec.clone() }, "key", "QEMU 7.2"),
-            name(&Spec { append: vec!["quiet".into()], ..spec.clone() }, "key", "QEMU 7.2"),
-        ];
-        assert!(others.iter().all(|other| *other != base), "{base} {others:?}");
-    }
 
     #[test]
     fn opening_the_directory_removes_the_unfinished_template_of_a_killed_run() {

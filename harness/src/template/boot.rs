@@ -1,11 +1,15 @@
 //! Boots the guest of a template and saves it.
 
-use super::{BootPolicy, DEVICE_MAX, FORMAT, Machine, Meta, SAVE, hex, stored};
+use super::hex::hex;
+use super::memory::{copy_memory, new_memory};
+use super::request::{BootPolicy, Machine};
+use super::saved::{FORMAT, Meta};
 use crate::error::{BootError, HarnessError};
 use crate::monitor::Finding;
-use crate::{Spawner, Vm, WallLimits, pump, qmp};
+use crate::spawn::Spawner;
+use crate::vm::{Vm, WallLimits};
+use crate::{pump, qmp};
 use rustix::event::PollFlags;
-use rustix::fs::{MemfdFlags, memfd_create};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::fs::File;
@@ -13,7 +17,12 @@ use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How long stopping, saving and ending a booted guest may take.
+pub(super) const SAVE: Duration = Duration::from_secs(60);
+/// Maximum size of the device state; that of a PC takes 0.3 MiB.
+const DEVICE_MAX: usize = 64 << 20;
 
 /// The result of [`boot`].
 pub(super) struct Booted {
@@ -28,7 +37,6 @@ pub(super) struct Booted {
 pub(super) fn boot(
     dir: &Path,
     machine: &Machine<'_>,
-    arguments: &[String],
     policy: &BootPolicy<'_>,
     spawner: &Spawner,
     limits: &WallLimits,
@@ -37,7 +45,7 @@ pub(super) fn boot(
     loop {
         let last = discarded.len() + 1 >= policy.boots as usize;
         let keep = |findings: &[Finding]| last || policy.accepts_all(findings);
-        match boot_once(dir, machine, arguments, &keep, spawner, limits)? {
+        match boot_once(dir, machine, &keep, spawner, limits)? {
             Outcome::Saved(findings) => return Ok(Booted { accepted: policy.accepts_all(&findings), discarded }),
             Outcome::Discarded(findings) => {
                 discarded.push(findings);
@@ -57,7 +65,6 @@ enum Outcome {
 fn boot_once(
     dir: &Path,
     machine: &Machine<'_>,
-    arguments: &[String],
     keep: &dyn Fn(&[Finding]) -> bool,
     spawner: &Spawner,
     limits: &WallLimits,
@@ -94,7 +101,7 @@ fn boot_once(
     // The files must be on the disk before the rename: after a power cut nothing would show that they are not.
     let path = dir.join("memory");
     let saved = File::create_new(&path).and_then(|mut file| {
-        let memory_sha256 = stored::copy_memory(&memory, &mut file)?;
+        let memory_sha256 = copy_memory(&memory, &mut file)?;
         file.sync_data()?;
         Ok((memory_sha256, file.metadata()?))
     });
@@ -103,7 +110,7 @@ fn boot_once(
         format: FORMAT,
         key: key.to_owned(),
         qemu: qemu.banner.clone(),
-        arguments: arguments.to_vec(),
+        arguments: machine.key_arguments(),
         hello,
         boot_millis,
         findings: findings.clone(),
@@ -116,13 +123,6 @@ fn boot_once(
         .map_err(|error| HarnessError::System { action: "write a template's description", source: error.into() })?;
     write("meta.json", &text)?;
     Ok(Outcome::Saved(findings))
-}
-
-/// Creates a memfd for the memory of a guest.
-fn new_memory(mib: u32) -> std::io::Result<File> {
-    let memory = File::from(memfd_create("kmodlab-guest", MemfdFlags::CLOEXEC)?);
-    memory.set_len(u64::from(mib) << 20)?;
-    Ok(memory)
 }
 
 /// Stops the guest and reads its device state. A running guest would make memory and devices inconsistent.
