@@ -8,7 +8,7 @@ use crate::jobs::Jobs;
 use crate::kmsg::Log;
 use crate::sys::strerror;
 use crate::time::Moment;
-use crate::trace::Trace;
+use crate::trace::{Trace, TraceError};
 use crate::{inner_host, processes, sys, time};
 use agent::frame::{self, Decoder};
 use agent::proto::{Group, GuestMillis, JobEnd, JobId, Reply, Request, VERSION};
@@ -275,10 +275,11 @@ impl Agent {
                 let part = self.log.read(since, flush)?;
                 Reply::Kmsg { records: part.records, next: part.next, lost: part.lost }
             }
-            Request::TraceOn(events) => {
-                self.trace.turn_on(events)?;
-                Reply::Done
-            }
+            Request::TraceOn(events) => match self.trace.turn_on(events) {
+                Ok(()) => Reply::Done,
+                Err(TraceError::Missing(what)) => Reply::Missing(what),
+                Err(TraceError::Failed(why)) => return Err(why),
+            },
             Request::Trace => Reply::Trace(self.trace.lines()?),
             Request::Processes => {
                 let jobs: Vec<i32> = self.jobs.pids().collect();

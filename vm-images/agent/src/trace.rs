@@ -7,6 +7,15 @@ use rustix::io::Errno;
 
 const ROOT: &str = "/sys/kernel/tracing";
 
+/// An event cannot be traced.
+#[derive(Debug)]
+pub enum TraceError {
+    /// The kernel does not have this file, or no tracefs.
+    Missing(String),
+    /// It is there and cannot be used, for this reason.
+    Failed(String),
+}
+
 /// The enabled events.
 #[derive(Default)]
 pub struct Trace {
@@ -15,7 +24,7 @@ pub struct Trace {
 
 impl Trace {
     /// Enables these events, disables the previous ones, and clears the trace.
-    pub fn turn_on(&mut self, events: Vec<String>) -> Result<(), String> {
+    pub fn turn_on(&mut self, events: Vec<String>) -> Result<(), TraceError> {
         mount()?;
         for event in self.on.drain(..) {
             switch(&event, b"0")?;
@@ -40,28 +49,28 @@ fn lines(text: &[u8]) -> Vec<Vec<u8>> {
     text.split(|&b| b == b'\n').filter(|line| !matches!(line.first(), None | Some(b'#'))).map(<[u8]>::to_vec).collect()
 }
 
-fn mount() -> Result<(), String> {
+fn mount() -> Result<(), TraceError> {
     if files::stat(format!("{ROOT}/trace").as_bytes()).is_ok() {
         return Ok(());
     }
     // Mounting a file system that is not built in would make the kernel request a module.
     if !crate::init::has_filesystem("tracefs") {
-        return Err("this kernel has no tracefs".into());
+        return Err(TraceError::Missing("tracefs".into()));
     }
     files::mount(b"tracefs", ROOT.as_bytes(), b"tracefs", 0, b"")
-        .map_err(|errno| format!("cannot mount tracefs: {}", strerror(errno)))
+        .map_err(|errno| TraceError::Failed(format!("cannot mount tracefs: {}", strerror(errno))))
 }
 
-fn switch(event: &str, to: &[u8]) -> Result<(), String> {
+fn switch(event: &str, to: &[u8]) -> Result<(), TraceError> {
     put(&format!("events/{event}/enable"), to, OFlags::empty())
 }
 
-fn put(name: &str, data: &[u8], flags: OFlags) -> Result<(), String> {
+fn put(name: &str, data: &[u8], flags: OFlags) -> Result<(), TraceError> {
     let path = format!("{ROOT}/{name}");
     match files::write(path.as_bytes(), data, flags | OFlags::WRONLY) {
         Ok(_) => Ok(()),
-        Err(Errno::NOENT) => Err(format!("this kernel has no {path}")),
-        Err(errno) => Err(format!("cannot write {path}: {}", strerror(errno))),
+        Err(Errno::NOENT) => Err(TraceError::Missing(path)),
+        Err(errno) => Err(TraceError::Failed(format!("cannot write {path}: {}", strerror(errno)))),
     }
 }
 

@@ -53,8 +53,8 @@ impl Lab<'_> {
         match self.ask(&Request::TraceOn(vec!["module/module_request".to_owned()]))? {
             Reply::Done => Ok(()),
             // Only a missing event is an unmet need. An event that cannot be enabled is an error.
-            Reply::Failed(why) if why.starts_with("this kernel has no ") => {
-                Err(LabError::Need(format!("the trace event module/module_request ({why})")))
+            Reply::Missing(what) => {
+                Err(LabError::Need(format!("the trace event module/module_request (the kernel does not have {what})")))
             }
             other => Err(unexpected("trace requests", other)),
         }

@@ -120,7 +120,7 @@ pub enum Request {
         flush: bool,
     },
     /// Enables kernel trace events (such as `"module/module_request"`) and clears the trace. Answered by
-    /// [`Reply::Done`], or by [`Reply::Failed`] if tracefs has no such event.
+    /// [`Reply::Done`], or by [`Reply::Missing`] if tracefs has no such event.
     TraceOn(Vec<String>),
     /// Requests the trace since [`Request::TraceOn`], without comments. Answered by [`Reply::Trace`].
     Trace,

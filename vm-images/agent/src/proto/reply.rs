@@ -102,6 +102,8 @@ pub enum Reply {
     Clock(GuestMicros),
     /// The guest shuts down now, as requested.
     Bye,
+    /// The kernel does not have this, which the request needs.
+    Missing(String),
     /// The agent itself failed, for this reason. (An errno of the kernel is a result, not a failure.)
     Failed(String),
 }
