@@ -97,7 +97,7 @@ fn a_broken_guest_gets_its_verdict_and_is_not_left() {
     // The finding contains its lines of the console, from its header to its end.
     let [finding] = &row("tool.oopses").findings[..] else { panic!("{rows:#?}") };
     let has = |what: &str| finding.trace.iter().any(|line| line.contains(what));
-    assert!(finding.kind == "oops" && has("Call Trace:") && has("end trace"), "{finding:#?}");
+    assert!(finding.kind == harness::Kind::Oops && has("Call Trace:") && has("end trace"), "{finding:#?}");
 }
 
 #[test]

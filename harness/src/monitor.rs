@@ -23,7 +23,7 @@ const FOLLOWS: usize = 12;
 
 /// The kind of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// The kernel panicked.
     Panic,
@@ -42,14 +42,19 @@ pub enum Kind {
     /// A report of lockdep, or of RCU's own checks.
     Lockdep,
     /// An RCU stall.
+    #[serde(rename = "rcu stall")]
     RcuStall,
     /// A task blocked uninterruptibly for too long.
+    #[serde(rename = "hung task")]
     HungTask,
     /// A soft or hard lockup of a CPU, or a workqueue lockup.
+    #[serde(rename = "lock-up")]
     LockUp,
     /// Memory ran out and the kernel killed a process.
+    #[serde(rename = "out of memory")]
     OutOfMemory,
     /// The kernel booted a second time, or booted in a clone.
+    #[serde(rename = "second boot")]
     SecondBoot,
 }
 

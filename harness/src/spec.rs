@@ -1,7 +1,9 @@
 //! The description of a guest machine, and QEMU's arguments for it. Pure: nothing is read or started here.
 
 use crate::machine;
+use serde::{Deserialize, Serialize};
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 
@@ -68,7 +70,8 @@ impl Spec {
 }
 
 /// A boot profile.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Profile {
     /// The kernel boots as on any other machine.
     #[default]
@@ -78,13 +81,32 @@ pub enum Profile {
 }
 
 /// An accelerator.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Accel {
     /// QEMU's software emulation: the same on every host, and supports virtual time.
     #[default]
     Tcg,
     /// The host's KVM; guest time is real.
     Kvm,
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Profile::Faithful => "faithful",
+            Profile::Fast => "fast",
+        })
+    }
+}
+
+impl fmt::Display for Accel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Accel::Tcg => "tcg",
+            Accel::Kvm => "kvm",
+        })
+    }
 }
 
 /// The purpose of a QEMU process. Template and clone have the same devices but map memory differently.

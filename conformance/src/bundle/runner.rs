@@ -119,8 +119,8 @@ fn findings(
     *from = next;
     let mut monitor = Monitor::new(false);
     monitor.push(&log);
-    let found = monitor.findings().into_iter().map(|finding| (finding.kind.to_string(), finding.title));
-    let counting = found.filter(|(kind, title)| allowed.reason(release, kind, title).is_none());
+    let found = monitor.findings().into_iter().map(|finding| (finding.kind, finding.title));
+    let counting = found.filter(|(kind, title)| allowed.reason(release, *kind, title).is_none());
     Ok(counting.map(|(kind, title)| format!("{kind}: {title}")).collect())
 }
 

@@ -1,7 +1,7 @@
 //! The entry of a behaviour: its statement, its source, what it needs, and its check.
 
 use crate::check::lab::{Lab, LabError};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// The result of a check. Facts are recorded in the lab; an error means that the behaviour cannot be judged.
@@ -42,7 +42,7 @@ impl fmt::Display for Group {
 }
 
 /// What a behaviour tests, which decides how often it runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum About {
     /// The kernel alone: once per kernel.

@@ -2,6 +2,7 @@
 //! kernel's era; nor are times, reasons and consoles. Pure.
 
 use super::json::Report;
+use crate::catalogue::entry::About;
 use crate::check::fact::Fact;
 use crate::run::event::Row;
 use crate::run::verdict::{Verdict, exit};
@@ -159,7 +160,7 @@ impl Pairing {
         old.id == new.id
             && (self.kernels || old.kernel.name == new.kernel.name)
             // A behaviour about the kernel alone is run with the first subject, whichever that is.
-            && (self.subjects || old.subject == new.subject || (old.about == "kernel" && new.about == "kernel"))
+            && (self.subjects || old.subject == new.subject || (old.about == About::Kernel && new.about == About::Kernel))
     }
 }
 

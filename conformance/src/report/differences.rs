@@ -1,6 +1,7 @@
 //! Finds the behaviours whose facts differ between the rows of a run: one line each, with the kernels and subjects that
 //! agree.
 
+use crate::catalogue::entry::About;
 use crate::run::event::Row;
 use crate::run::verdict::Verdict;
 
@@ -48,7 +49,7 @@ impl Differences {
         let facts: Vec<_> = row.facts.iter().map(|fact| (fact.name.clone(), release(&fact.got))).collect();
         let known = self.behaviours.iter().position(|behaviour| behaviour.id == row.id);
         let at = known.unwrap_or_else(|| {
-            let (id, position, kernel_only) = (row.id.clone(), row.position.2, row.about == "kernel");
+            let (id, position, kernel_only) = (row.id.clone(), row.position.2, row.about == About::Kernel);
             self.behaviours.push(Behaviour { id, position, kernel_only, variants: Vec::new() });
             self.behaviours.len() - 1
         });
@@ -133,7 +134,7 @@ mod tests {
     use crate::report::sample;
     use crate::run::event::{Event, KernelName};
 
-    fn row(id: &str, about: &str, kernel: &str, subject: &str, got: &str) -> Row {
+    fn row(id: &str, about: About, kernel: &str, subject: &str, got: &str) -> Row {
         let Some(Event::Judged(row)) = sample::events().into_iter().find(|event| matches!(event, Event::Judged(_)))
         else {
             panic!("the sample has rows");
@@ -141,7 +142,7 @@ mod tests {
         let kernel = KernelName { name: kernel.to_owned(), release: format!("{kernel}.0-x") };
         let facts =
             vec![Fact { name: "f".into(), expected: got.into(), got: got.into(), holds: true, deviation: None }];
-        Row { id: id.into(), about: about.into(), kernel, subject: subject.into(), facts, ..*row }
+        Row { id: id.into(), about, kernel, subject: subject.into(), facts, ..*row }
     }
 
     fn lines(rows: &[Row]) -> Vec<String> {
@@ -153,7 +154,7 @@ mod tests {
     fn matrix(got: impl Fn(&str, &str) -> String) -> Vec<Row> {
         let kernels = ["5.10", "6.1", "6.12"];
         let cells = kernels.iter().flat_map(|kernel| ["ours", "busybox"].map(|subject| (*kernel, subject)));
-        cells.map(|(kernel, subject)| row("a", "both", kernel, subject, &got(kernel, subject))).collect()
+        cells.map(|(kernel, subject)| row("a", About::Both, kernel, subject, &got(kernel, subject))).collect()
     }
 
     #[test]
@@ -177,9 +178,9 @@ mod tests {
 
     #[test]
     fn a_row_about_the_kernel_is_named_by_kernel_and_a_long_line_is_truncated() {
-        let rows = ["5.10", "6.1"].map(|kernel| row("k", "kernel", kernel, "ours", kernel));
+        let rows = ["5.10", "6.1"].map(|kernel| row("k", About::Kernel, kernel, "ours", kernel));
         assert_eq!(lines(&rows), [format!("{:<26} 5.10 | 6.1", "k")]);
-        let rows: Vec<Row> = (0..60).map(|n| row("k", "kernel", &n.to_string(), "ours", &n.to_string())).collect();
+        let rows: Vec<Row> = (0..60).map(|n| row("k", About::Kernel, &n.to_string(), "ours", &n.to_string())).collect();
         assert_eq!(lines(&rows)[0].chars().count(), WIDTH);
     }
 }

@@ -6,6 +6,7 @@
 
 use super::format::{Format, InRuns, Parameter};
 use super::json::Report;
+use crate::catalogue::entry::About;
 use crate::run::event::Row;
 use crate::run::verdict::Verdict;
 use serde_json::{Map, Value, json};
@@ -125,7 +126,7 @@ fn test(report: &Report, row: &Row, id: &str, build: &str, origin: &str) -> Valu
     let environment = report.run.as_ref().map(|run| {
         let time = if run.virtual_time { "virtual" } else { "real" };
         let comment = format!("kmodlab {} in QEMU {}, {}, {time} time", run.kmodlab, run.qemu, run.accelerator);
-        json!({"comment": clean(&comment), "misc": {"subject": clean(&row.subject), "profile": clean(&run.profile)}})
+        json!({"comment": clean(&comment), "misc": {"subject": clean(&row.subject), "profile": run.profile}})
     });
     let mut value = json!({
         "id": id, "build_id": build, "origin": origin, "path": path(row), "status": status(row.verdict),
@@ -164,7 +165,7 @@ fn path(row: &Row) -> String {
     };
     let mut parts = vec!["kmodlab".to_owned()];
     parts.extend(row.id.split('.').map(component));
-    if row.about != "kernel" {
+    if row.about != About::Kernel {
         parts.push(component(&row.subject));
     }
     parts.join(".")
@@ -228,7 +229,7 @@ mod tests {
         let hostile = "a\0b/\u{202e}.. c".repeat(4000);
         let value = document(
             &report(|row| {
-                (row.subject, row.about) = (hostile.clone(), "both".into());
+                (row.subject, row.about) = (hostile.clone(), About::Both);
                 row.kernel.name.clone_from(&hostile);
                 row.console = vec![hostile.clone(), "the end".into()];
                 row.facts[0].got.clone_from(&hostile);

@@ -249,7 +249,7 @@ mod tests {
     fn an_incomplete_report_and_a_different_lab_are_noted() {
         let mut killed = report(None, only(Verdict::Pass));
         killed.end = None;
-        killed.run = killed.run.map(|run| RunInfo { accelerator: "kvm".into(), ..run });
+        killed.run = killed.run.map(|run| RunInfo { accelerator: harness::Accel::Kvm, ..run });
         let merged = merge_all(vec![report(None, only(Verdict::Known)), killed]);
         assert_eq!(
             merged.notes,

@@ -104,11 +104,13 @@ mod tests {
 pub(crate) mod sample {
     //! A small run for the tests of all reporters.
 
+    use crate::catalogue::entry::About;
     use crate::check::era::{CutOff, DecidedBy, Eras};
     use crate::check::fact::Fact;
     use crate::run::engine::merge_retries;
     use crate::run::event::{Event, KernelName, Row, RunEnd, RunInfo, SkippedKernel};
     use crate::run::verdict::Verdict;
+    use harness::{Accel, Profile};
 
     /// Returns a row with this verdict.
     pub fn row(id: &str, verdict: Verdict, reason: Option<&str>) -> Row {
@@ -126,7 +128,7 @@ pub(crate) mod sample {
             group: "path".into(),
             statement: "a statement".into(),
             source: "kernel/umh.c".into(),
-            about: "kernel".into(),
+            about: About::Kernel,
             kernel: kernel(),
             eras: Some(Eras { cutoff: CutOff::WaitQueue, cutoff_by: DecidedBy::Image }),
             subject: "ours".into(),
@@ -162,8 +164,8 @@ pub(crate) mod sample {
             Event::Started(RunInfo {
                 kmodlab: "0.1.0".into(),
                 qemu: "7.2.0".into(),
-                accelerator: "tcg".into(),
-                profile: "faithful".into(),
+                accelerator: Accel::Tcg,
+                profile: Profile::Faithful,
                 virtual_time: true,
                 shard: None,
                 seed: None,

@@ -10,6 +10,7 @@
 //!
 //! Each report shows the entries that were used. An unused entry is not an error.
 
+use harness::Kind;
 use kmod::name::fnmatch;
 use serde::Deserialize;
 
@@ -25,7 +26,7 @@ pub struct AllowedFindings {
 #[serde(deny_unknown_fields)]
 struct Entry {
     releases: String,
-    kind: String,
+    kind: Kind,
     title: String,
     reason: String,
 }
@@ -89,7 +90,7 @@ impl AllowedFindings {
 
     /// Returns why a finding is ignored on this kernel; `None` if it counts.
     #[must_use]
-    pub fn reason(&self, release: &str, kind: &str, title: &str) -> Option<&str> {
+    pub fn reason(&self, release: &str, kind: Kind, title: &str) -> Option<&str> {
         let matches = |entry: &&Entry| {
             entry.kind == kind
                 && fnmatch(entry.releases.as_bytes(), release.as_bytes())
@@ -103,7 +104,7 @@ impl AllowedFindings {
     /// Returns the reason why a finding of the console monitor does not count on this kernel.
     #[must_use]
     pub fn reason_for(&self, release: &str, finding: &harness::Finding) -> Option<&str> {
-        self.reason(release, &finding.kind.to_string(), &finding.title)
+        self.reason(release, finding.kind, &finding.title)
     }
 }
 
@@ -125,10 +126,10 @@ reason = "seen since 6.0, harmless"
         let list = AllowedFindings::builtin().unwrap().and(AllowedFindings::parse("x", LIST).unwrap());
         let title = "WARNING: CPU: 0 PID: 1 at drivers/base/core.c:10 device_del+0x1/0x2";
         let reason = |release, kind, title| list.reason(release, kind, title);
-        assert_eq!(reason("6.1.0-56-amd64", "warning", title), Some("seen since 6.0, harmless"));
-        assert_eq!(reason("6.12.1", "warning", title), None);
-        assert_eq!(reason("6.1.0-56-amd64", "oops", title), None);
-        assert_eq!(reason("6.1.0-56-amd64", "warning", "WARNING: CPU: 0 PID: 1 at kernel/fork.c:1"), None);
+        assert_eq!(reason("6.1.0-56-amd64", Kind::Warning, title), Some("seen since 6.0, harmless"));
+        assert_eq!(reason("6.12.1", Kind::Warning, title), None);
+        assert_eq!(reason("6.1.0-56-amd64", Kind::Oops, title), None);
+        assert_eq!(reason("6.1.0-56-amd64", Kind::Warning, "WARNING: CPU: 0 PID: 1 at kernel/fork.c:1"), None);
     }
 
     #[test]
@@ -141,6 +142,8 @@ reason = "seen since 6.0, harmless"
         assert!(
             error(&LIST.replace("WARNING: CPU: * at drivers/base/*", "*")).contains("its title matches everything")
         );
+        let unknown = error(&LIST.replace("\"warning\"", "\"lockup\""));
+        assert!(unknown.contains("line 4") && unknown.contains("unknown variant `lockup`"), "{unknown}");
         assert!(error("[[finding]]\nkind = 1\n").contains("line 2"), "{}", error("[[finding]]\nkind = 1\n"));
     }
 }

@@ -1,10 +1,12 @@
 //! The events of a run, which reporters consume. Nothing in the lab prints.
 
+use crate::catalogue::entry::About;
 use crate::check::era::Eras;
 use crate::check::fact::Fact;
 use crate::run::rows::RowPosition;
 use crate::run::shard::Shard;
 use crate::run::verdict::Verdict;
+use harness::{Accel, Kind, Profile};
 use serde::{Deserialize, Serialize};
 
 /// An event of a run.
@@ -40,10 +42,10 @@ pub struct RunInfo {
     pub kmodlab: String,
     /// The version of QEMU.
     pub qemu: String,
-    /// The accelerator: `tcg` or `kvm`.
-    pub accelerator: String,
-    /// The boot profile: `faithful` or `fast`.
-    pub profile: String,
+    /// The accelerator.
+    pub accelerator: Accel,
+    /// The boot profile.
+    pub profile: Profile,
     /// Whether guest time is virtual.
     pub virtual_time: bool,
     /// The part of the rows that was run; absent if all were run.
@@ -88,8 +90,8 @@ pub struct Row {
     pub statement: String,
     /// Its source.
     pub source: String,
-    /// `kernel` or `both`. A behaviour about the kernel alone is run once per kernel.
-    pub about: String,
+    /// What the behaviour is about. One about the kernel alone is run once per kernel.
+    pub about: About,
     /// The kernel.
     pub kernel: KernelName,
     /// The eras of the kernel and what decided them; absent if the kernel could not be prepared.
@@ -122,8 +124,8 @@ pub struct Row {
 /// A finding on a guest's console: a report of the kernel that something is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsoleFinding {
-    /// The kind: panic, oops, warning, …
-    pub kind: String,
+    /// The kind.
+    pub kind: Kind,
     /// The line that describes it.
     pub title: String,
     /// Its lines on the console and a few lines before it.

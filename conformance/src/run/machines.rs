@@ -11,6 +11,7 @@
 use crate::catalogue::entry::Need;
 use crate::check::lab::{Guest, Pair};
 use crate::run::event::{KernelName, SkippedKernel};
+use harness::{Accel, Profile};
 use harness::{Ending, Finding};
 use std::sync::Arc;
 
@@ -85,10 +86,10 @@ pub trait Machine: Guest {
 pub struct MachineInfo {
     /// The version of QEMU.
     pub qemu: String,
-    /// The accelerator: `tcg` or `kvm`.
-    pub accelerator: String,
-    /// The boot profile: `faithful` or `fast`.
-    pub profile: String,
+    /// The accelerator.
+    pub accelerator: Accel,
+    /// The boot profile.
+    pub profile: Profile,
     /// Whether guest time is virtual.
     pub virtual_time: bool,
 }

@@ -7,7 +7,7 @@ use crate::run::machines::{KernelInfo, KernelMachines, Machine, MachineError, Ma
 use crate::run::needs::is_met;
 use crate::run::pair::{Host, PairError, PreparedKernel, ReadyPair};
 use crate::text::error_chain;
-use harness::{Accel, BootError, Finding, Profile};
+use harness::{Accel, BootError, Finding};
 use std::error::Error;
 use std::sync::Arc;
 use vm_images::{Kernel, Subject};
@@ -36,8 +36,8 @@ impl Machines for QemuMachines {
         let Host { qemu, boot, .. } = &self.shared.host;
         MachineInfo {
             qemu: qemu.version.to_string(),
-            accelerator: accelerator_name(boot.accel).to_owned(),
-            profile: profile_name(boot.profile).to_owned(),
+            accelerator: boot.accel,
+            profile: boot.profile,
             virtual_time: boot.virtual_time && boot.accel == Accel::Tcg,
         }
     }
@@ -133,21 +133,5 @@ fn is_guest_failure(error: &BootError) -> bool {
         BootError::Timeout { .. } => true,
         BootError::Dead(death) => death.ending.reason.as_deref().is_some_and(|reason| reason.starts_with("guest-")),
         BootError::Harness(_) | BootError::Version { .. } | BootError::Protocol(_) => false,
-    }
-}
-
-/// The accelerator's name in reports.
-fn accelerator_name(accelerator: Accel) -> &'static str {
-    match accelerator {
-        Accel::Tcg => "tcg",
-        Accel::Kvm => "kvm",
-    }
-}
-
-/// The boot profile's name in reports.
-fn profile_name(profile: Profile) -> &'static str {
-    match profile {
-        Profile::Faithful => "faithful",
-        Profile::Fast => "fast",
     }
 }

@@ -2,7 +2,7 @@
 
 use super::pairs::Pairing;
 use super::{RunSpec, millis};
-use crate::catalogue::entry::{About, Behaviour, Checked};
+use crate::catalogue::entry::{Behaviour, Checked};
 use crate::check::lab::{GuestError, Lab, LabError};
 use crate::run::allowed_findings::AllowedFindings;
 use crate::run::event::{ConsoleFinding, Row};
@@ -48,11 +48,7 @@ pub(super) fn run_behaviour(
         group: behaviour.group.to_string(),
         statement: behaviour.statement.to_owned(),
         source: behaviour.source.to_owned(),
-        about: match behaviour.about {
-            About::Kernel => "kernel",
-            About::Both => "both",
-        }
-        .to_owned(),
+        about: behaviour.about,
         kernel: pairing.kernel.clone(),
         eras: None,
         subject: pairing.subject.clone(),
@@ -152,7 +148,7 @@ fn observe(guest: &mut dyn Machine, plan: &Plan<'_>, ready: &dyn PairMachines, r
     let (booting, own) = ending.findings.split_at(during_boot.min(ending.findings.len()));
     let booting = ready.boot_findings().iter().chain(booting);
     let reported = |finding: &Finding, boot| ConsoleFinding {
-        kind: finding.kind.to_string(),
+        kind: finding.kind,
         title: finding.title.clone(),
         trace: finding.lines.clone(),
         boot,
