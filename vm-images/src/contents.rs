@@ -1,9 +1,8 @@
 //! The contents of the cache: list with sizes and last uses, full check, removal, size limits. Templates are not
 //! included; the harness manages them.
 
-use crate::cache::{Cache, sha256_file};
+use crate::cache::{Cache, paths_in, sha256_file};
 use crate::kernels::kernel::Kernel;
-use crate::packages::offer as obtain;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -48,7 +47,7 @@ pub fn entries(cache: &Cache) -> Vec<Entry> {
         // An area that is a symlink belongs to another cache, whose users do not hold our lock.
         let Some(dir) = cache.area(area).ok().filter(|dir| !dir.is_symlink()) else { continue };
         // Files beside the directories are pointers to the newest ones, not entries.
-        let paths = obtain::entries(&dir).into_iter().filter(|path| path.is_dir() || area == "initramfs");
+        let paths = paths_in(&dir).into_iter().filter(|path| path.is_dir() || area == "initramfs");
         all.extend(paths.filter_map(|path| entry(area, path)));
     }
     all
@@ -69,7 +68,7 @@ pub fn disk_usage(path: &Path) -> u64 {
         let Ok(meta) = fs::symlink_metadata(&path) else { continue };
         total += meta.blocks() * 512;
         if meta.is_dir() {
-            todo.extend(obtain::entries(&path));
+            todo.extend(paths_in(&path));
         }
     }
     total
@@ -135,7 +134,7 @@ pub fn to_prune(things: &[(u64, SystemTime)], size: Option<u64>, age: Option<Dur
 /// Removes the least recently used files of a directory until the rest takes at most `size` bytes. Files used in the last
 /// hour stay, because another run may be about to use them.
 pub fn bound(dir: &Path, size: u64) {
-    let files: Vec<Entry> = obtain::entries(dir).into_iter().filter_map(|path| entry("", path)).collect();
+    let files: Vec<Entry> = paths_in(dir).into_iter().filter_map(|path| entry("", path)).collect();
     let now = SystemTime::now();
     let things: Vec<(u64, SystemTime)> = files.iter().map(|file| (file.bytes, file.used)).collect();
     for at in to_prune(&things, Some(size), None, now) {

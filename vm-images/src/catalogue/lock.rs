@@ -1,6 +1,6 @@
 //! kernels.lock: the locked versions with the SHA-256 of each file, so that all machines run the same kernels.
 
-use crate::kernels::kernel::PackageVersion;
+use crate::packages::record::PackageVersion;
 use serde::{Deserialize, Serialize};
 
 const HEAD: &str = "\
@@ -52,7 +52,7 @@ impl Lock {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::kernel::PackageFile;
+    use crate::packages::record::PackageFile;
 
     #[test]
     fn a_lock_file_round_trips() {

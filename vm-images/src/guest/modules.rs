@@ -3,9 +3,8 @@
 //! The kernel's own module directory is only read. Its complete index, which contains the dependencies, and the selected
 //! tree are in the cache.
 
-use crate::cache::{Cache, CacheError, ContentId, touch};
+use crate::cache::{Cache, CacheError, ContentId, paths_in, read_json, touch, write_json};
 use crate::kernels::kernel::Kernel;
-use crate::packages::offer as obtain;
 use kmod::depmod::{self, DepmodError};
 use kmod::name::{ModuleName, NameError};
 use kmod::tree::{Tree, TreeError};
@@ -107,7 +106,7 @@ pub fn select(kernel: &Kernel, names: &[&str], cache: &Cache) -> Result<ModuleTr
         builtin: selection.builtin,
         missing: selection.missing,
     };
-    if let Some(known) = obtain::read_json::<Selection>(&pointer).filter(|known| place(&known.id).is_dir()) {
+    if let Some(known) = read_json::<Selection>(&pointer).filter(|known| place(&known.id).is_dir()) {
         touch(&area.join(&known.id));
         return Ok(tree(known));
     }
@@ -138,7 +137,7 @@ pub fn select(kernel: &Kernel, names: &[&str], cache: &Cache) -> Result<ModuleTr
     selection.modules.sort();
     selection.id = contents(&dir)?;
     cache.publish(new, &area.join(&selection.id))?;
-    obtain::write_json(&pointer, &selection)?;
+    write_json(&pointer, &selection)?;
     Ok(tree(selection))
 }
 
@@ -230,7 +229,7 @@ fn contents(dir: &Path) -> Result<String, CacheError> {
 
 /// Returns the hash of a selection in the cache, which should be its name.
 pub(crate) fn contents_below(dir: &Path) -> Option<String> {
-    let release = obtain::entries(&dir.join("lib/modules")).into_iter().next()?;
+    let release = paths_in(&dir.join("lib/modules")).into_iter().next()?;
     contents(&release).ok()
 }
 
@@ -243,7 +242,7 @@ fn program_stamp() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::kernel::KernelRelease;
+    use crate::kernels::release::KernelRelease;
 
     /// Builds a minimal module: an ELF header, `.modinfo`, section names.
     fn module(name: &str) -> Vec<u8> {

@@ -2,7 +2,7 @@
 //!
 //! Layout: Documentation/arch/x86/boot.rst, "The Real-Mode Kernel Header". Pure.
 
-use crate::kernels::kernel::KernelRelease;
+use crate::kernels::release::KernelRelease;
 
 /// The image is not a usable x86 kernel.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,14 +1,16 @@
 //! Fetches a kernel by name, from the cache or from a distribution's packages.
 
-use crate::cache::{Cache, CacheError, sha256, touch};
+use crate::cache::{Cache, CacheError, paths_in, read_json, sha256, touch, write_json};
 use crate::catalogue::{Catalogue, CatalogueError, KernelEntry};
 use crate::kernels::build;
 use crate::kernels::bzimage::Header;
-use crate::kernels::kernel::{Kernel, KernelError, KernelRelease, PackageVersion};
+use crate::kernels::kernel::{Kernel, KernelError};
+use crate::kernels::release::KernelRelease;
 use crate::options::{Options, Progress};
 use crate::packages::apt::AptError;
 use crate::packages::index::{Index, Package, matches};
-use crate::packages::offer::{self as obtain, Offer, Pointer};
+use crate::packages::offer::{self, Offer};
+use crate::packages::record::{self, PackageVersion, Pointer};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -92,19 +94,19 @@ pub fn fetch(catalogue: &Catalogue, name: &str, options: &Options<'_>) -> Result
             FetchError::Unavailable { name: entry.name.clone(), reason }
         })?;
     notes.extend(offer.missing.iter().cloned());
-    let Some(package) = obtain::record(&parts) else {
+    let Some(package) = record::record(&parts) else {
         return Err(FetchError::Unavailable { name: entry.name.clone(), reason: "no package was selected".to_owned() });
     };
-    let dir = obtain::directory_name(&package);
+    let dir = record::directory_name(&package);
     if !store.area.join(&dir).join(META).exists() {
         let new = options.cache.new_dir()?;
         offer.unpack(&parts, &new.path().join(ROOT), options)?;
         let stored = Stored::examine(new.path(), &package)?;
-        obtain::write_json(&new.path().join(META), &stored)?;
+        write_json(&new.path().join(META), &stored)?;
         options.cache.publish(new, &store.area.join(&dir))?;
     }
     let pointer = Pointer { locked: locked.cloned(), dir, notes };
-    obtain::write_json(&store.area.join(format!("{}.json", entry.name)), &pointer)?;
+    write_json(&store.area.join(format!("{}.json", entry.name)), &pointer)?;
     let kernel = store.find(&entry.name, locked, false).ok_or_else(|| FetchError::Incomplete {
         package: package.package.clone(),
         version: package.version.clone(),
@@ -153,7 +155,7 @@ fn choose<'a>(
     newest: bool,
 ) -> Result<Choice<'a>, AptError> {
     if let Some(lock) = lock.filter(|_| !newest) {
-        if let Some(parts) = obtain::locked(index, lock)? {
+        if let Some(parts) = offer::locked(index, lock)? {
             return Ok(Ok((parts, Vec::new())));
         }
     }
@@ -163,7 +165,7 @@ fn choose<'a>(
             match index.kernel_parts(image, &entry.optional) {
                 Ok(parts) => {
                     let mut notes: Vec<String> =
-                        lock.and_then(|lock| obtain::drift(index, lock, image)).into_iter().collect();
+                        lock.and_then(|lock| offer::drift(index, lock, image)).into_iter().collect();
                     if at > 0 && lock.is_none() {
                         let (name, version) = (&image.name, &image.version);
                         notes.push(format!("{} is not offered; using {name} {version}", patterns[0]));
@@ -207,10 +209,12 @@ impl Stored {
         let root = dir.join(ROOT);
         let image = ["boot", "usr/lib/linux"]
             .iter()
-            .flat_map(|place| obtain::entries(&root.join(place)))
-            .chain(["lib/modules", "usr/lib/modules"].iter().flat_map(|place| {
-                obtain::entries(&root.join(place)).into_iter().map(|release| release.join("vmlinuz"))
-            }))
+            .flat_map(|place| paths_in(&root.join(place)))
+            .chain(
+                ["lib/modules", "usr/lib/modules"]
+                    .iter()
+                    .flat_map(|place| paths_in(&root.join(place)).into_iter().map(|release| release.join("vmlinuz"))),
+            )
             .find(|path| {
                 path.is_file() && path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"vmlinuz"))
             })
@@ -256,7 +260,7 @@ struct Store {
 impl Store {
     /// Finds the kernel fetched for this name; with `any`, even if the lock file has changed since.
     fn find(&self, name: &str, locked: Option<&PackageVersion>, any: bool) -> Option<Kernel> {
-        let pointer: Pointer = obtain::read_json(&self.area.join(format!("{name}.json")))?;
+        let pointer: Pointer = read_json(&self.area.join(format!("{name}.json")))?;
         if pointer.locked.as_ref() != locked && !any {
             return None;
         }
@@ -268,13 +272,13 @@ impl Store {
 
 /// Reads a kernel stored in the cache.
 pub(crate) fn read_stored(dir: &Path, name: &str, notes: Vec<String>) -> Option<Kernel> {
-    obtain::read_json::<Stored>(&dir.join(META))?.at(dir, name, notes)
+    read_json::<Stored>(&dir.join(META))?.at(dir, name, notes)
 }
 
 /// Examines a built kernel in `dir` and writes its record.
 pub(crate) fn store_built(dir: &Path, package: &PackageVersion) -> Result<(), FetchError> {
     let stored = Stored::examine(dir, package)?;
-    Ok(obtain::write_json(&dir.join(META), &stored)?)
+    Ok(write_json(&dir.join(META), &stored)?)
 }
 
 /// Returns whether the kernel is in the cache. Nothing is downloaded.
@@ -291,8 +295,8 @@ pub fn is_cached(catalogue: &Catalogue, name: &str, cache: &Cache) -> Result<boo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::kernel::PackageFile;
     use crate::packages::index::parse_index;
+    use crate::packages::record::PackageFile;
 
     fn entry(packages: &[&str]) -> KernelEntry {
         KernelEntry {

@@ -2,7 +2,9 @@
 //!
 //! ```text
 //!   kernel      a bootable kernel: image, release, module directory
+//!   release     the release of a kernel                                              pure
 //!   bzimage     the x86 boot header and the payload after it                         pure
+//!   decompress  the payload, in each of its formats                                  pure
 //!   facts       strings and configuration found in a kernel image
 //!   vmlinux     the unpacked kernel of an image
 //!   tree        a built kernel tree -> Kernel
@@ -12,8 +14,10 @@
 
 pub mod build;
 pub mod bzimage;
+mod decompress;
 pub mod facts;
 pub mod fetch;
 pub mod kernel;
+pub mod release;
 pub mod tree;
 mod vmlinux;

@@ -1,10 +1,12 @@
 //! The unpacked kernel of a bzImage, for a boot without firmware and decompression.
 
+use super::decompress::decompress;
 use crate::cache::{Cache, CacheError, touch};
 use crate::kernels::bzimage::Header;
-use crate::kernels::facts::decompress;
 use crate::kernels::kernel::{Kernel, KernelError};
-use crate::subjects::elf;
+use object::Endianness;
+use object::elf::FileHeader64;
+use object::read::elf::{FileHeader as _, ProgramHeader as _};
 use std::fs;
 use std::path::PathBuf;
 
@@ -25,7 +27,7 @@ impl Kernel {
                 .map_err(|reason| KernelError::Payload { path: self.image.clone(), reason })?;
             let new = cache.new_dir()?;
             // An empty directory records that there is none.
-            if elf::has_pvh_entry(&kernel) {
+            if has_pvh_entry(&kernel) {
                 let file = new.path().join("vmlinux");
                 fs::write(&file, &kernel).map_err(CacheError::new("write", &file))?;
             }
@@ -34,6 +36,22 @@ impl Kernel {
         touch(&dir);
         Ok(path.exists().then_some(path))
     }
+}
+
+/// Owner and type of the note with a kernel's 32-bit entry point (xen/interface/elfnote.h, `XEN_ELFNOTE_PHYS32_ENTRY`).
+const PVH_OWNER: &[u8] = b"Xen";
+const PVH_TYPE: u32 = 18;
+
+/// Returns whether QEMU's `-kernel` can enter the kernel directly as an ELF file (`CONFIG_PVH`).
+fn has_pvh_entry(kernel: &[u8]) -> bool {
+    let Ok(header) = FileHeader64::<Endianness>::parse(kernel) else { return false };
+    let Ok(endian) = header.endian() else { return false };
+    let Ok(segments) = header.program_headers(endian, kernel) else { return false };
+    segments.iter().any(|segment| {
+        let Ok(Some(mut notes)) = segment.notes(endian, kernel) else { return false };
+        std::iter::from_fn(|| notes.next().ok().flatten())
+            .any(|note| note.name() == PVH_OWNER && note.n_type(endian).0 == PVH_TYPE)
+    })
 }
 
 #[cfg(test)]

@@ -1,14 +1,11 @@
 //! Obtains packages: opens suites, selects a version, downloads and unpacks it.
 
+use super::apt::{self, AptError, Root};
+use super::index::{Index, Package};
+use super::record::PackageVersion;
 use crate::kernels::fetch::FetchError;
-use crate::kernels::kernel::{PackageFile, PackageVersion};
 use crate::options::{Options, Progress};
-use crate::packages::apt::{self, AptError, Root};
-use crate::packages::index::{Index, Package};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The packages that the suites of an entry offer.
 #[derive(Default)]
@@ -78,22 +75,6 @@ impl Offer {
     }
 }
 
-/// Returns the record of a set of packages; the first one is the requested package.
-pub(crate) fn record(packages: &[&Package]) -> Option<PackageVersion> {
-    let first = packages.first()?;
-    let files = packages.iter().map(|package| PackageFile {
-        package: package.name.clone(),
-        version: package.version.clone(),
-        sha256: package.sha256.clone(),
-    });
-    Some(PackageVersion {
-        suite: first.suite.clone(),
-        package: first.name.clone(),
-        version: first.version.clone(),
-        files: files.collect(),
-    })
-}
-
 /// Returns the locked packages if the index still contains all of them. A file that changed without a change of version is
 /// an error.
 pub(crate) fn locked<'a>(index: &'a Index, locked: &PackageVersion) -> Result<Option<Vec<&'a Package>>, AptError> {
@@ -126,50 +107,4 @@ pub(crate) fn drift(index: &Index, locked: &PackageVersion, taken: &Package) -> 
         None => "is locked but no longer offered",
     };
     Some(format!("{package} {version} {what}; using {} {}", taken.name, taken.version))
-}
-
-/// A pointer from a name to the fetched packages. While the lock file does not change, the network is not used.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Pointer {
-    /// The locked version when they were fetched.
-    pub locked: Option<PackageVersion>,
-    /// The directory, beside the pointers.
-    pub dir: String,
-    /// Notes for the user.
-    pub notes: Vec<String>,
-}
-
-/// Reads a small JSON file of the cache. Returns `None` if it is missing or has another form.
-pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {
-    serde_json::from_slice(&fs::read(path).ok()?).ok()
-}
-
-/// Writes a small JSON file atomically.
-pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), crate::cache::CacheError> {
-    let write = || -> io::Result<()> {
-        let parent = path.parent().unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(parent)?;
-        serde_json::to_writer_pretty(&mut file, value)?;
-        file.persist(path)?;
-        Ok(())
-    };
-    write().map_err(crate::cache::CacheError::new("write", path))
-}
-
-/// Returns the directory name for a set of packages.
-pub(crate) fn directory_name(package: &PackageVersion) -> String {
-    let mut id = crate::cache::ContentId::new();
-    for file in &package.files {
-        id.add(&file.sha256);
-    }
-    let version = package.version.replace([':', '/'], "_");
-    format!("{}_{version}_{}", package.package, &id.finish()[..8])
-}
-
-/// Returns the entries of a directory, sorted; none if it is missing.
-pub(crate) fn entries(dir: &Path) -> Vec<PathBuf> {
-    let mut paths: Vec<PathBuf> =
-        fs::read_dir(dir).map(|list| list.filter_map(|entry| Some(entry.ok()?.path())).collect()).unwrap_or_default();
-    paths.sort();
-    paths
 }

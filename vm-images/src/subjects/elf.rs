@@ -97,22 +97,6 @@ pub(crate) fn needs(data: &[u8]) -> Result<Needs, ElfError> {
     Ok(needs)
 }
 
-/// Owner and type of the note with a kernel's 32-bit entry point (xen/interface/elfnote.h, `XEN_ELFNOTE_PHYS32_ENTRY`).
-const PVH_OWNER: &[u8] = b"Xen";
-const PVH_TYPE: u32 = 18;
-
-/// Returns whether QEMU's `-kernel` can enter the kernel directly as an ELF file (`CONFIG_PVH`).
-pub(crate) fn has_pvh_entry(kernel: &[u8]) -> bool {
-    let Ok(header) = FileHeader64::<Endianness>::parse(kernel) else { return false };
-    let Ok(endian) = header.endian() else { return false };
-    let Ok(segments) = header.program_headers(endian, kernel) else { return false };
-    segments.iter().any(|segment| {
-        let Ok(Some(mut notes)) = segment.notes(endian, kernel) else { return false };
-        std::iter::from_fn(|| notes.next().ok().flatten())
-            .any(|note| note.name() == PVH_OWNER && note.n_type(endian).0 == PVH_TYPE)
-    })
-}
-
 fn text(bytes: &[u8]) -> Result<String, ElfError> {
     String::from_utf8(bytes.to_vec()).map_err(|_| ElfError::Broken("a path is not valid UTF-8".to_owned()))
 }

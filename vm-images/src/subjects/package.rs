@@ -3,13 +3,13 @@
 use super::builder::{SubjectBuilder, contains};
 use super::libraries::SearchPath;
 use super::{COMMANDS, Subject, SubjectError};
-use crate::cache::touch;
+use crate::cache::{read_json, touch, write_json};
 use crate::catalogue::{Catalogue, SubjectEntry};
 use crate::kernels::fetch::FetchError;
-use crate::kernels::kernel::PackageVersion;
 use crate::options::{Options, Progress};
 use crate::packages::index::{Package, is_library};
-use crate::packages::offer::{self as obtain, Offer, Pointer};
+use crate::packages::offer::{self, Offer};
+use crate::packages::record::{self, PackageVersion, Pointer};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -33,7 +33,7 @@ pub fn unpacked(name: &str, options: &Options<'_>) -> Result<Unpacked, SubjectEr
     let entry = catalogue.subject(name).map_err(FetchError::from)?;
     let area = options.cache.area("subjects")?;
     let (root, notes) = obtain(entry, catalogue.lock().get(name), &area, options)?;
-    let package = root.parent().and_then(|dir| obtain::read_json(&dir.join(META)));
+    let package = root.parent().and_then(|dir| read_json(&dir.join(META)));
     let package = package.ok_or_else(|| {
         let reason = format!("{META} is missing beside {} (remove the directory to fetch it again)", root.display());
         FetchError::Unavailable { name: name.to_owned(), reason }
@@ -63,7 +63,7 @@ fn obtain(
     options: &Options<'_>,
 ) -> Result<(PathBuf, Vec<String>), FetchError> {
     let find = |any: bool| {
-        let pointer: Pointer = obtain::read_json(&area.join(format!("{}.json", entry.name)))?;
+        let pointer: Pointer = read_json(&area.join(format!("{}.json", entry.name)))?;
         let root = area.join(&pointer.dir).join("root");
         touch(&area.join(&pointer.dir));
         ((any || pointer.locked.as_ref() == locked) && root.is_dir()).then_some((root, pointer.notes))
@@ -83,7 +83,7 @@ fn obtain(
     let offer = Offer::open(&entry.name, &entry.suites, keep, options)?;
     let mut notes = offer.missing.clone();
     let preferred = locked.filter(|_| !options.refresh);
-    let still = preferred.map(|lock| obtain::locked(&offer.index, lock)).transpose()?.flatten();
+    let still = preferred.map(|lock| offer::locked(&offer.index, lock)).transpose()?.flatten();
     let parts: Vec<&Package> = match still {
         Some(parts) => parts,
         None => {
@@ -92,20 +92,20 @@ fn obtain(
                 .newest(&entry.package)
                 .ok_or_else(|| unavailable(format!("{} offers no {}", entry.suites.join(", "), entry.package)))?;
             // A new version of one of its libraries is not worth a note.
-            notes.extend(locked.and_then(|lock| obtain::drift(&offer.index, lock, program)));
+            notes.extend(locked.and_then(|lock| offer::drift(&offer.index, lock, program)));
             offer.index.with_libraries(program, &entry.also)
         }
     };
-    let package = obtain::record(&parts).ok_or_else(|| unavailable("no package was selected".to_owned()))?;
-    let dir = obtain::directory_name(&package);
+    let package = record::record(&parts).ok_or_else(|| unavailable("no package was selected".to_owned()))?;
+    let dir = record::directory_name(&package);
     if !area.join(&dir).exists() {
         let new = options.cache.new_dir()?;
         offer.unpack(&parts, &new.path().join("root"), options)?;
-        obtain::write_json(&new.path().join(META), &package)?;
+        write_json(&new.path().join(META), &package)?;
         options.cache.publish(new, &area.join(&dir))?;
     }
     let pointer = Pointer { locked: locked.cloned(), dir, notes };
-    obtain::write_json(&area.join(format!("{}.json", entry.name)), &pointer)?;
+    write_json(&area.join(format!("{}.json", entry.name)), &pointer)?;
     find(false).ok_or_else(|| unavailable("it was fetched, but is not in the cache".to_owned()))
 }
 

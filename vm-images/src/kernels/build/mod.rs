@@ -7,16 +7,17 @@ pub mod fragments;
 mod make;
 pub mod tree;
 
-use crate::cache::{CacheError, ContentId, lock_file, touch};
+use crate::cache::{CacheError, ContentId, lock_file, read_json, touch, write_json};
 use crate::catalogue::{Catalogue, CatalogueError, KernelEntry};
 use crate::child;
 use crate::kernels::build::fragments::{fragment, merge, without_effect};
 use crate::kernels::build::make::Make;
 use crate::kernels::fetch::{self, FetchError};
-use crate::kernels::kernel::{Kernel, KernelError, PackageVersion};
+use crate::kernels::kernel::{Kernel, KernelError};
 use crate::options::{Options, Progress};
 use crate::packages::apt::AptError;
-use crate::packages::offer::{self as obtain, Offer, Pointer};
+use crate::packages::offer::{self, Offer};
+use crate::packages::record::{self, PackageVersion, Pointer};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -92,7 +93,7 @@ pub enum BuildError {
 /// Returns the kernel if it was built before with the current fragment.
 pub(crate) fn cached(entry: &KernelEntry, options: &Options<'_>) -> Result<Option<Kernel>, CacheError> {
     let area = options.cache.area("built")?;
-    let pointer: Option<Pointer> = obtain::read_json(&area.join(pointer_name(entry)));
+    let pointer: Option<Pointer> = read_json(&area.join(pointer_name(entry)));
     Ok(pointer.and_then(|pointer| {
         let dir = area.join(&pointer.dir);
         touch(&dir);
@@ -146,7 +147,7 @@ pub fn build(name: &str, options: &Options<'_>) -> Result<Kernel, BuildError> {
     job.compile()?;
     job.install()?;
 
-    let dir = format!("{}_{}", entry.name, obtain::directory_name(&package));
+    let dir = format!("{}_{}", entry.name, record::directory_name(&package));
     let area = options.cache.area("built")?;
     let result = options.cache.new_dir()?;
     let root = result.path().join("root");
@@ -157,7 +158,7 @@ pub fn build(name: &str, options: &Options<'_>) -> Result<Kernel, BuildError> {
     let _ = fs::remove_dir_all(&target);
     options.cache.publish(result, &target)?;
     let dir = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    obtain::write_json(&area.join(pointer_name(entry)), &Pointer { locked: Some(package), dir, notes })?;
+    write_json(&area.join(pointer_name(entry)), &Pointer { locked: Some(package), dir, notes })?;
     fs::remove_dir_all(&work).map_err(CacheError::new("remove", &work))?;
     cached(entry, options)?.ok_or_else(|| unavailable("it was built, but is not in the cache".to_owned()))
 }
@@ -185,7 +186,7 @@ fn unpack_source(
     options: &Options<'_>,
 ) -> Result<(PackageVersion, Vec<String>), BuildError> {
     let done = work.join("source.json");
-    if let Some(pointer) = obtain::read_json::<Pointer>(&done) {
+    if let Some(pointer) = read_json::<Pointer>(&done) {
         if let Some(package) = pointer.locked {
             return Ok((package, pointer.notes));
         }
@@ -197,7 +198,7 @@ fn unpack_source(
     let _lock = options.lock("fetch")?;
     let offer = Offer::open(&entry.name, &entry.suites, |name| name == source, options)?;
     let lock = catalogue.lock().get(&entry.name);
-    let locked = lock.map(|lock| obtain::locked(&offer.index, lock)).transpose().map_err(FetchError::from)?.flatten();
+    let locked = lock.map(|lock| offer::locked(&offer.index, lock)).transpose().map_err(FetchError::from)?.flatten();
     let mut notes = Vec::new();
     let parts = match locked {
         Some(parts) => parts,
@@ -206,11 +207,11 @@ fn unpack_source(
                 .index
                 .newest(source)
                 .ok_or_else(|| unavailable(format!("{} has no {source}", entry.suites.join(", "))))?;
-            notes.extend(lock.and_then(|lock| obtain::drift(&offer.index, lock, newest)));
+            notes.extend(lock.and_then(|lock| offer::drift(&offer.index, lock, newest)));
             vec![newest]
         }
     };
-    let Some(package) = obtain::record(&parts) else {
+    let Some(package) = record::record(&parts) else {
         return Err(unavailable(format!("{source} was not found")));
     };
     // A tree without source.json is incomplete.
@@ -231,7 +232,7 @@ fn unpack_source(
         return Err(FetchError::from(AptError::Failed { command: "tar", message }).into());
     }
     let pointer = Pointer { locked: Some(package.clone()), dir: String::new(), notes: notes.clone() };
-    obtain::write_json(&done, &pointer)?;
+    write_json(&done, &pointer)?;
     Ok((package, notes))
 }
 

@@ -2,13 +2,12 @@
 //! tree. The result is stored by the contents of the tree. The object files are stored by its path, so that after a change
 //! make rebuilds only what depends on it, and an interrupted build continues.
 
-use crate::cache::{CacheError, ContentId, NewDir, lock_file, sha256_file, touch};
+use crate::cache::{CacheError, ContentId, NewDir, lock_file, read_json, sha256_file, touch, write_json};
 use crate::child;
 use crate::kernels::build::fragments::{self, NAMES, merge, without_effect};
 use crate::kernels::build::make::Make;
 use crate::kernels::build::{BuildError, found_in_path, missing_packages, missing_tools};
 use crate::options::{Options, Progress};
-use crate::packages::offer as obtain;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -137,7 +136,7 @@ fn content_of(tree: &Path, options: &Options<'_>) -> Result<String, CacheError> 
         }
     }
     let known = options.cache.area(AREA)?.join(format!("{}.json", stamp.finish()));
-    if let Some(content) = obtain::read_json::<String>(&known) {
+    if let Some(content) = read_json::<String>(&known) {
         return Ok(content);
     }
     (options.progress)(Progress::Note(format!("hashing {} files of {}", files.len(), tree.display())));
@@ -153,7 +152,7 @@ fn content_of(tree: &Path, options: &Options<'_>) -> Result<String, CacheError> 
         }
     }
     let content = content.finish();
-    obtain::write_json(&known, &content)?;
+    write_json(&known, &content)?;
     Ok(content)
 }
 
