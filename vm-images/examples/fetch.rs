@@ -51,7 +51,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                     );
                     Some(subject::unpacked(&name, &options)?.package)
                 }
-                Err(SubjectError::Fetch(error @ FetchError::Unavailable { .. })) => {
+                Err(error @ SubjectError::Unavailable { .. }) => {
                     println!("{error}");
                     continue;
                 }

@@ -89,7 +89,7 @@ impl Entry {
                 let now = crate::guest::modules::contents_below(&self.path);
                 (now.as_deref() != Some(&self.name)).then(|| "its modules do not match its name".to_owned())
             }
-            "kernels" | "built" => match crate::kernels::fetch::read_stored(&self.path, &self.name, Vec::new()) {
+            "kernels" | "built" => match crate::kernels::store::read_stored(&self.path, &self.name, Vec::new()) {
                 None => Some("it is incomplete".to_owned()),
                 Some(Kernel { image, id, .. }) => {
                     let now = sha256_file(&image).unwrap_or_default();

@@ -25,7 +25,7 @@ fn a_missing_archive_makes_kernels_and_subjects_unavailable() {
         assert!(matches!(error, FetchError::Unavailable { .. }), "{error}");
     }
     let error = Subject::fetch("kmod-30", &options).unwrap_err();
-    assert!(matches!(error, SubjectError::Fetch(FetchError::Unavailable { .. })), "{error}");
+    assert!(matches!(error, SubjectError::Unavailable { .. }), "{error}");
 }
 
 #[test]

@@ -70,12 +70,16 @@ fn catalogue(error: &CatalogueError) -> Option<String> {
     })
 }
 
+/// Returns the hint for a kernel or subject that is not available.
+fn unavailable(offline: bool) -> String {
+    let hint = if offline { "omit --offline to download it" } else { "--mirror URI selects another Debian archive" };
+    hint.to_owned()
+}
+
 fn fetch(error: &FetchError, offline: bool) -> Option<String> {
     match error {
-        FetchError::Unavailable { .. } if offline => Some("omit --offline to download it".to_owned()),
-        FetchError::Unavailable { .. } => Some("--mirror URI selects another Debian archive".to_owned()),
+        FetchError::Unavailable { .. } => Some(unavailable(offline)),
         FetchError::Catalogue(error) => catalogue(error),
-        FetchError::Kernel(error) => kernel(error),
         _ => None,
     }
 }
@@ -83,9 +87,8 @@ fn fetch(error: &FetchError, offline: bool) -> Option<String> {
 fn build(error: &BuildError, offline: bool) -> Option<String> {
     match error {
         BuildError::Unavailable { .. } if offline => Some("omit --offline to download it".to_owned()),
+        BuildError::NoSource { .. } => Some(unavailable(offline)),
         BuildError::Catalogue(error) => catalogue(error),
-        BuildError::Fetch(error) => fetch(error, offline),
-        BuildError::Kernel(error) => kernel(error),
         _ => None,
     }
 }
@@ -103,7 +106,8 @@ fn subject(error: &SubjectError, offline: bool) -> Option<String> {
             Some("name the file after the command that it implements, e.g. my-modprobe".to_owned())
         }
         SubjectError::OursNotBuilt { .. } => Some(build_guest_programs()),
-        SubjectError::Fetch(error) => fetch(error, offline),
+        SubjectError::Unavailable { .. } => Some(unavailable(offline)),
+        SubjectError::Catalogue(error) => catalogue(error),
         _ => None,
     }
 }

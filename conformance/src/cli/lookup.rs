@@ -104,7 +104,7 @@ pub(super) fn named_kernel(
         return match vm_images::build(name, options) {
             Ok(kernel) => Ok(Ok(kernel)),
             Err(error) => match &error {
-                BuildError::Unavailable { reason, .. } | BuildError::Fetch(FetchError::Unavailable { reason, .. }) => {
+                BuildError::Unavailable { reason, .. } | BuildError::NoSource { reason, .. } => {
                     unavailable(&reason.clone(), error.into())
                 }
                 _ => Err(CliError::inconclusive(error)),
@@ -160,7 +160,7 @@ fn subject(common: &Common, args: &GuestArgs, text: &str, options: &Options<'_>)
         Subject::fetch(text, options)
     };
     subject.map_err(|error| match error {
-        SubjectError::Fetch(FetchError::Unavailable { .. }) => CliError::inconclusive(error),
+        SubjectError::Unavailable { .. } => CliError::inconclusive(error),
         error => CliError::usage(error),
     })
 }

@@ -8,7 +8,7 @@ use crate::run::verdict::exit;
 use clap::Subcommand;
 use std::fmt::Write as _;
 use vm_images::subject::{self, Unpacked};
-use vm_images::{Catalogue, FetchError, SubjectError};
+use vm_images::{Catalogue, SubjectError};
 
 /// `kmodlab subject`.
 #[derive(Debug, Subcommand)]
@@ -56,7 +56,7 @@ fn fetch(common: &Common, catalogue: &Catalogue, names: &[String], refresh: bool
     for name in names {
         match subject::unpacked(name, &options) {
             Ok(unpacked) => super::print(&found(name, &unpacked))?,
-            Err(error @ SubjectError::Fetch(FetchError::Unavailable { .. })) => {
+            Err(error @ SubjectError::Unavailable { .. }) => {
                 CliError::inconclusive(error).print(common.offline);
                 code = exit::INCONCLUSIVE;
                 code

@@ -243,13 +243,4 @@ mod tests {
         assert!(error.starts_with("subjects.toml: ") && error.contains("missing field `traits`"), "{error}");
         assert!(Catalogue::parse(kernels, &format!("{subjects}traits = [\"modprobe --wait\"]\n"), "").is_ok());
     }
-
-    #[test]
-    fn every_fragment_named_in_the_catalogue_exists() {
-        for entry in Catalogue::builtin().unwrap().kernels() {
-            if let Some(config) = &entry.config {
-                assert!(crate::kernels::build::fragments::fragment(config).is_some(), "{config}");
-            }
-        }
-    }
 }

@@ -1,27 +1,22 @@
 //! Fetches a kernel by name, from the cache or from a distribution's packages.
 
-use crate::cache::{Cache, CacheError, paths_in, read_json, sha256, touch, write_json};
+use super::kernel::Kernel;
+use super::store::{self, Fetched, StoreError};
+use crate::cache::{Cache, CacheError, write_json};
 use crate::catalogue::{Catalogue, CatalogueError, KernelEntry};
-use crate::kernels::build;
-use crate::kernels::bzimage::Header;
-use crate::kernels::kernel::{Kernel, KernelError};
-use crate::kernels::release::KernelRelease;
 use crate::options::{Options, Progress};
 use crate::packages::apt::AptError;
 use crate::packages::index::{Index, Package, matches};
 use crate::packages::offer::{self, Offer};
 use crate::packages::record::{self, PackageVersion, Pointer};
-use serde::{Deserialize, Serialize};
-use std::fs;
-use std::path::{Path, PathBuf};
 
-/// A kernel or subject could not be fetched.
+/// A kernel could not be fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     /// It is not available on this machine: a reason to skip, not to fail.
     #[error("{name} is not available: {reason}")]
     Unavailable {
-        /// The name of the kernel or subject.
+        /// The name of the kernel.
         name: String,
         /// The reason.
         reason: String,
@@ -32,19 +27,9 @@ pub enum FetchError {
     /// apt or dpkg failed, or a download is damaged.
     #[error(transparent)]
     Apt(AptError),
-    /// The packages do not contain a complete kernel.
-    #[error("the package {package} {version} does not contain {what}")]
-    Incomplete {
-        /// The package.
-        package: String,
-        /// Its version.
-        version: String,
-        /// The missing part.
-        what: String,
-    },
-    /// The fetched image is not a kernel.
+    /// The packages do not contain a usable kernel.
     #[error(transparent)]
-    Kernel(#[from] KernelError),
+    Store(#[from] StoreError),
     /// The cache.
     #[error(transparent)]
     Cache(#[from] CacheError),
@@ -66,15 +51,15 @@ impl From<AptError> for FetchError {
 pub fn fetch(catalogue: &Catalogue, name: &str, options: &Options<'_>) -> Result<Kernel, FetchError> {
     let entry = catalogue.resolve(name)?;
     if entry.is_built() {
-        return build::cached(entry, options)?.ok_or_else(|| FetchError::Unavailable {
+        return store::built(entry, options)?.ok_or_else(|| FetchError::Unavailable {
             name: entry.name.clone(),
             reason: format!("not built yet (build it with `kmodlab kernel build {}`)", entry.name),
         });
     }
     let locked = catalogue.lock().get(&entry.name);
-    let store = Store { area: options.cache.area("kernels")? };
+    let kernels = Fetched { area: options.cache.area("kernels")? };
     if !options.refresh || options.offline {
-        if let Some(kernel) = store.find(&entry.name, locked, options.offline) {
+        if let Some(kernel) = kernels.find(&entry.name, locked, options.offline) {
             return Ok(with_notes_reported(kernel, options));
         }
     }
@@ -84,7 +69,7 @@ pub fn fetch(catalogue: &Catalogue, name: &str, options: &Options<'_>) -> Result
     }
     let _lock = options.lock("fetch")?;
     // The previous holder of the lock may have fetched it.
-    if let Some(kernel) = store.find(&entry.name, locked, false).filter(|_| !options.refresh) {
+    if let Some(kernel) = kernels.find(&entry.name, locked, false).filter(|_| !options.refresh) {
         return Ok(with_notes_reported(kernel, options));
     }
     let offer = open(entry, locked, options)?;
@@ -98,16 +83,15 @@ pub fn fetch(catalogue: &Catalogue, name: &str, options: &Options<'_>) -> Result
         return Err(FetchError::Unavailable { name: entry.name.clone(), reason: "no package was selected".to_owned() });
     };
     let dir = record::directory_name(&package);
-    if !store.area.join(&dir).join(META).exists() {
+    if !kernels.has(&dir) {
         let new = options.cache.new_dir()?;
-        offer.unpack(&parts, &new.path().join(ROOT), options)?;
-        let stored = Stored::examine(new.path(), &package)?;
-        write_json(&new.path().join(META), &stored)?;
-        options.cache.publish(new, &store.area.join(&dir))?;
+        offer.unpack(&parts, &new.path().join(store::ROOT), options)?;
+        store::record(new.path(), &package)?;
+        options.cache.publish(new, &kernels.area.join(&dir))?;
     }
     let pointer = Pointer { locked: locked.cloned(), dir, notes };
-    write_json(&store.area.join(format!("{}.json", entry.name)), &pointer)?;
-    let kernel = store.find(&entry.name, locked, false).ok_or_else(|| FetchError::Incomplete {
+    write_json(&kernels.area.join(format!("{}.json", entry.name)), &pointer)?;
+    let kernel = kernels.find(&entry.name, locked, false).ok_or_else(|| StoreError::Incomplete {
         package: package.package.clone(),
         version: package.version.clone(),
         what: "a kernel that can be read back from the cache".to_owned(),
@@ -119,7 +103,10 @@ pub fn fetch(catalogue: &Catalogue, name: &str, options: &Options<'_>) -> Result
 fn open(entry: &KernelEntry, locked: Option<&PackageVersion>, options: &Options<'_>) -> Result<Offer, FetchError> {
     let keep = |name: &str| wanted(entry, name);
     if entry.or_suites.is_empty() {
-        return Offer::open(&entry.name, &entry.suites, keep, options);
+        return Offer::open(&entry.suites, keep, options).map_err(|error| match error {
+            AptError::Unavailable(reason) => FetchError::Unavailable { name: entry.name.clone(), reason },
+            error => error.into(),
+        });
     }
     let mut offer = Offer::default();
     offer.add(&entry.suites, keep, options)?;
@@ -182,103 +169,6 @@ fn choose<'a>(
         reason = format!("{reason} ({})", incomplete.join("; "));
     }
     Ok(Err(reason))
-}
-
-const META: &str = "kernel.json";
-const ROOT: &str = "root";
-
-/// A kernel in the cache, with paths relative to its directory.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Stored {
-    release: KernelRelease,
-    image: PathBuf,
-    modules: Option<PathBuf>,
-    config: Option<PathBuf>,
-    id: String,
-    package: PackageVersion,
-}
-
-impl Stored {
-    /// Finds the kernel in an unpacked directory.
-    pub fn examine(dir: &Path, package: &PackageVersion) -> Result<Stored, FetchError> {
-        let incomplete = |what: String| FetchError::Incomplete {
-            package: package.package.clone(),
-            version: package.version.clone(),
-            what,
-        };
-        let root = dir.join(ROOT);
-        let image = ["boot", "usr/lib/linux"]
-            .iter()
-            .flat_map(|place| paths_in(&root.join(place)))
-            .chain(
-                ["lib/modules", "usr/lib/modules"]
-                    .iter()
-                    .flat_map(|place| paths_in(&root.join(place)).into_iter().map(|release| release.join("vmlinuz"))),
-            )
-            .find(|path| {
-                path.is_file() && path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"vmlinuz"))
-            })
-            .ok_or_else(|| incomplete("boot/vmlinuz-*".to_owned()))?;
-        let bytes = fs::read(&image).map_err(KernelError::read(&image))?;
-        let header = Header::parse(&bytes).map_err(|source| KernelError::NotAKernel { path: image.clone(), source })?;
-        let release = header.release;
-        let find = |places: &[String]| {
-            places.iter().map(|place| Path::new(ROOT).join(place)).find(|path| dir.join(path).exists())
-        };
-        let modules = find(&[format!("lib/modules/{release}"), format!("usr/lib/modules/{release}")])
-            .ok_or_else(|| incomplete(format!("lib/modules/{release}")))?;
-        let config = find(&[
-            format!("boot/config-{release}"),
-            format!("lib/modules/{release}/config"),
-            format!("usr/lib/modules/{release}/config"),
-        ]);
-        let image = image.strip_prefix(dir).map(Path::to_owned).unwrap_or(image);
-        Ok(Stored { release, image, modules: Some(modules), config, id: sha256(&bytes), package: package.clone() })
-    }
-
-    /// Returns the kernel if its files still exist.
-    pub fn at(self, dir: &Path, name: &str, notes: Vec<String>) -> Option<Kernel> {
-        let kernel = Kernel {
-            name: name.to_owned(),
-            release: self.release,
-            image: dir.join(self.image),
-            modules: self.modules.map(|path| dir.join(path)),
-            config: self.config.map(|path| dir.join(path)),
-            id: self.id,
-            package: Some(self.package),
-            notes,
-        };
-        kernel.image.exists().then_some(kernel)
-    }
-}
-
-/// The kernels in the cache.
-struct Store {
-    area: PathBuf,
-}
-
-impl Store {
-    /// Finds the kernel fetched for this name; with `any`, even if the lock file has changed since.
-    fn find(&self, name: &str, locked: Option<&PackageVersion>, any: bool) -> Option<Kernel> {
-        let pointer: Pointer = read_json(&self.area.join(format!("{name}.json")))?;
-        if pointer.locked.as_ref() != locked && !any {
-            return None;
-        }
-        let dir = self.area.join(&pointer.dir);
-        touch(&dir);
-        read_stored(&dir, name, pointer.notes)
-    }
-}
-
-/// Reads a kernel stored in the cache.
-pub(crate) fn read_stored(dir: &Path, name: &str, notes: Vec<String>) -> Option<Kernel> {
-    read_json::<Stored>(&dir.join(META))?.at(dir, name, notes)
-}
-
-/// Examines a built kernel in `dir` and writes its record.
-pub(crate) fn store_built(dir: &Path, package: &PackageVersion) -> Result<(), FetchError> {
-    let stored = Stored::examine(dir, package)?;
-    Ok(write_json(&dir.join(META), &stored)?)
 }
 
 /// Returns whether the kernel is in the cache. Nothing is downloaded.

@@ -8,16 +8,20 @@
 //!   facts       strings and configuration found in a kernel image
 //!   vmlinux     the unpacked kernel of an image
 //!   tree        a built kernel tree -> Kernel
+//!   fragments   fragments of kernel configurations                                   pure
+//!   store       the records of kernels in the cache
 //!   fetch       name -> Kernel
-//!   build       source package + configs/FRAGMENT -> Kernel; source tree + fragments -> a built tree
+//!   builds      source package + configs/FRAGMENT -> Kernel; source tree + fragments -> a built tree
 //! ```
 
-pub mod build;
+pub mod builds;
 pub mod bzimage;
 mod decompress;
 pub mod facts;
 pub mod fetch;
+pub mod fragments;
 pub mod kernel;
 pub mod release;
+pub mod store;
 pub mod tree;
 mod vmlinux;

@@ -3,7 +3,6 @@
 use super::apt::{self, AptError, Root};
 use super::index::{Index, Package};
 use super::record::PackageVersion;
-use crate::kernels::fetch::FetchError;
 use crate::options::{Options, Progress};
 use std::path::Path;
 
@@ -17,17 +16,12 @@ pub(crate) struct Offer {
 }
 
 impl Offer {
-    /// Reads the indexes of suites. Fails with [`FetchError::Unavailable`] if none is available.
-    pub fn open(
-        name: &str,
-        suites: &[String],
-        keep: impl Fn(&str) -> bool,
-        options: &Options<'_>,
-    ) -> Result<Offer, FetchError> {
+    /// Reads the indexes of suites. Fails with [`AptError::Unavailable`] if none is available.
+    pub fn open(suites: &[String], keep: impl Fn(&str) -> bool, options: &Options<'_>) -> Result<Offer, AptError> {
         let mut offer = Offer::default();
         offer.add(suites, keep, options)?;
         if offer.roots.is_empty() {
-            return Err(FetchError::Unavailable { name: name.to_owned(), reason: offer.missing.join("; ") });
+            return Err(AptError::Unavailable(offer.missing.join("; ")));
         }
         Ok(offer)
     }
@@ -38,7 +32,7 @@ impl Offer {
         suites: &[String],
         keep: impl Fn(&str) -> bool,
         options: &Options<'_>,
-    ) -> Result<(), FetchError> {
+    ) -> Result<(), AptError> {
         let archives = apt::archives(options.mirror.as_deref());
         for suite in suites {
             let opened = Root::open(&options.cache, &archives, suite).and_then(|root| {
@@ -52,14 +46,14 @@ impl Offer {
                 }
                 Err(AptError::Unavailable(reason)) if !self.missing.contains(&reason) => self.missing.push(reason),
                 Err(AptError::Unavailable(_)) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error),
             }
         }
         Ok(())
     }
 
     /// Downloads packages and unpacks them into one directory.
-    pub fn unpack(&self, packages: &[&Package], into: &Path, options: &Options<'_>) -> Result<(), FetchError> {
+    pub fn unpack(&self, packages: &[&Package], into: &Path, options: &Options<'_>) -> Result<(), AptError> {
         let downloads = options.cache.new_dir()?;
         for (suite, root) in &self.roots {
             let here: Vec<&Package> = packages.iter().copied().filter(|package| &package.suite == suite).collect();

@@ -1,4 +1,4 @@
-//! Records of downloaded packages: kept in kernels.lock, and in the cache beside what was unpacked.
+//! Records of downloaded packages: kept in kernels.lock, and in the cache next to the unpacked files.
 
 use super::index::Package;
 use crate::cache::ContentId;

@@ -1,9 +1,10 @@
 //! Builds a subject from files of the host, by their names and headers. Nothing is run.
 
+use super::SubjectError;
+use super::elf::ElfError;
 use super::libraries::{self, Missing, SearchPath};
-use super::{COMMANDS, GuestFile, Source, Subject, SubjectError};
+use super::subject::{COMMANDS, GuestFile, Source, Subject};
 use crate::cache::ContentId;
-use crate::subjects::elf::ElfError;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

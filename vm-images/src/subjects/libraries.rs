@@ -1,6 +1,6 @@
 //! Finds the libraries of a program where its loader would look, by reading headers, never by running anything.
 
-use crate::subjects::elf::{self, ElfError, Needs};
+use super::elf::{self, ElfError, Needs};
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,12 +1,13 @@
 //! Subjects from packages: a program and the libraries of its distribution, unpacked into the cache.
 
+use super::SubjectError;
 use super::builder::{SubjectBuilder, contains};
 use super::libraries::SearchPath;
-use super::{COMMANDS, Subject, SubjectError};
+use super::subject::{COMMANDS, Subject};
 use crate::cache::{read_json, touch, write_json};
 use crate::catalogue::{Catalogue, SubjectEntry};
-use crate::kernels::fetch::FetchError;
 use crate::options::{Options, Progress};
+use crate::packages::apt::AptError;
 use crate::packages::index::{Package, is_library};
 use crate::packages::offer::{self, Offer};
 use crate::packages::record::{self, PackageVersion, Pointer};
@@ -29,28 +30,32 @@ pub struct Unpacked {
 /// # Errors
 /// [`SubjectError`] if there is no such subject, or it is not available.
 pub fn unpacked(name: &str, options: &Options<'_>) -> Result<Unpacked, SubjectError> {
-    let catalogue = Catalogue::builtin().map_err(FetchError::from)?;
-    let entry = catalogue.subject(name).map_err(FetchError::from)?;
+    let catalogue = Catalogue::builtin()?;
+    let entry = catalogue.subject(name)?;
     let area = options.cache.area("subjects")?;
     let (root, notes) = obtain(entry, catalogue.lock().get(name), &area, options)?;
     let package = root.parent().and_then(|dir| read_json(&dir.join(META)));
     let package = package.ok_or_else(|| {
         let reason = format!("{META} is missing beside {} (remove the directory to fetch it again)", root.display());
-        FetchError::Unavailable { name: name.to_owned(), reason }
+        SubjectError::Unavailable { name: name.to_owned(), reason }
     })?;
     Ok(Unpacked { package, root, notes })
 }
 
-pub(super) fn fetch(name: &str, options: &Options<'_>) -> Result<Subject, SubjectError> {
-    let catalogue = Catalogue::builtin().map_err(FetchError::from)?;
-    let entry = catalogue.subject(name).map_err(FetchError::from)?;
-    let Unpacked { root, notes, .. } = unpacked(name, options)?;
-    for note in &notes {
-        (options.progress)(Progress::Note(format!("{name}: {note}")));
+impl Subject {
+    /// Fetches a subject of the catalogue, such as `kmod-30`, `kmod-34` or `busybox`. Packages are unpacked into the cache
+    /// with their libraries, never installed.
+    pub fn fetch(name: &str, options: &Options<'_>) -> Result<Subject, SubjectError> {
+        let catalogue = Catalogue::builtin()?;
+        let entry = catalogue.subject(name)?;
+        let Unpacked { root, notes, .. } = unpacked(name, options)?;
+        for note in &notes {
+            (options.progress)(Progress::Note(format!("{name}: {note}")));
+        }
+        let mut subject = from_root(entry, &root)?;
+        subject.notes = notes;
+        Ok(subject)
     }
-    let mut subject = from_root(entry, &root)?;
-    subject.notes = notes;
-    Ok(subject)
 }
 
 const META: &str = "package.json";
@@ -61,7 +66,7 @@ fn obtain(
     locked: Option<&PackageVersion>,
     area: &Path,
     options: &Options<'_>,
-) -> Result<(PathBuf, Vec<String>), FetchError> {
+) -> Result<(PathBuf, Vec<String>), SubjectError> {
     let find = |any: bool| {
         let pointer: Pointer = read_json(&area.join(format!("{}.json", entry.name)))?;
         let root = area.join(&pointer.dir).join("root");
@@ -71,7 +76,7 @@ fn obtain(
     if let Some(found) = find(options.offline).filter(|_| !options.refresh || options.offline) {
         return Ok(found);
     }
-    let unavailable = |reason: String| FetchError::Unavailable { name: entry.name.clone(), reason };
+    let unavailable = |reason: String| SubjectError::Unavailable { name: entry.name.clone(), reason };
     if options.offline {
         return Err(unavailable("it is not in the cache, and fetching is disabled".to_owned()));
     }
@@ -80,7 +85,10 @@ fn obtain(
         return Ok(found);
     }
     let keep = |name: &str| name == entry.package || is_library(name);
-    let offer = Offer::open(&entry.name, &entry.suites, keep, options)?;
+    let offer = Offer::open(&entry.suites, keep, options).map_err(|error| match error {
+        AptError::Unavailable(reason) => unavailable(reason),
+        error => error.into(),
+    })?;
     let mut notes = offer.missing.clone();
     let preferred = locked.filter(|_| !options.refresh);
     let still = preferred.map(|lock| offer::locked(&offer.index, lock)).transpose()?.flatten();

@@ -6,10 +6,10 @@ pub const NAMES: [&str; 4] = ["tiny", "modular-unix", "kcov-kasan", "test-kmod"]
 /// Returns the text of a fragment in `configs/`.
 pub(crate) fn fragment(name: &str) -> Option<&'static str> {
     match name {
-        "tiny" => Some(include_str!("../../../configs/tiny")),
-        "modular-unix" => Some(include_str!("../../../configs/modular-unix")),
-        "kcov-kasan" => Some(include_str!("../../../configs/kcov-kasan")),
-        "test-kmod" => Some(include_str!("../../../configs/test-kmod")),
+        "tiny" => Some(include_str!("../../configs/tiny")),
+        "modular-unix" => Some(include_str!("../../configs/modular-unix")),
+        "kcov-kasan" => Some(include_str!("../../configs/kcov-kasan")),
+        "test-kmod" => Some(include_str!("../../configs/test-kmod")),
         _ => None,
     }
 }
@@ -82,5 +82,14 @@ mod tests {
         assert!(NAMES.iter().all(|name| with_base(name).is_some()));
         assert_eq!(with_base("huge"), None);
         assert_eq!(with_base("kcov-kasan").map(|parts| parts.len()), Some(2));
+    }
+
+    #[test]
+    fn every_fragment_named_in_the_catalogue_exists() {
+        for entry in crate::Catalogue::builtin().unwrap().kernels() {
+            if let Some(config) = &entry.config {
+                assert!(fragment(config).is_some(), "{config}");
+            }
+        }
     }
 }

@@ -2,11 +2,10 @@
 
 use crate::cache::CacheError;
 use crate::child;
-use crate::kernels::build::{BuildError, interrupted};
 use crate::options::{Options, Progress};
 use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
@@ -15,6 +14,32 @@ use std::time::{Duration, Instant};
 const TAIL_LINES: usize = 15;
 /// Interval of progress reports.
 const PROGRESS: Duration = Duration::from_secs(10);
+
+/// make did not build its targets.
+#[derive(Debug, thiserror::Error)]
+pub enum MakeError {
+    /// It failed.
+    #[error("building {name}: `{command}` failed; see {}\n{tail}", log.display())]
+    Failed {
+        /// The name of the kernel or the tree.
+        name: String,
+        /// The command.
+        command: String,
+        /// The file with its output.
+        log: PathBuf,
+        /// The last lines of the output.
+        tail: String,
+    },
+    /// It cannot be run.
+    #[error("cannot run nice")]
+    Run(#[source] io::Error),
+    /// The run is ending: [`Options::stop`] was set.
+    #[error("interrupted")]
+    Interrupted,
+    /// Its log cannot be written.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+}
 
 /// A source tree, a directory for object files, and a log.
 pub(crate) struct Make<'a> {
@@ -40,7 +65,7 @@ impl<'a> Make<'a> {
     }
 
     /// Builds the image and the modules on all cores, and reports progress.
-    pub fn all(&self) -> Result<(), BuildError> {
+    pub fn all(&self) -> Result<(), MakeError> {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         let before = steps(self.log);
         let begun = Instant::now();
@@ -60,7 +85,7 @@ impl<'a> Make<'a> {
     }
 
     /// Builds targets.
-    pub fn run(&self, targets: &[&str]) -> Result<(), BuildError> {
+    pub fn run(&self, targets: &[&str]) -> Result<(), MakeError> {
         let clone = || self.log_file.try_clone().map_err(CacheError::new("write", self.log));
         let (log, errors) = (clone()?, clone()?);
         let mut make = Command::new("nice");
@@ -85,13 +110,13 @@ impl<'a> Make<'a> {
         let status = match status {
             Ok(status) => status,
             // The object files stay, and the next build continues with them.
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(interrupted()),
-            Err(error) => return Err(CacheError::new("run", "nice")(error).into()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(MakeError::Interrupted),
+            Err(error) => return Err(MakeError::Run(error)),
         };
         let text = fs::read(self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         let tail = lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n");
-        Err(BuildError::Failed {
+        Err(MakeError::Failed {
             name: self.name.to_owned(),
             command: format!("make {}", targets.join(" ")),
             log: self.log.to_owned(),

@@ -2,11 +2,11 @@
 //! tree. The result is stored by the contents of the tree. The object files are stored by its path, so that after a change
 //! make rebuilds only what depends on it, and an interrupted build continues.
 
+use super::make::Make;
+use super::{BuildError, programs};
 use crate::cache::{CacheError, ContentId, NewDir, lock_file, read_json, sha256_file, touch, write_json};
 use crate::child;
-use crate::kernels::build::fragments::{self, NAMES, merge, without_effect};
-use crate::kernels::build::make::Make;
-use crate::kernels::build::{BuildError, found_in_path, missing_packages, missing_tools};
+use crate::kernels::fragments::{self, NAMES, merge, without_effect};
 use crate::options::{Options, Progress};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -47,10 +47,7 @@ pub fn build_tree(build: &TreeBuild<'_>, options: &Options<'_>) -> Result<PathBu
     let tree = build.tree.canonicalize().map_err(unreadable)?;
     check_tree(&tree).map_err(unavailable)?;
     let text = merged_text(build.fragments, &name)?;
-    let missing = missing_tools(|tool| found_in_path(tool, std::env::var_os("PATH").as_deref()));
-    if !missing.is_empty() {
-        return Err(unavailable(missing_packages(&missing)));
-    }
+    programs::check(&name)?;
     let place = ContentId::new().with(tree.as_os_str().as_encoded_bytes()).with(&text).with(build.make_args.join("\0"));
     let place = format!("tree-{}", &place.finish()[..16]);
     let log = options.cache.area("logs")?.join(format!("build-{place}.log"));
