@@ -23,7 +23,7 @@ pub mod lava;
 pub mod output;
 pub mod runner;
 
-use crate::check::era::Eras;
+use crate::check::probes::Probes;
 use serde::{Deserialize, Serialize};
 
 /// Behaviours that may break the machine even if they pass. They are checked last.
@@ -42,8 +42,8 @@ pub struct Manifest {
     pub kernel: String,
     /// `uname -r`.
     pub release: String,
-    /// The eras of the kernel.
-    pub eras: Eras,
+    /// The values of the probes on the kernel.
+    pub probes: Probes,
     /// The name of the subject.
     pub subject: String,
     /// The commands of the subject.

@@ -35,7 +35,7 @@ pub fn run(port: OwnedFd, out: &mut dyn Write) -> Result<(), String> {
     let name = format!("{} {}", manifest.kernel, manifest.subject);
     let pair = Pair {
         release: manifest.release.clone(),
-        eras: manifest.eras,
+        probes: manifest.probes.clone(),
         modules: Some(Path::new("/lib/modules").join(&manifest.release)).filter(|dir| dir.is_dir()),
         subject: manifest.subject.clone(),
         commands: manifest.commands.clone(),

@@ -8,12 +8,9 @@ mod parse;
 pub use parse::{DeviationsError, Names, Problem};
 
 use crate::catalogue::glob;
-use kernels::{Probe, Range};
+use kernels::Range;
 use std::fmt;
 use std::sync::Arc;
-
-/// The probes that a condition on kernels can name, with their values.
-pub const PROBES: &[Probe] = &[("cutoff", &["wait-queue", "semaphore"])];
 
 /// The pattern of an entry that does not name a subject.
 const EVERY: &str = "*";

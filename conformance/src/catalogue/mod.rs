@@ -6,5 +6,6 @@ pub mod deviations;
 pub mod entry;
 pub mod filter;
 mod glob;
+pub mod probes;
 pub mod select;
 pub mod suggest;

@@ -12,7 +12,7 @@ use std::ops::RangeInclusive;
 pub struct Fact {
     /// The name of the observation.
     pub name: String,
-    /// The value that the statement promises, for the kernel's era.
+    /// The value that the statement promises, on this kernel.
     pub expected: String,
     /// The observed value.
     pub got: String,

@@ -11,8 +11,8 @@ mod kernel;
 pub use guest::{Guest, GuestError, LabError};
 pub use kernel::shown_line;
 
-use crate::check::era::Eras;
 use crate::check::fact::{Fact, Shown};
+use crate::check::probes::Probes;
 use agent::proto::{
     Action, ActionResult, Caller, Errno, Group, GuestMillis, JobEnd, JobId, Ran, Reply, Request, Value,
 };
@@ -33,8 +33,8 @@ const ACTION_LIMIT: GuestMillis = GuestMillis(60_000);
 pub struct Pair {
     /// The release of the kernel.
     pub release: String,
-    /// The eras of the kernel.
-    pub eras: Eras,
+    /// The values of the probes on the kernel.
+    pub probes: Probes,
     /// The host's copy of the guest's module directory (`…/lib/modules/RELEASE`).
     pub modules: Option<PathBuf>,
     /// The name of the subject.
@@ -50,13 +50,14 @@ pub struct Lab<'a> {
     deadline: Instant,
     facts: Vec<Fact>,
     known: Option<String>,
+    declared: &'static [&'static str],
     kmsg_from: u64,
 }
 
 impl<'a> Lab<'a> {
     /// Returns a lab with this guest. The check must end by `deadline`.
     pub fn new(guest: &'a mut dyn Guest, pair: &'a Pair, deadline: Instant) -> Self {
-        Lab { guest, pair, deadline, facts: Vec::new(), known: None, kmsg_from: 0 }
+        Lab { guest, pair, deadline, facts: Vec::new(), known: None, declared: &[], kmsg_from: 0 }
     }
 
     /// Returns the facts and the reason of a known deviation.
@@ -71,10 +72,19 @@ impl<'a> Lab<'a> {
         self.pair
     }
 
-    /// Returns the eras of the kernel.
-    #[must_use]
-    pub fn eras(&self) -> Eras {
-        self.pair.eras
+    /// Sets the probes for which the check may ask: those that its entry lists.
+    pub fn declare_probes(&mut self, names: &'static [&'static str]) {
+        self.declared = names;
+    }
+
+    /// Returns the value of a probe on the kernel.
+    ///
+    /// # Errors
+    /// [`LabError::Probe`] for a probe that the entry of the behaviour does not list.
+    pub fn probe(&self, name: &str) -> Result<&'a str, LabError> {
+        let declared = self.declared.contains(&name);
+        let value = self.pair.probes.value(name).filter(|_| declared);
+        value.ok_or_else(|| LabError::Probe(name.to_owned()))
     }
 
     /// Records an observed value together with the value that the statement promises.

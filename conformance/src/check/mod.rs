@@ -1,11 +1,11 @@
 //! What checks are made of: the lab with its guest, the facts that a check records, and helpers for frequent steps.
 
-pub mod era;
 pub mod errno;
 pub mod fact;
 pub mod helper;
 pub mod lab;
 pub mod modules;
+pub mod probes;
 pub mod tools;
 pub mod trigger;
 pub mod xz;

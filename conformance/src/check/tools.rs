@@ -344,9 +344,9 @@ pub fn listed_modules(output: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::era::{CutOff, DecidedBy, Eras};
     use crate::check::fact::Fact;
     use crate::check::lab::{Guest, GuestError, Pair};
+    use crate::check::probes::Probes;
     use agent::proto::{Reply, Request};
     use std::time::{Duration, Instant};
 
@@ -362,7 +362,7 @@ mod tests {
     fn fact(subject: &str, status: i32, stderr: &str, expected: &str) -> Fact {
         let pair = Pair {
             release: "6.1.0-x".to_owned(),
-            eras: Eras { cutoff: CutOff::WaitQueue, cutoff_by: DecidedBy::Image },
+            probes: Probes::default(),
             modules: None,
             subject: subject.to_owned(),
             commands: Vec::new(),

@@ -63,7 +63,7 @@ pub(super) fn bundle(common: &Common, args: &BundleArgs) -> Outcome {
     std::fs::create_dir_all(&args.output)
         .with_context(|| format!("cannot create {}", args.output.display()))
         .map_err(CliError::usage)?;
-    let host = setup::host(common, &guest, false, None)?;
+    let host = setup::host(common, &guest, false, Vec::new())?;
     let stop = signals::watch(|| {})?;
     let options = lookup::options(common, &host.cache, &show_progress, &stop);
     let obtain =
@@ -82,7 +82,7 @@ pub(super) fn bundle(common: &Common, args: &BundleArgs) -> Outcome {
     let manifest = Manifest {
         kernel: side.kernel.name.clone(),
         release: side.kernel.release.to_string(),
-        eras: side.eras(),
+        probes: side.probes().clone(),
         subject: subject.name().to_owned(),
         commands: subject.commands().to_vec(),
         entries,

@@ -22,7 +22,7 @@ Examples:
   kmodlab compare before.json after.json --markdown changes.md
 
 The verdicts and the observed facts are compared. What was expected is not compared, because it
-depends on the era of the kernel.
+depends on the probes of the kernel.
 
 Exit codes:
   0    nothing changed

@@ -63,7 +63,7 @@ fn default_kernel(common: &Common) -> Result<Kernel, String> {
 
 /// Boots the default kernel with KVM. The result is cached until the host reboots.
 fn kvm(common: &Common, kernel: &Kernel) -> Result<(), String> {
-    let host = setup::host(common, &GuestArgs::default(), false, None).map_err(message)?;
+    let host = setup::host(common, &GuestArgs::default(), false, Vec::new()).map_err(message)?;
     let guest_dir = setup::guest_dir(common).map_err(message)?;
     let ours = Subject::ours(&guest_dir).map_err(|error| error_chain(&error))?;
     match setup::probe_kvm(&host, kernel, &ours).map_err(message)? {

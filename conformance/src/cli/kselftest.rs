@@ -104,7 +104,7 @@ pub(super) fn kselftest(common: &Common, args: &KselftestArgs) -> Outcome {
 
     let wall = Duration::from_secs(args.timeout).mul_f64(setup::timeout_factor(&args.guest)?);
 
-    let mut host = setup::host(common, &args.guest, args.cold, None)?;
+    let mut host = setup::host(common, &args.guest, args.cold, Vec::new())?;
     let spawner = host.spawner.clone();
     let stop = signals::watch(move || spawner.kill_all())?;
     let options = lookup::options(common, &host.cache, &show_progress, &stop);

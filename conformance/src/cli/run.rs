@@ -6,8 +6,8 @@ use super::lookup::UnavailableKernel;
 use super::outputs::OutputArgs;
 use super::{Outcome, jobs, lookup, setup, signals};
 use crate::catalogue::entry::Behaviour;
+use crate::catalogue::probes::{ProbeOverride, ProbeOverrideError};
 use crate::catalogue::select::select_filtered;
-use crate::check::era::{EraOverride, EraOverrideError};
 use crate::report::Reporter;
 use crate::report::json::Report;
 use crate::run::allowed_findings::AllowedFindings;
@@ -68,10 +68,10 @@ pub struct RunArgs {
     /// Ignore the console findings listed in this file with their reasons (docs/reference/reports.md); repeatable
     #[arg(long, value_name = "FILE")]
     pub allow_findings: Vec<PathBuf>,
-    /// Set which implementation of the limit on concurrent helpers the kernels are expected to have: cutoff=wait-queue
-    /// (4.13 to 6.3) or cutoff=semaphore (since 6.4) [default: probed]
-    #[arg(long, value_name = "NAME=ERA", value_parser = parse_era)]
-    pub era: Option<EraOverride>,
+    /// Set the value of a probe, which decides which form of a statement applies, e.g. cutoff=semaphore; repeatable
+    /// (docs/reference/behaviours.md) [default: decided by the kernel image]
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_probe)]
+    pub probe: Vec<ProbeOverride>,
     #[command(flatten)]
     pub outputs: OutputArgs,
 }
@@ -109,7 +109,7 @@ pub(super) fn carry_out(
             .with_context(|| format!("cannot create {}", keep.display()))
             .map_err(CliError::usage)?;
     }
-    let mut host = setup::host(common, &args.guest, args.cold, args.era)?;
+    let mut host = setup::host(common, &args.guest, args.cold, args.probe.clone())?;
     host.boot.allowed = allowed;
 
     let spawner = host.spawner.clone();
@@ -183,9 +183,9 @@ fn parse_shard(text: &str) -> Result<ShardOption, String> {
     text.parse().map_err(|error: ShardError| error.expectation())
 }
 
-/// Parses an override of eras.
-fn parse_era(text: &str) -> Result<EraOverride, String> {
-    text.parse().map_err(|error: EraOverrideError| error.expectation().to_owned())
+/// Parses the value of a probe.
+fn parse_probe(text: &str) -> Result<ProbeOverride, String> {
+    text.parse().map_err(|error: ProbeOverrideError| error.to_string())
 }
 
 /// The consumers of events.

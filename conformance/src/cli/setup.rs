@@ -4,7 +4,7 @@
 use super::args::{AccelArg, Common, GuestArgs, ProfileArg};
 use super::error::CliError;
 use super::hint;
-use crate::check::era;
+use crate::catalogue::probes::ProbeOverride;
 use crate::run::allowed_findings::AllowedFindings;
 use crate::run::pair::{Boot, Host, PreparedKernel};
 use anyhow::anyhow;
@@ -58,7 +58,7 @@ pub(super) fn qemu(common: &Common) -> Result<Qemu, CliError> {
 }
 
 /// Returns how guests are booted; the accelerator is TCG until [`decide_accel`].
-fn boot(args: &GuestArgs, cold: bool, era: Option<era::EraOverride>) -> Result<Boot, CliError> {
+fn boot(args: &GuestArgs, cold: bool, probes: Vec<ProbeOverride>) -> Result<Boot, CliError> {
     let factor = timeout_factor(args)?;
     let WallLimits { boot, restore, shutdown } = WallLimits::default();
     let limits =
@@ -73,7 +73,7 @@ fn boot(args: &GuestArgs, cold: bool, era: Option<era::EraOverride>) -> Result<B
         append: args.append.clone(),
         cold,
         limits,
-        era,
+        probes,
         allowed: AllowedFindings::builtin().map_err(CliError::inconclusive)?,
     })
 }
@@ -127,13 +127,13 @@ pub(super) fn host(
     common: &Common,
     args: &GuestArgs,
     cold: bool,
-    era: Option<era::EraOverride>,
+    probes: Vec<ProbeOverride>,
 ) -> Result<Host, CliError> {
     let cache = cache(common)?;
     let agent = guest_dir(common)?.join("agent");
     let qemu = qemu(common)?;
     let spawner = Spawner::start().map_err(CliError::inconclusive)?;
-    let boot = boot(args, cold, era)?;
+    let boot = boot(args, cold, probes)?;
     let area = cache.area("templates").map_err(CliError::inconclusive)?;
     let templates = Templates::open(area).map_err(CliError::inconclusive)?;
     Ok(Host { qemu, spawner, templates, cache, agent, boot })

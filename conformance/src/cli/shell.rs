@@ -56,7 +56,7 @@ pub(super) fn shell(common: &Common, args: &ShellArgs) -> Outcome {
     let kernels = lookup::kernel_args(&guest, &catalogue)?;
     lookup::accept_only_one("shell", &guest)?;
     let first = args.at.as_deref().map(check::selected).transpose()?;
-    let mut host = setup::host(common, &guest, args.cold || args.gdb.is_some(), None)?;
+    let mut host = setup::host(common, &guest, args.cold || args.gdb.is_some(), Vec::new())?;
     if args.gdb.is_some() {
         host.boot.append.push("nokaslr".to_owned());
     }

@@ -1,5 +1,5 @@
 //! Compares the verdicts and observations of two reports. Expected values are not compared, because they depend on the
-//! kernel's era; nor are times, reasons and consoles. Pure.
+//! kernel's probes; nor are times, reasons and consoles. Pure.
 
 use super::json::Report;
 use crate::catalogue::entry::About;

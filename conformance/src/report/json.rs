@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::io;
 
 /// The version of the format.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The format.
 pub(super) const JSON: Json = Json;

@@ -118,7 +118,7 @@ fn test(report: &Report, row: &Row, id: &str, build: &str, origin: &str) -> Valu
     });
     let more = [
         ("reason", row.reason.as_deref().map(clean).map(Value::from)),
-        ("cutoff", row.eras.map(|eras| json!(eras.cutoff))),
+        ("probes", probes(row)),
         ("guest_ms", row.guest_ms.map(Value::from)),
         ("flaky", row.flaky.then_some(Value::Bool(true))),
     ];
@@ -144,6 +144,12 @@ fn add<const N: usize>(value: &mut Value, properties: [(&str, Option<Value>); N]
     if let Value::Object(object) = value {
         object.extend(present.collect::<Map<_, _>>());
     }
+}
+
+/// Returns the values of the probes of a row.
+fn probes(row: &Row) -> Option<Value> {
+    let values = row.probes.iter().map(|(name, probed)| (clean(name), clean(&probed.value).into()));
+    (!row.probes.is_empty()).then(|| Value::Object(values.collect()))
 }
 
 fn status(verdict: Verdict) -> &'static str {

@@ -105,8 +105,8 @@ pub(crate) mod sample {
     //! A small run for the tests of all reporters.
 
     use crate::catalogue::entry::About;
-    use crate::check::era::{CutOff, DecidedBy, Eras};
     use crate::check::fact::Fact;
+    use crate::check::probes::{DecidedBy, Probed};
     use crate::run::engine::merge_retries;
     use crate::run::event::{Event, KernelName, Row, RunEnd, RunInfo, SkippedKernel};
     use crate::run::verdict::Verdict;
@@ -130,7 +130,9 @@ pub(crate) mod sample {
             source: "kernel/umh.c".into(),
             about: About::Kernel,
             kernel: kernel(),
-            eras: Some(Eras { cutoff: CutOff::WaitQueue, cutoff_by: DecidedBy::Image }),
+            probes: [("cutoff".into(), Probed { value: "wait-queue".into(), by: DecidedBy::Image })]
+                .into_iter()
+                .collect(),
             subject: "ours".into(),
             verdict,
             reason: reason.map(Into::into),

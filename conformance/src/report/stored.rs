@@ -4,7 +4,7 @@ use super::json::{Report, VERSION};
 use crate::run::event::Event;
 use crate::text;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -27,8 +27,8 @@ pub enum ReadError {
         /// The reason.
         reason: String,
     },
-    /// It has another version.
-    #[error("{} has report version {found}, but this kmodlab reads version {VERSION}", path.display())]
+    /// It has a later version.
+    #[error("{} has report version {found}, but this kmodlab reads versions 1 to {VERSION}", path.display())]
     Version {
         /// The file.
         path: PathBuf,
@@ -40,7 +40,7 @@ pub enum ReadError {
 /// Reads a report. Its counts and its exit code are computed from its rows.
 ///
 /// # Errors
-/// [`ReadError`] if the file is not a report of this version.
+/// [`ReadError`] if the file is not a report, or one of a later version.
 pub fn read(path: &Path) -> Result<Report, ReadError> {
     let bytes = std::fs::read(path).map_err(|source| ReadError::Read { path: path.to_owned(), source })?;
     parse(&bytes, path)
@@ -54,13 +54,30 @@ fn parse(bytes: &[u8], path: &Path) -> Result<Report, ReadError> {
     let wrong = |error: serde_json::Error| ReadError::Format { path: path.to_owned(), reason: error.to_string() };
     // The version is read first, because a later one can have other fields.
     let OnlyVersion { version } = serde_json::from_slice(bytes).map_err(wrong)?;
-    if version != VERSION {
+    if !(1..=VERSION).contains(&version) {
         return Err(ReadError::Version { path: path.to_owned(), found: version });
     }
-    let stored: Report = serde_json::from_slice(bytes).map_err(wrong)?;
+    let stored: Report = if version == VERSION {
+        serde_json::from_slice(bytes).map_err(wrong)?
+    } else {
+        let mut stored: Value = serde_json::from_slice(bytes).map_err(wrong)?;
+        from_version_1(&mut stored);
+        serde_json::from_value(stored).map_err(wrong)?
+    };
     let mut report = Report::empty();
     stored.events().iter().for_each(|event| report.record(event));
     Ok(report)
+}
+
+/// Converts a report of version 1, whose rows have `eras` instead of `probes`.
+fn from_version_1(report: &mut Value) {
+    let rows = report.get_mut("results").and_then(Value::as_array_mut);
+    for row in rows.into_iter().flatten().filter_map(Value::as_object_mut) {
+        let eras = row.remove("eras").unwrap_or_default();
+        if let (Some(value), Some(by)) = (eras.get("cutoff"), eras.get("cutoff_by")) {
+            row.insert("probes".to_owned(), json!({"cutoff": {"value": value, "by": by}}));
+        }
+    }
 }
 
 /// Returns the report with control and invisible characters escaped, for a terminal. Line feeds are kept only in reasons,
@@ -127,6 +144,25 @@ mod tests {
     }
 
     #[test]
+    fn a_report_of_version_1_has_its_eras_as_probes() {
+        let mut report = Report::empty();
+        sample::events().iter().for_each(|event| report.record(event));
+        let mut old = serde_json::to_value(&report).unwrap();
+        old["version"] = 1.into();
+        for row in old["results"].as_array_mut().unwrap() {
+            row.as_object_mut().unwrap().remove("probes");
+            row["eras"] = json!({"cutoff": "wait-queue", "cutoff_by": "image"});
+        }
+        old["results"][1]["eras"] = Value::Null;
+        let read = parse(old.to_string().as_bytes(), Path::new("r.json")).unwrap();
+        assert_eq!((read.version, &read.results[0].probes), (VERSION, &report.results[0].probes));
+        assert!(read.results[1].probes.is_empty());
+        for damaged in ["[1]", "{\"version\": 1, \"results\": 7}", "{\"version\": 1, \"results\": [7]}"] {
+            assert!(parse(damaged.as_bytes(), Path::new("r.json")).is_err(), "{damaged}");
+        }
+    }
+
+    #[test]
     fn counts_and_exit_code_are_computed_from_the_rows() {
         let read = reread(|report| {
             report.counts.fail = 0;
@@ -160,7 +196,7 @@ mod tests {
     #[test]
     fn a_file_that_is_not_a_report_is_rejected_with_the_reason() {
         let error = |text: &str| parse(text.as_bytes(), Path::new("r.json")).unwrap_err().to_string();
-        assert_eq!(error("{\"version\": 9}"), "r.json has report version 9, but this kmodlab reads version 1");
+        assert_eq!(error("{\"version\": 9}"), "r.json has report version 9, but this kmodlab reads versions 1 to 2");
         assert_eq!(error("{}"), "r.json is not a kmodlab JSON report: missing field `version` at line 1 column 2");
         assert!(error("{\"version\": 1}").starts_with("r.json is not a kmodlab JSON report: missing field"));
         assert!(error("\u{1b}[2J").starts_with("r.json is not a kmodlab JSON report: expected value"));

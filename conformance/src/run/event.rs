@@ -1,8 +1,8 @@
 //! The events of a run, which reporters consume. Nothing in the lab prints.
 
 use crate::catalogue::entry::About;
-use crate::check::era::Eras;
 use crate::check::fact::Fact;
+use crate::check::probes::Probes;
 use crate::run::rows::RowPosition;
 use crate::run::shard::Shard;
 use crate::run::verdict::Verdict;
@@ -94,8 +94,9 @@ pub struct Row {
     pub about: About,
     /// The kernel.
     pub kernel: KernelName,
-    /// The eras of the kernel and what decided them; absent if the kernel could not be prepared.
-    pub eras: Option<Eras>,
+    /// The probes on which the behaviour depends; empty if the kernel could not be prepared.
+    #[serde(default)]
+    pub probes: Probes,
     /// The subject.
     pub subject: String,
     /// The verdict.

@@ -28,12 +28,13 @@ impl Judging {
     /// Returns the deviations that apply to a behaviour on this kernel with this subject.
     #[must_use]
     pub fn deviations_of(&self, behaviour: &str, pair: &Pair) -> Vec<Listed<'_>> {
+        let probes: Vec<(&str, &str)> = pair.probes.iter().map(|(name, probed)| (name, &*probed.value)).collect();
         self.deviations.of(&Scope {
             behaviour,
             subject: &pair.subject,
             like: self.like.as_deref(),
             release: &pair.release,
-            probes: &[("cutoff", pair.eras.cutoff.as_str())],
+            probes: &probes,
         })
     }
 }

@@ -1,8 +1,9 @@
-//! Prepares a kernel with a subject for a run: decides its eras and boots its template.
+//! Prepares a kernel with a subject for a run: resolves its probes and boots its template.
 
-use crate::check::era::{self, CUTOFF_STRINGS, DecidedBy, Eras};
+use crate::catalogue::probes::{self, ProbeOverride};
 use crate::check::lab::Pair;
 use crate::check::modules::STANDARD;
+use crate::check::probes::Probes;
 use crate::run::allowed_findings::AllowedFindings;
 use crate::run::initramfs;
 use harness::{
@@ -44,8 +45,8 @@ pub struct Boot {
     pub cold: bool,
     /// The time limits of boots and clones.
     pub limits: WallLimits,
-    /// Eras that the user sets instead of probing the kernel.
-    pub era: Option<era::EraOverride>,
+    /// The values of probes that the user sets.
+    pub probes: Vec<ProbeOverride>,
     /// The console findings that do not count. A boot with any other finding is not kept as a template.
     pub allowed: AllowedFindings,
 }
@@ -101,11 +102,11 @@ pub enum PairError {
     Harness(#[from] HarnessError),
 }
 
-/// A kernel without a subject: its eras and modules are known.
+/// A kernel without a subject: its probes and modules are known.
 pub struct PreparedKernel {
     /// The kernel.
     pub kernel: Kernel,
-    eras: Eras,
+    probes: Probes,
     facts: ImageFacts,
     modules: Option<ModuleTree>,
 }
@@ -125,18 +126,18 @@ impl PreparedKernel {
     /// [`PairError`] if the image or the module directory cannot be used.
     pub fn with_modules(kernel: Kernel, further: &[&str], host: &Host) -> Result<PreparedKernel, PairError> {
         let facts = kernel.facts(&host.cache)?;
-        let eras = eras(&kernel, &facts, host.boot.era);
+        let probes = probes::resolve(kernel.release.as_str(), &facts, &host.boot.probes);
         let modules = match &kernel.modules {
             Some(_) => Some(vm_images::modules::select(&kernel, &[STANDARD, further].concat(), &host.cache)?),
             None => None,
         };
-        Ok(PreparedKernel { kernel, eras, facts, modules })
+        Ok(PreparedKernel { kernel, probes, facts, modules })
     }
 
-    /// Returns the eras of the kernel.
+    /// Returns the values of the probes on the kernel.
     #[must_use]
-    pub fn eras(&self) -> Eras {
-        self.eras
+    pub fn probes(&self) -> &Probes {
+        &self.probes
     }
 
     /// Returns the strings and the configuration of the image.
@@ -184,7 +185,7 @@ impl PreparedKernel {
         };
         let pair = Pair {
             release: kernel.release.to_string(),
-            eras: self.eras,
+            probes: self.probes.clone(),
             modules: self.modules.as_ref().map(|tree| tree.dir.clone()),
             subject: subject.name().to_owned(),
             commands: subject.commands().to_vec(),
@@ -296,15 +297,4 @@ fn template_notes(template: &Template) -> Vec<String> {
         format!("the boot has findings on its console ({findings}); it is used but not kept as a template")
     });
     damaged.into_iter().chain(discarded).chain(not_kept).collect()
-}
-
-fn eras(kernel: &Kernel, facts: &ImageFacts, user: Option<era::EraOverride>) -> Eras {
-    if let Some(user) = user {
-        return Eras { cutoff: user.cutoff, cutoff_by: DecidedBy::User };
-    }
-    let [throttling, cannot] = CUTOFF_STRINGS.map(|needle| facts.contains(needle.as_bytes()));
-    match era::cutoff_of_strings(throttling, cannot) {
-        Some(cutoff) => Eras { cutoff, cutoff_by: DecidedBy::Image },
-        None => Eras { cutoff: era::cutoff_of_release(kernel.release.as_str()), cutoff_by: DecidedBy::Version },
-    }
 }

@@ -88,7 +88,7 @@ pub fn run_with_notes(behaviours: Vec<&'static Behaviour>, setup: &Setup<'_>) ->
             append: vec![setup.mark.to_owned()],
             cold: setup.cold,
             limits: setup.limits,
-            era: None,
+            probes: Vec::new(),
             allowed: setup.allowed.clone(),
         },
         cache: cache.clone(),

@@ -4,7 +4,6 @@
 
 use crate::catalogue::entry::Checked::By;
 use crate::catalogue::entry::{About, Check, Cost, Entry, Group, Need};
-use crate::check::era::CutOff;
 use crate::check::errno;
 use crate::check::fact::List;
 use crate::check::helper::{act_then_exit, exec_with, exit_with, requested_names};
@@ -120,9 +119,9 @@ fn takes_five_seconds(lab: &mut Lab<'_>) -> Check {
 fn wording(lab: &mut Lab<'_>) -> Check {
     run_into_the_limit(lab)?;
     let got: Vec<String> = request_module_lines(lab, true)?;
-    let expected: &[&str] = match lab.eras().cutoff {
-        CutOff::WaitQueue => &[THROTTLING, CANNOT_BE_PROCESSED],
-        CutOff::Semaphore => &[CANNOT_BE_PROCESSED],
+    let expected: &[&str] = match lab.probe("cutoff")? {
+        "wait-queue" => &[THROTTLING, CANNOT_BE_PROCESSED],
+        _ => &[CANNOT_BE_PROCESSED],
     };
     lab.expect("request_module log lines", List(got), List(expected.to_vec()));
     Ok(())

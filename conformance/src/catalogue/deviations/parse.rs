@@ -2,6 +2,7 @@
 
 use super::kernels::{Probe, Range, RangeError};
 use super::{Deviation, Deviations, EVERY, Origin, Place};
+use crate::catalogue::probes::PROBES;
 use crate::catalogue::suggest::nearest;
 use crate::catalogue::{behaviours, glob};
 use std::collections::BTreeMap;
@@ -38,7 +39,7 @@ impl Names {
                 .map(|subject| subject.name.clone())
                 .chain(["ours".to_owned()])
                 .collect(),
-            probes: super::PROBES.to_vec(),
+            probes: PROBES.iter().map(|probe| (probe.name, probe.values)).collect(),
             traits: Vec::new(),
         }
     }

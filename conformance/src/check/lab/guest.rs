@@ -52,6 +52,9 @@ pub enum LabError {
     /// The kernel or the subject does not have something that the check needs.
     #[error("needs {0}")]
     Need(String),
+    /// The check asks for a probe that its entry does not list.
+    #[error("the entry of the behaviour does not list the probe {0}")]
+    Probe(String),
     /// The wall-clock limit of the behaviour was reached.
     #[error("{0}")]
     TimeUp(String),

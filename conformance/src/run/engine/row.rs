@@ -4,6 +4,7 @@ use super::pairs::Pairing;
 use super::{RunSpec, millis};
 use crate::catalogue::entry::{Behaviour, Checked};
 use crate::check::lab::{GuestError, Lab, LabError};
+use crate::check::probes::Probes;
 use crate::run::allowed_findings::AllowedFindings;
 use crate::run::event::{ConsoleFinding, Row};
 use crate::run::judge::{CheckEnd, Evidence, Judging, judge};
@@ -50,7 +51,7 @@ pub(super) fn run_behaviour(
         source: behaviour.source.to_owned(),
         about: behaviour.about,
         kernel: pairing.kernel.clone(),
-        eras: None,
+        probes: Probes::default(),
         subject: pairing.subject.clone(),
         verdict: Verdict::Error,
         reason: None,
@@ -71,7 +72,7 @@ pub(super) fn run_behaviour(
             row.reason = Some(error.reason.clone());
         }
         Ok(ready) => {
-            row.eras = Some(ready.pair().eras);
+            row.probes = ready.pair().probes.only(behaviour.probes);
             match first_unmet_need(behaviour, |need| ready.meets(need)) {
                 Some(need) => (row.verdict, row.reason) = (Verdict::Skip, Some(format!("needs {need}"))),
                 None => match ready.guest() {
@@ -173,6 +174,7 @@ pub(crate) fn run_check(behaviour: &Behaviour, lab: &mut Lab<'_>) -> CheckEnd {
         Checked::By(check) => check,
         Checked::Missing(reason) => return CheckEnd::NeedUnmet(format!("no check: {reason}")),
     };
+    lab.declare_probes(behaviour.probes);
     match catch_unwind(AssertUnwindSafe(|| check(lab))) {
         Ok(Ok(())) => CheckEnd::Finished,
         Ok(Err(LabError::Need(need))) => CheckEnd::NeedUnmet(format!("needs {need}")),
