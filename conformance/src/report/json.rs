@@ -133,14 +133,39 @@ pub fn text(report: &Report) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::fact::ListedDeviation;
     use crate::report::sample;
+    use crate::run::event::ConsoleFinding;
+    use crate::run::shard::{Shard, ShardOrigin};
+    use harness::Kind;
 
+    /// Every field of the format occurs here: `ci/schema-check` validates this text.
     #[test]
     fn a_report_can_be_read_back() {
         let mut report = Report::empty();
         sample::events().iter().for_each(|event| report.record(event));
+        let mut row = sample::flaky();
+        row.findings.push(ConsoleFinding {
+            kind: Kind::LockUp,
+            title: "BUG: soft lockup - CPU#0 stuck for 22s! [modprobe:71]".into(),
+            trace: vec!["Call Trace:".into()],
+            boot: true,
+            allowed: Some("a slow host".into()),
+        });
+        row.attempts[0].findings.clone_from(&row.findings);
+        if let Some(fact) = row.facts.first_mut() {
+            fact.deviation = Some(ListedDeviation { reason: "since 4.13".into(), reference: "kernel/kmod.c".into() });
+        }
+        report.record(&Event::Judged(Box::new(row)));
+        if let Some(run) = &mut report.run {
+            run.shard = Some(Shard { index: 1, count: 2, origin: ShardOrigin::User });
+            run.seed = Some(7);
+        }
+        if let Some(end) = &mut report.end {
+            (end.stopped, end.not_run) = (true, 3);
+        }
         insta::assert_snapshot!(serde_json::to_string_pretty(&report).unwrap());
         let again: Report = serde_json::from_str(&serde_json::to_string(&report).unwrap()).unwrap();
-        assert_eq!(again.counts, Counts { pass: 1, fail: 1, known: 1, skip: 1, error: 1, flaky: 0 });
+        assert_eq!(again.counts, Counts { pass: 2, fail: 1, known: 1, skip: 1, error: 1, flaky: 1 });
     }
 }

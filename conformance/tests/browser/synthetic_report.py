@@ -37,7 +37,7 @@ def row(number, kernel, subject):
         "catalogue": f"{GROUPS[number % 7].upper()}-{number:02}", "group": GROUPS[number % 7],
         "statement": f"statement {number}: a helper that asks again is cut off {HOSTILE if number == 11 else ''}",
         "source": "kernel/kmod.c", "about": "kernel" if number == 3 else "both",
-        "kernel": {"name": name, "release": release}, "eras": {"cutoff": "wait-queue", "cutoff_by": "image"},
+        "kernel": {"name": name, "release": release}, "probes": {"cutoff": {"value": "wait-queue", "by": "image"}},
         "subject": SUBJECTS[subject], "verdict": what, "reason": reasons.get(what),
         "facts": [] if what in ("skip", "error") else facts, "guest_ms": None if what == "error" else 12, "wall_ms": 345,
         "flaky": number == 13 and kernel == 0 and subject == 0,
@@ -53,10 +53,10 @@ def report():
     rows = [row(number, kernel, subject) for kernel in range(len(KERNELS)) for subject in range(len(SUBJECTS))
             for number in range(BEHAVIOURS) if not (number == 3 and subject > 0)]
     return {
-        "version": 1,
+        "version": 2,
         "run": {"kmodlab": "0.1.0", "qemu": "7.2.0", "accelerator": "tcg", "profile": "faithful", "virtual_time": True},
         "results": rows, "skipped_kernels": [{"name": "9.9", "reason": f"no suite offers it {HOSTILE}"}],
-        "counts": {"pass": 0, "fail": 0, "known": 0, "skip": 0, "error": 0},
+        "counts": {"pass": 0, "fail": 0, "known": 0, "skip": 0, "error": 0, "flaky": 0},
         "end": {"interrupted": False, "wall_ms": 61234}, "exit_code": 1,
     }
 
