@@ -48,6 +48,8 @@ pub struct Manifest {
     pub subject: String,
     /// The commands of the subject.
     pub commands: Vec<String>,
+    /// The traits of the subject; absent if the subject is not in the catalogue. The machine then determines them.
+    pub traits: Option<Vec<String>>,
     /// The behaviours in order.
     pub entries: Vec<Entry>,
 }

@@ -33,13 +33,20 @@ pub fn run(port: OwnedFd, out: &mut dyn Write) -> Result<(), String> {
     let mut baseline = Baseline::capture()
         .map_err(|error| format!("cannot record the state of the machine: {}", error_chain(&error)))?;
     let name = format!("{} {}", manifest.kernel, manifest.subject);
-    let pair = Pair {
+    let mut pair = Pair {
         release: manifest.release.clone(),
         probes: manifest.probes.clone(),
         modules: Some(Path::new("/lib/modules").join(&manifest.release)).filter(|dir| dir.is_dir()),
         subject: manifest.subject.clone(),
         commands: manifest.commands.clone(),
+        traits: manifest.traits.clone().unwrap_or_default(),
     };
+    if manifest.traits.is_none() {
+        pair.traits = Lab::new(&mut agent, &pair, Instant::now() + LIMIT)
+            .probe_traits()
+            .map_err(|error| format!("cannot determine the traits of the subject: {}", error_chain(&error)))?;
+        baseline.restore(&mut agent)?;
+    }
     let allowed = AllowedFindings::builtin().map_err(|error| error_chain(&error))?;
     let catalogue = Catalogue::builtin().map_err(|error| error_chain(&error))?;
     let judging = Judging::builtin(&catalogue).map_err(|error| error_chain(&error))?;

@@ -93,7 +93,7 @@ fn option_of(need: &Need) -> Option<(&'static str, &'static str, Vec<String>)> {
         Need::Module(name) => {
             MODULES.iter().find(|(module, ..)| module == name).map(|(_, option, lines)| (*option, "m", own(lines)))
         }
-        Need::Command(_) => None,
+        Need::Command(_) | Need::Trait(_) => None,
     }
 }
 
@@ -135,7 +135,11 @@ mod tests {
     fn every_module_that_a_behaviour_needs_has_an_option() {
         for behaviour in behaviours::all() {
             for need in behaviour.needs {
-                assert!(matches!(need, Need::Command(_)) || option_of(need).is_some(), "{}: {need}", behaviour.id);
+                assert!(
+                    matches!(need, Need::Command(_) | Need::Trait(_)) || option_of(need).is_some(),
+                    "{}: {need}",
+                    behaviour.id
+                );
             }
         }
     }

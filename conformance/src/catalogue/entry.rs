@@ -1,6 +1,7 @@
 //! The entry of a behaviour: its statement, its source, what it needs, and its check.
 
 use crate::check::lab::{Lab, LabError};
+use crate::check::traits;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -57,6 +58,8 @@ pub enum About {
 pub enum Need {
     /// The subject has this command.
     Command(&'static str),
+    /// The subject has this trait.
+    Trait(&'static str),
     /// The kernel has this module in its module directory.
     Module(&'static str),
     /// The kernel has this configuration option, such as `CONFIG_UNIX=m`.
@@ -67,6 +70,7 @@ impl fmt::Display for Need {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Need::Command(name) => write!(f, "a subject with {name}"),
+            Need::Trait(name) => f.write_str(&traits::need(name)),
             Need::Module(name) => write!(f, "a kernel with the module {name}"),
             Need::Config(option) => write!(f, "a kernel with {option}"),
         }
@@ -76,20 +80,21 @@ impl fmt::Display for Need {
 /// Returns all needs of a behaviour as one text: those of the subject, then those of the kernel.
 #[must_use]
 pub fn needs_text(needs: &[Need]) -> String {
-    let (mut commands, mut modules, mut options) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut commands, mut traits) = (Vec::new(), Vec::new());
+    let (mut modules, mut options) = (Vec::new(), Vec::new());
     for need in needs {
         match need {
             Need::Command(name) => commands.push(*name),
+            Need::Trait(name) => traits.push(traits::need(name)),
             Need::Module(name) => modules.push(*name),
             Need::Config(option) => options.push(*option),
         }
     }
     let module = if modules.len() == 1 { "a kernel with the module" } else { "a kernel with the modules" };
-    [("a subject with", commands), (module, modules), ("a kernel with", options)]
-        .into_iter()
-        .filter_map(|(what, names)| enumerated(&names).map(|names| format!("{what} {names}")))
-        .collect::<Vec<_>>()
-        .join("; ")
+    let text = |what: &str, names: &[&str]| enumerated(names).map(|names| format!("{what} {names}"));
+    let subject = text("a subject with", &commands).into_iter().chain(traits);
+    let kernel = [text(module, &modules), text("a kernel with", &options)];
+    subject.chain(kernel.into_iter().flatten()).collect::<Vec<_>>().join("; ")
 }
 
 /// Returns `a, b and c`, or nothing if there are no names.

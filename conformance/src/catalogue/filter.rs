@@ -104,7 +104,9 @@ impl Term {
             ],
             Term::Needs => {
                 let text = |need: &Need| match need {
-                    Need::Command(name) | Need::Module(name) | Need::Config(name) => (*name).to_owned(),
+                    Need::Command(name) | Need::Trait(name) | Need::Module(name) | Need::Config(name) => {
+                        (*name).to_owned()
+                    }
                 };
                 behaviour.needs.iter().map(text).collect()
             }

@@ -41,6 +41,16 @@ pub struct Pair {
     pub subject: String,
     /// The commands of the subject.
     pub commands: Vec<String>,
+    /// The traits of the subject.
+    pub traits: Vec<String>,
+}
+
+impl Pair {
+    /// Returns whether the subject has this trait.
+    #[must_use]
+    pub fn has_trait(&self, name: &str) -> bool {
+        self.traits.iter().any(|known| known == name)
+    }
 }
 
 /// One guest that is used by one check.

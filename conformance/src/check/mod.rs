@@ -7,5 +7,6 @@ pub mod lab;
 pub mod modules;
 pub mod probes;
 pub mod tools;
+pub mod traits;
 pub mod trigger;
 pub mod xz;

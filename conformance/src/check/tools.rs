@@ -65,34 +65,10 @@ impl Lab<'_> {
         self.expect(&name, result(ran.exit, &got), result(ExitKind::Exited(status), &expected));
     }
 
-    /// Returns whether the subject has a trait: a command (`modprobe`), an option of a command (`modprobe --wait`), a
-    /// command of the program kmod (`kmod list`), or the wording of C kmod (`kmod messages`).
-    ///
-    /// # Errors
-    /// [`LabError`] if a command that shows it cannot be started.
-    pub fn has_trait(&mut self, name: &str) -> Result<bool, LabError> {
-        if name == "kmod messages" {
-            return Ok(self.uses_kmod_messages());
-        }
-        let absent = |result| match result {
-            Ok(()) => Ok(true),
-            Err(LabError::Need(_)) => Ok(false),
-            Err(error) => Err(error),
-        };
-        match name.split_once(' ') {
-            Some(("kmod", command)) => absent(self.needs_kmod(command)),
-            Some((command, option)) if self.pair().commands.iter().any(|known| known == command) => {
-                absent(self.needs_option(command, option))
-            }
-            Some(_) => Ok(false),
-            None => Ok(self.pair().commands.iter().any(|known| known == name)),
-        }
-    }
-
     /// Returns whether the subject uses the wording of C kmod in its messages.
     #[must_use]
     pub fn uses_kmod_messages(&self) -> bool {
-        self.pair().subject == "ours" || self.is_c_kmod()
+        self.pair().has_trait("kmod messages")
     }
 
     /// Returns whether the subject is C kmod.
@@ -132,28 +108,20 @@ impl Lab<'_> {
         lines.join("\n").trim_end_matches('\n').replace('\n', " | ")
     }
 
-    /// Requires that the help of a command names this option.
+    /// Requires that the subject has this option of a command.
     ///
     /// # Errors
     /// [`LabError::Need`] if it does not.
     pub fn needs_option(&mut self, command: &str, option: &str) -> Result<(), LabError> {
-        let help = self.tool(&[command, "--help"])?;
-        let names = |text: &[u8]| String::from_utf8_lossy(text).contains(option);
-        if names(&help.stdout) || names(&help.stderr) {
-            return Ok(());
-        }
-        Err(LabError::Need(format!("a subject with {command} {option}")))
+        self.needs_trait(&format!("{command} {option}"))
     }
 
-    /// Requires that the subject has the program `kmod` and that its help names this command.
+    /// Requires that the subject has the program `kmod` with this command.
     ///
     /// # Errors
     /// [`LabError::Need`] if it does not.
     pub fn needs_kmod(&mut self, command: &str) -> Result<(), LabError> {
-        let missing = || LabError::Need(format!("a subject with kmod {command}"));
-        self.observe(Action::Stat(b"/sbin/kmod".to_vec()))?.result.map_err(|_| missing())?;
-        let help = self.tool(&["kmod", "help"])?;
-        if String::from_utf8_lossy(&help.stdout).contains(command) { Ok(()) } else { Err(missing()) }
+        self.needs_trait(&format!("kmod {command}"))
     }
 
     /// Returns a message of C kmod, with the reason that our tools add from the kernel log.
@@ -366,6 +334,7 @@ mod tests {
             modules: None,
             subject: subject.to_owned(),
             commands: Vec::new(),
+            traits: if subject == "ours" { vec!["kmod messages".to_owned()] } else { Vec::new() },
         };
         let ran = Ran {
             exit: ExitKind::Exited(status),

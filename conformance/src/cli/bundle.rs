@@ -7,7 +7,7 @@ use super::{Outcome, lookup, setup, show_progress, signals};
 use crate::bundle::lava::{self, INITRAMFS, KERNEL};
 use crate::bundle::{Entry, LAST, MANIFEST, Manifest, PROGRAM};
 use crate::catalogue::select::select_filtered;
-use crate::run::needs::{first_unmet_need, is_met};
+use crate::run::needs::{Offer, first_unmet_need, is_met};
 use crate::run::pair::PreparedKernel;
 use crate::run::verdict::exit;
 use anyhow::{Context, anyhow};
@@ -71,8 +71,8 @@ pub(super) fn bundle(common: &Common, args: &BundleArgs) -> Outcome {
     let (subject, kernels) = signals::or_interrupted(&stop, obtain())?;
     let kernel = lookup::only(kernels)?;
     let side = PreparedKernel::new(kernel, &host).map_err(CliError::inconclusive)?;
-    let unmet =
-        |behaviour| first_unmet_need(behaviour, |need| is_met(need, subject.commands(), side.modules(), side.facts()));
+    let offer = Offer { commands: subject.commands(), traits: subject.traits() };
+    let unmet = |behaviour| first_unmet_need(behaviour, |need| is_met(need, offer, side.modules(), side.facts()));
     let entry = |behaviour: &&'static crate::catalogue::entry::Behaviour| Entry {
         id: behaviour.id.to_owned(),
         unmet: unmet(behaviour).map(|need| need.to_string()),
@@ -85,6 +85,7 @@ pub(super) fn bundle(common: &Common, args: &BundleArgs) -> Outcome {
         probes: side.probes().clone(),
         subject: subject.name().to_owned(),
         commands: subject.commands().to_vec(),
+        traits: subject.traits().map(<[String]>::to_vec),
         entries,
     };
     let written =

@@ -167,7 +167,7 @@ fn pair(error: &PairError) -> Option<String> {
         PairError::Modules(error) => modules(error),
         PairError::Boot(error) => boot(error),
         PairError::Harness(error) => harness(error),
-        PairError::Initramfs(_) => None,
+        PairError::Initramfs(_) | PairError::Traits(_) => None,
     }
 }
 

@@ -72,12 +72,13 @@ pub(super) fn shell(common: &Common, args: &ShellArgs) -> Outcome {
         let spec = side.spec(subject, &extra, &host).map_err(CliError::inconclusive)?.0;
         return super::print(&format!("{}\n", host.qemu.command_line(&spec)));
     }
-    let ready = side.pair_with_files(subject, &extra, &host).map_err(CliError::inconclusive)?;
+    let mut ready = side.pair_with_files(subject, &extra, &host).map_err(CliError::inconclusive)?;
     let mut vm = match args.gdb {
         Some(port) => debugged(&side, subject, &extra, port, &host)?,
         None => ready.guest(&host).map_err(CliError::inconclusive)?,
     };
-    let counts = |finding: &&Finding| host.boot.allowed.reason_for(&ready.pair.release, finding).is_none();
+    let release = ready.pair.release.clone();
+    let counts = |finding: &&Finding| host.boot.allowed.reason_for(&release, finding).is_none();
     for note in &ready.notes {
         status(&format!("warning: {note}"));
     }
@@ -87,6 +88,9 @@ pub(super) fn shell(common: &Common, args: &ShellArgs) -> Outcome {
         status(&format!("warning: while booting, the console shows {}: {}", finding.kind, finding.title));
     }
     if let Some(behaviour) = first {
+        if subject.traits().is_none() {
+            ready.probe_traits(&host).map_err(CliError::inconclusive)?;
+        }
         check::run(&mut vm, behaviour, &ready, CHECK_LIMIT, status);
     }
     let code = match &args.command {

@@ -1,7 +1,7 @@
 //! Prepares a kernel with a subject for a run: resolves its probes and boots its template.
 
 use crate::catalogue::probes::{self, ProbeOverride};
-use crate::check::lab::Pair;
+use crate::check::lab::{Lab, LabError, Pair};
 use crate::check::modules::STANDARD;
 use crate::check::probes::Probes;
 use crate::run::allowed_findings::AllowedFindings;
@@ -11,6 +11,7 @@ use harness::{
     WallLimits,
 };
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 use vm_images::modules::{ModuleTree, SelectError};
 use vm_images::{Cache, ImageFacts, Kernel, KernelError, Subject};
 
@@ -51,6 +52,8 @@ pub struct Boot {
     pub allowed: AllowedFindings,
 }
 
+/// The wall-clock limit for determining the traits of a subject.
+const TRAITS_LIMIT: Duration = Duration::from_secs(300);
 /// The maximum number of boots of a template. A boot with findings that count is repeated.
 const BOOTS: u32 = 3;
 
@@ -100,6 +103,9 @@ pub enum PairError {
     /// An error of the host.
     #[error(transparent)]
     Harness(#[from] HarnessError),
+    /// The traits of the subject are not known.
+    #[error("cannot determine the traits of the subject")]
+    Traits(#[from] LabError),
 }
 
 /// A kernel without a subject: its probes and modules are known.
@@ -189,6 +195,7 @@ impl PreparedKernel {
             modules: self.modules.as_ref().map(|tree| tree.dir.clone()),
             subject: subject.name().to_owned(),
             commands: subject.commands().to_vec(),
+            traits: subject.traits().unwrap_or_default().to_vec(),
         };
         Ok(ReadyPair { pair, facts: self.facts.clone(), modules: self.modules.clone(), notes, source })
     }
@@ -239,6 +246,21 @@ impl ReadyPair {
             GuestSource::Template(template) => template.clone_vm(&host.spawner),
             GuestSource::Cold(spec) => harness::boot_cold(&host.qemu, spec, &host.spawner, &host.boot.limits),
         }
+    }
+
+    /// Determines the traits of a subject that is not in the catalogue, in a guest that no check uses.
+    ///
+    /// # Errors
+    /// [`PairError`] if the guest does not start or does not answer.
+    pub fn probe_traits(&mut self, host: &Host) -> Result<(), PairError> {
+        let mut vm = self.guest(host)?;
+        let probed = Lab::new(&mut vm, &self.pair, Instant::now() + TRAITS_LIMIT).probe_traits();
+        // What its console shows belongs to no row.
+        let _ = vm.end_as_planned();
+        self.pair.traits = probed?;
+        let found = if self.pair.traits.is_empty() { "none".to_owned() } else { self.pair.traits.join(", ") };
+        self.notes.push(format!("traits of the subject: {found}"));
+        Ok(())
     }
 
     /// Returns whether each guest is booted instead of cloned.

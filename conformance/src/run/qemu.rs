@@ -4,7 +4,7 @@ use crate::catalogue::entry::Need;
 use crate::check::lab::Pair;
 use crate::run::event::{KernelName, SkippedKernel};
 use crate::run::machines::{KernelInfo, KernelMachines, Machine, MachineError, MachineInfo, Machines, PairMachines};
-use crate::run::needs::is_met;
+use crate::run::needs::{Offer, is_met};
 use crate::run::pair::{Host, PairError, PreparedKernel, ReadyPair};
 use crate::text::error_chain;
 use harness::{Accel, BootError, Finding};
@@ -73,7 +73,10 @@ impl KernelMachines for QemuKernel {
         let Some(subject) = self.shared.subjects.get(subject) else {
             return Err(of_host(&"the run does not have this subject"));
         };
-        let ready = self.kernel.pair(subject, &self.shared.host).map_err(|error| of_pair(&error))?;
+        let mut ready = self.kernel.pair(subject, &self.shared.host).map_err(|error| of_pair(&error))?;
+        if subject.traits().is_none() {
+            ready.probe_traits(&self.shared.host).map_err(|error| of_pair(&error))?;
+        }
         Ok(Arc::new(QemuPair { ready, shared: Arc::clone(&self.shared) }))
     }
 }
@@ -93,7 +96,9 @@ impl PairMachines for QemuPair {
     }
 
     fn meets(&self, need: &Need) -> bool {
-        is_met(need, &self.ready.pair.commands, self.ready.modules.as_ref(), &self.ready.facts)
+        let pair = &self.ready.pair;
+        let subject = Offer { commands: &pair.commands, traits: Some(&pair.traits) };
+        is_met(need, subject, self.ready.modules.as_ref(), &self.ready.facts)
     }
 
     fn boot_findings(&self) -> &[Finding] {

@@ -55,6 +55,12 @@ impl Subject {
         self.traits.as_deref()
     }
 
+    /// Sets what it supports besides its commands, for a subject that is not in the catalogue.
+    #[must_use]
+    pub fn with_traits(self, traits: Vec<String>) -> Subject {
+        Subject { traits: Some(traits), ..self }
+    }
+
     /// Returns its files in the guest.
     pub fn files(&self) -> &[GuestFile] {
         &self.files

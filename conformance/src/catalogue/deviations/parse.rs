@@ -5,6 +5,7 @@ use super::{Deviation, Deviations, EVERY, Origin, Place};
 use crate::catalogue::probes::PROBES;
 use crate::catalogue::suggest::nearest;
 use crate::catalogue::{behaviours, glob};
+use crate::check::traits::TRAITS;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use toml::Spanned;
@@ -40,7 +41,7 @@ impl Names {
                 .chain(["ours".to_owned()])
                 .collect(),
             probes: PROBES.iter().map(|probe| (probe.name, probe.values)).collect(),
-            traits: Vec::new(),
+            traits: TRAITS.iter().map(|known| known.name.to_owned()).collect(),
         }
     }
 

@@ -2,8 +2,7 @@ use super::*;
 use vm_images::Catalogue;
 
 fn names() -> Names {
-    let names = Names::new(&Catalogue::builtin().unwrap()).and_subjects(&["./mine".to_owned()]);
-    Names { traits: vec!["modprobe --wait".to_owned()], ..names }
+    Names::new(&Catalogue::builtin().unwrap()).and_subjects(&["./mine".to_owned()])
 }
 
 const ENTRY: &str = r#"

@@ -2,7 +2,7 @@
 
 use super::pairs::Pairing;
 use super::{RunSpec, millis};
-use crate::catalogue::entry::{Behaviour, Checked};
+use crate::catalogue::entry::{Behaviour, Checked, Need};
 use crate::check::lab::{GuestError, Lab, LabError};
 use crate::check::probes::Probes;
 use crate::run::allowed_findings::AllowedFindings;
@@ -175,7 +175,10 @@ pub(crate) fn run_check(behaviour: &Behaviour, lab: &mut Lab<'_>) -> CheckEnd {
         Checked::Missing(reason) => return CheckEnd::NeedUnmet(format!("no check: {reason}")),
     };
     lab.declare_probes(behaviour.probes);
-    match catch_unwind(AssertUnwindSafe(|| check(lab))) {
+    let needs = behaviour.needs.iter();
+    let traits = needs.filter_map(|need| if let Need::Trait(name) = need { Some(*name) } else { None });
+    let run = || traits.map(|name| lab.needs_trait(name)).collect::<Result<(), _>>().and_then(|()| check(lab));
+    match catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(())) => CheckEnd::Finished,
         Ok(Err(LabError::Need(need))) => CheckEnd::NeedUnmet(format!("needs {need}")),
         Ok(Err(LabError::Guest(GuestError::Crashed(reason)))) => CheckEnd::GuestCrashed(reason),
