@@ -6,8 +6,8 @@
 mod support;
 
 use conformance::catalogue::entry::{About, Checked, Cost, Entry, Group};
-use conformance::run::engine::RunPolicy;
 use conformance::run::event::Row;
+use conformance::run::request::Flow;
 use conformance::run::verdict::Verdict;
 use harness::Templates;
 use std::path::{Path, PathBuf};
@@ -77,7 +77,7 @@ impl Machine {
         let setup = Setup {
             qemu: Some(&self.qemu),
             mark: &format!("kmodlab.test={}", self.dir.path().display()),
-            policy: RunPolicy { retries, ..RunPolicy::default() },
+            flow: Flow { retries, ..Flow::new(2) },
             templates: Some(&templates),
             ..Setup::default()
         };

@@ -5,7 +5,7 @@ mod support;
 
 use conformance::catalogue::entry::{About, Checked, Cost, Entry, Group};
 use conformance::report::json::Report;
-use conformance::run::engine::RunPolicy;
+use conformance::run::request::Flow;
 use conformance::run::verdict::Verdict;
 use std::sync::atomic::{AtomicU32, Ordering};
 use support::lab::Setup;
@@ -39,8 +39,8 @@ fn a_row_that_passes_on_a_retry_is_flaky_and_keeps_each_attempt() {
     if !vm_or_skip() {
         return;
     }
-    let policy = RunPolicy { retries: 4, ..RunPolicy::default() };
-    let rows = support::lab::run(vec![&FAILS_TWICE], &Setup { mark: "kmodlab.test=flaky", policy, ..Setup::default() });
+    let flow = Flow { retries: 4, ..Flow::new(2) };
+    let rows = support::lab::run(vec![&FAILS_TWICE], &Setup { mark: "kmodlab.test=flaky", flow, ..Setup::default() });
     let [row] = &rows[..] else { panic!("{rows:#?}") };
     assert_eq!((row.verdict, row.flaky), (Verdict::Pass, true), "{row:#?}");
     let verdicts: Vec<Verdict> = row.attempts.iter().map(|attempt| attempt.verdict).collect();

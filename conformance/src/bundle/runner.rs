@@ -5,7 +5,6 @@ use super::connection::AgentConnection;
 use super::{MANIFEST, Manifest, output};
 use crate::catalogue::select::select;
 use crate::check::lab::{Guest, Lab, Pair};
-use crate::run::allowed_findings::AllowedFindings;
 use crate::run::engine::row::run_check;
 use crate::run::judge::{CheckEnd, Evidence, Judging, judge};
 use crate::run::verdict::Verdict;
@@ -47,10 +46,9 @@ pub fn run(port: OwnedFd, out: &mut dyn Write) -> Result<(), String> {
             .map_err(|error| format!("cannot determine the traits of the subject: {}", error_chain(&error)))?;
         baseline.restore(&mut agent)?;
     }
-    let allowed = AllowedFindings::builtin().map_err(|error| error_chain(&error))?;
     let catalogue = Catalogue::builtin().map_err(|error| error_chain(&error))?;
     let judging = Judging::builtin(&catalogue).map_err(|error| error_chain(&error))?;
-    let exceptions = Exceptions { release: &manifest.release, allowed, judging };
+    let exceptions = Exceptions { release: &manifest.release, judging };
     let mut print =
         |text: String| out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| error_chain(&error));
     print(output::begin(&name, manifest.entries.len()))?;
@@ -112,7 +110,6 @@ fn check(
 /// The findings to ignore on this kernel, and the known deviations.
 struct Exceptions<'a> {
     release: &'a str,
-    allowed: AllowedFindings,
     judging: Judging,
 }
 
@@ -120,14 +117,14 @@ struct Exceptions<'a> {
 fn findings(
     agent: &mut AgentConnection,
     from: &mut u64,
-    Exceptions { release, allowed, .. }: &Exceptions<'_>,
+    Exceptions { release, judging }: &Exceptions<'_>,
 ) -> Result<Vec<String>, String> {
     let (log, next) = kernel_log(agent, *from)?;
     *from = next;
     let mut monitor = Monitor::new(false);
     monitor.push(&log);
     let found = monitor.findings().into_iter().map(|finding| (finding.kind, finding.title));
-    let counting = found.filter(|(kind, title)| allowed.reason(release, *kind, title).is_none());
+    let counting = found.filter(|(kind, title)| judging.allowed.reason(release, *kind, title).is_none());
     Ok(counting.map(|(kind, title)| format!("{kind}: {title}")).collect())
 }
 

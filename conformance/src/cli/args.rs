@@ -29,7 +29,7 @@ pub struct Common {
 }
 
 /// The guest: the same options for `run`, `compare`, `bisect`, `shell` and `kselftest`.
-#[derive(Clone, Debug, Default, Group)]
+#[derive(Clone, Debug, Group)]
 pub struct GuestArgs {
     /// Boot this kernel: a name in the catalogue (see `kmodlab kernel list`), the path of a bzImage, a built kernel tree or
     /// its `make O=` directory, or `host` for the kernel of this machine; repeatable [default: the default kernel]
@@ -66,7 +66,7 @@ pub struct GuestArgs {
 }
 
 /// The behaviours: the same options for `run`, `list`, `bisect` and `bundle`.
-#[derive(Debug, Default, Group)]
+#[derive(Debug, Group)]
 pub struct SelectArgs {
     /// Select behaviours by id (path.empty-disables), catalogue id (PATH-06) or group (path) [default: all]
     #[arg(value_name = "ID")]

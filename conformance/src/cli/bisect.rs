@@ -3,9 +3,10 @@
 
 use super::args::{BootFailure, Common, GuestArgs, SelectArgs, number_from, number_in};
 use super::error::CliError;
-use super::run::RunArgs;
-use super::{Outcome, lookup, run, setup, signals, status};
-use crate::catalogue::select::select_filtered;
+use super::outputs::OutputArgs;
+use super::{Outcome, lookup, resolve, run, setup, signals, status};
+use crate::run::judge::Judging;
+use crate::run::request::{Flow, Request, Selection};
 use crate::run::verdict::exit;
 use anyhow::{Context, anyhow};
 use clap::Args as Group;
@@ -17,6 +18,8 @@ use vm_images::child;
 
 /// The exit code that ends `git bisect run`, to which 2 is a bad commit.
 pub(super) const ABORT: u8 = 128;
+/// The defaults of the options.
+const FLOW: Flow = Flow::new(1);
 /// Lines of the output of make in an error.
 const TAIL_LINES: usize = 15;
 
@@ -58,10 +61,10 @@ pub struct BisectArgs {
     #[arg(long, value_name = "N", value_parser = number_from(1_usize))]
     pub jobs: Option<usize>,
     /// Retry a failed or inconclusive row up to N times
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = number_in(0..=1000_u32))]
+    #[arg(long, value_name = "N", default_value_t = FLOW.retries, value_parser = number_in(0..=1000_u32))]
     pub retries: u32,
     /// Limit the wall-clock time of each row
-    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = number_in(1..=86400_u64))]
+    #[arg(long, value_name = "SECONDS", default_value_t = FLOW.limit.as_secs(), value_parser = number_in(1..=86400_u64))]
     pub timeout: u64,
 }
 
@@ -74,23 +77,29 @@ pub(super) fn bisect(common: &Common, args: &BisectArgs) -> Outcome {
         &stop,
         built.map_err(|error| CliError::inconclusive(error.context("cannot build this commit"))),
     )?;
-    let run_args = RunArgs {
-        select: SelectArgs { ids: args.select.ids.clone(), filter: args.select.filter.clone() },
-        guest: GuestArgs { kernel: vec![build_dir(args).display().to_string()], ..args.guest.clone() },
-        // A bisection runs all rows on this machine: a shard in the environment does not apply.
-        shard: "all".parse().ok(),
-        retries: args.retries,
-        repeat: 1,
-        jobs: args.jobs,
-        timeout: args.timeout,
-        boot_failure: args.boot_failure,
-        ..RunArgs::default()
-    };
     // An error from here on is about this commit, such as its tree or its image.
-    run::run(common, &run_args).map_err(|error| match error.code {
+    run_rows(common, args).map_err(|error| match error.code {
         exit::USAGE => error.with_code(exit::INCONCLUSIVE),
         _ => error,
     })
+}
+
+/// Runs the rows on the built kernel. A bisection runs all rows on this machine: a shard in the environment does not apply.
+fn run_rows(common: &Common, args: &BisectArgs) -> Outcome {
+    let outputs = OutputArgs::default();
+    outputs.check()?;
+    let behaviours = resolve::behaviours(&args.select)?;
+    let catalogue = lookup::catalogue()?;
+    let request = resolve::request(&[build_dir(args).display().to_string()], &args.guest, &catalogue)?;
+    let boot_failure_fails = args.boot_failure == BootFailure::Fail;
+    let flow = resolve::flow(args.jobs, args.timeout, false, &args.guest)?;
+    let request = Request {
+        selection: Selection { behaviours, shard: None },
+        flow: Flow { retries: args.retries, ..flow },
+        judging: Judging { boot_failure_fails, ..request.judging },
+        ..request
+    };
+    run::carry_out(common, &request, &catalogue, false, outputs.reporters())
 }
 
 /// Returns the directory of the built kernel as the user named it.
@@ -102,7 +111,7 @@ fn build_dir(args: &BisectArgs) -> PathBuf {
 
 /// Rejects arguments that are invalid for every commit. Returns the path of the log.
 fn check(common: &Common, args: &BisectArgs) -> Result<PathBuf, CliError> {
-    select_filtered(&args.select.ids, &args.select.filter).map_err(CliError::usage)?;
+    resolve::behaviours(&args.select)?;
     let kernel = [("--kernel", args.guest.kernel != ["default"]), ("--modules", args.guest.modules.is_some())];
     if let Some((option, _)) = kernel.iter().find(|(_, given)| *given) {
         return Err(CliError::usage(anyhow!("bisect does not accept {option}"))

@@ -1,14 +1,16 @@
 //! `kmodlab bundle`: writes a kernel and an initramfs that run the checks when booted on a machine, without kmodlab.
 
-use super::args::{Common, GuestArgs, SelectArgs};
+use super::args::{Common, SelectArgs};
 use super::error::CliError;
 use super::hint::SETUP;
-use super::{Outcome, lookup, setup, show_progress, signals};
+use super::setup::Tools;
+use super::{Outcome, lookup, resolve, setup, show_progress, signals};
 use crate::bundle::lava::{self, INITRAMFS, KERNEL};
 use crate::bundle::{Entry, LAST, MANIFEST, Manifest, PROGRAM};
-use crate::catalogue::select::select_filtered;
+use crate::run::judge::Judging;
 use crate::run::needs::{Offer, first_unmet_need, is_met};
 use crate::run::pair::PreparedKernel;
+use crate::run::request::{Request, Selection};
 use crate::run::verdict::exit;
 use anyhow::{Context, anyhow};
 use clap::Args as Group;
@@ -46,15 +48,13 @@ pub struct BundleArgs {
 }
 
 pub(super) fn bundle(common: &Common, args: &BundleArgs) -> Outcome {
-    let behaviours = select_filtered(&args.select.ids, &args.select.filter).map_err(CliError::usage)?;
-    let guest = GuestArgs {
-        kernel: vec![args.kernel.clone()],
-        modules: args.modules.clone(),
-        subject: vec![args.subject.clone()],
-        ..GuestArgs::default()
-    };
+    let behaviours = resolve::behaviours(&args.select)?;
     let catalogue = lookup::catalogue()?;
-    let kernels = lookup::kernel_args(&guest, &catalogue)?;
+    let kernels = lookup::kernel_sources(std::slice::from_ref(&args.kernel), args.modules.as_deref(), &catalogue)?;
+    let subjects = lookup::subject_sources(std::slice::from_ref(&args.subject), &[]);
+    let judging = Judging::builtin(&catalogue).map_err(CliError::inconclusive)?;
+    let request =
+        Request { selection: Selection { behaviours, shard: None }, ..Request::new(kernels, subjects, judging, 1) };
     let program = setup::guest_dir(common)?.join(SELF);
     if !program.is_file() {
         return Err(CliError::usage(anyhow!("cannot find the guest program {}", program.display()))
@@ -63,13 +63,12 @@ pub(super) fn bundle(common: &Common, args: &BundleArgs) -> Outcome {
     std::fs::create_dir_all(&args.output)
         .with_context(|| format!("cannot create {}", args.output.display()))
         .map_err(CliError::usage)?;
-    let host = setup::host(common, &guest, false, Vec::new())?;
+    let tools = Tools::open(common)?;
     let stop = signals::watch(|| {})?;
-    let options = lookup::options(common, &host.cache, &show_progress, &stop);
-    let obtain =
-        || Ok((lookup::only_subject(common, &guest, &options)?, lookup::kernels(kernels, &catalogue, &options)?));
-    let (subject, kernels) = signals::or_interrupted(&stop, obtain())?;
-    let kernel = lookup::only(kernels)?;
+    let options = lookup::options(common, &tools.cache, &show_progress, &stop);
+    let obtained = lookup::only_pair(common, &request, &catalogue, &options);
+    let (kernel, subject) = signals::or_interrupted(&stop, obtained)?;
+    let host = tools.host(&request.guest, &request.judging.allowed, Some(&kernel), Some(&subject))?;
     let side = PreparedKernel::new(kernel, &host).map_err(CliError::inconclusive)?;
     let offer = Offer { commands: subject.commands(), traits: subject.traits() };
     let unmet = |behaviour| first_unmet_need(behaviour, |need| is_met(need, offer, side.modules(), side.facts()));
@@ -77,7 +76,7 @@ pub(super) fn bundle(common: &Common, args: &BundleArgs) -> Outcome {
         id: behaviour.id.to_owned(),
         unmet: unmet(behaviour).map(|need| need.to_string()),
     };
-    let mut entries: Vec<Entry> = behaviours.iter().map(entry).collect();
+    let mut entries: Vec<Entry> = request.selection.behaviours.iter().map(entry).collect();
     entries.sort_by_key(|entry| LAST.contains(&entry.id.as_str()));
     let manifest = Manifest {
         kernel: side.kernel.name.clone(),

@@ -1,20 +1,22 @@
 //! `kmodlab compare`: shows what changed between two kernels or two stored reports.
 
-use super::args::{Common, GuestArgs, SelectArgs, number_from, number_in};
+use super::args::{Common, GuestArgs, number_from, number_in};
 use super::error::CliError;
 use super::outputs::can_be_written;
-use super::run::RunArgs;
-use super::{Outcome, run};
-use crate::catalogue::select::select;
+use super::session::{Finished, Session};
+use super::{Outcome, lookup, resolve};
+use crate::catalogue::select::{select, select_filtered};
 use crate::report::compare::{Comparison, compare as compare_reports};
 use crate::report::json::Report;
 use crate::report::{Reporter, compare_text, stored, write_to};
 use crate::run::event::Event;
+use crate::run::request::{Flow, Request, Selection};
 use anyhow::anyhow;
 use clap::Args as Group;
 use std::collections::BTreeSet;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use vm_images::Catalogue;
 
 pub(super) const AFTER_HELP: &str = "\
 Examples:
@@ -53,8 +55,8 @@ pub struct CompareArgs {
     /// Retry a failed or inconclusive row up to N times
     #[arg(long, value_name = "N", value_parser = number_in(0..=1000_u32))]
     pub retries: Option<u32>,
-    /// Limit the wall-clock time of each row [default: 120]
-    #[arg(long, value_name = "SECONDS", value_parser = number_in(1..=86400_u64))]
+    /// Limit the wall-clock time of each row
+    #[arg(long, value_name = "SECONDS", help = timeout_help(), value_parser = number_in(1..=86400_u64))]
     pub timeout: Option<u64>,
     /// Report changes in behaviours with this id, catalogue id or group without counting them; repeatable
     #[arg(long, value_name = "ID")]
@@ -65,6 +67,14 @@ pub struct CompareArgs {
     /// Write the changes as Markdown, e.g. for a pull request; `-` writes them to standard output instead of the text
     #[arg(long, value_name = "FILE")]
     pub markdown: Option<PathBuf>,
+}
+
+/// The defaults of the options.
+const FLOW: Flow = Flow::new(1);
+
+/// The help of `--timeout`. clap would not print its default, because two stored reports are compared without one.
+fn timeout_help() -> String {
+    format!("Limit the wall-clock time of each row [default: {}]", FLOW.limit.as_secs())
 }
 
 pub(super) fn compare(common: &Common, args: &CompareArgs) -> Outcome {
@@ -128,21 +138,27 @@ fn reports(common: &Common, args: &CompareArgs) -> Result<Option<(Report, Report
         return Err(CliError::usage(anyhow!("compare does not accept --kernel"))
             .hint("give the kernels with --base and --head"));
     }
-    let run_args = RunArgs {
-        select: SelectArgs { ids: args.words.clone(), filter: args.filter.clone() },
-        guest: GuestArgs { kernel: vec![base.clone(), head.clone()], ..args.guest.clone() },
-        // The rows of both kernels belong together, so a shard in the environment does not apply.
-        shard: "all".parse().ok(),
-        retries: args.retries.unwrap_or(0),
-        repeat: 1,
-        jobs: args.jobs,
-        timeout: args.timeout.unwrap_or(120),
-        ..RunArgs::default()
-    };
-    let Some(outcome) = run::carry_out(common, &run_args, || vec![Box::new(Progress)])? else {
+    let catalogue = lookup::catalogue()?;
+    let request = request(args, [base, head], &catalogue)?;
+    let session = Session::open(common, &request, &catalogue, vec![Box::new(Progress)])?;
+    if args.guest.print_command {
+        super::print(&session.commands()?)?;
         return Ok(None);
-    };
-    Ok(Some((of_kernel(&outcome.report, 0), of_kernel(&outcome.report, 1))))
+    }
+    let Finished { report, .. } = session.run()?;
+    Ok(Some((of_kernel(&report, 0), of_kernel(&report, 1))))
+}
+
+/// Resolves the arguments for two kernels.
+pub(super) fn request(args: &CompareArgs, kernels: [&str; 2], catalogue: &Catalogue) -> Result<Request, CliError> {
+    let behaviours = select_filtered(&args.words, &args.filter).map_err(CliError::usage)?;
+    let flow = resolve::flow(args.jobs, args.timeout.unwrap_or(FLOW.limit.as_secs()), false, &args.guest)?;
+    Ok(Request {
+        // The rows of both kernels belong together, so a shard in the environment does not apply.
+        selection: Selection { behaviours, shard: None },
+        flow: Flow { retries: args.retries.unwrap_or(FLOW.retries), ..flow },
+        ..resolve::request(&kernels.map(str::to_owned), &args.guest, catalogue)?
+    })
 }
 
 /// Returns the part of a report of two kernels that belongs to one of them.

@@ -1,6 +1,6 @@
 //! `kmodlab kernel config-check`: prints the configuration options that a kernel misses.
 
-use super::args::{Common, GuestArgs};
+use super::args::Common;
 use super::error::CliError;
 use super::{Outcome, lookup, setup, show_progress, signals};
 use crate::catalogue::behaviours;
@@ -50,12 +50,11 @@ fn configuration(name: &str) -> Result<Option<String>, CliError> {
 /// Reads the configuration of a kernel from its image.
 fn of_kernel(common: &Common, name: &str) -> Result<(String, ImageFacts), CliError> {
     let catalogue = lookup::catalogue()?;
-    let args = GuestArgs { kernel: vec![name.to_owned()], ..GuestArgs::default() };
-    let kernels = lookup::kernel_args(&args, &catalogue)?;
+    let kernels = lookup::kernel_sources(&[name.to_owned()], None, &catalogue)?;
     let cache = setup::cache(common)?;
     let stop = signals::watch(|| {})?;
     let options = lookup::options(common, &cache, &show_progress, &stop);
-    let found = signals::or_interrupted(&stop, lookup::kernels(kernels, &catalogue, &options))?;
+    let found = signals::or_interrupted(&stop, lookup::kernels(&kernels, &catalogue, &options))?;
     let kernel = lookup::only(found)?;
     let facts = kernel.facts(&cache).map_err(CliError::inconclusive)?;
     Ok((format!("{} ({})", kernel.name, kernel.release), facts))

@@ -1,8 +1,11 @@
 //! `kmodlab doctor`: checks that this machine can run guests, and reports what is missing with hints.
 
-use super::args::{Common, GuestArgs};
+use super::args::Common;
 use super::error::CliError;
+use super::setup::Tools;
 use super::{Outcome, lookup, setup};
+use crate::run::allowed_findings::AllowedFindings;
+use crate::run::request::GuestOptions;
 use crate::run::verdict::exit;
 use crate::text::error_chain;
 use harness::HarnessError;
@@ -63,7 +66,9 @@ fn default_kernel(common: &Common) -> Result<Kernel, String> {
 
 /// Boots the default kernel with KVM. The result is cached until the host reboots.
 fn kvm(common: &Common, kernel: &Kernel) -> Result<(), String> {
-    let host = setup::host(common, &GuestArgs::default(), false, Vec::new()).map_err(message)?;
+    let tools = Tools::open(common).map_err(message)?;
+    let guest = GuestOptions::default();
+    let host = tools.host(&guest, &AllowedFindings::default(), None, None).map_err(message)?;
     let guest_dir = setup::guest_dir(common).map_err(message)?;
     let ours = Subject::ours(&guest_dir).map_err(|error| error_chain(&error))?;
     match setup::probe_kvm(&host, kernel, &ours).map_err(message)? {

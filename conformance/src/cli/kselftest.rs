@@ -7,9 +7,9 @@
 use super::args::{Common, GuestArgs, number_from, number_in};
 use super::error::CliError;
 use super::script::{self, BUSYBOX};
-use super::{Outcome, lookup, setup, show_progress, signals, status};
-
+use super::{Outcome, lookup, resolve, setup, show_progress, signals, status};
 use crate::run::pair::{Host, PreparedKernel, ReadyPair};
+use crate::run::request::{GuestOptions, Request};
 use crate::run::verdict::exit;
 use crate::text;
 use agent::proto::{ExitKind, GuestMillis, Ran};
@@ -88,8 +88,9 @@ pub enum SelftestSuite {
 pub(super) fn kselftest(common: &Common, args: &KselftestArgs) -> Outcome {
     let SelftestSuite::Kmod = args.suite;
     let catalogue = lookup::catalogue()?;
-    let kernels = lookup::kernel_args(&args.guest, &catalogue)?;
-    lookup::accept_only_one("kselftest", &args.guest)?;
+    let request = resolve::request(&args.guest.kernel, &args.guest, &catalogue)?;
+    let request = Request { guest: GuestOptions { cold: args.cold, ..request.guest }, ..request };
+    lookup::accept_only_one("kselftest", &request)?;
     let kernel_tree = || args.guest.kernel.iter().map(PathBuf::from).find(|path| path.is_dir());
     let tree = args.tree.clone().or_else(kernel_tree).ok_or_else(|| {
         CliError::usage(anyhow!("kselftest requires a kernel tree, because it runs a script from the tree"))
@@ -102,18 +103,17 @@ pub(super) fn kselftest(common: &Common, args: &KselftestArgs) -> Outcome {
         .map_err(CliError::usage)?;
     let tests = select_tests(&path, &script, &args.tests)?;
 
-    let wall = Duration::from_secs(args.timeout).mul_f64(setup::timeout_factor(&args.guest)?);
+    let wall = Duration::from_secs(args.timeout).mul_f64(resolve::timeout_factor(&args.guest)?);
 
-    let mut host = setup::host(common, &args.guest, args.cold, Vec::new())?;
-    let spawner = host.spawner.clone();
+    let machine = setup::Tools::open(common)?;
+    let spawner = machine.spawner.clone();
     let stop = signals::watch(move || spawner.kill_all())?;
-    let options = lookup::options(common, &host.cache, &show_progress, &stop);
+    let options = lookup::options(common, &machine.cache, &show_progress, &stop);
     let tools = Tools::gather(&scripts, &options)?;
-    let kernel = lookup::only(lookup::kernels(kernels, &catalogue, &options)?)?;
-    let subject = &lookup::only_subject(common, &args.guest, &options)?;
-    setup::decide_accel(args.guest.accel, &mut host, Some(&kernel), Some(subject))?;
+    let (kernel, subject) = &lookup::only_pair(common, &request, &catalogue, &options)?;
+    let host = machine.host(&request.guest, &request.judging.allowed, Some(kernel), Some(subject))?;
 
-    let side = PreparedKernel::with_modules(kernel, MODULES, &host).map_err(CliError::inconclusive)?;
+    let side = PreparedKernel::with_modules(kernel.clone(), MODULES, &host).map_err(CliError::inconclusive)?;
     if side.facts().config("TEST_KMOD").is_none_or(|value| value != "m") {
         return Err(CliError::usage(anyhow!("the kernel {} was built without CONFIG_TEST_KMOD=m", side.kernel.name))
             .hint("`kmodlab kernel build --tree DIR --fragment tiny --fragment test-kmod` builds one with it"));

@@ -1,9 +1,10 @@
-//! Looks up the kernels and subjects of the arguments.
+//! Looks up the kernels and subjects of the arguments, and obtains them.
 
-use super::args::{Common, GuestArgs};
+use super::args::Common;
 use super::error::CliError;
 use super::setup;
 use crate::run::event::SkippedKernel;
+use crate::run::request::{KernelSource, Request, SubjectSource};
 use anyhow::anyhow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -14,41 +15,50 @@ use vm_images::{
 /// The name of the kernel that this machine runs.
 pub(super) const HOST: &str = "host";
 
-/// A kernel from the arguments, before anything is fetched.
-pub(super) enum KernelArg {
-    /// An image given by its path; already read.
-    Image(Box<Kernel>),
-    /// A kernel tree; already read.
-    Tree(Box<BuiltTree>),
-    /// A name in the catalogue.
-    Named(String),
-}
-
-/// Looks up `--kernel` and `--modules`. Reports invalid ones without fetching anything.
-pub(super) fn kernel_args(args: &GuestArgs, catalogue: &Catalogue) -> Result<Vec<KernelArg>, CliError> {
+/// Looks up the kernels with these names, and `modules` for those given as images. Reports invalid ones without fetching
+/// anything.
+pub(super) fn kernel_sources(
+    names: &[String],
+    modules: Option<&Path>,
+    catalogue: &Catalogue,
+) -> Result<Vec<KernelSource>, CliError> {
     let mut kernels = Vec::new();
     let mut has_image = false;
-    for text in &args.kernel {
+    for text in names {
         let path = Path::new(text);
         if text == HOST {
-            kernels.push(KernelArg::Image(Box::new(host_kernel()?)));
+            kernels.push(KernelSource::Image(Box::new(host_kernel()?)));
         } else if !text.contains('/') && !path.exists() {
             catalogue.resolve(text).map_err(CliError::usage)?;
-            kernels.push(KernelArg::Named(text.clone()));
+            kernels.push(KernelSource::Named(text.clone()));
         } else if path.is_dir() {
             let tree = BuiltTree::look(path).map_err(CliError::usage)?;
-            kernels.push(KernelArg::Tree(Box::new(tree)));
+            kernels.push(KernelSource::Tree(Box::new(tree)));
         } else {
             has_image = true;
-            let kernel = Kernel::from_image(path, args.modules.as_deref()).map_err(CliError::usage)?;
-            kernels.push(KernelArg::Image(Box::new(kernel)));
+            let kernel = Kernel::from_image(path, modules).map_err(CliError::usage)?;
+            kernels.push(KernelSource::Image(Box::new(kernel)));
         }
     }
-    if args.modules.is_some() && !has_image {
+    if modules.is_some() && !has_image {
         return Err(CliError::usage(anyhow!("--modules requires a kernel given as the path of a bzImage"))
             .hint("kernels in the catalogue and kernel trees have their own modules"));
     }
     Ok(kernels)
+}
+
+/// Returns the subjects with these names; `libraries` are directories that are searched first.
+pub(super) fn subject_sources(names: &[String], libraries: &[PathBuf]) -> Vec<SubjectSource> {
+    let source = |text: &String| {
+        if text == "ours" {
+            SubjectSource::Ours
+        } else if text.contains('/') || Path::new(text).exists() {
+            SubjectSource::Path { path: text.into(), libraries: libraries.to_vec() }
+        } else {
+            SubjectSource::Named(text.clone())
+        }
+    };
+    names.iter().map(source).collect()
 }
 
 /// Finds the kernel that this machine runs where distributions install it.
@@ -75,15 +85,16 @@ pub(super) struct UnavailableKernel {
 
 /// Fetches or builds kernels that are not in the cache.
 pub(super) fn kernels(
-    args: Vec<KernelArg>,
+    sources: &[KernelSource],
     catalogue: &Catalogue,
     options: &Options<'_>,
 ) -> Result<Vec<Result<Kernel, UnavailableKernel>>, CliError> {
-    args.into_iter()
+    sources
+        .iter()
         .map(|kernel| match kernel {
-            KernelArg::Image(kernel) => Ok(Ok(*kernel)),
-            KernelArg::Tree(tree) => tree.kernel(&options.cache).map(Ok).map_err(CliError::inconclusive),
-            KernelArg::Named(name) => named_kernel(catalogue, &name, options),
+            KernelSource::Image(kernel) => Ok(Ok((**kernel).clone())),
+            KernelSource::Tree(tree) => tree.clone().kernel(&options.cache).map(Ok).map_err(CliError::inconclusive),
+            KernelSource::Named(name) => named_kernel(catalogue, name, options),
         })
         .collect()
 }
@@ -121,13 +132,27 @@ pub(super) fn named_kernel(
 }
 
 /// Rejects several kernels or subjects.
-pub(super) fn accept_only_one(command: &str, args: &GuestArgs) -> Result<(), CliError> {
-    for (what, given) in [("kernel", args.kernel.len()), ("subject", args.subject.len())] {
+pub(super) fn accept_only_one(command: &str, request: &Request) -> Result<(), CliError> {
+    for (what, given) in [("kernel", request.kernels.len()), ("subject", request.subjects.len())] {
         if given > 1 {
             return Err(CliError::usage(anyhow!("{command} accepts only one {what} ({given} given)")));
         }
     }
     Ok(())
+}
+
+/// Obtains the kernel and the subject of a command that runs on exactly one of each.
+pub(super) fn only_pair(
+    common: &Common,
+    request: &Request,
+    catalogue: &Catalogue,
+    options: &Options<'_>,
+) -> Result<(Kernel, Subject), CliError> {
+    let kernel = only(kernels(&request.kernels, catalogue, options)?)?;
+    match &request.subjects[..] {
+        [source] => Ok((kernel, subject(common, source, options)?)),
+        several => Err(CliError::usage(anyhow!("expected one subject, got {}", several.len()))),
+    }
 }
 
 /// Returns the kernel of a command that runs on exactly one.
@@ -138,26 +163,20 @@ pub(super) fn only(found: Vec<Result<Kernel, UnavailableKernel>>) -> Result<Kern
     }
 }
 
-/// Returns the subject of a command that runs with exactly one.
-pub(super) fn only_subject(common: &Common, args: &GuestArgs, options: &Options<'_>) -> Result<Subject, CliError> {
-    match &args.subject[..] {
-        [text] => subject(common, args, text, options),
-        several => Err(CliError::usage(anyhow!("expected one subject, got {}", several.len()))),
-    }
+/// Obtains subjects.
+pub(super) fn subjects(
+    common: &Common,
+    sources: &[SubjectSource],
+    options: &Options<'_>,
+) -> Result<Vec<Subject>, CliError> {
+    sources.iter().map(|source| subject(common, source, options)).collect()
 }
 
-/// Looks up `--subject`.
-pub(super) fn subjects(common: &Common, args: &GuestArgs, options: &Options<'_>) -> Result<Vec<Subject>, CliError> {
-    args.subject.iter().map(|text| subject(common, args, text, options)).collect()
-}
-
-fn subject(common: &Common, args: &GuestArgs, text: &str, options: &Options<'_>) -> Result<Subject, CliError> {
-    let subject = if text == "ours" {
-        Subject::ours(&setup::guest_dir(common)?)
-    } else if text.contains('/') || Path::new(text).exists() {
-        Subject::from_path(Path::new(text), &args.subject_lib)
-    } else {
-        Subject::fetch(text, options)
+fn subject(common: &Common, source: &SubjectSource, options: &Options<'_>) -> Result<Subject, CliError> {
+    let subject = match source {
+        SubjectSource::Ours => Subject::ours(&setup::guest_dir(common)?),
+        SubjectSource::Path { path, libraries } => Subject::from_path(path, libraries),
+        SubjectSource::Named(name) => Subject::fetch(name, options),
     };
     subject.map_err(|error| match error {
         SubjectError::Unavailable { .. } => CliError::inconclusive(error),

@@ -1,15 +1,15 @@
 //! Sets up the cache, the guest programs and QEMU from the arguments. Errors are found before anything is built or
 //! booted.
 
-use super::args::{AccelArg, Common, GuestArgs, ProfileArg};
+use super::args::Common;
 use super::error::CliError;
 use super::hint;
-use crate::catalogue::probes::ProbeOverride;
 use crate::run::allowed_findings::AllowedFindings;
 use crate::run::pair::{Boot, Host, PreparedKernel};
+use crate::run::request::{AcceleratorChoice, GuestOptions};
 use anyhow::anyhow;
 use harness::accel::Kvm;
-use harness::{Accel, Profile, Qemu, Spawner, Templates, WallLimits};
+use harness::{Accel, Qemu, Spawner, Templates};
 use std::path::{Path, PathBuf};
 use vm_images::{Cache, Kernel, Subject};
 
@@ -57,61 +57,65 @@ pub(super) fn qemu(common: &Common) -> Result<Qemu, CliError> {
     Qemu::find(common.qemu.as_deref()).map_err(CliError::usage)
 }
 
-/// Returns how guests are booted; the accelerator is TCG until [`decide_accel`].
-fn boot(args: &GuestArgs, cold: bool, probes: Vec<ProbeOverride>) -> Result<Boot, CliError> {
-    let factor = timeout_factor(args)?;
-    let WallLimits { boot, restore, shutdown } = WallLimits::default();
-    let limits =
-        WallLimits { boot: boot.mul_f64(factor), restore: restore.mul_f64(factor), shutdown: shutdown.mul_f64(factor) };
-    Ok(Boot {
-        profile: match args.profile {
-            ProfileArg::Faithful => Profile::Faithful,
-            ProfileArg::Fast => Profile::Fast,
-        },
-        accel: Accel::Tcg,
-        virtual_time: !args.real_time,
-        append: args.append.clone(),
-        cold,
-        limits,
-        probes,
-        allowed: AllowedFindings::builtin().map_err(CliError::inconclusive)?,
-    })
+/// What guests need of this machine.
+pub(super) struct Tools {
+    /// The QEMU program.
+    pub qemu: Qemu,
+    /// The thread that starts QEMU processes.
+    pub spawner: Spawner,
+    /// The cache of kernels and images.
+    pub cache: Cache,
+    templates: Templates,
+    agent: PathBuf,
 }
 
-/// Returns the factor for wall-clock limits: `--timeout-factor`, else the environment.
-pub(super) fn timeout_factor(args: &GuestArgs) -> Result<f64, CliError> {
-    const VARIABLE: &str = "KMODLAB_TIMEOUT_FACTOR";
-    match (args.timeout_factor, std::env::var(VARIABLE)) {
-        (Some(factor), _) => Ok(factor),
-        (None, Ok(text)) if !text.is_empty() => super::args::parse_factor(&text).map_err(|expected| {
-            CliError::usage(anyhow!("invalid value '{text}' for the environment variable {VARIABLE} ({expected})"))
-        }),
-        (None, _) => Ok(1.0),
+impl Tools {
+    /// Opens the cache and finds the guest programs and QEMU.
+    pub(super) fn open(common: &Common) -> Result<Tools, CliError> {
+        let cache = cache(common)?;
+        let agent = guest_dir(common)?.join("agent");
+        let qemu = qemu(common)?;
+        let spawner = Spawner::start().map_err(CliError::inconclusive)?;
+        let area = cache.area("templates").map_err(CliError::inconclusive)?;
+        let templates = Templates::open(area).map_err(CliError::inconclusive)?;
+        Ok(Tools { qemu, spawner, cache, templates, agent })
     }
-}
 
-/// Decides the accelerator. KVM is used only if it boots the requested guest.
-pub(super) fn decide_accel(
-    requested: AccelArg,
-    host: &mut Host,
-    kernel: Option<&Kernel>,
-    subject: Option<&Subject>,
-) -> Result<(), CliError> {
-    if matches!(requested, AccelArg::Tcg) {
-        return Ok(());
-    }
-    let (Some(kernel), Some(subject)) = (kernel, subject) else {
-        return Ok(());
-    };
-    match probe_kvm(host, kernel, subject)? {
-        Kvm::Works => host.boot.accel = Accel::Kvm,
-        Kvm::Broken(_) if matches!(requested, AccelArg::Auto) => {}
-        Kvm::Broken(reason) => {
-            let error = CliError::usage(anyhow!("cannot use KVM: {reason}"));
-            return Err(error.hint("--accel auto falls back to emulation (TCG)"));
+    /// Returns the host of these guests. For the choice of the accelerator, KVM may have to boot the first kernel with the
+    /// first subject; without them the accelerator is TCG.
+    pub(super) fn host(
+        &self,
+        guest: &GuestOptions,
+        allowed: &AllowedFindings,
+        kernel: Option<&Kernel>,
+        subject: Option<&Subject>,
+    ) -> Result<Host, CliError> {
+        let emulated = self.with(Boot { guest: guest.clone(), accel: Accel::Tcg, allowed: allowed.clone() });
+        let (Some(kernel), Some(subject)) = (kernel, subject) else { return Ok(emulated) };
+        if guest.accelerator == AcceleratorChoice::Tcg {
+            return Ok(emulated);
+        }
+        match probe_kvm(&emulated, kernel, subject)? {
+            Kvm::Works => Ok(self.with(Boot { accel: Accel::Kvm, ..emulated.boot })),
+            Kvm::Broken(_) if guest.accelerator == AcceleratorChoice::Auto => Ok(emulated),
+            Kvm::Broken(reason) => {
+                let error = CliError::usage(anyhow!("cannot use KVM: {reason}"));
+                Err(error.hint("--accel auto falls back to emulation (TCG)"))
+            }
         }
     }
-    Ok(())
+
+    fn with(&self, boot: Boot) -> Host {
+        let Tools { qemu, spawner, cache, templates, agent } = self;
+        Host {
+            qemu: qemu.clone(),
+            spawner: spawner.clone(),
+            templates: templates.clone(),
+            cache: cache.clone(),
+            agent: agent.clone(),
+            boot,
+        }
+    }
 }
 
 /// Boots this kernel and subject with KVM to find out whether it works.
@@ -120,21 +124,4 @@ pub(super) fn probe_kvm(host: &Host, kernel: &Kernel, subject: &Subject) -> Resu
     let (spec, _) = side.spec(subject, &[], host).map_err(CliError::inconclusive)?;
     let area = host.cache.area("accel").map_err(CliError::inconclusive)?;
     harness::accel::probe(&host.qemu, &spec, &host.spawner, &area).map_err(CliError::inconclusive)
-}
-
-/// Sets up the host side of a run.
-pub(super) fn host(
-    common: &Common,
-    args: &GuestArgs,
-    cold: bool,
-    probes: Vec<ProbeOverride>,
-) -> Result<Host, CliError> {
-    let cache = cache(common)?;
-    let agent = guest_dir(common)?.join("agent");
-    let qemu = qemu(common)?;
-    let spawner = Spawner::start().map_err(CliError::inconclusive)?;
-    let boot = boot(args, cold, probes)?;
-    let area = cache.area("templates").map_err(CliError::inconclusive)?;
-    let templates = Templates::open(area).map_err(CliError::inconclusive)?;
-    Ok(Host { qemu, spawner, templates, cache, agent, boot })
 }

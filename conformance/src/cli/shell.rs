@@ -7,8 +7,10 @@ mod check;
 
 use super::args::{Common, GuestArgs};
 use super::error::CliError;
-use super::{Outcome, lookup, script, setup, show_progress, signals, status};
+use super::setup::Tools;
+use super::{Outcome, lookup, resolve, script, show_progress, signals, status};
 use crate::run::pair::{Host, PreparedKernel};
+use crate::run::request::{Flow, GuestOptions, Request};
 use crate::run::verdict::exit;
 use agent::proto::{ExitKind, GuestMillis, JobEnd, JobId};
 use clap::Args as Group;
@@ -22,7 +24,7 @@ use vm_images::Subject;
 /// Ctrl-], the escape character of telnet.
 const ESCAPE: u8 = 0x1d;
 /// The limit of the behaviour that runs before the shell opens.
-const CHECK_LIMIT: Duration = Duration::from_secs(120);
+const CHECK_LIMIT: Duration = Flow::new(1).limit;
 const TICK: Duration = Duration::from_millis(50);
 /// The limit of the shell, longer than any session.
 const LIMIT: GuestMillis = GuestMillis(7 * 24 * 3600 * 1000);
@@ -52,23 +54,26 @@ pub struct ShellArgs {
 
 pub(super) fn shell(common: &Common, args: &ShellArgs) -> Outcome {
     let catalogue = lookup::catalogue()?;
-    let guest = GuestArgs { real_time: true, ..args.guest.clone() };
-    let kernels = lookup::kernel_args(&guest, &catalogue)?;
-    lookup::accept_only_one("shell", &guest)?;
+    let request = resolve::request(&args.guest.kernel, &args.guest, &catalogue)?;
+    lookup::accept_only_one("shell", &request)?;
     let first = args.at.as_deref().map(check::selected).transpose()?;
-    let mut host = setup::host(common, &guest, args.cold || args.gdb.is_some(), Vec::new())?;
-    if args.gdb.is_some() {
-        host.boot.append.push("nokaslr".to_owned());
-    }
-    let spawner = host.spawner.clone();
+    let gdb = args.gdb.map(|_| "nokaslr".to_owned());
+    let guest = GuestOptions {
+        virtual_time: false,
+        cold: args.cold || gdb.is_some(),
+        append: request.guest.append.iter().cloned().chain(gdb).collect(),
+        ..request.guest
+    };
+    let request = Request { guest, ..request };
+    let tools = Tools::open(common)?;
+    let spawner = tools.spawner.clone();
     let stop = signals::watch(move || spawner.kill_all())?;
-    let options = lookup::options(common, &host.cache, &show_progress, &stop);
+    let options = lookup::options(common, &tools.cache, &show_progress, &stop);
     let extra = [(script::BUSYBOX.to_owned(), script::busybox(&options)?)];
-    let kernel = lookup::only(lookup::kernels(kernels, &catalogue, &options)?)?;
-    let subject = &lookup::only_subject(common, &guest, &options)?;
-    setup::decide_accel(guest.accel, &mut host, Some(&kernel), Some(subject))?;
-    let side = PreparedKernel::new(kernel, &host).map_err(CliError::inconclusive)?;
-    if guest.print_command {
+    let (kernel, subject) = &lookup::only_pair(common, &request, &catalogue, &options)?;
+    let host = tools.host(&request.guest, &request.judging.allowed, Some(kernel), Some(subject))?;
+    let side = PreparedKernel::new(kernel.clone(), &host).map_err(CliError::inconclusive)?;
+    if args.guest.print_command {
         let spec = side.spec(subject, &extra, &host).map_err(CliError::inconclusive)?.0;
         return super::print(&format!("{}\n", host.qemu.command_line(&spec)));
     }
@@ -130,7 +135,7 @@ fn debugged(
     let tree = Path::new(&side.kernel.name).join("vmlinux");
     let symbols = if tree.is_file() { format!("{} ", tree.display()) } else { String::new() };
     status(&format!("waiting for gdb: run `gdb {symbols}-ex 'target remote 127.0.0.1:{port}'`, then `continue`"));
-    let limits = WallLimits { boot: Duration::from_secs(7 * 24 * 3600), ..host.boot.limits };
+    let limits = WallLimits { boot: Duration::from_secs(7 * 24 * 3600), ..host.boot.guest.limits };
     harness::boot_cold(&host.qemu, &spec, &host.spawner, &limits).map_err(CliError::inconclusive)
 }
 

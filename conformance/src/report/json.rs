@@ -3,7 +3,7 @@
 
 use super::format::{Format, InRuns};
 use crate::run::event::{Event, Row, RunEnd, RunInfo, SkippedKernel};
-use crate::run::verdict::{self, Verdict};
+use crate::run::verdict::{self, Counts};
 use serde::{Deserialize, Serialize};
 use std::io;
 
@@ -52,37 +52,6 @@ pub struct Report {
     pub end: Option<RunEnd>,
     /// The exit code.
     pub exit_code: u8,
-}
-
-/// The number of rows per verdict.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
-    /// Passed.
-    pub pass: usize,
-    /// Failed.
-    pub fail: usize,
-    /// Known deviations.
-    pub known: usize,
-    /// Skipped.
-    pub skip: usize,
-    /// Could not be judged.
-    pub error: usize,
-    /// Rows among these whose attempts had different verdicts.
-    #[serde(default)]
-    pub flaky: usize,
-}
-
-impl Counts {
-    /// Counts one row.
-    pub fn add(&mut self, verdict: Verdict) {
-        match verdict {
-            Verdict::Pass => self.pass += 1,
-            Verdict::Fail => self.fail += 1,
-            Verdict::Known => self.known += 1,
-            Verdict::Skip => self.skip += 1,
-            Verdict::Error => self.error += 1,
-        }
-    }
 }
 
 impl Report {

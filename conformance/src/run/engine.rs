@@ -8,57 +8,19 @@ pub(crate) mod row;
 
 pub use attempts::{merge_repetitions, merge_retries};
 
-use crate::catalogue::entry::Behaviour;
-use crate::run::allowed_findings::AllowedFindings;
 use crate::run::event::{Event, Row, RunEnd, RunInfo, SkippedKernel};
-use crate::run::judge::Judging;
 use crate::run::machines::{KernelInfo, MachineError, MachineInfo, Machines};
+use crate::run::request::Request;
 use crate::run::rows::{RowPosition, rows};
-use crate::run::shard::Shard;
+use crate::run::verdict::{Counts, Outcome};
 use attempts::is_unsuccessful;
 use pairs::{Boot, Boots, Check, prepare, unprepared};
 use row::{panic_message, run_behaviour};
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-
-/// What to run on the kernels and subjects of [`Machines`], and how.
-pub struct RunSpec {
-    /// The behaviours.
-    pub behaviours: Vec<&'static Behaviour>,
-    /// The part of the rows to run.
-    pub shard: Option<Shard>,
-    /// Retries, repetitions and order.
-    pub policy: RunPolicy,
-    /// What rows are judged by.
-    pub judging: Judging,
-    /// The maximum number of guests at a time.
-    pub jobs: usize,
-    /// The wall-clock limit of one behaviour.
-    pub limit: Duration,
-    /// The directory in which to save the console of each guest.
-    pub keep: Option<PathBuf>,
-    /// Whether a kernel that does not reach the agent is a failure instead of an error (to bisect a boot).
-    pub boot_failure_fails: bool,
-    /// The console findings that do not count.
-    pub allowed: AllowedFindings,
-}
-
-/// How often and in which order the rows of a run are run.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct RunPolicy {
-    /// The maximum number of retries of a failed or inconclusive row, each in a new guest.
-    pub retries: u32,
-    /// The number of runs of each row; 0 means 1. Repeated rows are not retried.
-    pub repeat: u32,
-    /// Whether to start no more work after the first failed or inconclusive row.
-    pub fail_fast: bool,
-    /// The seed that shuffles the order of the rows. Without one, the most expensive are first.
-    pub seed: Option<u64>,
-}
 
 /// A unit of work.
 enum Task {
@@ -74,7 +36,7 @@ struct Queue {
 
 /// A run, with the kernels, the subjects and the rows that belong to it.
 struct Plan<'a> {
-    spec: &'a RunSpec,
+    request: &'a Request,
     machines: &'a dyn Machines,
     kernels: Vec<Result<KernelInfo, SkippedKernel>>,
     subjects: Vec<String>,
@@ -82,10 +44,10 @@ struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    fn new(spec: &'a RunSpec, machines: &'a dyn Machines) -> Plan<'a> {
+    fn new(request: &'a Request, machines: &'a dyn Machines) -> Plan<'a> {
         let (kernels, subjects) = (machines.kernels(), machines.subjects());
-        let rows = rows(kernels.len(), subjects.len(), &spec.behaviours, spec.shard.as_ref());
-        Plan { spec, machines, kernels, subjects, rows }
+        let rows = rows(kernels.len(), subjects.len(), &request.selection.behaviours, request.selection.shard.as_ref());
+        Plan { request, machines, kernels, subjects, rows }
     }
 
     /// Returns the numbers of the behaviours to run on this kernel with this subject.
@@ -100,7 +62,7 @@ impl<'a> Plan<'a> {
         let has_rows = |number: &usize| self.rows.iter().any(|row| row.0 == *number);
         let numbers = kernels.filter(|(_, kernel)| kernel.is_ok()).map(|(number, _)| number).filter(has_rows);
         let mut tasks: Vec<Task> = numbers.map(|kernel| Task::Prepare { kernel }).collect();
-        if let Some(seed) = self.spec.policy.seed {
+        if let Some(seed) = self.request.flow.seed {
             order::shuffle(seed, &mut tasks);
         }
         tasks
@@ -117,32 +79,33 @@ struct Shared<'a> {
     plan: Plan<'a>,
     /// Set by the caller to end the run as soon as possible.
     stop: &'a AtomicBool,
-    /// Set when no more work may be started because of [`RunPolicy::fail_fast`].
+    /// Set when no more work may be started because of [`Flow::fail_fast`](crate::run::request::Flow::fail_fast).
     halt: AtomicBool,
     emit: &'a (dyn Fn(Event) + Sync),
     queue: Mutex<Queue>,
     changed: Condvar,
     /// Repetitions of the rows that are not complete.
     repetitions: Mutex<BTreeMap<RowPosition, Vec<Row>>>,
-    judged: AtomicUsize,
+    counts: Mutex<Counts>,
 }
 
-/// Runs all rows of `spec` on `machines`. Events are passed to `emit` from several threads. `stop` ends the run early.
-pub fn run(spec: &RunSpec, machines: &dyn Machines, stop: &AtomicBool, emit: &(dyn Fn(Event) + Sync)) {
+/// Runs the rows of `request` on `machines`. Events are passed to `emit` from several threads. `stop` ends the run early.
+pub fn run(request: &Request, machines: &dyn Machines, stop: &AtomicBool, emit: &(dyn Fn(Event) + Sync)) -> Outcome {
     let started = Instant::now();
-    emit(Event::Started(run_info(spec, machines.info())));
-    let plan = Plan::new(spec, machines);
-    if let Some(shard) = &spec.shard {
-        let all = rows(plan.kernels.len(), plan.subjects.len(), &spec.behaviours, None).len();
+    emit(Event::Started(run_info(request, machines.info())));
+    let plan = Plan::new(request, machines);
+    let Request { selection, flow, .. } = request;
+    if let Some(shard) = &selection.shard {
+        let all = rows(plan.kernels.len(), plan.subjects.len(), &selection.behaviours, None).len();
         emit(Event::Note(format!("{shard}: {} of {all} rows", plan.rows.len())));
     }
     let skipped = plan.kernels.iter().filter_map(|kernel| kernel.as_ref().err());
     skipped.for_each(|kernel| emit(Event::KernelSkipped(kernel.clone())));
-    if let Some(seed) = spec.policy.seed {
+    if let Some(seed) = flow.seed {
         emit(Event::Note(format!("order of the rows: seed {seed}")));
     }
     // There is no work for more workers than guests.
-    let workers = spec.jobs.min(plan.rows.len() * spec.policy.repeat.max(1) as usize).max(1);
+    let workers = flow.jobs.min(plan.rows.len() * flow.repeat.max(1) as usize).max(1);
     let shared = Shared {
         queue: Mutex::new(Queue { tasks: plan.first_tasks().into(), preparing: 0 }),
         plan,
@@ -151,7 +114,7 @@ pub fn run(spec: &RunSpec, machines: &dyn Machines, stop: &AtomicBool, emit: &(d
         emit,
         changed: Condvar::new(),
         repetitions: Mutex::new(BTreeMap::new()),
-        judged: AtomicUsize::new(0),
+        counts: Mutex::new(Counts::default()),
     };
     std::thread::scope(|scope| {
         for _ in 0..workers {
@@ -162,16 +125,18 @@ pub fn run(spec: &RunSpec, machines: &dyn Machines, stop: &AtomicBool, emit: &(d
     let incomplete_rows = std::mem::take(&mut *lock(&shared.repetitions));
     incomplete_rows.into_values().filter_map(merge_repetitions).for_each(|row| shared.report(row));
     let (interrupted, stopped) = (stop.load(Ordering::SeqCst), shared.halt.load(Ordering::SeqCst));
-    let not_run = shared.plan.expected().saturating_sub(shared.judged.load(Ordering::SeqCst));
+    let counts = *lock(&shared.counts);
+    let not_run = shared.plan.expected().saturating_sub(counts.rows());
     emit(Event::Ended(RunEnd {
         interrupted,
         stopped: stopped && not_run > 0,
         not_run,
         wall_ms: millis(started.elapsed()),
     }));
+    Outcome { counts, exit_code: counts.exit_code(interrupted) }
 }
 
-fn run_info(spec: &RunSpec, machines: MachineInfo) -> RunInfo {
+fn run_info(request: &Request, machines: MachineInfo) -> RunInfo {
     let MachineInfo { qemu, accelerator, profile, virtual_time } = machines;
     RunInfo {
         kmodlab: env!("CARGO_PKG_VERSION").to_owned(),
@@ -179,8 +144,8 @@ fn run_info(spec: &RunSpec, machines: MachineInfo) -> RunInfo {
         accelerator,
         profile,
         virtual_time,
-        shard: spec.shard.clone(),
-        seed: spec.policy.seed,
+        shard: request.selection.shard.clone(),
+        seed: request.flow.seed,
     }
 }
 
@@ -236,7 +201,7 @@ impl Shared<'_> {
 
     /// Runs a behaviour with its retries or one of its repetitions, and reports the row when it is complete.
     fn check(&self, check: &Check) {
-        if self.plan.spec.policy.repeat > 1 {
+        if self.plan.request.flow.repeat > 1 {
             let boot = check.pairing.ready.as_ref().map(Boots::newest);
             let row = self.attempt(check, &boot, check.repetition);
             let unsuccessful = is_unsuccessful(row.verdict);
@@ -251,7 +216,7 @@ impl Shared<'_> {
 
     fn attempt(&self, check: &Check, boot: &Result<Boot, &MachineError>, number: u32) -> Row {
         let ready = boot.as_ref().map(|boot| &*boot.ready).map_err(|error| *error);
-        run_behaviour(self.plan.spec, &check.pairing, ready, check.behaviour, number, self.stop)
+        run_behaviour(self.plan.request, &check.pairing, ready, check.behaviour, number, self.stop)
     }
 
     /// Adds a repetition. Returns the row if this was its last one.
@@ -260,7 +225,7 @@ impl Shared<'_> {
         let position = row.position;
         let rows = repetitions.entry(position).or_default();
         rows.push(row);
-        if rows.len() < self.plan.spec.policy.repeat as usize {
+        if rows.len() < self.plan.request.flow.repeat as usize {
             return None;
         }
         repetitions.remove(&position).and_then(merge_repetitions)
@@ -268,7 +233,7 @@ impl Shared<'_> {
 
     /// Runs a behaviour until it succeeds or its retries are used up.
     fn with_retries(&self, check: &Check) -> Option<Row> {
-        let retries = self.plan.spec.policy.retries;
+        let retries = self.plan.request.flow.retries;
         let mut boot = check.pairing.ready.as_ref().map(Boots::newest);
         let mut attempts = vec![self.attempt(check, &boot, 0)];
         while let (Some(row), Ok(boots)) = (attempts.last(), &check.pairing.ready) {
@@ -289,12 +254,16 @@ impl Shared<'_> {
     }
 
     fn report(&self, row: Row) {
-        self.judged.fetch_add(1, Ordering::SeqCst);
+        {
+            let mut counts = lock(&self.counts);
+            counts.add(row.verdict);
+            counts.flaky += usize::from(row.flaky);
+        }
         (self.emit)(Event::Judged(Box::new(row)));
     }
 
     fn halt_if(&self, unsuccessful: bool) {
-        if unsuccessful && self.plan.spec.policy.fail_fast && !self.halt.swap(true, Ordering::SeqCst) {
+        if unsuccessful && self.plan.request.flow.fail_fast && !self.halt.swap(true, Ordering::SeqCst) {
             // The lock makes sure that no waiting worker misses the notification between its test of `halt` and its wait.
             drop(lock(&self.queue));
             self.changed.notify_all();

@@ -4,6 +4,7 @@ use crate::catalogue::deviations::{Deviation, Deviations, DeviationsError, Liste
 use crate::catalogue::suggest::nearest;
 use crate::check::fact::{Fact, ListedDeviation};
 use crate::check::lab::Pair;
+use crate::run::allowed_findings::{AllowedFindings, AllowedFindingsError};
 use crate::run::verdict::Verdict;
 use vm_images::Catalogue;
 
@@ -14,15 +15,31 @@ pub struct Judging {
     pub deviations: Deviations,
     /// The subject of the catalogue whose deviations and traits apply to a subject that is not in it.
     pub like: Option<String>,
+    /// The console findings that do not count.
+    pub allowed: AllowedFindings,
+    /// Whether a kernel that does not reach the agent is a failure instead of an error (to bisect a boot).
+    pub boot_failure_fails: bool,
+}
+
+/// A shipped table is invalid, which a test excludes.
+#[derive(Debug, thiserror::Error)]
+pub enum JudgingError {
+    /// The table of deviations.
+    #[error(transparent)]
+    Deviations(#[from] DeviationsError),
+    /// The list of allowed findings.
+    #[error(transparent)]
+    Allowed(#[from] AllowedFindingsError),
 }
 
 impl Judging {
-    /// Returns a judging by the shipped deviations.
+    /// Returns a judging by the shipped deviations and allowed findings.
     ///
     /// # Errors
-    /// [`DeviationsError`] if they are invalid, which a test excludes.
-    pub fn builtin(catalogue: &Catalogue) -> Result<Judging, DeviationsError> {
-        Ok(Judging { deviations: Deviations::builtin(&Names::new(catalogue))?, like: None })
+    /// [`JudgingError`] if they are invalid.
+    pub fn builtin(catalogue: &Catalogue) -> Result<Judging, JudgingError> {
+        let deviations = Deviations::builtin(&Names::new(catalogue))?;
+        Ok(Judging { deviations, allowed: AllowedFindings::builtin()?, ..Judging::default() })
     }
 
     /// Returns the deviations that apply to a behaviour on this kernel with this subject.

@@ -9,6 +9,7 @@ pub mod machines;
 pub mod needs;
 pub mod pair;
 pub mod qemu;
+pub mod request;
 pub mod rows;
 pub mod shard;
 pub mod verdict;

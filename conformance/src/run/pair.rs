@@ -1,14 +1,14 @@
 //! Prepares a kernel with a subject for a run: resolves its probes and boots its template.
 
-use crate::catalogue::probes::{self, ProbeOverride};
+use crate::catalogue::probes;
 use crate::check::lab::{Lab, LabError, Pair};
 use crate::check::modules::STANDARD;
 use crate::check::probes::Probes;
 use crate::run::allowed_findings::AllowedFindings;
 use crate::run::initramfs;
+use crate::run::request::GuestOptions;
 use harness::{
     BootError, BootPolicy, Finding, HarnessError, Machine, Profile, Qemu, Spawner, Spec, Template, Templates, Vm,
-    WallLimits,
 };
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -34,20 +34,10 @@ pub struct Host {
 /// How guests are booted.
 #[derive(Clone, Debug)]
 pub struct Boot {
-    /// The profile of the boot.
-    pub profile: Profile,
-    /// The accelerator.
+    /// What the user requested.
+    pub guest: GuestOptions,
+    /// The accelerator, which that request or a test of KVM decided.
     pub accel: harness::Accel,
-    /// Whether guests run in virtual time.
-    pub virtual_time: bool,
-    /// Parameters to append to the kernel command line.
-    pub append: Vec<String>,
-    /// Whether each guest is booted instead of cloned.
-    pub cold: bool,
-    /// The time limits of boots and clones.
-    pub limits: WallLimits,
-    /// The values of probes that the user sets.
-    pub probes: Vec<ProbeOverride>,
     /// The console findings that do not count. A boot with any other finding is not kept as a template.
     pub allowed: AllowedFindings,
 }
@@ -63,7 +53,7 @@ impl Host {
         let accepts = |finding: &Finding| self.boot.allowed.reason_for(release, finding).is_some();
         let machine = Machine { qemu: &self.qemu, spec, key };
         let policy = BootPolicy { accepts: &accepts, boots };
-        self.templates.get(&machine, &policy, &self.spawner, &self.boot.limits)
+        self.templates.get(&machine, &policy, &self.spawner, &self.boot.guest.limits)
     }
 }
 
@@ -132,7 +122,7 @@ impl PreparedKernel {
     /// [`PairError`] if the image or the module directory cannot be used.
     pub fn with_modules(kernel: Kernel, further: &[&str], host: &Host) -> Result<PreparedKernel, PairError> {
         let facts = kernel.facts(&host.cache)?;
-        let probes = probes::resolve(kernel.release.as_str(), &facts, &host.boot.probes);
+        let probes = probes::resolve(kernel.release.as_str(), &facts, &host.boot.guest.probes);
         let modules = match &kernel.modules {
             Some(_) => Some(vm_images::modules::select(&kernel, &[STANDARD, further].concat(), &host.cache)?),
             None => None,
@@ -182,7 +172,7 @@ impl PreparedKernel {
         if damaged {
             notes.push("the initramfs in the cache was damaged and has been rebuilt".to_owned());
         }
-        let source = if boot.cold {
+        let source = if boot.guest.cold {
             GuestSource::Cold(Box::new(spec))
         } else {
             let template = host.template(&spec, &key, kernel.release.as_str(), BOOTS)?;
@@ -223,15 +213,15 @@ impl PreparedKernel {
         let (kernel, boot) = (&self.kernel, &host.boot);
         let initramfs = initramfs::build(kernel, subject, self.modules.as_ref(), &host.agent, extra, &host.cache)?;
         let mut spec = Spec::new(&kernel.image, &initramfs.path);
-        if boot.profile == Profile::Fast {
+        if boot.guest.profile == Profile::Fast {
             if let Some(vmlinux) = kernel.vmlinux(&host.cache)? {
                 spec.kernel = vmlinux;
             }
         }
-        spec.profile = boot.profile;
+        spec.profile = boot.guest.profile;
         spec.accel = boot.accel;
-        spec.virtual_time = boot.virtual_time;
-        spec.append.clone_from(&boot.append);
+        spec.virtual_time = boot.guest.virtual_time;
+        spec.append.clone_from(&boot.guest.append);
         Ok((spec, format!("{} {}", kernel.id, initramfs.id), initramfs.replaces_damaged))
     }
 }
@@ -244,7 +234,7 @@ impl ReadyPair {
     pub fn guest(&self, host: &Host) -> Result<Vm, BootError> {
         match &self.source {
             GuestSource::Template(template) => template.clone_vm(&host.spawner),
-            GuestSource::Cold(spec) => harness::boot_cold(&host.qemu, spec, &host.spawner, &host.boot.limits),
+            GuestSource::Cold(spec) => harness::boot_cold(&host.qemu, spec, &host.spawner, &host.boot.guest.limits),
         }
     }
 

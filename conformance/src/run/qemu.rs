@@ -37,8 +37,8 @@ impl Machines for QemuMachines {
         MachineInfo {
             qemu: qemu.version.to_string(),
             accelerator: boot.accel,
-            profile: boot.profile,
-            virtual_time: boot.virtual_time && boot.accel == Accel::Tcg,
+            profile: boot.guest.profile,
+            virtual_time: boot.guest.virtual_time && boot.accel == Accel::Tcg,
         }
     }
 

@@ -44,19 +44,68 @@ pub mod exit {
     pub const INCONCLUSIVE: u8 = 125;
 }
 
+/// The number of rows per verdict.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Passed.
+    pub pass: usize,
+    /// Failed.
+    pub fail: usize,
+    /// Known deviations.
+    pub known: usize,
+    /// Skipped.
+    pub skip: usize,
+    /// Could not be judged.
+    pub error: usize,
+    /// Rows among these whose attempts had different verdicts.
+    #[serde(default)]
+    pub flaky: usize,
+}
+
+impl Counts {
+    /// Counts one row.
+    pub fn add(&mut self, verdict: Verdict) {
+        match verdict {
+            Verdict::Pass => self.pass += 1,
+            Verdict::Fail => self.fail += 1,
+            Verdict::Known => self.known += 1,
+            Verdict::Skip => self.skip += 1,
+            Verdict::Error => self.error += 1,
+        }
+    }
+
+    /// Returns the number of rows.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.pass + self.fail + self.known + self.skip + self.error
+    }
+
+    /// Returns the exit code of a run with these verdicts. An interrupted run is inconclusive.
+    #[must_use]
+    pub fn exit_code(&self, interrupted: bool) -> u8 {
+        match (self.fail, self.error, self.pass) {
+            (1.., _, _) => exit::FAILED,
+            (0, 0, 1..) if !interrupted => exit::OK,
+            _ => exit::INCONCLUSIVE,
+        }
+    }
+}
+
+/// The result of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The number of rows per verdict.
+    pub counts: Counts,
+    /// The exit code, see [`exit`].
+    pub exit_code: u8,
+}
+
 /// Returns the exit code of a run with these verdicts. An interrupted run is inconclusive.
 #[must_use]
 pub fn exit_code(verdicts: impl IntoIterator<Item = Verdict>, interrupted: bool) -> u8 {
-    let (mut passed, mut inconclusive) = (false, interrupted);
-    for verdict in verdicts {
-        match verdict {
-            Verdict::Fail => return exit::FAILED,
-            Verdict::Error => inconclusive = true,
-            Verdict::Pass => passed = true,
-            Verdict::Known | Verdict::Skip => {}
-        }
-    }
-    if passed && !inconclusive { exit::OK } else { exit::INCONCLUSIVE }
+    let mut counts = Counts::default();
+    verdicts.into_iter().for_each(|verdict| counts.add(verdict));
+    counts.exit_code(interrupted)
 }
 
 #[cfg(test)]

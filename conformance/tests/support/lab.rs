@@ -2,12 +2,13 @@
 
 use conformance::catalogue::entry::Behaviour;
 use conformance::run::allowed_findings::AllowedFindings;
-use conformance::run::engine::{self, RunPolicy, RunSpec};
+use conformance::run::engine;
 use conformance::run::event::{Event, Row};
 use conformance::run::judge::Judging;
 use conformance::run::pair::{Boot, Host};
 use conformance::run::qemu::QemuMachines;
-use harness::{Accel, Profile, Qemu, Spawner, Templates, WallLimits};
+use conformance::run::request::{Flow, GuestOptions, Request, Selection};
+use harness::{Accel, Qemu, Spawner, Templates, WallLimits};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
@@ -29,7 +30,7 @@ pub struct Setup<'a> {
     /// The limit of a behaviour.
     pub limit: Duration,
     /// Retries and repetitions.
-    pub policy: RunPolicy,
+    pub flow: Flow,
     /// The findings to ignore.
     pub allowed: AllowedFindings,
     /// What rows are judged by.
@@ -53,7 +54,7 @@ impl Default for Setup<'_> {
             cold: false,
             limits,
             limit: Duration::from_secs(300),
-            policy: RunPolicy::default(),
+            flow: Flow::new(2),
             allowed: AllowedFindings::default(),
             judging: Judging::builtin(&Catalogue::builtin().unwrap()).unwrap(),
             templates: None,
@@ -75,39 +76,31 @@ pub fn run(behaviours: Vec<&'static Behaviour>, setup: &Setup<'_>) -> Vec<Row> {
 pub fn run_with_notes(behaviours: Vec<&'static Behaviour>, setup: &Setup<'_>) -> (Vec<Row>, Vec<String>) {
     let dir = Cache::default_dir(|name| std::env::var_os(name)).unwrap();
     let cache = Cache::open(dir).unwrap();
+    let guest = GuestOptions {
+        append: vec![setup.mark.to_owned()],
+        cold: setup.cold,
+        limits: setup.limits,
+        ..GuestOptions::default()
+    };
     let host = Host {
         qemu: Qemu::find(setup.qemu).unwrap(),
         spawner: Spawner::start().unwrap(),
         templates: Templates::open(setup.templates.map_or_else(|| cache.area("templates").unwrap(), Path::to_owned))
             .unwrap(),
         agent: guest_dir().join("agent"),
-        boot: Boot {
-            profile: Profile::Faithful,
-            accel: Accel::Tcg,
-            virtual_time: true,
-            append: vec![setup.mark.to_owned()],
-            cold: setup.cold,
-            limits: setup.limits,
-            probes: Vec::new(),
-            allowed: setup.allowed.clone(),
-        },
+        boot: Boot { guest, accel: Accel::Tcg, allowed: setup.allowed.clone() },
         cache: cache.clone(),
     };
     let kernel = vm_images::fetch(&Catalogue::builtin().unwrap(), setup.kernel, &Options::new(cache)).unwrap();
-    let spec = RunSpec {
-        shard: None,
-        policy: setup.policy,
-        judging: setup.judging.clone(),
-        behaviours,
-        jobs: 2,
-        limit: setup.limit,
-        keep: None,
-        boot_failure_fails: false,
-        allowed: setup.allowed.clone(),
+    let judging = Judging { allowed: setup.allowed.clone(), ..setup.judging.clone() };
+    let request = Request {
+        selection: Selection { behaviours, shard: None },
+        flow: Flow { jobs: 2, limit: setup.limit, ..setup.flow },
+        ..Request::new(Vec::new(), Vec::new(), judging, 2)
     };
     let machines = QemuMachines::new(host, vec![Ok(kernel)], vec![Subject::ours(&guest_dir()).unwrap()]);
     let (rows, notes) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
-    engine::run(&spec, &machines, &AtomicBool::new(false), &|event| match event {
+    let outcome = engine::run(&request, &machines, &AtomicBool::new(false), &|event| match event {
         Event::Judged(row) => rows.lock().unwrap().push(*row),
         Event::Note(note) => notes.lock().unwrap().push(note),
         _ => {}
@@ -115,6 +108,7 @@ pub fn run_with_notes(behaviours: Vec<&'static Behaviour>, setup: &Setup<'_>) ->
     let left = super::children_with(setup.mark);
     assert!(left.is_empty(), "QEMU processes are left: {left:?}");
     let mut rows = rows.into_inner().unwrap();
+    assert_eq!(outcome.counts.rows(), rows.len());
     rows.sort_by(|a, b| a.id.cmp(&b.id));
     (rows, notes.into_inner().unwrap())
 }

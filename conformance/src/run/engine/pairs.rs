@@ -1,8 +1,9 @@
 //! The pairs of a run: their preparation, their checks, and the boots that retries replace.
 
-use super::{Plan, RunSpec, lock, order};
+use super::{Plan, lock, order};
 use crate::run::event::{Event, KernelName};
 use crate::run::machines::{KernelInfo, MachineError, PairMachines};
+use crate::run::request::Request;
 use std::cmp::Reverse;
 use std::sync::{Arc, Mutex};
 
@@ -83,7 +84,7 @@ pub(super) fn prepare(
     kernel: &KernelInfo,
     emit: &(dyn Fn(Event) + Sync),
 ) -> Vec<Check> {
-    let (spec, name) = (plan.spec, &kernel.name);
+    let (request, name) = (plan.request, &kernel.name);
     emit(Event::Preparing(format!("kernel {} ({})", name.name, name.release)));
     kernel.notes.iter().for_each(|note| emit(Event::Note(format!("kernel {}: {note}", name.name))));
     let prepared = plan.machines.prepare(number);
@@ -102,13 +103,13 @@ pub(super) fn prepare(
         let pairing = Arc::new(Pairing { position, kernel: name.clone(), subject: subject.clone(), ready });
         notes.iter().for_each(|note| emit(Event::Note(pairing.note(note))));
         emit(Event::PairReady { kernel: name.clone(), subject: subject.clone(), rows: behaviours.len() });
-        checks.extend(checks_of(spec, &pairing, &behaviours));
+        checks.extend(checks_of(request, &pairing, &behaviours));
     }
-    if let Some(seed) = spec.policy.seed {
+    if let Some(seed) = request.flow.seed {
         order::shuffle(seed.wrapping_add(number as u64), &mut checks);
     } else {
         // Expensive behaviours first, so that no core is idle while another finishes the last one.
-        checks.sort_by_key(|check| Reverse(spec.behaviours[check.behaviour].cost));
+        checks.sort_by_key(|check| Reverse(request.selection.behaviours[check.behaviour].cost));
     }
     checks
 }
@@ -120,14 +121,14 @@ pub(super) fn unprepared(plan: &Plan<'_>, number: usize, kernel: &KernelInfo, re
         let ready = Err(MachineError { reason: reason.to_owned(), boot_failed: false });
         let position = (number, subject_number);
         let pairing = Arc::new(Pairing { position, kernel: kernel.name.clone(), subject: subject.clone(), ready });
-        checks.extend(checks_of(plan.spec, &pairing, &plan.behaviours_of(number, subject_number)));
+        checks.extend(checks_of(plan.request, &pairing, &plan.behaviours_of(number, subject_number)));
     }
     checks
 }
 
 /// Returns the checks of these behaviours, one per repetition.
-fn checks_of(spec: &RunSpec, pairing: &Arc<Pairing>, behaviours: &[usize]) -> Vec<Check> {
-    let repetitions = spec.policy.repeat.max(1);
+fn checks_of(request: &Request, pairing: &Arc<Pairing>, behaviours: &[usize]) -> Vec<Check> {
+    let repetitions = request.flow.repeat.max(1);
     let check = |behaviour| {
         (0..repetitions).map(move |repetition| Check { pairing: Arc::clone(pairing), behaviour, repetition })
     };

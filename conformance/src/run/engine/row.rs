@@ -1,18 +1,18 @@
 //! Runs one behaviour in its own guest: tests its needs, runs its check, ends the guest, judges, and returns a row.
 
+use super::millis;
 use super::pairs::Pairing;
-use super::{RunSpec, millis};
 use crate::catalogue::entry::{Behaviour, Checked, Need};
 use crate::check::lab::{GuestError, Lab, LabError};
 use crate::check::probes::Probes;
-use crate::run::allowed_findings::AllowedFindings;
 use crate::run::event::{ConsoleFinding, Row};
 use crate::run::judge::{CheckEnd, Evidence, Judging, judge};
 use crate::run::machines::{Machine, MachineError, PairMachines};
 use crate::run::needs::first_unmet_need;
+use crate::run::request::Request;
 use crate::run::verdict::Verdict;
 use crate::text::{self, error_chain};
-use agent::proto::{GuestMicros, Reply, Request};
+use agent::proto::{self, GuestMicros, Reply};
 use harness::{Ending, Finding};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -33,7 +33,7 @@ pub(super) fn panic_message(panic: &(dyn Any + Send)) -> String {
 
 /// Runs one behaviour in its own guest, on this boot of the pair. `attempt` counts from 0.
 pub(super) fn run_behaviour(
-    spec: &RunSpec,
+    request: &Request,
     pairing: &Pairing,
     ready: Result<&dyn PairMachines, &MachineError>,
     number: usize,
@@ -41,7 +41,7 @@ pub(super) fn run_behaviour(
     stop: &AtomicBool,
 ) -> Row {
     let started = Instant::now();
-    let behaviour = spec.behaviours[number];
+    let behaviour = request.selection.behaviours[number];
     let mut row = Row {
         position: (pairing.position.0, pairing.position.1, number),
         id: behaviour.id.to_owned(),
@@ -63,10 +63,10 @@ pub(super) fn run_behaviour(
         flaky: false,
         attempts: Vec::new(),
     };
-    let keep = spec.keep.as_deref().map(|dir| (dir, attempt));
+    let keep = request.keep.as_deref().map(|dir| (dir, attempt));
     match ready {
         Err(error) => {
-            if spec.boot_failure_fails && error.boot_failed {
+            if request.judging.boot_failure_fails && error.boot_failed {
                 row.verdict = Verdict::Fail;
             }
             row.reason = Some(error.reason.clone());
@@ -77,12 +77,12 @@ pub(super) fn run_behaviour(
                 Some(need) => (row.verdict, row.reason) = (Verdict::Skip, Some(format!("needs {need}"))),
                 None => match ready.guest() {
                     Ok(mut guest) => {
-                        let deadline = started + spec.limit;
-                        let plan = Plan { behaviour, deadline, keep, allowed: &spec.allowed, judging: &spec.judging };
+                        let deadline = started + request.flow.limit;
+                        let plan = Plan { behaviour, deadline, keep, judging: &request.judging };
                         observe(&mut *guest, &plan, ready, &mut row);
                     }
                     Err(error) => {
-                        if spec.boot_failure_fails && error.boot_failed && !stop.load(Ordering::SeqCst) {
+                        if request.judging.boot_failure_fails && error.boot_failed && !stop.load(Ordering::SeqCst) {
                             row.verdict = Verdict::Fail;
                         }
                         row.reason = Some(format!("cannot start a guest: {}", error.reason));
@@ -111,14 +111,12 @@ struct Plan<'a> {
     deadline: Instant,
     /// The directory in which to save the console, and the number of the attempt.
     keep: Option<(&'a Path, u32)>,
-    /// The findings to ignore.
-    allowed: &'a AllowedFindings,
     judging: &'a Judging,
 }
 
 /// Runs the check in a guest, ends the guest, and judges.
 fn observe(guest: &mut dyn Machine, plan: &Plan<'_>, ready: &dyn PairMachines, row: &mut Row) {
-    let &Plan { behaviour, deadline, keep, allowed, judging } = plan;
+    let &Plan { behaviour, deadline, keep, judging } = plan;
     // A guest that is booted has the findings of its boot on its own console; the console of a clone begins later.
     let during_boot = guest.findings().len();
     let from = guest_time(guest, deadline);
@@ -153,7 +151,7 @@ fn observe(guest: &mut dyn Machine, plan: &Plan<'_>, ready: &dyn PairMachines, r
         title: finding.title.clone(),
         trace: finding.lines.clone(),
         boot,
-        allowed: allowed.reason_for(&ready.pair().release, finding).map(str::to_owned),
+        allowed: judging.allowed.reason_for(&ready.pair().release, finding).map(str::to_owned),
     };
     row.findings = booting
         .map(|finding| reported(finding, true))
@@ -207,7 +205,7 @@ fn unplanned(ending: &Ending) -> CheckEnd {
 /// Returns the guest's clock, if the guest answers within the time limit of the behaviour; else the reason.
 fn guest_time(guest: &mut dyn Machine, deadline: Instant) -> Result<GuestMicros, String> {
     let left = deadline.saturating_duration_since(Instant::now());
-    match guest.call(&Request::Clock, CLOCK_LIMIT.min(left)) {
+    match guest.call(&proto::Request::Clock, CLOCK_LIMIT.min(left)) {
         Ok(Reply::Clock(time)) => Ok(time),
         Ok(Reply::Failed(why)) => Err(format!("agent: {why}")),
         Ok(_) => Err("protocol error: unexpected reply to a clock request".to_owned()),
