@@ -163,13 +163,18 @@ function showDetail(focus) {
 }
 
 function rowDetail(row, at, of) {
-  const decided = { image: "from the kernel image", version: "from the release", user: "set by the user" };
-  const eras = row.eras ? `; cut-off era ${row.eras.cutoff} (${decided[row.eras.cutoff_by] ?? row.eras.cutoff_by})` : "";
-  const facts = row.facts.map((fact) => element(fact.holds ? "tr" : "tr.wrong", {},
-    element("td", {}, `${fact.holds ? "✓" : "✗"} ${fact.name}`), element("td", {}, fact.expected), element("td", {}, fact.got)));
+  const decided = { image: "from the kernel image", config: "from the configuration", version: "from the release", lab: "set by the lab", user: "set by the user" };
+  const probes = Object.entries(row.probes ?? {}).map(([name, probe]) => `; ${name} ${probe.value} (${decided[probe.by] ?? probe.by})`).join("");
+  const mark = (fact) => fact.holds ? "✓" : fact.deviation ? "≈" : "✗";
+  const facts = row.facts.flatMap((fact) => [
+    element(fact.holds || fact.deviation ? "tr" : "tr.wrong", {},
+      element("td", {}, `${mark(fact)} ${fact.name}`), element("td", {}, fact.expected), element("td", {}, fact.got)),
+    fact.deviation ? element("tr", {}, element("td.soft", { colspan: "3" },
+      shown(`known: ${fact.deviation.reason}${fact.deviation.reference ? ` (${fact.deviation.reference})` : ""}`))) : null,
+  ]);
   return [
     element("h3", {}, badge(row.verdict), ` on ${row.kernel.name} with ${row.subject}${of > 1 ? `, ${at + 1} of ${of}` : ""}`),
-    element("p.soft", {}, `release ${row.kernel.release}${eras}; ${row.guest_ms === null ? "" : `guest time ${seconds(row.guest_ms)}, `}wall time ${seconds(row.wall_ms)}`),
+    element("p.soft", {}, `release ${row.kernel.release}${probes}; ${row.guest_ms === null ? "" : `guest time ${seconds(row.guest_ms)}, `}wall time ${seconds(row.wall_ms)}`),
     row.reason ? element("p.reason", {}, ...lines(row.reason)) : null,
     facts.length > 0 ? element("div.scroll", {}, element("table.facts", {}, element("thead", {}, element("tr", {},
       ...["fact", "expected", "got"].map((word) => element("th", { scope: "col" }, word)))), element("tbody", {}, ...facts))) : null,
@@ -188,7 +193,7 @@ const excerpt = (row, title) => ((row.console ?? []).length === 0 ? []
 
 // The evidence of one of several attempts.
 function attemptDetail(attempt, at, of) {
-  const wrong = (attempt.facts ?? []).filter((fact) => !fact.holds);
+  const wrong = (attempt.facts ?? []).filter((fact) => !fact.holds && !fact.deviation);
   return [
     element("h3", {}, badge(attempt.verdict), ` attempt ${at + 1} of ${of}, ${seconds(attempt.wall_ms)}`),
     attempt.reason ? element("p.reason", {}, ...lines(attempt.reason)) : null,
