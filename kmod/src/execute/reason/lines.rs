@@ -3,7 +3,7 @@
 //! They were read in the sources of Debian's kernels 5.10.262, 6.1.176, 6.12.118 and 7.3.4, and in the image of 6.18.15; that of
 //! kernel/bpf/btf.c is known from reports since 5.11. Lines
 //! about something else, such as a taint, are not listed. `conformance/tests/kernel_reasons.rs` provokes those that a guest can
-//! provoke.
+//! provoke. 6.18.15 does not check the index of a symbol's section: a module with a wrong one crashes it.
 
 /// A line of the kernel log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
