@@ -177,6 +177,9 @@ pub enum LoadError {
     /// A part of kmod.d cannot be read, which may mask any module.
     #[error("every module is masked: {0}")]
     AllMasked(MaskProblem),
+    /// There is not enough memory for its plan.
+    #[error("{}", strerror(Errno::NOMEM))]
+    Memory,
     /// Its file could not be opened.
     #[error("{}: {error}", Escaped(.path.as_os_str().as_bytes()))]
     Open {
@@ -216,6 +219,7 @@ impl LoadError {
             | Self::Refused { .. }
             | Self::Masked { .. }
             | Self::AllMasked(_)
+            | Self::Memory
             | Self::Open { .. }
             | Self::Image(_) => None,
         }
@@ -265,6 +269,9 @@ pub fn load(
     kernel: &mut impl Kernel,
     report: &mut impl Report,
 ) -> Result<(), LoadError> {
+    if plan.out_of_memory {
+        return Err(LoadError::Memory);
+    }
     let target = plan.steps.iter().position(|step| step.module == plan.module);
     let builtin = target.and_then(|target| plan.steps.get(target)).is_some_and(|step| step.builtin);
     if !mode.ignore_loaded && (builtin || kernel.state(&plan.module) == State::Live) {
@@ -485,6 +492,15 @@ mod tests {
             load(&plan(&["m: d", "d:"], "", "m"), LoadMode::default(), &mut kernel, &mut Lines::default()).unwrap_err();
         assert_eq!(error.to_string(), "/m/d.ko: No such file or directory");
         assert!(kernel.loaded().is_empty());
+    }
+
+    #[test]
+    fn a_plan_without_memory_loads_nothing() {
+        let mut kernel = kernel(&["m"]);
+        let mut plan = plan(&["m:"], "", "m");
+        plan.out_of_memory = true;
+        let error = load(&plan, LoadMode::default(), &mut kernel, &mut Lines::default()).unwrap_err();
+        assert_eq!((error.to_string().as_str(), kernel.calls.len()), ("Cannot allocate memory", 0));
     }
 
     #[test]

@@ -28,6 +28,16 @@ fn must_be_regular(data: &Metadata) -> io::Result<()> {
 /// Reads a regular file of at most `limit` bytes.
 pub(crate) fn read_regular(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let (file, size) = open_regular(path)?;
+    read_sized(&file, size, limit)
+}
+
+/// Reads an open regular file of at most `limit` bytes, from its start.
+pub(crate) fn read_open(file: &File, limit: u64) -> io::Result<Vec<u8>> {
+    read_sized(file, file.metadata()?.len(), limit)
+}
+
+/// Reads a file whose size was `size` a moment ago. It is an error if there is not enough memory for the content.
+fn read_sized(mut file: &File, size: u64, limit: u64) -> io::Result<Vec<u8>> {
     let too_large = || io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {limit} bytes"));
     if size > limit {
         return Err(too_large());
@@ -36,7 +46,7 @@ pub(crate) fn read_regular(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = buffer(size as usize + 1)?;
     let mut filled = 0;
     while filled < bytes.len() {
-        match read_once(&file, &mut bytes[filled..], filled as u64)? {
+        match read_once(file, &mut bytes[filled..], filled as u64)? {
             0 => break,
             length => filled += length,
         }
@@ -48,8 +58,10 @@ pub(crate) fn read_regular(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let grew = filled == bytes.len();
     bytes.truncate(filled);
     if grew {
-        (&file).seek(io::SeekFrom::Start(filled as u64))?;
-        file.take(limit + 1 - filled as u64).read_to_end(&mut bytes)?;
+        file.seek(io::SeekFrom::Start(filled as u64))?;
+        let rest = file.take(limit + 1 - filled as u64).read_to_end(&mut bytes);
+        // The standard library reports a failed allocation without an errno.
+        rest.map_err(|error| if error.kind() == io::ErrorKind::OutOfMemory { out_of_memory(error) } else { error })?;
     }
     if bytes.len() as u64 > limit { Err(too_large()) } else { Ok(bytes) }
 }

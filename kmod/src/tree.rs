@@ -15,8 +15,12 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use crate::file;
-use crate::index::{Index, IndexError, InsertError, Value};
+use crate::index::{Index, IndexError, IndexErrorKind, InsertError, Value};
+use crate::memory;
 use crate::name::{Escaped, ModuleName, NameError};
+
+/// The most memory that one byte of a list may become: `a.ko ` becomes a path and several names, each with its allocation.
+const GROWTH: usize = 64;
 
 /// The size in bytes of the largest text file that is read.
 const TEXT_LIMIT: u64 = 256 << 20;
@@ -134,6 +138,17 @@ impl ModuleLine {
 }
 
 impl TreeError {
+    /// Whether there was not enough memory.
+    pub(crate) fn is_out_of_memory(&self) -> bool {
+        let is_errno = |error: &io::Error| error.raw_os_error() == Some(libc::ENOMEM);
+        match self {
+            Self::Index(error) => matches!(&error.kind, IndexErrorKind::Io(error) if is_errno(error)),
+            Self::Io { source, .. } => is_errno(source),
+            Self::Insert { source, .. } => *source == InsertError::Memory,
+            Self::Line { .. } | Self::Value { .. } => false,
+        }
+    }
+
     /// Copies the error, for later lookups in the same index.
     fn copy(&self) -> Self {
         match self {
@@ -207,6 +222,7 @@ impl Tree {
         let Some(line) = self.dep()?.map(|index| index.get(name.as_bytes())).transpose()?.flatten() else {
             return Ok(None);
         };
+        self.require_memory(DEP, line.len())?;
         let dep = self.parse(&line)?;
         let deps = Deps::Line(dep.rest().to_vec(), self.dir.clone());
         Ok(Some(ModuleLine { path: self.dir.join(OsStr::from_bytes(dep.path)), deps }))
@@ -358,7 +374,16 @@ impl Tree {
         let Some(index) = index else { return Ok(Vec::new()) };
         let name_of =
             |value: Value| ModuleName::new(&value.bytes).map_err(|e| self.bad_value(files, value.bytes, e.into()));
-        index.matches(name)?.into_iter().map(name_of).collect()
+        let values = index.matches(name)?;
+        // Each becomes a name with the alias.
+        self.require_memory(files, values.len().saturating_mul(name.len() + 8))?;
+        values.into_iter().map(name_of).collect()
+    }
+
+    /// Fails if there is not enough memory for names and paths from this many bytes of a list.
+    fn require_memory(&self, files: Files, length: usize) -> Result<(), TreeError> {
+        memory::require(length.saturating_mul(GROWTH))
+            .map_err(|error| TreeError::Io { path: self.dir.join(files.bin), source: file::out_of_memory(error) })
     }
 
     /// Parses a line of modules.dep.
@@ -372,6 +397,7 @@ impl Tree {
     }
 
     fn entry(&self, line: &[u8]) -> Result<ModuleEntry, TreeError> {
+        self.require_memory(DEP, line.len())?;
         let dep = self.parse(line)?;
         let line_error = |error: NameError| self.bad_value(DEP, line.to_vec(), error.into());
         let name = ModuleName::from_path(dep.path).map_err(line_error)?;

@@ -10,6 +10,7 @@ use super::output::Output;
 use super::{Failed, Invocation, help_flag, module_directory, version_flag};
 use crate::config::Config;
 use crate::execute::OpenError;
+use crate::file::out_of_memory;
 use crate::log::{Log, Priority};
 use crate::name::{Escaped, ModuleName};
 use crate::object::{Limits, Scratch, compress};
@@ -236,7 +237,12 @@ impl Session {
         // Old kernels have no modules.builtin.modinfo.
         let all = self.tree.builtin_modinfo()?.unwrap_or_default();
         let own = builtin_modinfo_entries(&all).filter(|(module, ..)| *module == name);
-        Ok(self.arguments.style.list(own.map(|(_, key, value)| (key, value)), None))
+        let listing = self.arguments.style.list(own.map(|(_, key, value)| (key, value)), None);
+        if listing.out_of_memory {
+            let path = self.tree.dir().join("modules.builtin.modinfo");
+            return Err(TreeError::Io { path, source: out_of_memory(()) }.into());
+        }
+        Ok(listing)
     }
 
     /// Prints each problem once: every lookup encounters the same damaged index.

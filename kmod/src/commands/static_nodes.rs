@@ -8,9 +8,10 @@ use super::output::print_error;
 use super::{Failed, Invocation, help_flag, module_directory};
 use crate::config::show_path;
 use crate::name::Escaped;
-use crate::sys::strerror_io;
+use crate::sys::{strerror, strerror_io};
 use crate::tree::text::{DeviceNode, devname_lines};
 use crate::tree::{Tree, TreeError};
+use rustix::io::Errno;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write as _};
@@ -106,7 +107,17 @@ pub fn run_in(tree: &Tree, invocation: &Invocation) -> Result<(), Failed> {
     let mut written = Vec::new();
     for (_, node) in devname_lines(&text) {
         match node {
-            Ok(node) => write_node(&node, format, &mut written),
+            Ok(node) => {
+                let text = node_text(&node, format);
+                if arguments.output.is_none() {
+                    output.write(text.as_bytes());
+                } else if written.try_reserve(text.len()).is_ok() {
+                    written.extend_from_slice(text.as_bytes());
+                } else {
+                    print_error(&format!("Error: {}: {}\n", show_path(&path), strerror(Errno::NOMEM)));
+                    return Err(Failed);
+                }
+            }
             Err(line) => {
                 print_error(&format!("Error: invalid devname entry: {}\n", Escaped(line)));
                 result = Err(Failed);
@@ -114,10 +125,7 @@ pub fn run_in(tree: &Tree, invocation: &Invocation) -> Result<(), Failed> {
         }
     }
     match &arguments.output {
-        None => {
-            output.write(&written);
-            output.flush().map_err(|_| Failed)?;
-        }
+        None => output.flush().map_err(|_| Failed)?,
         Some(path) => write_file(path, &written).map_err(|message| {
             print_error(&message);
             Failed
@@ -127,11 +135,11 @@ pub fn run_in(tree: &Tree, invocation: &Invocation) -> Result<(), Failed> {
 }
 
 /// Formats one node.
-fn write_node(node: &DeviceNode<'_>, format: Format, out: &mut Vec<u8>) {
+fn node_text(node: &DeviceNode<'_>, format: Format) -> String {
     let (module, path) = (Escaped(node.module), Escaped(node.path));
     let (letter, kind) = if node.is_block { ('b', "block device") } else { ('c', "character device") };
     let (major, minor) = (node.major, node.minor);
-    let text = match format {
+    match format {
         Format::Human => format!(
             "Module: {module}\n\tDevice node: /dev/{path}\n\t\tType: {kind}\n\t\tMajor: {major}\n\t\tMinor: {minor}\n"
         ),
@@ -143,8 +151,7 @@ fn write_node(node: &DeviceNode<'_>, format: Format, out: &mut Vec<u8>) {
             format!("{directory}{letter}! /dev/{path} 0600 - - - {major}:{minor}\n")
         }
         Format::Devname => format!("{module} {path} {letter}{major}:{minor}\n"),
-    };
-    out.extend_from_slice(text.as_bytes());
+    }
 }
 
 /// Replaces a file atomically: a reader sees the old content or the new. If the path exists and is not a regular file (but a
@@ -194,7 +201,7 @@ mod tests {
         let text = |format| {
             let mut out = Vec::new();
             for line in [&b"fuse fuse c10:229"[..], b"b a/b-c/d b259:65536"] {
-                write_node(&DeviceNode::parse(line).unwrap(), format, &mut out);
+                out.extend(node_text(&DeviceNode::parse(line).unwrap(), format).into_bytes());
             }
             String::from_utf8(out).unwrap().replace('\t', "<tab>")
         };

@@ -3,6 +3,7 @@
 use super::ConfigWarning;
 use super::lines::{Lines, LogicalLine};
 use crate::file::open_regular;
+use crate::memory;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, TryReserveError};
 use std::ffi::OsString;
@@ -24,9 +25,6 @@ const PART: usize = 64 << 10;
 
 /// The most memory that one byte of configuration may become: names of two bytes, each with its allocation.
 const GROWTH: usize = 32;
-
-/// The memory that the configuration leaves for the rest of the program, in bytes.
-const RESERVE: usize = 8 << 20;
 
 /// The files and directories of the configuration.
 #[derive(Debug, Clone, Default)]
@@ -224,14 +222,9 @@ fn open(path: &Path) -> Result<Option<File>, ReadError> {
     }
 }
 
-/// Fails if there is not enough memory for the entries of a text of this length and for the rest of the program. The entries
-/// are many small allocations, which would abort the program if they failed.
+/// Fails if there is not enough memory for the entries of a text of this length, which are many small allocations.
 fn require_memory(length: usize) -> Result<(), TryReserveError> {
-    let mut probe: Vec<u8> = Vec::new();
-    probe.try_reserve_exact(length.saturating_mul(GROWTH) + RESERVE)?;
-    // The compiler may remove an allocation that is not used.
-    std::hint::black_box(&probe);
-    Ok(())
+    memory::require(length.saturating_mul(GROWTH))
 }
 
 /// Reads at most 64 KiB of a file of procfs.

@@ -130,11 +130,10 @@ impl Masks {
     }
 
     /// Formats the lines and problems as comments for `modprobe -c`, whose output remains a valid modprobe.d file.
-    #[must_use]
-    pub fn as_comments(&self) -> Vec<u8> {
+    pub fn comments(&self) -> impl Iterator<Item = String> + '_ {
         let problems = self.problems.iter().map(|problem| format!("# every module is masked: {problem}\n"));
         let lines = self.lines.iter().map(|mask| format!("# mask {} ({mask})\n", Escaped(&mask.pattern)));
-        problems.chain(lines).collect::<String>().into_bytes()
+        problems.chain(lines)
     }
 }
 
@@ -191,7 +190,10 @@ mod tests {
         assert_eq!(found("algif_aead"), Some("a.conf line 2".to_owned()));
         assert_eq!(found("nf_tables"), Some("a.conf line 4".to_owned()));
         assert_eq!(found("nf"), None);
-        assert_eq!(masks.as_comments(), b"# mask algif_aead (a.conf line 2)\n# mask nf_* (a.conf line 4)\n");
+        assert_eq!(
+            masks.comments().collect::<String>(),
+            "# mask algif_aead (a.conf line 2)\n# mask nf_* (a.conf line 4)\n"
+        );
     }
 
     #[test]
@@ -230,7 +232,7 @@ mod tests {
         let (masks, _) = parse(&format!("mask a\nmask {}\n", "b".repeat(lines::LINE_LIMIT)));
         insta::assert_snapshot!(masks.problems[0], @"a.conf line 2 is longer than 1048576 bytes");
         assert_eq!(
-            String::from_utf8(masks.as_comments()).unwrap(),
+            masks.comments().collect::<String>(),
             "# every module is masked: a.conf line 2 is longer than 1048576 bytes\n# mask a (a.conf line 1)\n"
         );
     }

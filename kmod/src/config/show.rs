@@ -6,10 +6,13 @@ use super::{Config, append_word};
 #[must_use]
 pub fn lines(config: &Config) -> Vec<u8> {
     let mut out = Vec::new();
-    let mut line = |fields: &[&[u8]]| {
-        out.extend_from_slice(&fields.join(&b' '));
-        out.push(b'\n');
-    };
+    each_line(config, &mut |line| out.extend_from_slice(line));
+    out
+}
+
+/// Passes each of [`lines`] to a function, with its newline.
+pub fn each_line(config: &Config, each: &mut dyn FnMut(&[u8])) {
+    let mut line = |fields: &[&[u8]]| each(&[&fields.join(&b' ')[..], b"\n"].concat());
     for name in &config.blacklist {
         line(&[b"blacklist", name]);
     }
@@ -38,7 +41,6 @@ pub fn lines(config: &Config) -> Vec<u8> {
     for weakdep in &config.weakdeps {
         line(&[b"weakdep", &weakdep.pattern, &weakdep.names.join(&b' ')]);
     }
-    out
 }
 
 /// Returns the same as a modprobe.d file that parses to the same configuration: backslashes are doubled, and a softdep

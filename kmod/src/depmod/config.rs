@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{ConfigSource, ConfigWarning, LogicalLine, files, lines};
 use crate::name::ModuleName;
+use crate::stack::run_with_stack;
 
 /// The directories that configuration is read from, highest priority first.
 pub const DEFAULT_DIRECTORIES: [&str; 5] =
@@ -185,9 +186,13 @@ fn is_for(kernel: &[u8], release: &[u8]) -> Option<bool> {
     if kernel == b"*" {
         return Some(true);
     }
-    let expression =
-        regex_lite::RegexBuilder::new(std::str::from_utf8(kernel).ok()?).size_limit(1 << 20).build().ok()?;
-    Some(expression.is_match(&String::from_utf8_lossy(release)))
+    let kernel = std::str::from_utf8(kernel).ok()?;
+    let release = String::from_utf8_lossy(release);
+    // The parser of the crate is recursive.
+    run_with_stack(|| {
+        let expression = regex_lite::RegexBuilder::new(kernel).size_limit(1 << 20).build().ok()?;
+        Some(expression.is_match(&release))
+    })
 }
 
 fn trim_slashes(mut dir: &[u8]) -> &[u8] {

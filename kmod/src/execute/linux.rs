@@ -1,6 +1,7 @@
 //! The running kernel: system calls, `/sys/module`, `/proc/modules`, and `/bin/sh` for commands.
 
 use super::{CommandFailure, Force, Kernel, OpenError, SHELL, State};
+use crate::file;
 use crate::log::kernel::KernelLog;
 use crate::name::ModuleName;
 use crate::object::compress::{self, MAGIC_LENGTH};
@@ -11,7 +12,6 @@ use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::FileExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -150,23 +150,8 @@ impl Kernel for Linux {
         let named = |problem: &dyn std::fmt::Display| {
             format!("{}: {problem}", crate::name::Escaped(path.as_os_str().as_bytes()))
         };
-        let mut bytes = Vec::new();
-        let mut offset = 0;
-        loop {
-            let mut block = vec![0; 64 << 10];
-            match file.read_at(&mut block, offset) {
-                Ok(0) => break,
-                Ok(length) => {
-                    bytes.extend_from_slice(block.get(..length).unwrap_or_default());
-                    offset += length as u64;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(named(&crate::sys::strerror_io(&error))),
-            }
-            if offset > self.limits.size {
-                return Err(named(&format_args!("larger than {} bytes", self.limits.size)));
-            }
-        }
+        let read = file::read_open(file, self.limits.size);
+        let bytes = read.map_err(|error| named(&crate::sys::strerror_io(&error)))?;
         match Compression::sniff(&bytes) {
             Compression::None => Ok(bytes),
             _ => compress::decompress(&bytes, &self.limits).map_err(|error| named(&error)),

@@ -5,9 +5,9 @@ use std::io::{self, Read};
 
 use flate2::read::MultiGzDecoder;
 
-use super::stack::run_with_stack;
 use super::{Limits, ObjectErrorKind, xz, zstd};
 use crate::file::out_of_memory;
+use crate::stack::run_with_stack;
 
 /// The number of leading bytes that [`Compression::sniff`] needs.
 pub const MAGIC_LENGTH: usize = 6;

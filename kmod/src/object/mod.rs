@@ -12,7 +12,6 @@ pub mod elf;
 pub mod modinfo;
 mod names;
 pub mod signature;
-mod stack;
 mod strip;
 pub mod symbols;
 mod xz;

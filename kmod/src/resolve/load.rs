@@ -9,6 +9,7 @@
 use super::graph::{DepList, Deps, Graph};
 use super::{Hit, Lookup, find_with};
 use crate::config::{Config, Mask, MaskProblem, Search};
+use crate::memory;
 use crate::name::ModuleName;
 use crate::tree::TreeError;
 use std::collections::HashMap;
@@ -83,6 +84,8 @@ pub struct LoadPlan {
     pub problems: Vec<TreeError>,
     /// The part of kmod.d that could not be read: no module may be loaded.
     pub mask_problem: Option<MaskProblem>,
+    /// There is not enough memory for the steps; there are none.
+    pub out_of_memory: bool,
     /// The dependencies of the steps, by their positions.
     graph: Graph,
     /// The position in `graph` of each step, and the reverse.
@@ -124,9 +127,13 @@ pub fn load_plan(tree: &impl Lookup, config: &Config, hit: &Hit, request: &LoadR
         steps: Vec::new(),
         planned: Vec::new(),
         problems: Vec::new(),
+        out_of_memory: false,
     };
     if !blacklisted {
         walk.run();
+    }
+    if walk.out_of_memory {
+        walk = Walk { nodes: Vec::new(), steps: Vec::new(), planned: Vec::new(), ..walk };
     }
     let mut step_of = vec![None; walk.nodes.len()];
     for (step, node) in walk.planned.iter().enumerate() {
@@ -141,6 +148,7 @@ pub fn load_plan(tree: &impl Lookup, config: &Config, hit: &Hit, request: &LoadR
         steps: walk.steps,
         problems: walk.problems,
         mask_problem: config.masks.problems.first().cloned(),
+        out_of_memory: walk.out_of_memory,
         nodes: walk.planned,
         step_of,
     }
@@ -187,13 +195,22 @@ struct Walk<'a, L> {
     /// The node of each step.
     planned: Vec<usize>,
     problems: Vec<TreeError>,
+    /// Whether the walk ended because there was not enough memory.
+    out_of_memory: bool,
 }
+
+/// The memory that the plan may still need for each module, in addition to what was checked when its line was read, in bytes:
+/// lists grow to twice their length.
+const NODE: usize = 1024;
 
 impl<L: Lookup> Walk<'_, L> {
     fn run(&mut self) {
         let target = self.node(&self.target.module);
         self.start(target, self.target.alias.clone(), None);
         while let Some(work) = self.work.pop() {
+            if self.out_of_memory {
+                return;
+            }
             match work {
                 Work::Need(node, ..) if self.nodes[node].done => {}
                 Work::Need(node, ..) if self.nodes[node].started => self.bring_forward(node),
@@ -211,6 +228,11 @@ impl<L: Lookup> Walk<'_, L> {
         for (step, node) in self.steps.iter_mut().zip(&self.planned) {
             step.required = is_required[*node];
         }
+    }
+
+    /// Ends the walk if the plan may not fit into memory.
+    fn require_memory(&mut self) {
+        self.out_of_memory |= memory::require(self.nodes.len().saturating_mul(NODE)).is_err();
     }
 
     fn graph(&self) -> Graph {
@@ -244,6 +266,9 @@ impl<L: Lookup> Walk<'_, L> {
         seen[node] = true;
         let mut stack = vec![(node, self.line(node, None).deps, 0)];
         while let Some((node, deps, next)) = stack.last_mut() {
+            if self.out_of_memory {
+                return;
+            }
             if let Some(dep) = deps.get(*next) {
                 *next += 1;
                 // Nodes may be new: reading a line adds some.
@@ -263,6 +288,10 @@ impl<L: Lookup> Walk<'_, L> {
 
     fn emit(&mut self, node: usize, alias: Option<&[u8]>) {
         if std::mem::replace(&mut self.nodes[node].done, true) {
+            return;
+        }
+        self.require_memory();
+        if self.out_of_memory {
             return;
         }
         let module = self.nodes[node].name.clone();
@@ -361,7 +390,9 @@ impl<L: Lookup> Walk<'_, L> {
         if let Some(line) = &self.nodes[node].line {
             return line.clone();
         }
+        self.require_memory();
         let found = self.tree.line(&self.nodes[node].name).unwrap_or_else(|problem| {
+            self.out_of_memory |= problem.is_out_of_memory();
             self.problems.push(problem);
             None
         });
@@ -486,6 +517,16 @@ mod tests {
     fn cycles_of_dependencies_end() {
         assert_eq!(order(&ModelTree::new(&["a: b", "b: a"]), "", "a"), "b a");
         assert_eq!(order(&ModelTree::new(&["a: a"]), "", "a"), "a");
+    }
+
+    #[test]
+    fn a_plan_without_memory_for_a_line_has_no_steps() {
+        let mut model = ModelTree::new(&["m: d", "d: e", "e:", "p:"]);
+        model.too_large = Some(name("d"));
+        let hit = Hit { module: name("m"), alias: None };
+        let plan = load_plan(&model, &config("softdep m pre: p"), &hit, &LoadRequest::default());
+        assert!(plan.out_of_memory && plan.steps.is_empty());
+        assert_eq!(plan.problems[0].to_string(), "could not read /m/modules.dep: Cannot allocate memory");
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub(crate) struct ModelTree {
     own_names: BTreeMap<PathBuf, Vec<ModuleName>>,
     /// Whether lookups of aliases fail.
     pub(crate) broken_aliases: bool,
+    /// The module for whose line there is not enough memory.
+    pub(crate) too_large: Option<ModuleName>,
 }
 
 pub(crate) fn name(text: &str) -> ModuleName {
@@ -80,6 +82,10 @@ fn matching(list: &[(String, ModuleName)], name: &[u8]) -> Vec<ModuleName> {
 
 impl Lookup for ModelTree {
     fn module(&self, name: &ModuleName) -> Result<Option<ModuleEntry>, TreeError> {
+        if self.too_large.as_ref() == Some(name) {
+            let source = io::Error::from_raw_os_error(libc::ENOMEM);
+            return Err(TreeError::Io { path: PathBuf::from("/m/modules.dep"), source });
+        }
         Ok(self.modules.iter().find(|module| module.name == *name).cloned())
     }
     fn own_names(&self, file: &Path) -> Result<Vec<ModuleName>, String> {

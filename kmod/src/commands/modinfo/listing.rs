@@ -5,8 +5,9 @@
 //! value cannot imitate a key.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{HashMap, TryReserveError};
 
+use crate::hash::SeededState;
 use crate::object::Signature;
 
 /// The column in which values begin.
@@ -35,6 +36,8 @@ pub struct Listing {
     pub text: Vec<u8>,
     /// The `parm=…` and `parmtype=…` strings without a colon, which the text omits.
     pub invalid: Vec<Vec<u8>>,
+    /// There is not enough memory for the text; the rest is empty.
+    pub out_of_memory: bool,
 }
 
 impl Style {
@@ -53,7 +56,7 @@ impl Style {
     /// Returns the first lines: the file's path, or the name of a built-in module, which has no file.
     #[must_use]
     pub fn heading(&self, name: &[u8], path: Option<&[u8]>) -> Vec<u8> {
-        let mut out = Printer { style: self, text: Vec::new() };
+        let mut out = Printer { style: self, text: Text::default() };
         let place = path.unwrap_or(b"(builtin)");
         match self.field.as_deref() {
             Some(b"filename") => out.raw(&[place]),
@@ -66,7 +69,7 @@ impl Style {
                 out.column(b"filename", place);
             }
         }
-        out.text
+        out.text.bytes
     }
 
     /// Returns the module's strings in their order, then the signature, then the parameters in reverse order.
@@ -76,13 +79,23 @@ impl Style {
         entries: impl Iterator<Item = (&'a [u8], &'a [u8])>,
         signature: Option<&Signature<'_>>,
     ) -> Listing {
-        let mut out = Printer { style: self, text: Vec::new() };
+        // The text may be several times as long as the strings.
+        let without_memory = |_| Listing { out_of_memory: true, ..Listing::default() };
+        self.try_list(entries, signature).unwrap_or_else(without_memory)
+    }
+
+    fn try_list<'a>(
+        &self,
+        entries: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+        signature: Option<&Signature<'_>>,
+    ) -> Result<Listing, TryReserveError> {
+        let mut out = Printer { style: self, text: Text::default() };
         let mut parameters = Parameters::default();
         let shows_parameters = self.field.as_deref().is_none_or(|field| field == b"parm");
         for (key, value) in entries {
             let is_parameter = matches!(key, b"parm" | b"parmtype") && shows_parameters;
             if is_parameter {
-                parameters.add(key, value);
+                parameters.add(key, value)?;
             } else {
                 out.entry(key, value);
             }
@@ -91,16 +104,16 @@ impl Style {
             let values: [&[u8]; 5] = [
                 signature.id_type.as_str().as_bytes(),
                 signature.signer,
-                &hex(&signature.key),
+                &hex(&signature.key)?,
                 signature.hash.as_bytes(),
-                &hex(signature.bytes),
+                &hex(signature.bytes)?,
             ];
             SIGNATURE_KEYS.iter().zip(values).for_each(|(key, value)| out.entry(key, value));
         }
         for parameter in parameters.all.iter().rev() {
             out.parameter(parameter);
         }
-        Listing { text: out.text, invalid: parameters.invalid }
+        Ok(Listing { text: out.text.finish()?, invalid: parameters.invalid, out_of_memory: false })
     }
 }
 
@@ -116,16 +129,21 @@ struct Parameter<'a> {
 struct Parameters<'a> {
     /// In the order of their first occurrence.
     all: Vec<Parameter<'a>>,
-    at: BTreeMap<&'a [u8], usize>,
+    at: HashMap<&'a [u8], usize, SeededState>,
     invalid: Vec<Vec<u8>>,
 }
 
 impl<'a> Parameters<'a> {
-    fn add(&mut self, key: &'a [u8], value: &'a [u8]) {
+    fn add(&mut self, key: &'a [u8], value: &'a [u8]) -> Result<(), TryReserveError> {
         let Some(colon) = value.iter().position(|&byte| byte == b':') else {
-            self.invalid.push([key, b"=", value].concat());
-            return;
+            let mut invalid = Text::default();
+            [key, b"=", value].iter().for_each(|part| invalid.put(part));
+            self.invalid.try_reserve(1)?;
+            self.invalid.push(invalid.finish()?);
+            return Ok(());
         };
+        self.all.try_reserve(1)?;
+        self.at.try_reserve(1)?;
         let (name, text) = (&value[..colon], &value[colon + 1..]);
         let at = *self.at.entry(name).or_insert(self.all.len());
         if at == self.all.len() {
@@ -136,12 +154,67 @@ impl<'a> Parameters<'a> {
             let part = if key == b"parm" { &mut parameter.description } else { &mut parameter.kind };
             *part = Some(text);
         }
+        Ok(())
+    }
+}
+
+/// A text that ends where there is not enough memory for more.
+#[derive(Debug, Default)]
+struct Text {
+    bytes: Vec<u8>,
+    error: Option<TryReserveError>,
+}
+
+impl Text {
+    fn put(&mut self, bytes: &[u8]) {
+        // A failed allocation costs a system call or two: there may be millions of them.
+        if self.error.is_some() {
+            return;
+        }
+        match self.bytes.try_reserve(bytes.len()) {
+            Ok(()) => self.bytes.extend_from_slice(bytes),
+            Err(error) => self.error = Some(error),
+        }
+    }
+
+    /// Returns the text, if it is complete.
+    fn finish(self) -> Result<Vec<u8>, TryReserveError> {
+        self.error.map_or(Ok(self.bytes), Err)
+    }
+
+    /// Appends text for a terminal, see [`readable`].
+    fn put_readable(&mut self, bytes: &[u8]) {
+        let is_plain = |byte: &u8| matches!(byte, b' '..=b'~' | b'\t');
+        if bytes.iter().all(is_plain) {
+            return self.put(bytes);
+        }
+        for chunk in bytes.utf8_chunks() {
+            for (at, character) in chunk.valid().char_indices() {
+                let mut buffer = [0; 4];
+                let encoded = character.encode_utf8(&mut buffer).as_bytes();
+                match character {
+                    '\n' if chunk.valid().as_bytes()[at..].starts_with(NEXT_LINE) => self.put(b"\n"),
+                    '\n' => self.put(NEXT_LINE),
+                    '\t' => self.put(b"\t"),
+                    _ if character.is_control() => encoded.iter().for_each(|byte| self.escape(*byte)),
+                    _ => self.put(encoded),
+                }
+            }
+            for &byte in chunk.invalid() {
+                // The C1 control characters of single-byte encodings.
+                if matches!(byte, 0x80..=0x9f) { self.escape(byte) } else { self.put(&[byte]) }
+            }
+        }
+    }
+
+    fn escape(&mut self, byte: u8) {
+        self.put(format!("\\x{byte:02x}").as_bytes());
     }
 }
 
 struct Printer<'a> {
     style: &'a Style,
-    text: Vec<u8>,
+    text: Text,
 }
 
 impl Printer<'_> {
@@ -157,38 +230,52 @@ impl Printer<'_> {
 
     fn parameter(&mut self, parameter: &Parameter<'_>) {
         let listed = self.style.field.is_none();
-        let text: &[&[u8]] = match (parameter.description, parameter.kind) {
+        let parts: &[&[u8]] = match (parameter.description, parameter.kind) {
             (Some(description), Some(kind)) => &[parameter.name, b":", description, b" (", kind, b")"],
             (Some(text), None) => &[parameter.name, b":", text],
             (None, Some(kind)) if listed => &[parameter.name, b":", kind],
             (None, kind) => &[parameter.name, b": (", kind.unwrap_or_default(), b")"],
         };
-        if listed { self.column(b"parm", &text.concat()) } else { self.raw(text) }
+        if !listed {
+            return self.raw(parts);
+        }
+        let mut value = Text::default();
+        parts.iter().for_each(|part| value.put(part));
+        match value.finish() {
+            Ok(value) => self.column(b"parm", &value),
+            Err(error) => self.text.error = Some(error),
+        }
     }
 
     /// Prints a key and, in the value column, its value.
     fn column(&mut self, key: &[u8], value: &[u8]) {
-        let start = self.text.len();
-        self.text.extend_from_slice(&readable(key));
-        self.text.push(b':');
-        let width = self.text.len() - start;
+        let start = self.text.bytes.len();
+        self.text.put_readable(key);
+        self.text.put(b":");
+        let width = self.text.bytes.len() - start;
         // The value follows a long key without a space.
-        self.text.extend(std::iter::repeat_n(b' ', COLUMN.saturating_sub(width)));
+        self.text.put(&b"                "[..COLUMN.saturating_sub(width)]);
         // NUL-terminated values need no escaping.
-        let value = if self.style.null { Cow::Borrowed(value) } else { readable(value) };
-        self.raw(&[&value]);
+        if self.style.null {
+            self.text.put(value)
+        } else {
+            self.text.put_readable(value)
+        }
+        self.raw(&[]);
     }
 
+    /// Prints text unchanged, and the end of the entry.
     fn raw(&mut self, parts: &[&[u8]]) {
-        parts.iter().for_each(|part| self.text.extend_from_slice(part));
-        self.text.push(if self.style.null { 0 } else { b'\n' });
+        parts.iter().for_each(|part| self.text.put(part));
+        self.text.put(if self.style.null { b"\0" } else { b"\n" });
     }
 }
 
 /// Formats bytes as `AA:BB`, in lines.
-fn hex(bytes: &[u8]) -> Vec<u8> {
+fn hex(bytes: &[u8]) -> Result<Vec<u8>, TryReserveError> {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    let mut text = Vec::with_capacity(bytes.len() * 3 + bytes.len() / BYTES_PER_LINE * 2);
+    let mut text = Vec::new();
+    text.try_reserve_exact(bytes.len() * 3 + bytes.len() / BYTES_PER_LINE * NEXT_LINE.len())?;
     for (number, byte) in bytes.iter().enumerate() {
         if number > 0 {
             text.push(b':');
@@ -198,40 +285,16 @@ fn hex(bytes: &[u8]) -> Vec<u8> {
         }
         text.extend([byte >> 4, byte & 15].map(|digit| DIGITS[usize::from(digit)]));
     }
-    text
+    Ok(text)
 }
 
 /// Escapes text for a terminal: control characters except tabs become `\xNN`, and each newline is followed by the indentation
 /// of a continuation line. Other text is unchanged, whatever its encoding. The function is idempotent.
 #[must_use]
 pub fn readable(bytes: &[u8]) -> Cow<'_, [u8]> {
-    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~' | b'\t');
-    if bytes.iter().all(is_plain) {
-        return Cow::Borrowed(bytes);
-    }
-    let mut text = Vec::with_capacity(bytes.len() + 16);
-    for chunk in bytes.utf8_chunks() {
-        for (at, character) in chunk.valid().char_indices() {
-            let mut buffer = [0; 4];
-            let encoded = character.encode_utf8(&mut buffer).as_bytes();
-            match character {
-                '\n' if chunk.valid().as_bytes()[at..].starts_with(NEXT_LINE) => text.push(b'\n'),
-                '\n' => text.extend_from_slice(NEXT_LINE),
-                '\t' => text.push(b'\t'),
-                _ if character.is_control() => encoded.iter().for_each(|byte| escape(&mut text, *byte)),
-                _ => text.extend_from_slice(encoded),
-            }
-        }
-        for &byte in chunk.invalid() {
-            // The C1 control characters of single-byte encodings.
-            if matches!(byte, 0x80..=0x9f) { escape(&mut text, byte) } else { text.push(byte) }
-        }
-    }
-    Cow::Owned(text)
-}
-
-fn escape(text: &mut Vec<u8>, byte: u8) {
-    text.extend_from_slice(format!("\\x{byte:02x}").as_bytes());
+    let mut text = Text::default();
+    text.put_readable(bytes);
+    Cow::Owned(text.bytes)
 }
 
 #[cfg(test)]

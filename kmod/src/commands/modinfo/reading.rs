@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use super::listing::{Listing, Style};
+use crate::file::out_of_memory;
 use crate::object::{Limits, Modinfo, Module, ObjectError, ObjectErrorKind, Scratch, Signature};
 use crate::tree::TreeError;
 
@@ -58,7 +59,10 @@ fn read_open(style: &Style, path: &Path, module: &Module) -> Result<Listing, Pro
     let modinfo = Modinfo::new(section.ok_or_else(|| Problem::NoModinfo(path.to_owned()))?);
     let appended = if style.shows_signature() { module.signature_bytes()? } else { None };
     let signature = appended.as_deref().and_then(Signature::parse);
-    Ok(style.list(modinfo.iter(), signature.as_ref()))
+    match style.list(modinfo.iter(), signature.as_ref()) {
+        Listing { out_of_memory: true, .. } => Err(at(out_of_memory(()).into()).into()),
+        listing => Ok(listing),
+    }
 }
 
 /// Bounds the memory of each thread. Larger modules are left to [`read`], one at a time.

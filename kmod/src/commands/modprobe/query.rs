@@ -9,12 +9,12 @@ use rustix::io::Errno;
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Implements `-c`: prints the configuration, then the aliases of the module directory. A missing directory has none.
 pub(super) fn show_config(session: &mut Session) -> Result<(), Failed> {
-    session.output.write(&session.config.masks.as_comments());
-    session.output.write(&show::lines(&session.config));
+    session.config.masks.comments().for_each(|comment| session.output.write(comment.as_bytes()));
+    show::each_line(&session.config, &mut |line| session.output.write(line));
     session.output.write(b"\n# End of configuration files. Dumping indexes now:\n\n");
     for entries in [session.tree.alias_entries(), session.tree.symbol_entries()] {
         match entries {
@@ -42,20 +42,20 @@ pub(super) fn show_symbols(session: &mut Session, operands: &[OsString]) -> Resu
     // Versions take precedence over exports.
     let exports = !session.arguments.show_modversions;
     let what = if exports { "symbols" } else { "modversions" };
-    match symbols(&path, exports) {
-        Ok(symbols) if symbols.is_empty() => {
+    let mut is_empty = true;
+    let mut print = |crc: u64, name: &[u8]| {
+        is_empty = false;
+        session.output.write(format!("0x{crc:08x}\t").as_bytes());
+        session.output.write(name);
+        session.output.write(b"\n");
+    };
+    match each_symbol(&path, exports, &mut print) {
+        Ok(()) if is_empty => {
             let why = strerror(Errno::NODATA);
             session.fatal(format_args!("could not get {what} of {shown}: {why}"))?;
             Err(Failed)
         }
-        Ok(symbols) => {
-            for (crc, name) in symbols {
-                session.output.write(format!("0x{crc:08x}\t").as_bytes());
-                session.output.write(&name);
-                session.output.write(b"\n");
-            }
-            Ok(())
-        }
+        Ok(()) => Ok(()),
         Err(ObjectError { kind: ObjectErrorKind::Io(error), .. }) if error.kind() == io::ErrorKind::NotFound => {
             session.fatal(format_args!("Module {shown} not found."))?;
             Err(Failed)
@@ -67,13 +67,14 @@ pub(super) fn show_symbols(session: &mut Session, operands: &[OsString]) -> Resu
     }
 }
 
-fn symbols(path: &std::path::Path, exports: bool) -> Result<Vec<(u64, Vec<u8>)>, ObjectError> {
+/// Passes the checksum and the name of each export, or of each entry of `__versions`, to a function.
+fn each_symbol(path: &Path, exports: bool, each: &mut dyn FnMut(u64, &[u8])) -> Result<(), ObjectError> {
     let module = Module::open(path, &Limits::default())?;
     let elf = module.elf()?;
-    let found = if exports {
-        elf.exports().map(|list| list.iter().map(|e| (elf.crc(e).unwrap_or_default(), e.name.to_vec())).collect())
+    let result = if exports {
+        elf.exports().map(|list| list.iter().for_each(|e| each(elf.crc(e).unwrap_or_default(), e.name)))
     } else {
-        elf.versions().map(|list| list.iter().map(|version| (version.crc, version.name.to_vec())).collect())
+        elf.versions().map(|list| list.iter().for_each(|version| each(version.crc, version.name)))
     };
-    found.map_err(|kind| ObjectError { path: path.to_owned(), kind })
+    result.map_err(|kind| ObjectError { path: path.to_owned(), kind })
 }

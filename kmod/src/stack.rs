@@ -1,15 +1,15 @@
-//! A separate stack for the decoders. Those of the crates keep buffers on the stack: up to 100 KiB without optimisation, where
-//! RLIMIT_STACK may be 64 KiB.
+//! A separate stack for decoders and regular expressions. The crates keep buffers on the stack, or recurse: up to 100 KiB without
+//! optimisation, where RLIMIT_STACK may be 64 KiB.
 
 use std::thread;
 
 use rustix::process::{Resource, getrlimit};
 
-/// The stack of a decoder, in bytes.
+/// The separate stack, in bytes.
 const SIZE: usize = 512 << 10;
 
-/// Runs a job, on a separate thread if the stack of the main thread is limited to less than a decoder needs.
-pub(super) fn run_with_stack<T: Send>(job: impl FnOnce() -> T + Send) -> T {
+/// Runs a job, on a separate thread if the stack of the main thread is limited to less.
+pub(crate) fn run_with_stack<T: Send>(job: impl FnOnce() -> T + Send) -> T {
     let is_limited = getrlimit(Resource::Stack).current.is_some_and(|limit| limit < SIZE as u64);
     if !is_limited {
         return job();
