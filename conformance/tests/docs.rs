@@ -1,8 +1,8 @@
-//! Checks the links between the documents and the behaviours: every link has a target, every behaviour is in
-//! docs/facts/kernel.md, and every document that a behaviour cites exists.
+//! Checks the links between the documents and the behaviours: every link has a target, the entries are
+//! the rows of docs/facts/kernel.md, and every document that an entry cites exists.
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
-use conformance::catalogue::select::select;
+use conformance::catalogue::behaviours::entries;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -71,15 +71,26 @@ fn every_link_has_a_target() {
     assert!(links > 50, "found only {links} links");
 }
 
+/// The rows of the catalogue in docs/facts/kernel.md: `| <a id="path-01"></a>PATH-01 | …` after its heading.
+fn catalogue_rows() -> BTreeSet<String> {
+    let page = read(&root().join("docs/facts/kernel.md"));
+    let (_, catalogue) = page.split_once("\n## The catalogue\n").unwrap();
+    let id = |line: &str| Some(line.strip_prefix("| <a id=\"")?.split('"').next()?.to_uppercase());
+    catalogue.lines().filter_map(id).collect()
+}
+
 #[test]
-fn every_behaviour_is_in_the_catalogue_and_cites_existing_documents() {
-    let kernel = anchors(&read(&root().join("docs/facts/kernel.md")));
-    for behaviour in select(&[]).unwrap() {
-        let anchor = behaviour.catalogue.to_lowercase();
-        assert!(kernel.contains(&anchor), "{} is not in docs/facts/kernel.md as #{anchor}", behaviour.id);
-        for cited in behaviour.source.split(&[' ', ';', ','][..]).filter(|word| word.starts_with("docs/")) {
-            let readme = root().join("README.md");
-            assert!(exists(&readme, cited), "{} cites {cited}, which does not exist", behaviour.id);
+fn every_row_of_the_catalogue_is_an_entry_and_every_entry_a_row() {
+    let entries: BTreeSet<String> = entries().iter().map(|entry| entry.catalogue.to_owned()).collect();
+    assert_eq!(entries, catalogue_rows());
+}
+
+#[test]
+fn every_entry_cites_existing_documents() {
+    let readme = root().join("README.md");
+    for entry in entries() {
+        for cited in entry.source.split(&[' ', ';', ','][..]).filter(|word| word.starts_with("docs/")) {
+            assert!(exists(&readme, cited), "{} cites {cited}, which does not exist", entry.id);
         }
     }
 }

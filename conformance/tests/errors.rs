@@ -25,6 +25,8 @@ fn an_unknown_behaviour() {
     session
         .run("run path.empty-disable")
         .run("run nonsense")
+        .run("run path.offset")
+        .run("run env")
         .run("list loop.cut")
         .run("show nonsense")
         .run("bundle --output out nonsense")

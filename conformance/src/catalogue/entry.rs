@@ -14,10 +14,18 @@ pub type Check = Result<(), LabError>;
 pub enum Group {
     /// The path in `/proc/sys/kernel/modprobe`.
     Path,
-    /// Module directories: missing, damaged, dependencies.
-    Dep,
+    /// The environment in which a helper starts.
+    Env,
     /// The limit on concurrent requests.
     Loop,
+    /// Module directories: missing, damaged, dependencies.
+    Dep,
+    /// The names that system calls request.
+    Name,
+    /// What callers and the kernel log report about a failure.
+    Error,
+    /// The system calls that load and remove modules.
+    Module,
     /// Loading with the tools.
     Load,
     /// Removal with the tools.
@@ -26,12 +34,19 @@ pub enum Group {
     Config,
     /// The tools as programs.
     Tool,
+    /// Hostile input.
+    Hostile,
 }
 
 impl fmt::Display for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Group::Path => "path",
+            Group::Env => "env",
+            Group::Name => "name",
+            Group::Error => "error",
+            Group::Module => "module",
+            Group::Hostile => "hostile",
             Group::Dep => "dep",
             Group::Loop => "loop",
             Group::Load => "load",

@@ -54,6 +54,9 @@ fn selection(error: &SelectError) -> Option<String> {
     match error {
         SelectError::Id(error) => unknown_id(error),
         SelectError::Filter(_) => None,
+        SelectError::NoCheck { .. } | SelectError::NoCheckInGroup(_) => {
+            Some("`kmodlab list --all` also lists the behaviours without a check".to_owned())
+        }
         SelectError::Nothing => Some("IDs and --filter together select the behaviours that match both".to_owned()),
     }
 }

@@ -1,0 +1,43 @@
+//! The behaviours of the catalogue that have no check yet. To add a check, move the entry to the file of its group.
+
+mod dep;
+mod env;
+mod error;
+mod hostile;
+mod limit;
+mod module;
+mod name;
+mod path;
+mod tools;
+
+use crate::catalogue::entry::{About, Checked, Cost, Entry, Group};
+
+/// The reason of an entry for which nothing but the check is missing.
+const NOT_WRITTEN: &str = "not written yet";
+
+/// What most of these entries have in common. Each file sets the group.
+const MISSING: Entry = Entry {
+    id: "",
+    catalogue: "",
+    group: Group::Path,
+    statement: "",
+    source: "",
+    about: About::Kernel,
+    cost: Cost::Quick,
+    needs: &[],
+    probes: &[],
+    check: Checked::Missing(NOT_WRITTEN),
+};
+
+/// All of them, by group in the order of the catalogue.
+pub(super) const ENTRIES: &[&[Entry]] = &[
+    path::ENTRIES,
+    env::ENTRIES,
+    dep::ENTRIES,
+    limit::ENTRIES,
+    name::ENTRIES,
+    error::ENTRIES,
+    module::ENTRIES,
+    tools::ENTRIES,
+    hostile::ENTRIES,
+];
