@@ -133,14 +133,35 @@ impl Vm {
         let mut vm = Self { instance, hello: hello.clone(), spec: spec.clone(), limits: *limits, seq: 0, bye: false };
         match vm.refresh(deadline.saturating_duration_since(Instant::now())) {
             Ok(()) => Ok(vm),
-            Err(VmError::Dead(death)) => Err(BootError::Dead(Box::new(Death { evidence: false, ..*death }))),
-            Err(VmError::Timeout { .. }) => {
-                vm.instance.process.kill();
-                let death = Box::new(vm.instance.death(false, false, true));
-                Err(BootError::Timeout { limit: limits.restore, stage: "the restore of a clone", death })
+            Err(error) => Err(vm.not_booted(error, limits.restore, "the restore of a clone")),
+        }
+    }
+
+    /// Waits until the kernel has finished the part of its boot that continues after the agent's greeting. Its log lines
+    /// would otherwise appear later, during a check.
+    ///
+    /// # Errors
+    /// [`BootError`] if the guest ends or does not answer within the limit of a boot.
+    pub fn settled(mut self) -> Result<Self, BootError> {
+        let limit = self.limits.boot;
+        match self.call(&Request::Settle, limit) {
+            Ok(Reply::Done) => Ok(self),
+            Ok(_) => Err(BootError::Protocol("unexpected kind of reply".to_owned())),
+            Err(error) => Err(self.not_booted(error, limit, "the agent's greeting")),
+        }
+    }
+
+    /// Returns the error of a guest that failed before its first request of a caller.
+    fn not_booted(mut self, error: VmError, limit: Duration, stage: &'static str) -> BootError {
+        match error {
+            VmError::Dead(death) => BootError::Dead(Box::new(Death { evidence: false, ..*death })),
+            VmError::Timeout { .. } => {
+                self.instance.process.kill();
+                let death = Box::new(self.instance.death(false, false, true));
+                BootError::Timeout { limit, stage, death }
             }
-            Err(VmError::Harness(error)) => Err(error.into()),
-            Err(VmError::Protocol(reason) | VmError::Agent(reason)) => Err(BootError::Protocol(reason)),
+            VmError::Harness(error) => error.into(),
+            VmError::Protocol(reason) | VmError::Agent(reason) => BootError::Protocol(reason),
         }
     }
 

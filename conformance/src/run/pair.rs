@@ -234,7 +234,9 @@ impl ReadyPair {
     pub fn guest(&self, host: &Host) -> Result<Vm, BootError> {
         match &self.source {
             GuestSource::Template(template) => template.clone_vm(&host.spawner),
-            GuestSource::Cold(spec) => harness::boot_cold(&host.qemu, spec, &host.spawner, &host.boot.guest.limits),
+            GuestSource::Cold(spec) => {
+                harness::boot_cold(&host.qemu, spec, &host.spawner, &host.boot.guest.limits).and_then(Vm::settled)
+            }
         }
     }
 

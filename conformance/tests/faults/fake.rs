@@ -62,6 +62,13 @@ fn answer_control(port: File, garbage: bool) {
     }
 }
 
+/// Greets like an agent, and answers the first request, which asks for the end of the boot.
+fn greet(mut port: &File, hello: &Reply) {
+    for (seq, reply) in [(0, hello), (1, &Reply::Done)] {
+        let _ = port.write_all(&frame::encode(seq, reply).unwrap());
+    }
+}
+
 /// Plays a broken guest until the lab closes the ports, which shows as an error.
 fn play(mode: &str, agent: File, mut console: File) {
     let hello = |version| Reply::Hello {
@@ -88,22 +95,22 @@ fn play(mode: &str, agent: File, mut console: File) {
             let _ = port.write_all(&whole);
         }
         "other-version" => drop(say(0, &hello(VERSION ^ 1))),
-        "falls-silent" => drop(say(0, &hello(VERSION))),
+        "falls-silent" => greet(&agent, &hello(VERSION)),
         "wrong-numbers" => {
-            let _ = say(0, &hello(VERSION));
+            greet(&agent, &hello(VERSION));
             answer_requests(&agent, |seq| (seq.wrapping_add(1000), Reply::Done));
         }
         "unexpected-replies" => {
-            let _ = say(0, &hello(VERSION));
+            greet(&agent, &hello(VERSION));
             answer_requests(&agent, |seq| (seq, Reply::Started(Vec::new())));
         }
         "floods" => {
-            let _ = say(0, &hello(VERSION));
+            greet(&agent, &hello(VERSION));
             let line = format!("[    1.000000] {}\n", "flood ".repeat(20));
             while console.write_all(line.repeat(1000).as_bytes()).is_ok() {}
         }
         "floods-the-agents-port" => {
-            let _ = say(0, &hello(VERSION));
+            greet(&agent, &hello(VERSION));
             while say(7, &Reply::Done).is_ok() {}
         }
         other => panic!("unknown mode {other}"),

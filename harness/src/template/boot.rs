@@ -74,8 +74,9 @@ fn boot_once(
     let started = Instant::now();
     let memory = new_memory(spec.mem_mib).map_err(HarnessError::system("create a memfd for the guest's memory"))?;
     let theirs = memory.try_clone().map_err(HarnessError::system("duplicate a descriptor"))?;
-    let mut vm = Vm::boot(qemu, spec, Some(theirs.into()), spawner, limits)?;
+    let vm = Vm::boot(qemu, spec, Some(theirs.into()), spawner, limits)?;
     let boot_millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let mut vm = vm.settled()?;
     let findings = vm.findings();
     if !keep(&findings) {
         vm.kill();

@@ -9,9 +9,9 @@ use crate::kmsg::Log;
 use crate::sys::strerror;
 use crate::time::Moment;
 use crate::trace::{Trace, TraceError};
-use crate::{inner_host, processes, sys, time};
+use crate::{inner_host, processes, settle, sys, time};
 use agent::frame::{self, Decoder};
-use agent::proto::{Group, GuestMillis, JobEnd, JobId, Reply, Request, VERSION};
+use agent::proto::{Group, JobEnd, JobId, Reply, Request, VERSION};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -36,12 +36,15 @@ pub fn main() -> ! {
 }
 
 fn start() -> Result<Agent, String> {
-    let port = if inner_host::is_there() { inner_host::start()? } else { open_port()? };
+    let inner = inner_host::is_there();
+    let port = if inner { inner_host::start()? } else { open_port()? };
     let failed = |action, errno| format!("cannot {action} {}: {}", SCRATCH.escape_ascii(), strerror(errno));
     files::make_directories(SCRATCH).map_err(|errno| failed("create", errno))?;
     let directory = files::open(SCRATCH, OFlags::RDONLY | OFlags::DIRECTORY).map_err(|errno| failed("open", errno))?;
-    wait_for_random();
-    wait_for_clock();
+    settle::wait_for_random();
+    if inner {
+        settle::wait_for_clock(); // a host outside requests it when it needs it
+    }
     Ok(Agent {
         port,
         decoder: Decoder::new(),
@@ -137,44 +140,6 @@ fn open_port() -> Result<OwnedFd, String> {
     Ok(port)
 }
 
-/// Waits until the kernel's random generator is ready, so that no clone of this guest ever has to. The kernel gathers
-/// entropy only while somebody waits for it; a child waits, so that the wait can be bounded.
-fn wait_for_random() {
-    if sys::random_ready(false) {
-        return;
-    }
-    let Ok(child) = sys::fork() else { return };
-    match child {
-        sys::Fork::Child => {
-            sys::default_signals();
-            sys::random_ready(true);
-            sys::exit(0)
-        }
-        sys::Fork::Parent(pid) => {
-            let deadline = Moment::after(GuestMillis(10_000));
-            while !sys::random_ready(false) {
-                if deadline.passed() {
-                    eprintln!("agent: the random generator is not ready; clones may have to wait for it");
-                    break;
-                }
-                std::thread::sleep(std::time::Duration::from_millis(5));
-            }
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-            let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty());
-        }
-    }
-}
-
-/// Waits until the kernel has refined its clock source. It does so about a second after its start, and its log lines
-/// would otherwise appear during a check.
-fn wait_for_clock() {
-    const CURRENT: &[u8] = b"/sys/devices/system/clocksource/clocksource0/current_clocksource";
-    let deadline = Moment::after(GuestMillis(5000));
-    while files::read(CURRENT, 64).is_ok_and(|name| name.starts_with(b"tsc-early")) && !deadline.passed() {
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-}
-
 /// A [`Request::Wait`] that has not been answered yet.
 struct Waiting {
     seq: u32,
@@ -257,6 +222,10 @@ impl Agent {
             Request::Hello => hello()?,
             Request::Refresh { realtime_ns, seed } => {
                 refresh(realtime_ns, &seed)?;
+                Reply::Done
+            }
+            Request::Settle => {
+                settle::wait_for_clock();
                 Reply::Done
             }
             Request::Start { caller, actions, count } => {

@@ -13,6 +13,7 @@
 //!   kmsg        /dev/kmsg, with the flush that makes late lines visible
 //!   trace       kernel trace events
 //!   processes   /proc/PID
+//!   settle      waits for the end of the kernel's boot
 //!   helper      the recording helper
 //!   sys         every system call that needs `unsafe`
 //! ```
@@ -26,6 +27,7 @@ mod inner_host;
 mod jobs;
 mod kmsg;
 mod processes;
+mod settle;
 mod status;
 mod sys;
 mod time;

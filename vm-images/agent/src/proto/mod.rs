@@ -79,6 +79,9 @@ pub enum Request {
         /// Random bytes of the host.
         seed: Vec<u8>,
     },
+    /// Waits until the kernel has finished the part of its boot that continues after the greeting: its clock source
+    /// is final. Answered by [`Reply::Done`].
+    Settle,
     /// Starts `count` jobs, each of which carries out `actions` in order in its own child process.
     /// Answered by [`Reply::Started`] when all are started.
     Start {
