@@ -5,30 +5,19 @@
 
 mod support;
 
-use conformance::catalogue::entry::{About, Checked, Cost, Entry, Group};
+use conformance::catalogue::entry::Entry;
 use conformance::run::event::Row;
 use conformance::run::request::Flow;
 use conformance::run::verdict::Verdict;
 use harness::Templates;
 use std::path::{Path, PathBuf};
-use support::lab::{Setup, run_with_notes};
+use support::lab::{Setup, entry, run_with_notes};
 
-static ANSWERS: Entry = Entry {
-    id: "tool.answers",
-    catalogue: "TEST",
-    group: Group::Tool,
-    statement: "the guest answers",
-    source: "this test",
-    about: About::Kernel,
-    cost: Cost::Quick,
-    needs: &[],
-    probes: &[],
-    check: Checked::By(|lab| {
-        let answers = lab.path()?.len() > 1;
-        lab.expect("the guest answers", answers, true);
-        Ok(())
-    }),
-};
+static ANSWERS: Entry = entry("tool.answers", "the guest answers", |lab| {
+    let answers = lab.path()?.len() > 1;
+    lab.expect("the guest answers", answers, true);
+    Ok(())
+});
 
 const LOCKUP: &str = "watchdog: BUG: soft lockup - CPU#0 stuck for 26s! [swapper/0:1]";
 

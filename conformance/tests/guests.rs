@@ -4,27 +4,16 @@
 mod support;
 
 use agent::proto::{Action, Caller, GuestMillis};
-use conformance::catalogue::entry::{About, Check, Checked, Cost, Entry, Group};
+use conformance::catalogue::entry::{Check, Entry};
 use conformance::check::lab::Lab;
 use conformance::run::allowed_findings::AllowedFindings;
 use conformance::run::verdict::Verdict;
 use harness::WallLimits;
 use std::time::Duration;
-use support::lab::{Setup, run};
+use support::lab::{Setup, entry, run};
 
 const fn breaking(id: &'static str, check: fn(&mut Lab<'_>) -> Check) -> Entry {
-    Entry {
-        id,
-        catalogue: "TEST",
-        group: Group::Tool,
-        statement: "a guest breaks",
-        source: "this test",
-        about: About::Kernel,
-        cost: Cost::Quick,
-        needs: &[],
-        probes: &[],
-        check: Checked::By(check),
-    }
+    entry(id, "a guest breaks", check)
 }
 
 static PANICS: Entry = breaking("tool.panics", |lab| {

@@ -6,13 +6,13 @@
 
 mod support;
 
-use conformance::catalogue::entry::{About, Check, Checked, Cost, Entry, Group};
+use conformance::catalogue::entry::{About, Check, Entry};
 use conformance::check::lab::{Lab, LabError};
 use conformance::run::verdict::Verdict;
 use kmod::execute::reason::LINES;
 use std::collections::BTreeSet;
 use support::elf::{self, Elf};
-use support::lab::{Setup, run};
+use support::lab::{Setup, entry, run};
 
 /// A module that the kernel refuses.
 struct Refusal {
@@ -527,18 +527,7 @@ fn booted(lab: &mut Lab<'_>) -> Check {
 }
 
 const fn behaviour(id: &'static str, check: fn(&mut Lab<'_>) -> Check) -> Entry {
-    Entry {
-        id,
-        catalogue: "TEST",
-        group: Group::Tool,
-        statement: "a refused module is explained",
-        source: "this test",
-        about: About::Both,
-        cost: Cost::Quick,
-        needs: &[],
-        probes: &[],
-        check: Checked::By(check),
-    }
+    Entry { about: About::Both, ..entry(id, "a refused module is explained", check) }
 }
 
 static ALL: Entry = behaviour("tool.reasons", all);

@@ -3,30 +3,19 @@
 
 mod support;
 
-use conformance::catalogue::entry::{About, Checked, Cost, Entry, Group};
+use conformance::catalogue::entry::Entry;
 use conformance::report::json::Report;
 use conformance::run::request::Flow;
 use conformance::run::verdict::Verdict;
 use std::sync::atomic::{AtomicU32, Ordering};
-use support::lab::Setup;
+use support::lab::{Setup, entry};
 use support::{EXIT_0, run, stderr, tiny_program, vm_or_skip};
 
 static TRIES: AtomicU32 = AtomicU32::new(0);
-static FAILS_TWICE: Entry = Entry {
-    id: "tool.fails-twice",
-    catalogue: "TEST",
-    group: Group::Tool,
-    statement: "the third attempt passes",
-    source: "this test",
-    about: About::Kernel,
-    cost: Cost::Quick,
-    needs: &[],
-    probes: &[],
-    check: Checked::By(|lab| {
-        lab.expect("third attempt", TRIES.fetch_add(1, Ordering::SeqCst) >= 2, true);
-        Ok(())
-    }),
-};
+static FAILS_TWICE: Entry = entry("tool.fails-twice", "the third attempt passes", |lab| {
+    lab.expect("third attempt", TRIES.fetch_add(1, Ordering::SeqCst) >= 2, true);
+    Ok(())
+});
 
 fn report(args: &[&str]) -> (Option<i32>, Report) {
     let output = run(&[&["run", "--json", "-", "--jobs", "1"], args].concat());

@@ -2,29 +2,18 @@
 //! says what is wrong.
 
 use crate::sandbox::Sandbox;
-use crate::support::lab::{Setup, run};
-use conformance::catalogue::entry::{About, Checked, Cost, Entry, Group};
+use crate::support::lab::{Setup, entry, run};
+use conformance::catalogue::entry::Entry;
 use conformance::run::event::Row;
 use conformance::run::verdict::Verdict;
 use harness::WallLimits;
 use std::time::{Duration, Instant};
 
 /// Sends the guest a request.
-static ASKS: Entry = Entry {
-    id: "tool.asks",
-    catalogue: "TEST",
-    group: Group::Tool,
-    statement: "the guest answers",
-    source: "this test",
-    about: About::Kernel,
-    cost: Cost::Quick,
-    needs: &[],
-    probes: &[],
-    check: Checked::By(|lab| {
-        lab.expect("before", 1, 1);
-        lab.path().map(drop)
-    }),
-};
+static ASKS: Entry = entry("tool.asks", "the guest answers", |lab| {
+    lab.expect("before", 1, 1);
+    lab.path().map(drop)
+});
 
 /// Returns the row of a guest in this mode. The lab's limits must end it.
 fn row_of(mode: &str) -> Option<Row> {

@@ -1,6 +1,7 @@
 //! Runs the engine in this process on the default kernel.
 
-use conformance::catalogue::entry::Behaviour;
+use conformance::catalogue::entry::{About, Behaviour, Check, Checked, Cost, Entry, Group};
+use conformance::check::lab::Lab;
 use conformance::run::allowed_findings::AllowedFindings;
 use conformance::run::engine;
 use conformance::run::event::{Event, Row};
@@ -14,6 +15,22 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use vm_images::{Cache, Catalogue, Options, Subject};
+
+/// Returns an entry of the catalogue for a test, about the kernel alone and without needs.
+pub const fn entry(id: &'static str, statement: &'static str, check: fn(&mut Lab<'_>) -> Check) -> Entry {
+    Entry {
+        id,
+        catalogue: "TEST",
+        group: Group::Tool,
+        statement,
+        source: "this test",
+        about: About::Kernel,
+        cost: Cost::Quick,
+        needs: &[],
+        probes: &[],
+        check: Checked::By(check),
+    }
+}
 
 /// The parameters of a test.
 pub struct Setup<'a> {
