@@ -87,7 +87,6 @@ fn boot_once(
     let device = save(vm.qmp(), deadline)?;
     let _ = vm.qmp().send("quit", serde_json::Value::Null, deadline)?; // QEMU may exit before it answers
     let (console, findings) = (vm.console(), vm.findings());
-    vm.end(deadline);
     if !keep(&findings) {
         return Ok(Outcome::Discarded(findings));
     }
@@ -101,12 +100,13 @@ fn boot_once(
     write("console.txt", &console)?;
     // The files must be on the disk before the rename: after a power cut nothing would show that they are not.
     let path = dir.join("memory");
-    let saved = File::create_new(&path).and_then(|mut file| {
-        let memory_sha256 = copy_memory(&memory, &mut file)?;
+    let saved = File::create_new(&path).and_then(|file| {
+        let memory_sha256 = copy_memory(&memory, &file)?;
         file.sync_data()?;
         Ok((memory_sha256, file.metadata()?))
     });
     let (memory_sha256, memory) = saved.map_err(HarnessError::io("write", &path))?;
+    vm.end(deadline);
     let meta = Meta {
         format: FORMAT,
         key: key.to_owned(),

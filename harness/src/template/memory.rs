@@ -1,10 +1,11 @@
 //! The memory of a template: copied with holes, and hashed.
 
 use super::hex::hex;
-use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::fs::{MemfdFlags, SeekFrom, memfd_create};
+use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -21,9 +22,13 @@ pub(super) fn new_memory(mib: u32) -> io::Result<File> {
 /// Hashes a memory file: each piece that is not zero, with its position. Most of a small guest's memory is zero, and a
 /// hole in the file.
 pub(super) fn memory_hash(path: &Path) -> io::Result<String> {
+    hash(&File::open(path)?)
+}
+
+fn hash(memory: &File) -> io::Result<String> {
     let mut hash = Sha256::new();
-    for_each_piece(&mut File::open(path)?, |number, piece| {
-        hash.update(number.to_le_bytes());
+    for_each_piece(memory, |start, piece| {
+        hash.update((start / PIECE as u64).to_le_bytes());
         hash.update(piece);
         Ok(())
     })?;
@@ -31,40 +36,41 @@ pub(super) fn memory_hash(path: &Path) -> io::Result<String> {
 }
 
 /// Copies a guest's memory to an empty file, with holes for pieces that are zero. Returns the hash of the memory.
-pub(super) fn copy_memory(mut memory: &File, file: &mut File) -> io::Result<String> {
-    let length = memory.metadata()?.len();
-    memory.seek(SeekFrom::Start(0))?;
-    let mut hash = Sha256::new();
-    for_each_piece(&mut memory, |number, piece| {
-        hash.update(number.to_le_bytes());
-        hash.update(piece);
-        file.write_all_at(piece, number * PIECE as u64)
-    })?;
-    file.set_len(length)?;
-    Ok(hex(&hash.finalize()))
+pub(super) fn copy_memory(memory: &File, file: &File) -> io::Result<String> {
+    std::thread::scope(|scope| {
+        let hash = scope.spawn(|| hash(memory));
+        for_each_piece(memory, |start, piece| file.write_all_at(piece, start))?;
+        file.set_len(memory.metadata()?.len())?;
+        hash.join().map_err(|_| io::Error::other("the thread that hashes the memory panicked"))?
+    })
 }
 
-/// Calls `f` with the number and the bytes of each piece that is not zero.
-fn for_each_piece(memory: &mut impl Read, mut f: impl FnMut(u64, &[u8]) -> io::Result<()>) -> io::Result<()> {
+/// Returns the position of the first data at or after `start`; `None` if only a hole follows.
+fn next_data(memory: &File, start: u64) -> io::Result<Option<u64>> {
+    match rustix::fs::seek(memory, SeekFrom::Data(start)) {
+        Ok(data) => Ok(Some(data)),
+        Err(Errno::NXIO) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Calls `f` with the start and the bytes of each piece that is not zero.
+fn for_each_piece(memory: &File, mut f: impl FnMut(u64, &[u8]) -> io::Result<()>) -> io::Result<()> {
     let (mut piece, zero) = (vec![0; PIECE], vec![0; PIECE]);
-    for number in 0_u64.. {
-        let mut filled = 0;
-        while filled < PIECE {
-            match memory.read(&mut piece[filled..])? {
-                0 => break,
-                count => filled += count,
-            }
+    let length = memory.metadata()?.len();
+    let mut start = 0;
+    while start < length {
+        let Some(data) = next_data(memory, start)? else { break };
+        start = data - data % PIECE as u64;
+        let piece = &mut piece[..usize::try_from(length - start).unwrap_or(usize::MAX).min(PIECE)];
+        memory.read_exact_at(piece, start)?;
+        if *piece != zero[..piece.len()] {
+            f(start, piece)?;
         }
-        if filled == 0 {
-            break;
-        }
-        if piece[..filled] != zero[..filled] {
-            f(number, &piece[..filled])?;
-        }
+        start += PIECE as u64;
     }
     Ok(())
 }
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,8 +105,8 @@ mod tests {
         let mut memory = vec![0; 40 * PIECE];
         memory[3 * PIECE + 1] = 7;
         fs::write(&from, &memory).unwrap();
-        let mut copy = File::create_new(&to).unwrap();
-        let hash = copy_memory(&File::open(&from).unwrap(), &mut copy).unwrap();
+        let copy = File::create_new(&to).unwrap();
+        let hash = copy_memory(&File::open(&from).unwrap(), &copy).unwrap();
         assert_eq!((fs::read(&to).unwrap(), memory_hash(&to).unwrap()), (memory, hash));
         assert!(copy.metadata().unwrap().blocks() * 512 <= 2 * PIECE as u64);
     }
