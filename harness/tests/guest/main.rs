@@ -43,6 +43,21 @@ fn a_cold_boot_answers_and_shuts_down_cleanly() {
 }
 
 #[test]
+fn the_clock_source_of_a_settled_guest_and_of_a_clone_is_final() {
+    let Some(rig) = Rig::open() else { return };
+    let cold = boot_cold(&rig.qemu, &rig.spec, &rig.spawner, &WallLimits::default()).unwrap().settled().unwrap();
+    let clone = rig.template().clone_vm(&rig.spawner).unwrap();
+    for mut vm in [cold, clone] {
+        let path = b"/sys/devices/system/clocksource/clocksource0/current_clocksource".to_vec();
+        let current = act(&mut vm, Action::Read { path, max: 64 }).result.unwrap();
+        assert_ne!(current, Value::Bytes(b"tsc-early\n".to_vec()));
+        let console = vm.console_mark();
+        act(&mut vm, Action::Sleep(3000)).result.unwrap();
+        assert_eq!(String::from_utf8_lossy(&vm.console_since(console)), "");
+    }
+}
+
+#[test]
 fn clones_are_independent_and_do_not_change_the_template() {
     let Some(rig) = Rig::open() else { return };
     let template = rig.template();
