@@ -46,8 +46,8 @@ impl Machine {
             "#!/bin/bash\n\
              if [[ $* = *share=on* ]]; then\n\
                  echo boot >>'{log}'\n\
-                 if (($(wc -l <'{log}') <= {damaged_boots})) && [[ $* =~ id=console,fd=([0-9]+) ]]; then\n\
-                     echo '[    9.000000] {LOCKUP}' >&\"${{BASH_REMATCH[1]}}\"\n\
+                 if (($(wc -l <'{log}') <= {damaged_boots})); then\n\
+                     echo '[    9.000000] {LOCKUP}'\n\
                  fi\n\
              fi\n\
              exec qemu-system-x86_64 \"$@\"\n"

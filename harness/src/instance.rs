@@ -39,7 +39,8 @@ pub(crate) struct Instance {
     pub(crate) pump: Pump,
     pub(crate) qmp: Qmp,
     pub(crate) agent: Arc<OwnedFd>,
-    pub(crate) console: Arc<OwnedFd>,
+    /// The input of the guest's console.
+    pub(crate) console: OwnedFd,
     pub(crate) qemu: Qemu,
 }
 
@@ -57,30 +58,25 @@ impl Instance {
             socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
                 .map_err(HarnessError::system("create a socket pair for QEMU"))
         };
-        let ((console, their_console), (agent, their_agent), (qmp, their_qmp)) = (pair()?, pair()?, pair()?);
-        let (stderr, output) = pump::pipe()?;
-        let channels = Channels::Descriptors {
-            console: their_console.as_raw_fd(),
-            agent: their_agent.as_raw_fd(),
-            qmp: their_qmp.as_raw_fd(),
-        };
-        let mut inherited = vec![their_console, their_agent, their_qmp];
+        let ((agent, their_agent), (qmp, their_qmp)) = (pair()?, pair()?);
+        let ((input, console_input), (console, output), (stderr, errors)) =
+            (pump::pipe()?, pump::pipe()?, pump::pipe()?);
+        let channels = Channels::Descriptors { agent: their_agent.as_raw_fd(), qmp: their_qmp.as_raw_fd() };
+        let mut inherited = vec![their_agent, their_qmp];
         inherited.extend(memory);
         let feed = incoming.map(|incoming| {
             inherited.push(incoming.state);
             incoming.feed
         });
-        let command =
-            spawn::Command { program: qemu.path.clone(), args: qemu_args(spec, role, channels), inherited, output };
-        let process = spawner.run(command)?;
-        let (console, agent, qmp) = (Arc::new(console), Arc::new(agent), Arc::new(qmp));
-        let ports =
-            Ports { console: Arc::clone(&console), agent: Arc::clone(&agent), qmp: Arc::clone(&qmp), stderr, feed };
+        let (program, args) = (qemu.path.clone(), qemu_args(spec, role, channels));
+        let process = spawner.run(spawn::Command { program, args, inherited, input, output, errors })?;
+        let (agent, qmp) = (Arc::new(agent), Arc::new(qmp));
+        let ports = Ports { console, agent: Arc::clone(&agent), qmp: Arc::clone(&qmp), stderr, feed };
         let monitor = Monitor::new(!matches!(role, Role::Clone { .. }));
         let pump = Pump::start(ports, monitor)
             .map_err(HarnessError::system("start the thread that reads the guest's output"))?;
         let qmp = Qmp::new(qmp, Arc::clone(&pump.shared));
-        Ok(Self { process, pump, qmp, agent, console, qemu: qemu.clone() })
+        Ok(Self { process, pump, qmp, agent, console: console_input, qemu: qemu.clone() })
     }
 
     /// Opens the control port; QEMU sends events from then on.

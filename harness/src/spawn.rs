@@ -47,8 +47,12 @@ pub(crate) struct Command {
     pub(crate) args: Vec<OsString>,
     /// Descriptors that the program inherits under the same numbers. They are closed here once it runs.
     pub(crate) inherited: Vec<OwnedFd>,
-    /// Standard output and standard error.
+    /// Standard input.
+    pub(crate) input: OwnedFd,
+    /// Standard output.
     pub(crate) output: OwnedFd,
+    /// Standard error.
+    pub(crate) errors: OwnedFd,
 }
 
 impl Spawner {
@@ -115,11 +119,10 @@ fn start(command: Command, running: &Mutex<Running>) -> io::Result<Arc<duct::Han
     }
     let inherited = Arc::new(command.inherited);
     let parent = rustix::process::getpid();
-    let output = command.output.try_clone()?;
     let handle = duct::cmd(command.program.into_os_string(), command.args)
-        .stdin_null()
-        .stdout_file(output)
-        .stderr_file(command.output)
+        .stdin_file(command.input)
+        .stdout_file(command.output)
+        .stderr_file(command.errors)
         .unchecked()
         .before_spawn(move |command| {
             // The terminal sends Ctrl-C to its foreground process group: this program, which then ends QEMU.
@@ -211,8 +214,14 @@ mod tests {
         (reader.into(), writer)
     }
 
+    fn null() -> OwnedFd {
+        File::options().read(true).write(true).open("/dev/null").unwrap().into()
+    }
+
     fn shell(script: &str, inherited: Vec<OwnedFd>, output: OwnedFd) -> Command {
-        Command { program: "/bin/sh".into(), args: vec!["-c".into(), script.into()], inherited, output }
+        let args = vec!["-c".into(), script.into()];
+        let (input, errors) = (null(), null());
+        Command { program: "/bin/sh".into(), args, inherited, input, output, errors }
     }
 
     #[test]
@@ -257,7 +266,7 @@ mod tests {
     fn a_missing_program_is_an_error() {
         let spawner = Spawner::start().unwrap();
         let (_reader, writer) = pipe();
-        let command = Command { program: "/nowhere/qemu".into(), args: vec![], inherited: vec![], output: writer };
+        let command = Command { program: "/nowhere/qemu".into(), ..shell("", vec![], writer) };
         let error = spawner.run(command).unwrap_err();
         assert_eq!(error.to_string(), "QEMU not found: /nowhere/qemu");
     }

@@ -126,19 +126,17 @@ pub enum Role<'a> {
     },
 }
 
-/// The other ends of QEMU's ports.
+/// The other ends of QEMU's ports. The console is always on QEMU's standard input and output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Channels {
     /// Connected sockets that QEMU inherits.
     Descriptors {
-        /// The guest's console.
-        console: RawFd,
         /// The agent's port.
         agent: RawFd,
         /// QEMU's control port.
         qmp: RawFd,
     },
-    /// For running QEMU by hand: the console is on the terminal; there is no agent and no control port.
+    /// For running QEMU by hand: there is no agent and no control port.
     Terminal,
 }
 
@@ -175,15 +173,14 @@ pub fn qemu_args(spec: &Spec, role: Role<'_>, channels: Channels) -> Vec<OsStrin
         arg("-initrd", &spec.initramfs);
         arg("-append", &spec.command_line());
     }
+    arg("-chardev", &"stdio,id=console,signal=off");
     match channels {
-        Channels::Descriptors { console, agent, qmp } => {
-            arg("-chardev", &format!("socket,id=console,fd={console}"));
+        Channels::Descriptors { agent, qmp } => {
             arg("-chardev", &format!("socket,id=agent,fd={agent}"));
             arg("-chardev", &format!("socket,id=qmp,fd={qmp}"));
             arg("-mon", &"chardev=qmp,mode=control");
         }
         Channels::Terminal => {
-            arg("-chardev", &"stdio,id=console,signal=off");
             arg("-chardev", &"null,id=agent");
         }
     }
@@ -228,7 +225,7 @@ fn memory_object(mem_mib: u32, role: Role<'_>) -> OsString {
 mod tests {
     use super::*;
 
-    const CHANNELS: Channels = Channels::Descriptors { console: 10, agent: 11, qmp: 12 };
+    const CHANNELS: Channels = Channels::Descriptors { agent: 11, qmp: 12 };
 
     /// Formats arguments with one option per line.
     fn shown(args: &[OsString]) -> String {
@@ -259,7 +256,7 @@ mod tests {
         -kernel /k/bzImage
         -initrd /k/initramfs
         -append console=ttyS0 earlyprintk=serial,ttyS0,115200 rdinit=/init panic=-1 reboot=t loglevel=7 random.trust_cpu=on cryptomgr.notests
-        -chardev socket,id=console,fd=10
+        -chardev stdio,id=console,signal=off
         -chardev socket,id=agent,fd=11
         -chardev socket,id=qmp,fd=12
         -mon chardev=qmp,mode=control
@@ -305,7 +302,7 @@ mod tests {
         -kernel /k/bzImage
         -initrd /k/initramfs
         -append console=ttyS0 earlyprintk=serial,ttyS0,115200 rdinit=/init panic=-1 reboot=t loglevel=7 random.trust_cpu=on cryptomgr.notests acpi=off pci=off no_timer_check initcall_blacklist=init_kprobe_trace,load_system_certificate_list noreplace-smp mitigations=off nokaslr
-        -chardev socket,id=console,fd=10
+        -chardev stdio,id=console,signal=off
         -chardev socket,id=agent,fd=11
         -chardev socket,id=qmp,fd=12
         -mon chardev=qmp,mode=control

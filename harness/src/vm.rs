@@ -264,7 +264,7 @@ impl Vm {
     /// # Errors
     /// The guest accepts no input within a second, or has ended.
     pub fn type_on_console(&self, bytes: &[u8]) -> Result<(), VmError> {
-        pump::send(&self.instance.console, bytes, Instant::now() + Duration::from_secs(1))
+        pump::write(&self.instance.console, bytes, Instant::now() + Duration::from_secs(1))
             .map_err(|error| HarnessError::system("send input to the guest's console")(error).into())
     }
 

@@ -12,6 +12,8 @@ use std::path::PathBuf;
 /// QEMU's arguments, for the fake QEMU.
 const ARGUMENTS: &str = "KMODLAB_FAKE_ARGUMENTS";
 const MODE: &str = "KMODLAB_FAKE_MODE";
+/// The descriptor of the console, QEMU's standard output; what the test runner prints goes elsewhere.
+const CONSOLE: i32 = 9;
 
 impl Sandbox {
     /// A fake QEMU in this mode, see [`play`].
@@ -19,7 +21,7 @@ impl Sandbox {
         let this = std::env::current_exe().unwrap();
         let text = format!(
             "[ \"$1\" != --version ] || exec echo 'QEMU emulator version 7.2.22 (a fake)'\n\
-             {MODE}={mode} {ARGUMENTS}=\"$*\" exec '{}' --exact fake::fake_qemu --nocapture",
+             {MODE}={mode} {ARGUMENTS}=\"$*\" exec '{}' --exact fake::fake_qemu --nocapture {CONSOLE}>&1 >/dev/null",
             this.display()
         );
         self.program("qemu", &text)
@@ -30,13 +32,13 @@ impl Sandbox {
 #[test]
 fn fake_qemu() {
     let (Ok(arguments), Ok(mode)) = (std::env::var(ARGUMENTS), std::env::var(MODE)) else { return };
+    // SAFETY: this process was given the descriptor for this port, and nothing else here uses it.
+    let open = |number| unsafe { File::from_raw_fd(number) };
     let port = |name: &str| {
         let (_, rest) = arguments.split_once(&format!("socket,id={name},fd=")).unwrap();
-        let number = rest.split(' ').next().unwrap().parse().unwrap();
-        // SAFETY: this process was given the descriptor for this port, and nothing else here uses it.
-        unsafe { File::from_raw_fd(number) }
+        open(rest.split(' ').next().unwrap().parse().unwrap())
     };
-    let (console, agent, control) = (port("console"), port("agent"), port("qmp"));
+    let (console, agent, control) = (open(CONSOLE), port("agent"), port("qmp"));
     let control = std::thread::spawn({
         let garbage = mode == "control-garbage";
         move || answer_control(control, garbage)

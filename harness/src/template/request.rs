@@ -24,7 +24,7 @@ impl Machine<'_> {
     pub(super) fn key_arguments(&self) -> Vec<String> {
         let nowhere = Path::new("");
         let spec = Spec { kernel: nowhere.into(), initramfs: nowhere.into(), ..self.spec.clone() };
-        let channels = Channels::Descriptors { console: 0, agent: 0, qmp: 0 };
+        let channels = Channels::Descriptors { agent: 0, qmp: 0 };
         let args = qemu_args(&spec, Role::Template { memory: 0 }, channels);
         args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect()
     }
