@@ -38,6 +38,11 @@ pub const APPEND: [&str; 8] = [
     "cryptomgr.notests",
 ];
 
+/// Additional kernel parameters under TCG. `nolapic_timer`: the kernel measures the local APIC's timer in a loop of 100 ms
+/// that spins, and TCG needs a seventh of a boot for it. Without that timer the kernel uses the HPET, as on a machine
+/// whose APIC has none.
+pub const APPEND_TCG: [&str; 1] = ["nolapic_timer"];
+
 /// Additional kernel parameters of [`crate::Profile::Fast`]. They turn off PCI, ACPI and kprobe events, and built-in
 /// signing keys are not loaded, so this profile is not for conformance runs.
 pub const APPEND_FAST: [&str; 7] = [

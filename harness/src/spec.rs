@@ -56,6 +56,9 @@ impl Spec {
     #[must_use]
     pub fn command_line(&self) -> String {
         let mut parameters: Vec<String> = machine::APPEND.iter().map(ToString::to_string).collect();
+        if self.accel == Accel::Tcg {
+            parameters.extend(machine::APPEND_TCG.iter().map(ToString::to_string));
+        }
         if self.profile == Profile::Fast {
             parameters.extend(machine::APPEND_FAST.iter().map(ToString::to_string));
             // In real time the TSC has the host's frequency, which is not known here.
@@ -255,7 +258,7 @@ mod tests {
         -object memory-backend-ram,id=mem,size=256M
         -kernel /k/bzImage
         -initrd /k/initramfs
-        -append console=ttyS0 earlyprintk=serial,ttyS0,115200 rdinit=/init panic=-1 reboot=t loglevel=7 random.trust_cpu=on cryptomgr.notests
+        -append console=ttyS0 earlyprintk=serial,ttyS0,115200 rdinit=/init panic=-1 reboot=t loglevel=7 random.trust_cpu=on cryptomgr.notests nolapic_timer
         -chardev stdio,id=console,signal=off
         -chardev socket,id=agent,fd=11
         -chardev socket,id=qmp,fd=12
@@ -281,7 +284,7 @@ mod tests {
         memory-backend-file,id=mem,size=256M,share=on,mem-path=/proc/self/fd/13
         -kernel /k/bzImage
         -initrd /k/initramfs
-        -append console=ttyS0 earlyprintk=serial,ttyS0,115200 rdinit=/init panic=-1 reboot=t loglevel=7 random.trust_cpu=on cryptomgr.notests
+        -append console=ttyS0 earlyprintk=serial,ttyS0,115200 rdinit=/init panic=-1 reboot=t loglevel=7 random.trust_cpu=on cryptomgr.notests nolapic_timer
         ");
         insta::assert_snapshot!(shown(&only(&clone, &template)), @r"
         memory-backend-file,id=mem,size=256M,share=off,mem-path=/cache/a,,b/memory
@@ -325,6 +328,6 @@ mod tests {
     #[test]
     fn the_parameters_of_the_profile_and_of_the_user_follow_the_default_ones() {
         let spec = Spec { profile: Profile::Fast, append: vec!["modprobe=/x".into()], ..spec() };
-        insta::assert_snapshot!(spec.command_line(), @r"console=ttyS0 earlyprintk=serial,ttyS0,115200 rdinit=/init panic=-1 reboot=t loglevel=7 random.trust_cpu=on cryptomgr.notests acpi=off pci=off no_timer_check initcall_blacklist=init_kprobe_trace,load_system_certificate_list noreplace-smp mitigations=off nokaslr tsc_early_khz=1000000 tsc=reliable modprobe=/x");
+        insta::assert_snapshot!(spec.command_line(), @r"console=ttyS0 earlyprintk=serial,ttyS0,115200 rdinit=/init panic=-1 reboot=t loglevel=7 random.trust_cpu=on cryptomgr.notests nolapic_timer acpi=off pci=off no_timer_check initcall_blacklist=init_kprobe_trace,load_system_certificate_list noreplace-smp mitigations=off nokaslr tsc_early_khz=1000000 tsc=reliable modprobe=/x");
     }
 }
