@@ -5,6 +5,7 @@ use crate::check::errno;
 use crate::text;
 use agent::proto::{Errno, ExitKind, Value};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::ops::RangeInclusive;
 
 /// One observation.
@@ -33,6 +34,13 @@ pub struct ListedDeviation {
     pub reference: String,
 }
 
+impl fmt::Display for ListedDeviation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)?;
+        if self.reference.is_empty() { Ok(()) } else { write!(f, " ({})", self.reference) }
+    }
+}
+
 impl Fact {
     /// Compares an observed value with the expected one.
     pub fn equal<T: Shown, U: Shown>(name: &str, got: &T, expected: &U) -> Fact {
@@ -48,6 +56,12 @@ impl Fact {
         let holds = range.contains(&got);
         let got = if holds { expected.clone() } else { format!("{got} {unit}") };
         Fact { name: name.to_owned(), expected, got, holds, deviation: None }
+    }
+
+    /// Returns whether the observed value is neither as expected nor listed.
+    #[must_use]
+    pub fn is_wrong(&self) -> bool {
+        !self.holds && self.deviation.is_none()
     }
 
     /// Returns the fact with both values, for a fact that is not as expected.

@@ -3,7 +3,7 @@
 
 use super::json::Report;
 use crate::catalogue::entry::About;
-use crate::check::fact::Fact;
+use crate::check::fact::{Fact, ListedDeviation};
 use crate::run::event::Row;
 use crate::run::verdict::{Verdict, exit};
 use serde::Serialize;
@@ -67,6 +67,12 @@ pub struct FactChange {
     pub base: Option<String>,
     /// The value observed in the head; `None` if it has no such fact.
     pub head: Option<String>,
+    /// The known deviation that lists the value in the base.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base_deviation: Option<ListedDeviation>,
+    /// The known deviation that lists the value in the head.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head_deviation: Option<ListedDeviation>,
 }
 
 /// A row that could not be compared.
@@ -233,7 +239,14 @@ fn numbered(facts: &[Fact]) -> Vec<((&str, usize), &Fact)> {
 
 fn change(name: &str, base: Option<&Fact>, head: Option<&Fact>) -> FactChange {
     let got = |fact: &Fact| fact.got.clone();
-    FactChange { name: name.to_owned(), base: base.map(got), head: head.map(got) }
+    let deviation = |fact: Option<&Fact>| fact.and_then(|fact| fact.deviation.clone());
+    FactChange {
+        name: name.to_owned(),
+        base: base.map(got),
+        head: head.map(got),
+        base_deviation: deviation(base),
+        head_deviation: deviation(head),
+    }
 }
 
 /// Returns the observation of a fact without the parts that differ from run to run or between releases: a measured value

@@ -23,9 +23,9 @@ pub fn terminal(comparison: &Comparison) -> String {
             verdicts(change)
         );
         let _ = writeln!(out, "  statement  {}", plain(&change.statement));
-        for FactChange { name, base, head } in &change.facts {
-            let _ =
-                writeln!(out, "  fact       {}\n    base     {}\n    head     {}", plain(name), got(base), got(head));
+        for fact in &change.facts {
+            let [base, head] = values(fact);
+            let _ = writeln!(out, "  fact       {}\n    base     {base}\n    head     {head}", plain(&fact.name));
         }
         for (side, reason) in [("base", &change.reasons.0), ("head", &change.reasons.1)] {
             if let Some(reason) = reason.as_ref().filter(|_| change.facts.is_empty()) {
@@ -66,8 +66,9 @@ pub fn markdown(comparison: &Comparison) -> String {
             if !change.facts.is_empty() {
                 let _ = writeln!(out, "| fact | base | head |\n|---|---|---|");
             }
-            for FactChange { name, base, head } in &change.facts {
-                let _ = writeln!(out, "| {} | {} | {} |", code(name), code(got(base)), code(got(head)));
+            for fact in &change.facts {
+                let [base, head] = values(fact);
+                let _ = writeln!(out, "| {} | {} | {} |", code(&fact.name), code(&base), code(&head));
             }
             for (side, reason) in [("base", &change.reasons.0), ("head", &change.reasons.1)] {
                 if let Some(reason) = reason.as_ref().filter(|_| change.facts.is_empty()) {
@@ -132,8 +133,15 @@ fn verdicts(change: &Change) -> String {
     if base == head { base.as_str().to_owned() } else { format!("{} → {}", base.as_str(), head.as_str()) }
 }
 
-fn got(value: &Option<String>) -> &str {
-    value.as_deref().unwrap_or("(not observed)")
+/// Returns the observed values of base and head, each with the known deviation that lists it.
+fn values(fact: &FactChange) -> [String; 2] {
+    [(&fact.base, &fact.base_deviation), (&fact.head, &fact.head_deviation)].map(|(value, deviation)| {
+        let value = value.as_deref().unwrap_or("(not observed)");
+        match deviation {
+            Some(deviation) => format!("{value} [known: {}]", plain(&deviation.to_string())),
+            None => value.to_owned(),
+        }
+    })
 }
 
 /// Escapes text that is not in the text form of reports, because a stored report can come from anywhere.

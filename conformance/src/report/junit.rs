@@ -1,5 +1,6 @@
 //! JUnit XML: one suite per kernel and subject. Fail is `failure`, error is `error`, skip is `skipped`. Known is a passed
-//! case with the reason in the property `known`.
+//! case with the reason in the property `known`. A
+//! listed mismatch is a property `deviation`.
 
 use super::format::{Format, InRuns};
 use super::json;
@@ -56,8 +57,12 @@ fn case(row: &Row) -> TestCase {
     let reason = row.reason.clone().unwrap_or_default();
     let detail = || {
         let facts = row.facts.iter().map(|fact| {
-            let mark = if fact.holds { "  " } else { "! " };
-            format!("{mark}{}: expected {}, got {}\n", fact.name, fact.expected, fact.got)
+            let (mark, known) = match &fact.deviation {
+                _ if fact.holds => ("  ", String::new()),
+                Some(deviation) => ("~ ", format!("; known: {deviation}")),
+                None => ("! ", String::new()),
+            };
+            format!("{mark}{}{known}\n", fact.mismatch())
         });
         let traces = row.findings.iter().flat_map(|finding| finding.trace.iter().chain([&finding.title]));
         let traces = traces.map(|line| format!("{line}\n"));
@@ -88,6 +93,9 @@ fn case(row: &Row) -> TestCase {
         if let Some(reason) = &finding.allowed {
             case.add_property(Property::new("allowed", format!("{finding} ({reason})")));
         }
+    }
+    for (fact, deviation) in row.facts.iter().filter_map(|fact| Some((fact, fact.deviation.as_ref()?))) {
+        case.add_property(Property::new("deviation", format!("{}; known: {deviation}", fact.mismatch())));
     }
     if row.verdict == Verdict::Known {
         case.add_property(Property::new("known", reason));

@@ -181,9 +181,13 @@ fn path(row: &Row) -> String {
 fn excerpt(row: &Row) -> Option<String> {
     let mut facts = String::new();
     for fact in &row.facts {
-        let mark = if fact.holds { "ok" } else { "not ok" };
+        let (mark, why) = match &fact.deviation {
+            _ if fact.holds => ("ok", String::new()),
+            Some(deviation) => ("known", format!("; {deviation}")),
+            None => ("not ok", String::new()),
+        };
         // Writing to a String cannot fail.
-        let _ = writeln!(facts, "{mark}: {}: expected {}, got {}", fact.name, fact.expected, fact.got);
+        let _ = writeln!(facts, "{mark}: {}{why}", fact.mismatch());
     }
     let facts: String = clean(&facts).chars().take(FACTS).collect();
     let mut room = EXCERPT - FACTS;

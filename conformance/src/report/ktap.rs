@@ -56,6 +56,9 @@ fn write(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
                 let reason = finding.allowed.as_deref().map_or_else(String::new, one_line);
                 writeln!(out, "  # {}: allowed finding: {finding} ({reason})", row.id)?;
             }
+            for (fact, deviation) in row.facts.iter().filter_map(|fact| Some((fact, fact.deviation.as_ref()?))) {
+                writeln!(out, "  # {}: known: {}", row.id, one_line(&format!("{}; {deviation}", fact.mismatch())))?;
+            }
             for (number, attempt) in row.attempts.iter().enumerate() {
                 let reason = attempt.reason.as_deref().map_or_else(String::new, one_line);
                 let colon = if reason.is_empty() { "" } else { ": " };

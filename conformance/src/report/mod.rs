@@ -10,6 +10,7 @@ pub mod junit;
 pub mod kcidb;
 pub mod ktap;
 pub mod merge;
+pub mod mismatches;
 pub mod stored;
 pub mod terminal;
 
@@ -105,7 +106,7 @@ pub(crate) mod sample {
     //! A small run for the tests of all reporters.
 
     use crate::catalogue::entry::About;
-    use crate::check::fact::Fact;
+    use crate::check::fact::{Fact, ListedDeviation};
     use crate::check::probes::{DecidedBy, Probed};
     use crate::run::engine::merge_retries;
     use crate::run::event::{Event, KernelName, Row, RunEnd, RunInfo, SkippedKernel};
@@ -114,12 +115,14 @@ pub(crate) mod sample {
 
     /// Returns a row with this verdict.
     pub fn row(id: &str, verdict: Verdict, reason: Option<&str>) -> Row {
-        let fact = |holds| Fact {
+        let holds = !matches!(verdict, Verdict::Fail | Verdict::Known);
+        let fact = Fact {
             name: "result".into(),
             expected: "ENOENT".into(),
             got: if holds { "ENOENT" } else { "EACCES" }.into(),
             holds,
-            deviation: None,
+            deviation: (verdict == Verdict::Known)
+                .then(|| ListedDeviation { reason: "since 4.13".into(), reference: "issue 446".into() }),
         };
         Row {
             position: (0, 0, 0),
@@ -136,7 +139,7 @@ pub(crate) mod sample {
             subject: "ours".into(),
             verdict,
             reason: reason.map(Into::into),
-            facts: vec![fact(verdict != Verdict::Fail)],
+            facts: vec![fact],
             guest_ms: Some(12),
             wall_ms: 34,
             console: if verdict == Verdict::Pass { vec![] } else { vec!["a line \\x01 <with> & markup".into()] },

@@ -170,7 +170,7 @@ impl<W: Write> Terminal<W> {
         self.line(&format!("  statement  {}", row.statement))?;
         self.line(&format!("  source     {}", row.source))?;
         // A reason that one of the facts below already contains is not printed twice.
-        let is_fact = |reason: &String| row.facts.iter().any(|fact| !fact.holds && fact.mismatch() == *reason);
+        let is_fact = |reason: &String| row.facts.iter().any(|fact| fact.is_wrong() && fact.mismatch() == *reason);
         for line in row.reason.iter().filter(|reason| !is_fact(reason)).flat_map(|reason| reason.lines()) {
             self.line(&format!("  reason     {line}"))?;
         }
@@ -237,9 +237,10 @@ impl<W: Write> Terminal<W> {
 
 /// Returns a fact as a line of a list of facts.
 pub(crate) fn fact_line(fact: &Fact) -> String {
-    match fact.holds {
-        true => format!("  fact       {}: {}", fact.name, fact.got),
-        false => format!("  fact    !  {}", fact.mismatch()),
+    match &fact.deviation {
+        _ if fact.holds => format!("  fact       {}: {}", fact.name, fact.got),
+        Some(deviation) => format!("  fact    ~  {}; known: {deviation}", fact.mismatch()),
+        None => format!("  fact    !  {}", fact.mismatch()),
     }
 }
 

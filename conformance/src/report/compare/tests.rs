@@ -37,7 +37,8 @@ fn facts_of(old: Fact, new: Fact) -> Vec<FactChange> {
 fn equal_observations_are_not_a_change_even_if_other_values_were_expected() {
     let other_era = Fact { expected: "y".into(), ..fact("x") };
     assert_eq!(facts_of(fact("x"), other_era), []);
-    let changed = FactChange { name: "requested names".into(), base: Some("x".into()), head: Some("y".into()) };
+    let (name, base, head) = ("requested names".into(), Some("x".into()), Some("y".into()));
+    let changed = FactChange { name, base, head, base_deviation: None, head_deviation: None };
     assert_eq!(facts_of(fact("x"), fact("y")), [changed]);
 }
 
