@@ -248,6 +248,43 @@ fn an_invalid_list_of_allowed_findings() {
 }
 
 #[test]
+fn an_invalid_table_of_deviations() {
+    let entry = |behaviour: &str, more: &str, reason: &str| {
+        format!(
+            "[[deviation]]\nbehaviour = \"{behaviour}\"\nfact = \"a\"\ninstead = \"b\"\n{more}\nreason = \"{reason}\"\n"
+        )
+    };
+    let mut session = Session::new();
+    session.file("syntax.toml", "deviation\n").file("key.toml", "[[deviation]]\nbehavior = \"path.newline\"\n");
+    session.file("behaviour.toml", entry("path.newlin", "", "x"));
+    session.file("subject.toml", entry("path.newline", "subject = \"kmod-33\"", "x"));
+    session.file("pattern.toml", entry("path.newline", "subject = \"kmod_*\"", "x"));
+    session.file("range.toml", entry("path.newline", "kernels = \"6.1+\"", "x"));
+    session.file("probe.toml", entry("path.newline", "kernels = \"cutof=semaphore\"", "x"));
+    session.file("value.toml", entry("path.newline", "kernels = \"cutoff=semaphor\"", "x"));
+    session.file("reason.toml", entry("path.newline", "", ""));
+    session.file("twice.toml", entry("path.newline", "", "x").repeat(2));
+    session.file("trait.toml", "[subject]\ntraits = [\"modprobe --wat\"]\n");
+    let names =
+        ["syntax", "key", "behaviour", "subject", "pattern", "range", "probe", "value", "reason", "twice", "trait"];
+    session.run("run --deviations /nonexistent.toml").run("run --deviations .");
+    for name in names {
+        session.run(&format!("run --deviations {name}.toml"));
+    }
+    session.file("valid.toml", entry("path.newline", "", "x"));
+    session
+        .run("run --write reason.toml")
+        .run("run --write reason.toml --deviations valid.toml")
+        .run("run --write /nonexistent/new.toml")
+        .run("run --like kmod-34")
+        .run("run --subject ./mine --like kmod-33")
+        .run("run --subject ./mine --like nonsense")
+        .run("deviations --subject kmod-33")
+        .run("deviations --kernel next");
+    assert_text!("deviations", session.transcript());
+}
+
+#[test]
 fn an_invalid_stored_report() {
     let mut session = Session::new();
     session.file("text", "text").file("other.json", "{}").file("old.json", r#"{"version": 0}"#);

@@ -155,6 +155,12 @@ impl Deviation {
         self.kernels.is_empty() || self.kernels.iter().any(|range| range.contains(release, value))
     }
 
+    /// Returns whether it can apply to a kernel of this release, whatever the values of its probes are.
+    #[must_use]
+    pub fn may_be_of_release(&self, release: &str) -> bool {
+        self.kernels.is_empty() || self.kernels.iter().any(|range| range.may_contain(release))
+    }
+
     /// Returns whether it is about the fact of this name.
     #[must_use]
     pub fn names(&self, fact: &str) -> bool {

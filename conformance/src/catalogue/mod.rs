@@ -5,7 +5,7 @@ pub mod config_check;
 pub mod deviations;
 pub mod entry;
 pub mod filter;
-mod glob;
+pub(crate) mod glob;
 pub mod probes;
 pub mod select;
 pub mod suggest;

@@ -99,7 +99,7 @@ fn run_rows(common: &Common, args: &BisectArgs) -> Outcome {
         judging: Judging { boot_failure_fails, ..request.judging },
         ..request
     };
-    run::carry_out(common, &request, &catalogue, false, outputs.reporters())
+    run::carry_out(common, &request, &catalogue, false, outputs.reporters(), |_| Ok(()))
 }
 
 /// Returns the directory of the built kernel as the user named it.

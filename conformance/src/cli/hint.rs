@@ -1,5 +1,7 @@
 //! What a user can do about an error of a library. Libraries do not know the command line, so the advice is here.
 
+use crate::catalogue::deviations::kernels::RangeError;
+use crate::catalogue::deviations::{DeviationsError, Problem};
 use crate::catalogue::select::{SelectError, UnknownId};
 use crate::catalogue::suggest::nearest;
 use crate::run::pair::PairError;
@@ -29,6 +31,7 @@ fn of_one(error: &(dyn Error + 'static), offline: bool) -> Option<String> {
     }
     apply(error, unknown_id)
         .or_else(|| apply(error, selection))
+        .or_else(|| apply(error, deviations))
         .or_else(|| apply(error, shard))
         .or_else(|| apply(error, catalogue))
         .or_else(|| apply(error, |error| fetch(error, offline)))
@@ -59,6 +62,17 @@ fn selection(error: &SelectError) -> Option<String> {
         }
         SelectError::Nothing => Some("IDs and --filter together select the behaviours that match both".to_owned()),
     }
+}
+
+fn deviations(error: &DeviationsError) -> Option<String> {
+    let nearest = match &error.problem {
+        Problem::Unknown { nearest, .. } | Problem::NoSubject { nearest, .. } => nearest.as_deref(),
+        Problem::Kernels(RangeError::Probe { name, known }) => nearest(name, known.iter().copied()),
+        Problem::Kernels(RangeError::Value { value, known, .. }) => nearest(value, known.iter().copied()),
+        Problem::Empty("reason") => return Some("say why the deviation is known".to_owned()),
+        _ => None,
+    };
+    nearest.map(|name| format!("did you mean {name}?"))
 }
 
 fn shard(error: &ShardError) -> Option<String> {

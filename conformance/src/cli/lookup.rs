@@ -53,7 +53,7 @@ pub(super) fn subject_sources(names: &[String], libraries: &[PathBuf]) -> Vec<Su
         if text == "ours" {
             SubjectSource::Ours
         } else if text.contains('/') || Path::new(text).exists() {
-            SubjectSource::Path { path: text.into(), libraries: libraries.to_vec() }
+            SubjectSource::Path { path: text.into(), libraries: libraries.to_vec(), traits: None }
         } else {
             SubjectSource::Named(text.clone())
         }
@@ -175,7 +175,13 @@ pub(super) fn subjects(
 fn subject(common: &Common, source: &SubjectSource, options: &Options<'_>) -> Result<Subject, CliError> {
     let subject = match source {
         SubjectSource::Ours => Subject::ours(&setup::guest_dir(common)?),
-        SubjectSource::Path { path, libraries } => Subject::from_path(path, libraries),
+        SubjectSource::Path { path, libraries, traits } => {
+            let subject = Subject::from_path(path, libraries);
+            match traits {
+                Some(traits) => subject.map(|subject| subject.with_traits(traits)),
+                None => subject,
+            }
+        }
         SubjectSource::Named(name) => Subject::fetch(name, options),
     };
     subject.map_err(|error| match error {

@@ -6,11 +6,13 @@ mod bundle;
 mod cache;
 mod compare;
 mod config_check;
+mod deviations;
 mod doctor;
 mod error;
 mod help;
 mod hint;
 mod jobs;
+mod judging;
 mod kernel;
 mod kselftest;
 mod list;
@@ -33,6 +35,7 @@ use bundle::BundleArgs;
 use cache::CacheCommand;
 use clap::{Parser, Subcommand};
 use compare::CompareArgs;
+use deviations::DeviationsArgs;
 use error::CliError;
 use help::{DOCTOR_CODES, EXIT_CODES, FILTERS, ONE_KERNEL, ONE_SUBJECT, TERMS};
 use kernel::KernelCommand;
@@ -76,6 +79,8 @@ enum Command {
     List(ListArgs),
     /// Show the statement, source and needs of behaviours
     Show(ShowArgs),
+    /// List the known deviations of kernels and subjects
+    Deviations(DeviationsArgs),
     /// List, fetch, build or inspect kernels
     #[command(subcommand)]
     Kernel(KernelCommand),
@@ -143,6 +148,7 @@ pub fn run(args: &Args) -> u8 {
         Command::Compare(compare) => compare::compare(&args.common, compare),
         Command::Bisect(bisect) => bisect::bisect(&args.common, bisect),
         Command::Report(command) => report::report(command),
+        Command::Deviations(args) => deviations::deviations(args),
         Command::List(list) => list::list(list),
         Command::Show(show) => list::show(show),
         Command::Kernel(kernel) => kernel::kernel(&args.common, kernel),

@@ -31,6 +31,7 @@ pub(super) fn run(args: &RunArgs, catalogue: &Catalogue) -> Result<Request, CliE
         boot_failure_fails: args.boot_failure == BootFailure::Fail,
         ..request.judging
     };
+    args.judging.resolve(&mut request, catalogue)?;
     let RunArgs { retries, repeat, fail_fast, seed, cold, .. } = *args;
     Ok(Request {
         guest: GuestOptions { cold, probes: args.probe.clone(), ..request.guest },

@@ -2,11 +2,13 @@
 
 use super::args::{BootFailure, Common, GuestArgs, SelectArgs, number_from, number_in};
 use super::error::CliError;
+use super::judging::JudgingArgs;
 use super::outputs::OutputArgs;
 use super::session::{Finished, Session};
 use super::{Outcome, lookup, resolve};
 use crate::catalogue::probes::{ProbeOverride, ProbeOverrideError};
 use crate::report::Reporter;
+use crate::report::json::Report;
 use crate::run::request::{Flow, Request};
 use crate::run::shard::{ShardError, ShardOption};
 use crate::run::verdict::exit;
@@ -65,6 +67,8 @@ pub struct RunArgs {
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_probe)]
     pub probe: Vec<ProbeOverride>,
     #[command(flatten)]
+    pub judging: JudgingArgs,
+    #[command(flatten)]
     pub outputs: OutputArgs,
 }
 
@@ -77,7 +81,10 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Outcome {
             .with_context(|| format!("cannot create {}", keep.display()))
             .map_err(CliError::usage)?;
     }
-    carry_out(common, &request, &catalogue, args.guest.print_command, args.outputs.reporters())
+    let print_command = args.guest.print_command;
+    carry_out(common, &request, &catalogue, print_command, args.outputs.reporters(), |report| {
+        args.judging.write(report)
+    })
 }
 
 /// Runs the rows of a request and returns the exit code, or prints the commands of QEMU instead.
@@ -87,12 +94,15 @@ pub(super) fn carry_out(
     catalogue: &Catalogue,
     print_command: bool,
     reporters: Vec<Box<dyn Reporter + Send>>,
+    at_the_end: impl FnOnce(&Report) -> Result<(), CliError>,
 ) -> Outcome {
     let session = Session::open(common, request, catalogue, reporters)?;
     if print_command {
         return super::print(&session.commands()?);
     }
-    let Finished { outcome, failed, .. } = session.run()?;
+    let Finished { outcome, report, failed } = session.run()?;
+    let code = |error: CliError| if outcome.counts.fail > 0 { error.with_code(exit::FAILED) } else { error };
+    at_the_end(&report).map_err(code)?;
     match failed {
         // A behaviour that failed wins over a report that could not be written.
         Some(error) => {

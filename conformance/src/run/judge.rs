@@ -6,6 +6,7 @@ use crate::check::fact::{Fact, ListedDeviation};
 use crate::check::lab::Pair;
 use crate::run::allowed_findings::{AllowedFindings, AllowedFindingsError};
 use crate::run::verdict::Verdict;
+use std::collections::BTreeMap;
 use vm_images::Catalogue;
 
 /// What a run judges by.
@@ -13,8 +14,8 @@ use vm_images::Catalogue;
 pub struct Judging {
     /// The known deviations: the shipped ones and those of the user.
     pub deviations: Deviations,
-    /// The subject of the catalogue whose deviations and traits apply to a subject that is not in it.
-    pub like: Option<String>,
+    /// For the names of subjects that are not in the catalogue: the subject by whose shipped deviations each is judged.
+    pub like: BTreeMap<String, String>,
     /// The console findings that do not count.
     pub allowed: AllowedFindings,
     /// Whether a kernel that does not reach the agent is a failure instead of an error (to bisect a boot).
@@ -49,7 +50,7 @@ impl Judging {
         self.deviations.of(&Scope {
             behaviour,
             subject: &pair.subject,
-            like: self.like.as_deref(),
+            like: self.like.get(&pair.subject).map(String::as_str),
             release: &pair.release,
             probes: &probes,
         })

@@ -60,6 +60,8 @@ pub enum SubjectSource {
         path: PathBuf,
         /// The directories to search first for libraries.
         libraries: Vec<PathBuf>,
+        /// Its traits; `None` if they are unknown.
+        traits: Option<Vec<String>>,
     },
     /// A name in the catalogue.
     Named(String),

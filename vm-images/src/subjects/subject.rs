@@ -55,9 +55,15 @@ impl Subject {
         self.traits.as_deref()
     }
 
-    /// Sets what it supports besides its commands, for a subject that is not in the catalogue.
+    /// Sets what it supports, for a subject that is not in the catalogue. If commands are among the traits, the others do
+    /// not count as commands of the subject.
     #[must_use]
-    pub fn with_traits(self, traits: Vec<String>) -> Subject {
+    pub fn with_traits(mut self, traits: &[String]) -> Subject {
+        let (commands, traits): (Vec<String>, Vec<String>) =
+            traits.iter().cloned().partition(|name| COMMANDS.contains(&name.as_str()));
+        if !commands.is_empty() {
+            self.commands.retain(|command| commands.contains(command));
+        }
         Subject { traits: Some(traits), ..self }
     }
 

@@ -99,6 +99,16 @@ impl Range {
     }
 }
 
+impl Range {
+    /// Returns whether a kernel of this release can meet all conditions: those on probes are ignored.
+    #[must_use]
+    pub fn may_contain(&self, release: &str) -> bool {
+        let releases = |condition: &&Condition| matches!(condition, Condition::Release(..));
+        let conditions = self.conditions.iter().filter(releases).cloned().collect();
+        Range { conditions }.contains(release, |_| None)
+    }
+}
+
 impl Condition {
     fn parse(text: &str, probes: &[Probe]) -> Result<Condition, RangeError> {
         let syntax = || RangeError::Syntax(text.to_owned());
@@ -123,7 +133,8 @@ impl Condition {
 }
 
 /// Returns the numbers at the beginning of a release: 6, 1, 0 for `6.1.0-56-cloud-amd64`.
-fn version_of(release: &str) -> Vec<u32> {
+#[must_use]
+pub fn version_of(release: &str) -> Vec<u32> {
     let end = release.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(release.len());
     release[..end].split('.').map_while(|component| component.parse().ok()).collect()
 }

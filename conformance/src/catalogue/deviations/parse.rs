@@ -11,6 +11,7 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use vm_images::Catalogue;
+use vm_images::subject::COMMANDS;
 
 /// The keys of an entry.
 const KEYS: [&str; 7] = ["behaviour", "fact", "subject", "kernels", "instead", "reason", "reference"];
@@ -41,7 +42,7 @@ impl Names {
                 .chain(["ours".to_owned()])
                 .collect(),
             probes: PROBES.iter().map(|probe| (probe.name, probe.values)).collect(),
-            traits: TRAITS.iter().map(|known| known.name.to_owned()).collect(),
+            traits: TRAITS.iter().map(|known| known.name).chain(COMMANDS).map(str::to_owned).collect(),
         }
     }
 
