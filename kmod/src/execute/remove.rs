@@ -228,7 +228,7 @@ pub fn unload(module: &ModuleName, force: bool, wait: Option<Duration>, kernel: 
 #[cfg(test)]
 mod tests {
     use super::super::model::{Call, Loaded, ModelKernel};
-    use super::super::tests::Lines;
+    use super::super::testing::Lines;
     use super::*;
     use crate::config::Config;
     use crate::resolve::{Hit, RemovalRequest, removal_plan};
