@@ -8,6 +8,7 @@ mod graph;
 mod load;
 #[cfg(test)]
 pub(crate) mod model;
+mod plan;
 mod remove;
 
 use crate::config::{Config, Search};
@@ -16,7 +17,8 @@ use crate::object;
 use crate::tree::{ModuleEntry, ModuleLine, Tree, TreeError};
 use std::path::Path;
 
-pub use load::{Action, LoadPlan, LoadRequest, LoadStep, Masked, load_plan};
+pub use load::load_plan;
+pub use plan::{Action, LoadPlan, LoadRequest, LoadStep, Masked};
 pub use remove::{RemovalPlan, RemovalRequest, RemovalStep, removal_plan};
 
 /// The lookups of the resolver in a module directory. [`Tree`] documents them.

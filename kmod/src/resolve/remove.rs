@@ -3,7 +3,6 @@
 //! Parts of a plan are skipped depending on whether a module is loaded, in use or built in, which is only known when the plan
 //! is executed. Therefore the plan is a list with nested frames: [`RemovalStep::Begin`] has the index of the end of its frame.
 
-use super::load::dependencies;
 use super::{Hit, Lookup, find_with};
 use crate::config::{Config, Search};
 use crate::name::ModuleName;
@@ -132,6 +131,15 @@ fn needed(tree: &impl Lookup, module: &ModuleName, problems: &mut Vec<TreeError>
     });
     needed.reverse();
     needed
+}
+
+/// Returns the dependencies of a module in load order.
+fn dependencies(tree: &impl Lookup, module: &ModuleName) -> Result<Vec<ModuleName>, TreeError> {
+    let Some(line) = tree.line(module)? else { return Ok(Vec::new()) };
+    let named = |(word, _): (&[u8], usize)| ModuleName::from_path(word).ok();
+    let mut names: Vec<ModuleName> = line.words().filter_map(named).filter(|name| name != module).collect();
+    names.reverse();
+    Ok(names)
 }
 
 fn resolve(tree: &impl Lookup, config: &mut Search<'_>, names: &[&[u8]], problems: &mut Vec<TreeError>) -> Vec<Hit> {
