@@ -26,7 +26,6 @@ use std::path::Path;
 
 use super::Options;
 use super::budget::Budget;
-use super::load::versions_matter;
 use super::loaded::{Key, Loaded};
 use crate::hash::Folded;
 use crate::object::symbols::Import;
@@ -197,7 +196,7 @@ impl Cache {
 fn header(options: &Options) -> Vec<u8> {
     let mut header = MAGIC.to_vec();
     put_bytes(&mut header, env!("CARGO_PKG_VERSION").as_bytes());
-    header.push(u8::from(versions_matter(options)));
+    header.push(u8::from(options.versions_matter()));
     put(&mut header, options.limits.size);
     put(&mut header, options.limits.window);
     header

@@ -34,7 +34,7 @@ fn read(
             };
             loaded.add_info(budget, key, value)?;
         }
-        let versions_matter = versions_matter(options);
+        let versions_matter = options.versions_matter();
         for export in elf.exports()? {
             loaded.add_export(budget, export.name, if versions_matter { elf.crc(&export) } else { None })?;
         }
@@ -73,11 +73,6 @@ fn read_in_turn(
     *loaded = Loaded::default();
     memory.scratch = Scratch::default();
     read(loaded, path, options, &options.limits, memory)
-}
-
-/// Returns whether the checksums of symbols are needed.
-pub(super) fn versions_matter(options: &Options) -> bool {
-    options.kernel_symbols.as_ref().is_some_and(|symbols| symbols.has_versions)
 }
 
 /// The memory of one thread for decompressed modules. Only one thread at a time reads a large module, so that a tree of large

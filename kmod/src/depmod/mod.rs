@@ -103,6 +103,11 @@ impl Options {
             threads: None,
         }
     }
+
+    /// Whether the checksums of symbols are needed.
+    fn versions_matter(&self) -> bool {
+        self.kernel_symbols.as_ref().is_some_and(|symbols| symbols.has_versions)
+    }
 }
 
 /// The result of a run.
