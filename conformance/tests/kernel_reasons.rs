@@ -420,9 +420,13 @@ fn livepatch(elf: &mut Elf, section: &str, symbol: Option<&str>) {
     }
 }
 
-/// Lines that a release within their range does not have: the check was backported to the older series first. Without it, such a module
-/// crashes the kernel.
-const NOT_YET: &[(&str, &str)] = &[("6.18.15", "{module}: Symbol * has an invalid section index * (max *)")];
+/// Lines that a release within their range does not have: the checks were backported to the older series first. Without them, such
+/// a module crashes the kernel or is loaded.
+const NOT_YET: &[(&str, &str)] = &[
+    ("6.18.15", "{module}: Symbol * has an invalid section index * (max *)"),
+    ("6.18.15", "Invalid ELF section name table type: *"),
+    ("6.18.15", "Invalid ELF symbol string table type: *"),
+];
 
 /// Whether a kernel of this release has a line.
 fn has(release: &str, line: &str) -> bool {

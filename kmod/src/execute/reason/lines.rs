@@ -3,7 +3,8 @@
 //! They were read in the sources of Debian's kernels 5.10.262, 6.1.176, 6.12.118 and 7.3.4, and in the image of 6.18.15; that of
 //! kernel/bpf/btf.c is known from reports since 5.11. Lines
 //! about something else, such as a taint, are not listed. `conformance/tests/kernel_reasons.rs` provokes those that a guest can
-//! provoke. 6.18.15 does not check the index of a symbol's section: a module with a wrong one crashes it.
+//! provoke. Three lines are not in the image of 6.18.15: it does not check the index of a symbol's section, nor the types of the
+//! sections with the names of sections and symbols.
 
 /// A line of the kernel log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
