@@ -141,12 +141,12 @@ pub enum ConfigWarning {
     #[error("{}: not a regular file, not read", show_path(.0))]
     NotAFile(PathBuf),
     /// A file or directory exists and cannot be read.
-    #[error("{}: could not be read: {}", show_path(.file), crate::sys::strerror_io(.source))]
+    #[error("{}: could not be read: {}", show_path(.file), crate::sys::strerror_io(.cause))]
     Unreadable {
         /// The file or directory.
         file: PathBuf,
         /// The error.
-        source: io::Error,
+        cause: io::Error,
     },
     /// A module name on the kernel command line has an unmatched bracket.
     #[error("Ignoring bad option on kernel command line while parsing module name: '{}'", Escaped(.0))]

@@ -32,40 +32,40 @@ pub enum TreeError {
     #[error(transparent)]
     Index(#[from] IndexError),
     /// A file could not be read.
-    #[error("could not read {}: {}", crate::config::show_path(path), crate::sys::strerror_io(source))]
+    #[error("could not read {}: {}", crate::config::show_path(path), crate::sys::strerror_io(cause))]
     Io {
         /// The file.
         path: PathBuf,
         /// The error.
-        source: io::Error,
+        cause: io::Error,
     },
     /// A line of a text file is malformed.
-    #[error("{path} line {line}: {source}; run depmod", path = crate::config::show_path(path))]
+    #[error("{path} line {line}: {cause}; run depmod", path = crate::config::show_path(path))]
     Line {
         /// The file.
         path: PathBuf,
         /// The number of the line, from 1.
         line: usize,
         /// What is wrong with it.
-        source: text::LineError,
+        cause: text::LineError,
     },
     /// A value in an index is not a module name or not a line of modules.dep.
-    #[error("{path}: the value {value} of an index: {source}; run depmod", path = crate::config::show_path(path))]
+    #[error("{path}: the value {value} of an index: {cause}; run depmod", path = crate::config::show_path(path))]
     Value {
         /// The file.
         path: PathBuf,
         /// The value.
         value: Escaped<Vec<u8>>,
         /// What is wrong with it.
-        source: text::LineError,
+        cause: text::LineError,
     },
     /// A text file has more entries than an index can contain.
-    #[error("{path}: {source}", path = crate::config::show_path(path))]
+    #[error("{path}: {cause}", path = crate::config::show_path(path))]
     Insert {
         /// The file.
         path: PathBuf,
         /// The error.
-        source: InsertError,
+        cause: InsertError,
     },
 }
 
@@ -143,8 +143,8 @@ impl TreeError {
         let is_errno = |error: &io::Error| error.raw_os_error() == Some(libc::ENOMEM);
         match self {
             Self::Index(error) => matches!(&error.kind, IndexErrorKind::Io(error) if is_errno(error)),
-            Self::Io { source, .. } => is_errno(source),
-            Self::Insert { source, .. } => *source == InsertError::Memory,
+            Self::Io { cause, .. } => is_errno(cause),
+            Self::Insert { cause, .. } => *cause == InsertError::Memory,
             Self::Line { .. } | Self::Value { .. } => false,
         }
     }
@@ -153,12 +153,12 @@ impl TreeError {
     fn copy(&self) -> Self {
         match self {
             Self::Index(error) => Self::Index(error.copy()),
-            Self::Io { path, source } => Self::Io { path: path.clone(), source: file::copy_error(source) },
-            Self::Line { path, line, source } => Self::Line { path: path.clone(), line: *line, source: source.clone() },
-            Self::Value { path, value, source } => {
-                Self::Value { path: path.clone(), value: value.clone(), source: source.clone() }
+            Self::Io { path, cause } => Self::Io { path: path.clone(), cause: file::copy_error(cause) },
+            Self::Line { path, line, cause } => Self::Line { path: path.clone(), line: *line, cause: cause.clone() },
+            Self::Value { path, value, cause } => {
+                Self::Value { path: path.clone(), value: value.clone(), cause: cause.clone() }
             }
-            Self::Insert { path, source } => Self::Insert { path: path.clone(), source: source.clone() },
+            Self::Insert { path, cause } => Self::Insert { path: path.clone(), cause: cause.clone() },
         }
     }
 }
@@ -362,8 +362,8 @@ impl Tree {
                 let path = self.dir.join(files.text);
                 match self.read(files.text)?.map(|text| from_text(&text)).transpose() {
                     Ok(index) => Ok(index),
-                    Err(text::TextError::Line { line, source }) => Err(TreeError::Line { path, line, source }),
-                    Err(text::TextError::Insert(source)) => Err(TreeError::Insert { path, source }),
+                    Err(text::TextError::Line { line, cause }) => Err(TreeError::Line { path, line, cause }),
+                    Err(text::TextError::Insert(cause)) => Err(TreeError::Insert { path, cause }),
                 }
             }
             Err(error) => Err(error.into()),
@@ -383,12 +383,12 @@ impl Tree {
     /// Fails if there is not enough memory for names and paths from this many bytes of a list.
     fn require_memory(&self, files: Files, length: usize) -> Result<(), TreeError> {
         memory::require(length.saturating_mul(GROWTH))
-            .map_err(|error| TreeError::Io { path: self.dir.join(files.bin), source: file::out_of_memory(error) })
+            .map_err(|error| TreeError::Io { path: self.dir.join(files.bin), cause: file::out_of_memory(error) })
     }
 
     /// Parses a line of modules.dep.
     fn parse<'a>(&self, line: &'a [u8]) -> Result<text::DepLine<'a>, TreeError> {
-        let line_error = |source| self.bad_value(DEP, line.to_vec(), source);
+        let line_error = |cause| self.bad_value(DEP, line.to_vec(), cause);
         let dep = text::DepLine::parse(line).map_err(line_error)?;
         match ModuleName::from_path(dep.path) {
             Ok(_) => Ok(dep),
@@ -406,13 +406,13 @@ impl Tree {
         Ok(ModuleEntry { name, path: absolute(dep.path), deps: dep.deps().map(absolute).collect() })
     }
 
-    fn bad_value(&self, files: Files, value: Vec<u8>, source: text::LineError) -> TreeError {
-        TreeError::Value { path: self.dir.join(files.bin), value: Escaped(value), source }
+    fn bad_value(&self, files: Files, value: Vec<u8>, cause: text::LineError) -> TreeError {
+        TreeError::Value { path: self.dir.join(files.bin), value: Escaped(value), cause }
     }
 
     fn read(&self, name: &str) -> Result<Option<Vec<u8>>, TreeError> {
         let path = self.dir.join(name);
-        file::if_present(file::read_regular(&path, TEXT_LIMIT)).map_err(|source| TreeError::Io { path, source })
+        file::if_present(file::read_regular(&path, TEXT_LIMIT)).map_err(|cause| TreeError::Io { path, cause })
     }
 }
 

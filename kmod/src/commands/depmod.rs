@@ -250,8 +250,8 @@ fn options(arguments: &Arguments, release: &OsStr, files: &[OsString], log: &mut
 
 fn report(error: &DepmodError, log: &mut Log) {
     match error {
-        DepmodError::Directory { path, source } => {
-            let (path, why) = (Escaped(path.as_os_str().as_bytes()), strerror_io(source));
+        DepmodError::Directory { path, cause } => {
+            let (path, why) = (Escaped(path.as_os_str().as_bytes()), strerror_io(cause));
             log.error(format_args!("could not open directory {path}: {why}"));
             let _last_message = log.fatal(format_args!("could not search modules: {why}"));
         }

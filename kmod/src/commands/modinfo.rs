@@ -240,7 +240,7 @@ impl Session {
         let listing = self.arguments.style.list(own.map(|(_, key, value)| (key, value)), None);
         if listing.out_of_memory {
             let path = self.tree.dir().join("modules.builtin.modinfo");
-            return Err(TreeError::Io { path, source: out_of_memory(()) }.into());
+            return Err(TreeError::Io { path, cause: out_of_memory(()) }.into());
         }
         Ok(listing)
     }

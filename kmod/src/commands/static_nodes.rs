@@ -94,8 +94,8 @@ pub fn run_in(tree: &Tree, invocation: &Invocation) -> Result<(), Failed> {
             print_error(&format!("Warning: {} not found - ignoring\n", show_path(&path)));
             return Ok(());
         }
-        Err(TreeError::Io { source, .. }) => {
-            print_error(&format!("Error: could not open {} - {}\n", show_path(&path), strerror_io(&source)));
+        Err(TreeError::Io { cause, .. }) => {
+            print_error(&format!("Error: could not open {} - {}\n", show_path(&path), strerror_io(&cause)));
             return Err(Failed);
         }
         Err(error) => {

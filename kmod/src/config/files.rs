@@ -111,9 +111,9 @@ fn add(files: &mut BTreeMap<OsString, PathBuf>, path: PathBuf) {
 }
 
 /// A missing file is not worth a warning: `-C` may name one, and an initramfs without `/dev/null` has dangling links.
-fn unreadable(file: &Path, source: io::Error, warnings: &mut impl Extend<ConfigWarning>) {
-    if !matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
-        warnings.extend([ConfigWarning::Unreadable { file: file.to_owned(), source }]);
+fn unreadable(file: &Path, cause: io::Error, warnings: &mut impl Extend<ConfigWarning>) {
+    if !matches!(cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
+        warnings.extend([ConfigWarning::Unreadable { file: file.to_owned(), cause }]);
     }
 }
 

@@ -148,8 +148,8 @@ fn pattern(word: &[u8]) -> Option<Vec<u8>> {
 /// Why the files of kmod.d could not be listed.
 fn list_problem(warning: ConfigWarning) -> Option<MaskProblem> {
     match warning {
-        ConfigWarning::Unreadable { file, source } => {
-            let reason = ReadError::Io(source).to_string();
+        ConfigWarning::Unreadable { file, cause } => {
+            let reason = ReadError::Io(cause).to_string();
             Some(MaskProblem { file, reason })
         }
         ConfigWarning::Directory(file) => Some(MaskProblem { file, reason: "is a directory".to_owned() }),
@@ -160,7 +160,7 @@ fn list_problem(warning: ConfigWarning) -> Option<MaskProblem> {
 /// Why a file was not read completely; `None` if it does not have to be.
 fn file_problem(path: &Path, error: &ReadError) -> Option<String> {
     match error {
-        ReadError::Io(source) if source.kind() == std::io::ErrorKind::NotFound => {
+        ReadError::Io(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
             // Without /dev, a link to /dev/null leads nowhere; it hides a file all the same. If the file itself is missing it
             // was removed a moment ago.
             let target = std::fs::read_link(path).ok()?;

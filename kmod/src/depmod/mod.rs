@@ -131,20 +131,20 @@ pub struct Summary {
 #[derive(Debug, thiserror::Error)]
 pub enum DepmodError {
     /// The directory cannot be read.
-    #[error("could not open directory {path}: {}", strerror_io(source), path = crate::config::show_path(path))]
+    #[error("could not open directory {path}: {}", strerror_io(cause), path = crate::config::show_path(path))]
     Directory {
         /// The directory.
         path: PathBuf,
         /// The cause.
-        source: io::Error,
+        cause: io::Error,
     },
     /// A file in [`Options::files`] cannot be read.
-    #[error("could not create module {path}: {}", strerror_io(source), path = crate::config::show_path(path))]
+    #[error("could not create module {path}: {}", strerror_io(cause), path = crate::config::show_path(path))]
     File {
         /// The file.
         path: PathBuf,
         /// The cause.
-        source: io::Error,
+        cause: io::Error,
     },
     /// A file in [`Options::files`] does not have the name of a module file.
     #[error("{path} is not a module file; its name must end in .ko, .ko.xz, .ko.gz or .ko.zst", path = crate::config::show_path(path))]
@@ -161,39 +161,39 @@ pub enum DepmodError {
         modules: usize,
     },
     /// The modules do not fit into an index.
-    #[error("{file}: {source}")]
+    #[error("{file}: {cause}")]
     Index {
         /// The index.
         file: &'static str,
         /// The cause.
-        source: InsertError,
+        cause: InsertError,
     },
     /// There is not enough memory for the dependencies or for a list.
     #[error("not enough memory for {0}")]
     Memory(&'static str),
     /// A file of the module directory cannot be read.
-    #[error("could not read {path}: {}", strerror_io(source), path = crate::config::show_path(path))]
+    #[error("could not read {path}: {}", strerror_io(cause), path = crate::config::show_path(path))]
     Read {
         /// The file.
         path: PathBuf,
         /// The cause.
-        source: io::Error,
+        cause: io::Error,
     },
     /// A file cannot be written.
-    #[error("could not write {path}: {}", strerror_io(source), path = crate::config::show_path(path))]
+    #[error("could not write {path}: {}", strerror_io(cause), path = crate::config::show_path(path))]
     Write {
         /// The file.
         path: PathBuf,
         /// The cause.
-        source: io::Error,
+        cause: io::Error,
     },
     /// A complete file could not be renamed. The files before it, in the order of writing, have been replaced.
-    #[error("could not rename to {path}: {}; run depmod again", strerror_io(source), path = crate::config::show_path(path))]
+    #[error("could not rename to {path}: {}; run depmod again", strerror_io(cause), path = crate::config::show_path(path))]
     Rename {
         /// The file's name.
         path: PathBuf,
         /// The cause.
-        source: io::Error,
+        cause: io::Error,
     },
 }
 
@@ -260,7 +260,7 @@ fn run_in(options: &Options, notify: &mut dyn FnMut(Notice)) -> Result<Summary, 
         let path = out.join(cache::FILE);
         match file.fill(&bytes).and_then(|()| file.rename(&path)) {
             Ok(()) => summary.written.push(path),
-            Err(source) => notify(Notice::Cache { path, source }),
+            Err(cause) => notify(Notice::Cache { path, cause }),
         }
     }
     Ok(summary)
@@ -278,8 +278,8 @@ fn pending_cache(options: &Options, out: &Path) -> io::Result<write::Pending> {
 fn build_list(dir: &Path, name: &'static str, notify: &mut dyn FnMut(Notice)) -> Vec<u8> {
     /// The lists of the largest kernels have a few hundred KiB.
     const LIMIT: u64 = 64 << 20;
-    crate::file::read_regular(&dir.join(name), LIMIT).unwrap_or_else(|source| {
-        notify(Notice::MissingList { name, dir: dir.to_owned(), source });
+    crate::file::read_regular(&dir.join(name), LIMIT).unwrap_or_else(|cause| {
+        notify(Notice::MissingList { name, dir: dir.to_owned(), cause });
         Vec::new()
     })
 }

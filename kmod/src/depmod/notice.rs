@@ -15,19 +15,19 @@ use crate::sys::{strerror, strerror_io};
 #[derive(Debug, thiserror::Error)]
 pub enum Notice {
     /// A directory below the module directory cannot be read; its modules are not listed.
-    #[error("could not open directory {}: {}", crate::config::show_path(path), strerror_io(source))]
+    #[error("could not open directory {}: {}", crate::config::show_path(path), strerror_io(cause))]
     Directory {
         /// The directory.
         path: PathBuf,
         /// The cause.
-        source: io::Error,
+        cause: io::Error,
     },
     /// A symbolic link that leads nowhere and has the name of a module or of a searched directory; it is left out.
     #[error(
         "could not follow symbolic link {} to {}: {}",
         crate::config::show_path(path),
         crate::config::show_path(target),
-        strerror_io(source)
+        strerror_io(cause)
     )]
     DanglingLink {
         /// The link.
@@ -35,7 +35,7 @@ pub enum Notice {
         /// Its target.
         target: PathBuf,
         /// The cause.
-        source: io::Error,
+        cause: io::Error,
     },
     /// A module file whose path cannot be written to the lists; it is left out.
     #[error("{}: {why}; the module is left out", crate::config::show_path(path))]
@@ -49,14 +49,14 @@ pub enum Notice {
     #[error("failed to load symbols from {}: {}", crate::config::show_path(&.0.path), unreadable(&.0.kind))]
     Unreadable(ObjectError),
     /// A list of the kernel's build cannot be read.
-    #[error("could not open {name} at {}: {}", crate::config::show_path(dir), strerror_io(source))]
+    #[error("could not open {name} at {}: {}", crate::config::show_path(dir), strerror_io(cause))]
     MissingList {
         /// Its name.
         name: &'static str,
         /// The module directory.
         dir: PathBuf,
         /// The cause.
-        source: io::Error,
+        cause: io::Error,
     },
     /// Another process holds the lock of the output directory.
     #[error("another process has locked {}; waiting up to 2 more seconds", crate::config::show_path(path))]
@@ -65,12 +65,12 @@ pub enum Notice {
         path: PathBuf,
     },
     /// The cache cannot be written: the next run has to read all modules.
-    #[error("could not write the cache {}: {}", crate::config::show_path(path), strerror_io(source))]
+    #[error("could not write the cache {}: {}", crate::config::show_path(path), strerror_io(cause))]
     Cache {
         /// The file.
         path: PathBuf,
         /// The cause.
-        source: io::Error,
+        cause: io::Error,
     },
     /// A line of modules.builtin that does not name a module.
     #[error("Invalid modules.builtin line: {}", Escaped(.0))]

@@ -227,7 +227,7 @@ impl Outputs<'_> {
     ) -> Result<(), DepmodError> {
         match index.insert(key, value, priority) {
             Ok(()) => Ok(()),
-            Err(source @ (InsertError::TooLarge | InsertError::Memory)) => Err(DepmodError::Index { file, source }),
+            Err(cause @ (InsertError::TooLarge | InsertError::Memory)) => Err(DepmodError::Index { file, cause }),
             Err(error) => {
                 (self.notify)(Notice::Key(error));
                 Ok(())
@@ -237,12 +237,12 @@ impl Outputs<'_> {
 
     fn push_index(&mut self, name: &'static str, what: &'static str, index: &IndexWriter) -> Result<(), DepmodError> {
         if self.options.warn_duplicates {
-            let duplicates = index.duplicates().map_err(|source| DepmodError::Index { file: name, source })?;
+            let duplicates = index.duplicates().map_err(|cause| DepmodError::Index { file: name, cause })?;
             for (key, value) in duplicates {
                 (self.notify)(Notice::Duplicate { what, key: key.to_vec(), value: value.to_vec() });
             }
         }
-        let bytes = index.to_bytes().map_err(|source| DepmodError::Index { file: name, source })?;
+        let bytes = index.to_bytes().map_err(|cause| DepmodError::Index { file: name, cause })?;
         self.push(name, bytes);
         Ok(())
     }

@@ -54,7 +54,7 @@ pub(super) fn search(options: &Options, notify: &mut dyn FnMut(Notice)) -> Resul
     if options.files.is_empty() {
         // The only directory that must exist.
         let open = fs::read_dir(&options.dir);
-        open.map_err(|source| DepmodError::Directory { path: options.dir.clone(), source })?;
+        open.map_err(|cause| DepmodError::Directory { path: options.dir.clone(), cause })?;
         for file in walk(&options.dir, options, notify) {
             choice.add(file, false, notify);
         }
@@ -69,7 +69,7 @@ pub(super) fn search(options: &Options, notify: &mut dyn FnMut(Notice)) -> Resul
         if uncompressed_name(name).is_none() {
             return Err(DepmodError::NotAModule { path: path.clone() });
         }
-        fs::metadata(path).map_err(|source| DepmodError::File { path: path.clone(), source })?;
+        fs::metadata(path).map_err(|cause| DepmodError::File { path: path.clone(), cause })?;
         choice.add(Entry { path: path.clone(), resolved: None }, false, notify);
     }
     let mut found: Vec<Found> = choice.by_name.into_values().map(|(found, _)| found).collect();
@@ -151,11 +151,11 @@ fn walk(top: &Path, options: &Options, notify: &mut dyn FnMut(Notice)) -> Vec<En
                 let (kind, resolved) = if is_link {
                     match follow(&entry.path(), root) {
                         Ok((data, resolved)) => (data.file_type(), resolved),
-                        Err(source) => {
+                        Err(cause) => {
                             let listed = path.strip_prefix(top).unwrap_or(&path).as_os_str().as_bytes();
                             if is_module || options.config.is_searched(listed) {
                                 let target = fs::read_link(entry.path()).unwrap_or_default();
-                                notify(Notice::DanglingLink { path, target, source });
+                                notify(Notice::DanglingLink { path, target, cause });
                             }
                             continue;
                         }
@@ -172,8 +172,8 @@ fn walk(top: &Path, options: &Options, notify: &mut dyn FnMut(Notice)) -> Vec<En
             }
             Ok(())
         };
-        if let Err(source) = visit() {
-            notify(Notice::Directory { path: dir.path, source });
+        if let Err(cause) = visit() {
+            notify(Notice::Directory { path: dir.path, cause });
         }
     }
     files

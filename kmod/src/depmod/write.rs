@@ -37,11 +37,11 @@ pub(super) fn write(
     outputs: &[Output],
     notify: &mut dyn FnMut(Notice),
 ) -> Result<Vec<PathBuf>, DepmodError> {
-    make_directory(dir).map_err(|source| DepmodError::Write { path: dir.to_owned(), source })?;
+    make_directory(dir).map_err(|cause| DepmodError::Write { path: dir.to_owned(), cause })?;
     remove_leftovers(dir, outputs);
     let failed = |output: &Output| {
         let path = dir.join(output.name);
-        |source| DepmodError::Write { path, source }
+        |cause| DepmodError::Write { path, cause }
     };
     // Dropping a pending file removes it.
     let mut pending_files = Vec::with_capacity(outputs.len());
@@ -55,13 +55,13 @@ pub(super) fn write(
     for output in outputs {
         let path = dir.join(output.name);
         if fs::symlink_metadata(&path).is_ok_and(|data| data.is_dir()) {
-            return Err(DepmodError::Write { path, source: io::Error::from_raw_os_error(libc::EISDIR) });
+            return Err(DepmodError::Write { path, cause: io::Error::from_raw_os_error(libc::EISDIR) });
         }
     }
     let mut written = Vec::with_capacity(outputs.len());
     for (output, pending) in outputs.iter().zip(&mut pending_files) {
         let path = dir.join(output.name);
-        pending.rename(&path).map_err(|source| DepmodError::Rename { path: path.clone(), source })?;
+        pending.rename(&path).map_err(|cause| DepmodError::Rename { path: path.clone(), cause })?;
         written.push(path);
     }
     Ok(written)

@@ -48,8 +48,7 @@ pub struct Value {
 pub struct IndexError {
     /// The file; empty for an index in memory.
     pub path: PathBuf,
-    /// What is wrong.
-    #[source]
+    /// What is wrong; part of the text.
     pub kind: IndexErrorKind,
 }
 
@@ -84,7 +83,7 @@ impl IndexError {
 pub enum IndexErrorKind {
     /// The file could not be read.
     #[error("could not be read: {}", crate::sys::strerror_io(.0))]
-    Io(#[from] io::Error),
+    Io(io::Error),
     /// The file is shorter than the header of an index.
     #[error("has {0} bytes, fewer than the 12 of an index's header; run depmod")]
     Short(usize),
@@ -102,6 +101,12 @@ pub enum IndexErrorKind {
         /// What was found there.
         what: &'static str,
     },
+}
+
+impl From<io::Error> for IndexErrorKind {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
 }
 
 #[cfg(test)]

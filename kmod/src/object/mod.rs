@@ -52,8 +52,7 @@ impl Default for Limits {
 pub struct ObjectError {
     /// The file; empty for bytes in memory.
     pub path: PathBuf,
-    /// What is wrong.
-    #[source]
+    /// What is wrong; part of the text.
     pub kind: ObjectErrorKind,
 }
 
@@ -62,7 +61,7 @@ pub struct ObjectError {
 pub enum ObjectErrorKind {
     /// The file could not be read.
     #[error("{}", crate::sys::strerror_io(.0))]
-    Io(#[from] io::Error),
+    Io(io::Error),
     /// The file is empty.
     #[error("the file is empty")]
     Empty,
@@ -94,6 +93,12 @@ pub enum ObjectErrorKind {
     /// The ELF file is malformed.
     #[error("malformed ELF file: {0}")]
     Elf(&'static str),
+}
+
+impl From<io::Error> for ObjectErrorKind {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
 }
 
 impl ObjectErrorKind {

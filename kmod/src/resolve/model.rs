@@ -83,8 +83,8 @@ fn matching(list: &[(String, ModuleName)], name: &[u8]) -> Vec<ModuleName> {
 impl Lookup for ModelTree {
     fn module(&self, name: &ModuleName) -> Result<Option<ModuleEntry>, TreeError> {
         if self.too_large.as_ref() == Some(name) {
-            let source = io::Error::from_raw_os_error(libc::ENOMEM);
-            return Err(TreeError::Io { path: PathBuf::from("/m/modules.dep"), source });
+            let cause = io::Error::from_raw_os_error(libc::ENOMEM);
+            return Err(TreeError::Io { path: PathBuf::from("/m/modules.dep"), cause });
         }
         Ok(self.modules.iter().find(|module| module.name == *name).cloned())
     }
@@ -93,7 +93,7 @@ impl Lookup for ModelTree {
     }
     fn aliases(&self, alias: &[u8]) -> Result<Vec<ModuleName>, TreeError> {
         if self.broken_aliases {
-            return Err(TreeError::Io { path: PathBuf::from("/m/modules.alias"), source: io::Error::other("broken") });
+            return Err(TreeError::Io { path: PathBuf::from("/m/modules.alias"), cause: io::Error::other("broken") });
         }
         Ok(matching(&self.aliases, alias))
     }

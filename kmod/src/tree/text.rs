@@ -21,12 +21,12 @@ pub enum LineError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
     /// A bad line.
-    #[error("line {line}: {source}")]
+    #[error("line {line}: {cause}")]
     Line {
         /// The number of the line, from 1.
         line: usize,
         /// What is wrong with it.
-        source: LineError,
+        cause: LineError,
     },
     /// More entries than an index can contain.
     #[error(transparent)]
@@ -161,7 +161,7 @@ pub(super) fn dep_index(text: &[u8]) -> Result<Index, TextError> {
     let mut writer = IndexWriter::new();
     for ((number, line), (_, raw)) in dep_lines(text).zip(lines(text)) {
         let named = line.and_then(|line| Ok(ModuleName::from_path(line.path)?));
-        let name = named.map_err(|source| TextError::Line { line: number, source })?;
+        let name = named.map_err(|cause| TextError::Line { line: number, cause })?;
         insert(&mut writer, name.as_bytes(), raw, number)?;
     }
     finish(&writer)
@@ -171,7 +171,7 @@ pub(super) fn dep_index(text: &[u8]) -> Result<Index, TextError> {
 pub(super) fn alias_index(text: &[u8]) -> Result<Index, TextError> {
     let mut writer = IndexWriter::new();
     for (number, line) in alias_lines(text) {
-        let AliasLine { pattern, module } = line.map_err(|source| TextError::Line { line: number, source })?;
+        let AliasLine { pattern, module } = line.map_err(|cause| TextError::Line { line: number, cause })?;
         // depmod writes patterns with unmatched brackets to the text only.
         if let Ok(pattern) = normalise_alias(pattern) {
             insert(&mut writer, &pattern, module, number)?;
@@ -185,7 +185,7 @@ pub(super) fn builtin_index(text: &[u8]) -> Result<Index, TextError> {
     let mut writer = IndexWriter::new();
     for (number, line) in lines(text) {
         let name =
-            ModuleName::from_path(line).map_err(|source| TextError::Line { line: number, source: source.into() })?;
+            ModuleName::from_path(line).map_err(|cause| TextError::Line { line: number, cause: cause.into() })?;
         insert(&mut writer, name.as_bytes(), b"", 0)?;
     }
     finish(&writer)

@@ -27,7 +27,7 @@ impl Problem {
         let errno = |errno| crate::sys::strerror_io(&io::Error::from_raw_os_error(errno));
         match self {
             Self::Object(ObjectError { kind: ObjectErrorKind::Io(error), .. })
-            | Self::Tree(TreeError::Io { source: error, .. }) => errno(error.raw_os_error().unwrap_or(libc::EINVAL)),
+            | Self::Tree(TreeError::Io { cause: error, .. }) => errno(error.raw_os_error().unwrap_or(libc::EINVAL)),
             Self::Object(ObjectError { kind: ObjectErrorKind::NotElf, .. }) => errno(libc::ENOEXEC),
             Self::Object(_) | Self::Tree(_) => errno(libc::EINVAL),
             Self::NoModinfo(_) => errno(libc::ENODATA),
@@ -38,7 +38,7 @@ impl Problem {
     pub(super) fn is_plain_errno(&self) -> bool {
         let error = match self {
             Self::Object(ObjectError { kind: ObjectErrorKind::Io(error), .. })
-            | Self::Tree(TreeError::Io { source: error, .. }) => error,
+            | Self::Tree(TreeError::Io { cause: error, .. }) => error,
             _ => return false,
         };
         error.raw_os_error().is_some()
