@@ -20,4 +20,6 @@ pub mod cli;
 pub mod replay;
 pub mod report;
 pub mod run;
+#[cfg(test)]
+mod testing;
 pub mod text;

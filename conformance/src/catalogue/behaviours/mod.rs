@@ -30,6 +30,9 @@ pub fn all() -> Vec<&'static Entry> {
 }
 
 #[cfg(test)]
+mod on_a_model;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::catalogue::entry::{About, Checked, needs_text};
