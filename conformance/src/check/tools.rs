@@ -25,6 +25,10 @@ pub const TAINT_FORCED_RMMOD: TaintFlag = TaintFlag { bit: 3, letter: 'R' };
 pub const INDEFINITELY: u64 = 1 << 40;
 /// The message that [`Lab::expect_tool`] expects of subjects with their own wording, where only its presence counts.
 pub const ANY_MESSAGE: &str = "a message";
+/// The trait of a subject whose messages are in C kmod's words.
+pub const KMOD_MESSAGES: &str = "kmod messages";
+/// The trait of a subject that adds the reason from the kernel log to its message about a refused module.
+pub const KERNEL_REASONS: &str = "kernel reasons";
 /// Milliseconds between the opening of a file and the start of the command that must find it open.
 const HEAD_START: u64 = 100;
 
@@ -37,32 +41,68 @@ impl Lab<'_> {
         self.run(&in_sbin(argv).iter().map(String::as_str).collect::<Vec<_>>())
     }
 
-    /// Runs a tool and records its exit status and its message on standard error as a fact. `message` is in C kmod's
-    /// wording; for a subject with its own wording, only failure and the presence of a message are compared. Returns
-    /// standard output as [`Lab::normalize`]d text.
+    /// Runs a tool and records its exit status and its message on standard error as a fact, which is named after the command.
+    /// `message` is in C kmod's words; of a subject without the trait [`KMOD_MESSAGES`], only failure and the presence of a
+    /// message are compared. Returns standard output as [`Lab::normalize`]d text.
     ///
     /// # Errors
     /// [`LabError`] if it cannot be started.
     pub fn expect_tool(&mut self, argv: &[&str], status: i32, message: &str) -> Result<String, LabError> {
+        self.expect_tool_as(&argv.join(" "), argv, status, message)
+    }
+
+    /// [`Lab::expect_tool`] with another name for the fact, for a command that a check runs more than once.
+    ///
+    /// # Errors
+    /// [`LabError`] if it cannot be started.
+    pub fn expect_tool_as(
+        &mut self,
+        name: &str,
+        argv: &[&str],
+        status: i32,
+        message: &str,
+    ) -> Result<String, LabError> {
         let ran = self.tool(argv)?;
-        self.expect_ran(&argv.join(" "), &ran, status, message);
+        self.expect_ran(name, &ran, status, message);
         Ok(self.normalize(&ran.stdout))
     }
 
     /// Records the fact of [`Lab::expect_tool`] about a command that has run.
     pub fn expect_ran(&mut self, name: &str, ran: &Ran, status: i32, message: &str) {
+        let wording_counts = self.pair().has_trait(KMOD_MESSAGES);
         let (got, expected) = (self.normalize(&ran.stderr), self.normalize(message.as_bytes()));
-        let wording_counts = self.uses_kmod_messages();
-        let result = |exit: ExitKind, message: &str| match exit {
-            ExitKind::Exited(0) if !wording_counts && !message.is_empty() => "exit 0 with a message".to_owned(),
-            ExitKind::Exited(status) if !wording_counts && status != 0 => {
-                format!("failure {} a message", if message.is_empty() { "without" } else { "with" })
-            }
-            exit if message.is_empty() => exit.shown(),
-            exit => format!("{}: {message}", exit.shown()),
+        let name = self.normalize(name.as_bytes());
+        self.expect(
+            &name,
+            outcome(ran.exit, &got, wording_counts),
+            outcome(ExitKind::Exited(status), &expected, wording_counts),
+        );
+    }
+
+    /// Records, as two facts, the message about a module that the kernel refused: the words for the errno, and the reason
+    /// that follows them. `reason` is what the kernel logged, which differs between kernels. A subject with the trait
+    /// [`KERNEL_REASONS`] adds it to its message, others add nothing.
+    pub fn expect_refused(&mut self, name: &str, mut ran: Ran, message: &str, reason: Option<&str>) {
+        let stderr = String::from_utf8_lossy(&ran.stderr).trim_end().to_owned();
+        let added = stderr.strip_prefix(message).and_then(|rest| rest.strip_prefix(": "));
+        if added.is_some() {
+            ran.stderr.truncate(message.len());
+        }
+        self.expect_ran(name, &ran, 1, message);
+        let reason = reason.filter(|_| self.pair().has_trait(KERNEL_REASONS));
+        let shown = |text: Option<&str>| match text {
+            None => "none".to_owned(),
+            Some(_) if text == reason => "as logged by the kernel".to_owned(),
+            Some(other) => other.to_owned(),
         };
         let name = self.normalize(name.as_bytes());
-        self.expect(&name, result(ran.exit, &got), result(ExitKind::Exited(status), &expected));
+        self.expect(&format!("{name}: reason in the message"), shown(added), shown(reason));
+    }
+
+    /// Returns a message with the reason that a subject with the trait [`KERNEL_REASONS`] adds from the kernel log.
+    #[must_use]
+    pub fn with_reason(&self, message: &str, reason: &str) -> String {
+        if self.pair().has_trait(KERNEL_REASONS) { format!("{message}: {reason}") } else { message.to_owned() }
     }
 
     /// Returns whether the subject uses the wording of C kmod in its messages.
@@ -89,6 +129,22 @@ impl Lab<'_> {
         self.pair().subject == "toybox"
     }
 
+    /// Requires that the subject has this option of a command.
+    ///
+    /// # Errors
+    /// [`LabError::Need`] if it does not.
+    pub fn needs_option(&mut self, command: &str, option: &str) -> Result<(), LabError> {
+        self.needs_trait(&format!("{command} {option}"))
+    }
+
+    /// Requires that the subject has the program `kmod` with this command.
+    ///
+    /// # Errors
+    /// [`LabError::Need`] if it does not.
+    pub fn needs_kmod(&mut self, command: &str) -> Result<(), LabError> {
+        self.needs_trait(&format!("kmod {command}"))
+    }
+
     /// Removes from an output the parts that differ between kernels: the release, the directory of a module and the
     /// compression of its file. Lines are joined by ` | `.
     #[must_use]
@@ -106,28 +162,6 @@ impl Lab<'_> {
         let lines: Vec<String> =
             output.split(|&b| b == b'\n').map(|bytes| line(&text::escape(bytes).replace("\\x09", " "))).collect();
         lines.join("\n").trim_end_matches('\n').replace('\n', " | ")
-    }
-
-    /// Requires that the subject has this option of a command.
-    ///
-    /// # Errors
-    /// [`LabError::Need`] if it does not.
-    pub fn needs_option(&mut self, command: &str, option: &str) -> Result<(), LabError> {
-        self.needs_trait(&format!("{command} {option}"))
-    }
-
-    /// Requires that the subject has the program `kmod` with this command.
-    ///
-    /// # Errors
-    /// [`LabError::Need`] if it does not.
-    pub fn needs_kmod(&mut self, command: &str) -> Result<(), LabError> {
-        self.needs_trait(&format!("kmod {command}"))
-    }
-
-    /// Returns a message of C kmod, with the reason that our tools add from the kernel log.
-    #[must_use]
-    pub fn with_reason(&self, message: &str, reason: &str) -> String {
-        if self.is_c_kmod() { message.to_owned() } else { format!("{message}: {reason}") }
     }
 
     /// Records the states of these modules.
@@ -174,8 +208,22 @@ impl Lab<'_> {
     /// # Errors
     /// [`LabError`] if the guest does not answer.
     pub fn expect_parameter(&mut self, module: &str, parameter: &str, value: &str) -> Result<(), LabError> {
+        self.expect_parameter_as(&format!("{module}: {parameter}"), module, parameter, value)
+    }
+
+    /// [`Lab::expect_parameter`] with another name for the fact, for a parameter that a check reads more than once.
+    ///
+    /// # Errors
+    /// [`LabError`] if the guest does not answer.
+    pub fn expect_parameter_as(
+        &mut self,
+        name: &str,
+        module: &str,
+        parameter: &str,
+        value: &str,
+    ) -> Result<(), LabError> {
         let got = self.read_trimmed(&format!("/sys/module/{module}/parameters/{parameter}"))?;
-        self.expect(&format!("{module}: {parameter}"), got, value);
+        self.expect(name, got, value);
         Ok(())
     }
 
@@ -294,7 +342,20 @@ fn in_sbin(argv: &[&str]) -> Vec<String> {
     argv
 }
 
-/// Removes the source position that Debian's kmod 30 adds to messages of its library.
+/// Returns an exit status and a message as text. If the wording does not count, only failure and the presence of a message
+/// are shown.
+fn outcome(exit: ExitKind, message: &str, wording_counts: bool) -> String {
+    match exit {
+        ExitKind::Exited(0) if !wording_counts && !message.is_empty() => "exit 0 with a message".to_owned(),
+        ExitKind::Exited(status) if !wording_counts && status != 0 => {
+            format!("failure {} a message", if message.is_empty() { "without" } else { "with" })
+        }
+        exit if message.is_empty() => exit.shown(),
+        exit => format!("{}: {message}", exit.shown()),
+    }
+}
+
+/// Removes the source position that some builds of C kmod add to the messages of its library.
 fn without_position(line: &str) -> String {
     match line.split_once("../libkmod/") {
         Some((prefix, rest)) => format!("{prefix}{}", rest.split_once("() ").map_or(rest, |(_, text)| text)),
@@ -312,55 +373,26 @@ pub fn listed_modules(output: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::fact::Fact;
-    use crate::check::lab::{Guest, GuestError, Pair};
-    use crate::check::probes::Probes;
-    use agent::proto::{Reply, Request};
-    use std::time::{Duration, Instant};
 
-    struct Silent;
-
-    impl Guest for Silent {
-        fn call(&mut self, _: &Request, _: Duration) -> Result<Reply, GuestError> {
-            Err(GuestError::Lost("no guest".to_owned()))
+    #[test]
+    fn a_silent_result_is_the_same_text_for_every_subject() {
+        for wording_counts in [true, false] {
+            assert_eq!(outcome(ExitKind::Exited(0), "", wording_counts), "exit 0");
         }
-    }
-
-    /// The fact about a command of this subject that was expected to print `expected`.
-    fn fact(subject: &str, status: i32, stderr: &str, expected: &str) -> Fact {
-        let pair = Pair {
-            release: "6.1.0-x".to_owned(),
-            probes: Probes::default(),
-            modules: None,
-            subject: subject.to_owned(),
-            commands: Vec::new(),
-            traits: if subject == "ours" { vec!["kmod messages".to_owned()] } else { Vec::new() },
-        };
-        let ran = Ran {
-            exit: ExitKind::Exited(status),
-            stdout: Vec::new(),
-            stderr: stderr.as_bytes().to_vec(),
-            took: GuestMillis(1),
-        };
-        let mut guest = Silent;
-        let mut lab = Lab::new(&mut guest, &pair, Instant::now());
-        lab.expect_ran("modprobe loop", &ran, status, expected);
-        lab.into_facts().0.remove(0)
+        assert_eq!(outcome(ExitKind::TimedOut, "", false), "did not exit");
     }
 
     #[test]
-    fn a_silent_success_is_the_same_fact_for_every_subject() {
-        assert_eq!(fact("busybox", 0, "", ""), fact("kmod-30", 0, "", ""));
-        assert_eq!(fact("ours", 0, "", "").got, "exit 0");
+    fn without_the_trait_only_failure_and_the_presence_of_a_message_are_shown() {
+        assert_eq!(outcome(ExitKind::Exited(1), "modprobe: not found", false), "failure with a message");
+        assert_eq!(outcome(ExitKind::Exited(2), "", false), "failure without a message");
+        assert_eq!(outcome(ExitKind::Exited(0), "warning", false), "exit 0 with a message");
+        assert_eq!(outcome(ExitKind::Exited(1), "modprobe: not found", true), "exit 1: modprobe: not found");
     }
 
     #[test]
-    fn the_wording_of_a_message_counts_only_for_subjects_with_kmod_messages() {
-        let busybox = fact("busybox", 1, "modprobe: not found\n", "modprobe: FATAL: no\n");
-        assert_eq!((busybox.holds, busybox.got.as_str()), (true, "failure with a message"));
-        let ours = fact("ours", 1, "modprobe: not found\n", "modprobe: FATAL: no\n");
-        assert_eq!((ours.holds, ours.got.as_str()), (false, "exit 1: modprobe: not found"));
-        assert_eq!(fact("busybox", 1, "", ANY_MESSAGE).got, "failure without a message");
-        assert_eq!(fact("busybox", 0, "warning\n", "").got, "exit 0 with a message");
+    fn the_source_position_of_a_library_message_is_removed() {
+        let line = "rmmod: ERROR: ../libkmod/libkmod-module.c:799 kmod_module_remove_module() could not remove 'llc'";
+        assert_eq!(without_position(line), "rmmod: ERROR: could not remove 'llc'");
     }
 }
