@@ -4,8 +4,8 @@ use crate::catalogue::entry::Checked::By;
 use crate::catalogue::entry::{About, Check, Cost, Entry, Group, Need};
 use crate::check::fact::List;
 use crate::check::lab::Lab;
-use crate::check::tools::{INDEFINITELY, TAINT_FORCED_RMMOD, listed_modules};
-use agent::proto::ExitKind;
+use crate::check::tools::{INDEFINITELY, KMOD_MESSAGES, TAINT_FORCED_RMMOD, listed_modules};
+use agent::proto::{ExitKind, Ran};
 
 const MODPROBE: Need = Need::Command("modprobe");
 const RMMOD: Need = Need::Command("rmmod");
@@ -31,7 +31,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         source: "modprobe(8), --first-time; docs/facts/tools.md#removal",
         about: About::Both,
         cost: Cost::Quick,
-        needs: &[MODPROBE, Need::Module("nls_utf8")],
+        needs: &[MODPROBE, Need::Trait("modprobe --first-time"), Need::Module("nls_utf8")],
         probes: &[],
         check: By(first_time),
     },
@@ -79,7 +79,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         source: "modprobe(8), --wait; docs/facts/tools.md#modprobe",
         about: About::Both,
         cost: Cost::Quick,
-        needs: &[MODPROBE, Need::Module("loop")],
+        needs: &[MODPROBE, Need::Trait("modprobe --wait"), Need::Module("loop")],
         probes: &[],
         check: By(wait),
     },
@@ -91,7 +91,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         source: "modprobe(8), --wait; docs/facts/tools.md#modprobe",
         about: About::Both,
         cost: Cost::Quick,
-        needs: &[MODPROBE, Need::Module("loop")],
+        needs: &[MODPROBE, Need::Trait("modprobe --wait"), Need::Module("loop")],
         probes: &[],
         check: By(wait_timeout),
     },
@@ -103,7 +103,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         source: "modprobe(8), --remove-holders; docs/facts/tools.md#modprobe",
         about: About::Both,
         cost: Cost::Quick,
-        needs: &[MODPROBE, Need::Module("garp")],
+        needs: &[MODPROBE, Need::Trait("modprobe --remove-holders"), Need::Module("garp")],
         probes: &[],
         check: By(holders),
     },
@@ -171,7 +171,7 @@ pub(super) const ENTRIES: &[Entry] = &[
 
 fn by_name(lab: &mut Lab<'_>) -> Check {
     lab.load("nls_utf8")?;
-    lab.expect_live(&["nls_utf8"])?;
+    lab.expect_states("nls_utf8 before modprobe", &["nls_utf8"], &["Live"])?;
     let printed = lab.expect_tool(&["modprobe", "-r", "nls-utf8"], 0, "")?;
     lab.expect("standard output", printed, "");
     lab.expect_absent(&["nls_utf8"])?;
@@ -180,17 +180,17 @@ fn by_name(lab: &mut Lab<'_>) -> Check {
 }
 
 fn first_time(lab: &mut Lab<'_>) -> Check {
-    lab.needs_option("modprobe", "--first-time")?;
+    let argv = ["modprobe", "-r", "--first-time", "nls_utf8"];
     let message = "modprobe: FATAL: Module nls_utf8 is not in kernel.";
-    lab.expect_tool(&["modprobe", "-r", "--first-time", "nls_utf8"], 1, message)?;
+    lab.expect_tool_as("modprobe -r --first-time nls_utf8, not loaded", &argv, 1, message)?;
     lab.load("nls_utf8")?;
-    lab.expect_tool(&["modprobe", "-r", "--first-time", "nls_utf8"], 0, "")?;
+    lab.expect_tool_as("modprobe -r --first-time nls_utf8, loaded", &argv, 0, "")?;
     lab.expect_absent(&["nls_utf8"])
 }
 
 fn by_alias(lab: &mut Lab<'_>) -> Check {
     lab.load("dummy")?;
-    lab.expect_live(&["dummy"])?;
+    lab.expect_states("dummy before modprobe", &["dummy"], &["Live"])?;
     lab.expect_tool(&["modprobe", "-r", "rtnl-link-dummy"], 0, "")?;
     lab.expect_absent(&["dummy"])
 }
@@ -198,19 +198,12 @@ fn by_alias(lab: &mut Lab<'_>) -> Check {
 fn dependencies(lab: &mut Lab<'_>) -> Check {
     let all = ["8021q", "garp", "mrp", "stp", "llc"];
     lab.load("8021q")?;
-    lab.expect_live(&all)?;
+    lab.expect_states(&format!("{} before modprobe", all.join(", ")), &all, &["Live"; 5])?;
     let printed = lab.expect_tool(&["modprobe", "-r", "-v", "8021q"], 0, "")?;
-    if lab.is_c_kmod() {
-        lab.known("indirect dependencies are checked while they are still in use, and so stay loaded");
-        lab.expect("modules listed by -v", List(listed_modules(&printed)), List(vec!["8021q", "mrp", "garp"]));
-        return lab.expect_states(&all.join(", "), &all, &["absent", "absent", "absent", "Live", "Live"]);
-    }
-    if lab.uses_kmod_messages() {
-        lab.expect(
-            "modules listed by -v",
-            List(listed_modules(&printed)),
-            List(vec!["8021q", "garp", "stp", "llc", "mrp"]),
-        );
+    // Only this output shows the order.
+    if lab.has_trait(KMOD_MESSAGES)? {
+        let order = vec!["8021q", "garp", "stp", "llc", "mrp"];
+        lab.expect("modules listed by -v", List(listed_modules(&printed)), List(order));
     }
     lab.expect_absent(&all)
 }
@@ -225,7 +218,6 @@ fn in_use(lab: &mut Lab<'_>) -> Check {
 }
 
 fn wait(lab: &mut Lab<'_>) -> Check {
-    lab.needs_option("modprobe", "--wait")?;
     lab.load("loop")?;
     let argv = ["modprobe", "-r", "-w", "9000", "loop"];
     let ran = lab.tool_while_held("/dev/loop0", 1100, &argv)?;
@@ -235,33 +227,20 @@ fn wait(lab: &mut Lab<'_>) -> Check {
 }
 
 fn wait_timeout(lab: &mut Lab<'_>) -> Check {
-    lab.needs_option("modprobe", "--wait")?;
     lab.load("loop")?;
     let argv = ["modprobe", "-r", "-w", "700", "loop"];
     let ran = lab.tool_while_held("/dev/loop0", INDEFINITELY, &argv)?;
-    let name = "modprobe -r -w 700 loop, /dev/loop0 open";
-    if lab.is_c_kmod() {
-        lab.known("a timeout is reported as success, or modprobe does not exit at all");
-        // The latter was seen twice (34.2 on 6.12 and 6.18, on a busy host, no exit within 30 s). The cause is unknown.
-        let as_listed = matches!(ran.exit, ExitKind::Exited(0) | ExitKind::TimedOut);
-        lab.expect(&format!("{name}: exit 0 or no exit"), as_listed, true);
-        return lab.expect_live(&["loop"]);
+    let message = "modprobe: ERROR: could not remove 'loop': Resource temporarily unavailable";
+    lab.expect_ran("modprobe -r -w 700 loop, /dev/loop0 open", &ran, 1, message);
+    if ran.exit != ExitKind::TimedOut {
+        lab.expect_within("modprobe duration", ran.took.0, 600..=3000, "ms");
     }
-    lab.expect_ran(name, &ran, 1, "modprobe: ERROR: could not remove 'loop': Resource temporarily unavailable");
-    lab.expect_within("modprobe duration", ran.took.0, 600..=3000, "ms");
     lab.expect_live(&["loop"])
 }
 
 fn holders(lab: &mut Lab<'_>) -> Check {
-    lab.needs_option("modprobe", "--remove-holders")?;
     lab.load("garp")?;
-    let argv = ["modprobe", "-r", "-v", "--remove-holders", "stp"];
-    if lab.is_c_kmod() {
-        lab.known("removing a holder also removes the module, which modprobe then fails to find");
-        lab.expect_tool(&argv, 1, "modprobe: ERROR: could not remove 'stp': No such file or directory")?;
-        return lab.expect_states("garp, stp, llc", &["garp", "stp", "llc"], &["absent", "absent", "Live"]);
-    }
-    let printed = lab.expect_tool(&argv, 0, "")?;
+    let printed = lab.expect_tool(&["modprobe", "-r", "-v", "--remove-holders", "stp"], 0, "")?;
     lab.expect("modules listed by -v", List(listed_modules(&printed)), List(vec!["garp", "stp", "llc"]));
     lab.expect_absent(&["garp", "stp", "llc"])
 }
@@ -274,11 +253,7 @@ fn several(lab: &mut Lab<'_>) -> Check {
     both.iter().try_for_each(|name| lab.load(name))?;
     let message = "modprobe: WARNING: Module no-such not found.";
     lab.expect_tool(&["modprobe", "-r", "-a", "dummy", "no-such", "nls_utf8"], 1, message)?;
-    if lab.is_busybox() {
-        lab.known("nothing is removed if one of the names is not found");
-        return lab.expect_live(&both);
-    }
-    lab.expect_absent(&both)
+    lab.expect_states("dummy, nls_utf8 after modprobe -r -a", &both, &["absent"; 2])
 }
 
 fn builtin(lab: &mut Lab<'_>) -> Check {
@@ -296,10 +271,6 @@ fn rmmod(lab: &mut Lab<'_>) -> Check {
     lab.expect_states("dummy, nls_utf8", &["dummy", "nls_utf8"], &["absent", "Live"])?;
     let message = "rmmod: ERROR: Module dummy is not currently loaded";
     lab.expect_tool(&["rmmod", "dummy", "nls_utf8"], 1, message)?;
-    if lab.is_busybox() {
-        lab.known("rmmod stops at the first module that it cannot remove");
-        return lab.expect_live(&["nls_utf8"]);
-    }
     lab.expect_absent(&["nls_utf8"])
 }
 
@@ -309,23 +280,66 @@ fn rmmod_refused(lab: &mut Lab<'_>) -> Check {
     let ran = lab.tool_while_held("/dev/loop0", INDEFINITELY, &["rmmod", "loop"])?;
     lab.expect_ran("rmmod loop, /dev/loop0 open", &ran, 1, "rmmod: ERROR: Module loop is in use");
     lab.load("garp")?;
-    // C kmod lists them in directory order.
-    let holders = if lab.is_c_kmod() { "stp garp" } else { "garp stp" };
-    lab.expect_tool(&["rmmod", "llc"], 1, &format!("rmmod: ERROR: Module llc is in use by: {holders}"))?;
+    let mut ran = lab.tool(&["rmmod", "llc"])?;
+    sort_holders(&mut ran);
+    lab.expect_ran("rmmod llc", &ran, 1, "rmmod: ERROR: Module llc is in use by: garp stp");
     lab.expect_live(&["loop", "garp", "stp", "llc"])
+}
+
+/// Sorts the modules after `in use by: `. The statement promises no order.
+fn sort_holders(ran: &mut Ran) {
+    const BEFORE: &str = " is in use by: ";
+    let message = String::from_utf8_lossy(&ran.stderr).into_owned();
+    if let Some((module, holders)) = message.trim_end().split_once(BEFORE) {
+        let mut holders: Vec<&str> = holders.split(' ').collect();
+        holders.sort_unstable();
+        ran.stderr = format!("{module}{BEFORE}{}", holders.join(" ")).into_bytes();
+    }
 }
 
 fn rmmod_forced(lab: &mut Lab<'_>) -> Check {
     lab.load("garp")?;
-    // C kmod's library prints a message as well.
-    let library =
-        if lab.is_c_kmod() { "rmmod: ERROR: could not remove 'llc': Resource temporarily unavailable | " } else { "" };
-    let message = format!("{library}rmmod: ERROR: could not remove module llc: Resource temporarily unavailable");
-    lab.expect_tool(&["rmmod", "-f", "llc"], 1, &message)?;
+    let mut ran = lab.tool(&["rmmod", "-f", "llc"])?;
+    // Some tools print two lines: that of a library, then their own.
+    ran.stderr = last_line(&ran.stderr);
+    let message = "rmmod: ERROR: could not remove module llc: Resource temporarily unavailable";
+    lab.expect_ran("rmmod -f llc", &ran, 1, message);
     lab.expect_live(&["llc"])?;
     lab.load("loop")?;
     let ran = lab.tool_while_held("/dev/loop0", INDEFINITELY, &["rmmod", "-f", "loop"])?;
     lab.expect_ran("rmmod -f loop, /dev/loop0 open", &ran, 0, "");
     lab.expect_absent(&["loop"])?;
     lab.expect_tainted(TAINT_FORCED_RMMOD)
+}
+
+fn last_line(text: &[u8]) -> Vec<u8> {
+    text.trim_ascii_end().rsplit(|&byte| byte == b'\n').next().unwrap_or_default().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use agent::proto::GuestMillis;
+
+    #[test]
+    fn the_modules_in_a_message_are_sorted() {
+        let mut ran = Ran {
+            exit: ExitKind::Exited(1),
+            stdout: Vec::new(),
+            stderr: b"rmmod: ERROR: Module llc is in use by: stp garp\n".to_vec(),
+            took: GuestMillis(1),
+        };
+        sort_holders(&mut ran);
+        assert_eq!(ran.stderr, b"rmmod: ERROR: Module llc is in use by: garp stp");
+        ran.stderr = b"busy\n".to_vec();
+        sort_holders(&mut ran);
+        assert_eq!(ran.stderr, b"busy\n");
+    }
+
+    #[test]
+    fn the_last_line_of_a_message_is_found() {
+        assert_eq!(last_line(b"library: a\ntool: b\n"), b"tool: b");
+        assert_eq!(last_line(b"tool: b\n"), b"tool: b");
+        assert_eq!(last_line(b""), b"");
+    }
 }
