@@ -155,7 +155,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         source: "modprobe.d(5); docs/facts/tools.md#modprobed",
         about: About::Both,
         cost: Cost::Slow,
-        needs: &[MODPROBE, Need::Module("loop")],
+        needs: &[MODPROBE, Need::Trait("modprobe --config"), Need::Module("loop")],
         probes: &[],
         check: By(directories),
     },
@@ -167,7 +167,13 @@ pub(super) const ENTRIES: &[Entry] = &[
         source: "docs/facts/tools.md#mask",
         about: About::Both,
         cost: Cost::Quick,
-        needs: &[MODPROBE, Need::Module("squashfs"), Need::Module("garp"), Need::Module("nls_utf8")],
+        needs: &[
+            MODPROBE,
+            Need::Trait("masks in kmod.d"),
+            Need::Module("squashfs"),
+            Need::Module("garp"),
+            Need::Module("nls_utf8"),
+        ],
         probes: &[],
         check: By(mask),
     },
@@ -178,13 +184,10 @@ fn options(lab: &mut Lab<'_>) -> Check {
     lab.write("/etc/modprobe.d/z.conf", b"options loop max_part=15\noptions loop max_part=3\n")?;
     lab.expect_tool(&["modprobe", "loop"], 0, "")?;
     lab.expect_parameter("loop", "max_loop", "2")?;
-    if lab.is_busybox() {
-        lab.known("files are read in directory order, here the newest first");
-    }
-    lab.expect_parameter("loop", "max_part", if lab.is_busybox() { "7" } else { "3" })?;
+    lab.expect_parameter("loop", "max_part", "3")?;
     lab.expect_tool(&["modprobe", "-r", "loop"], 0, "")?;
     lab.expect_tool(&["modprobe", "loop", "max_loop=1"], 0, "")?;
-    lab.expect_parameter("loop", "max_loop", "1")
+    lab.expect_parameter_as("loop: max_loop, given on the command line", "loop", "max_loop", "1")
 }
 
 fn options_on_demand(lab: &mut Lab<'_>) -> Check {
@@ -237,42 +240,18 @@ fn blacklist(lab: &mut Lab<'_>) -> Check {
 fn softdep(lab: &mut Lab<'_>) -> Check {
     lab.configure("softdep nls_utf8 pre: no_such llc post: dummy\n")?;
     let all = ["llc", "nls_utf8", "dummy"];
-    if lab.is_busybox() {
-        return without_softdeps(lab);
-    }
     let printed = lab.expect_tool(&["modprobe", "-v", "nls_utf8"], 0, "")?;
     lab.expect("modules listed by -v", List(listed_modules(&printed)), List(all.to_vec()));
     lab.expect_live(&all)?;
     let printed = lab.expect_tool(&["modprobe", "-r", "-v", "nls_utf8"], 0, "")?;
-    lab.expect("modules listed by -v", List(listed_modules(&printed)), List(vec!["dummy", "nls_utf8", "llc"]));
-    lab.expect_absent(&all)
+    lab.expect("modules listed by -r -v", List(listed_modules(&printed)), List(vec!["dummy", "nls_utf8", "llc"]));
+    lab.expect_states("llc, nls_utf8, dummy after modprobe -r", &all, &["absent"; 3])
 }
 
 fn softdep_lines(lab: &mut Lab<'_>) -> Check {
     lab.configure("softdep nls_utf8 pre: llc\nsoftdep nls_utf8 post: dummy\n")?;
-    if lab.is_busybox() {
-        return without_softdeps(lab);
-    }
     lab.expect_tool(&["modprobe", "nls_utf8"], 0, "")?;
-    let states = ["Live", "Live", if lab.is_c_kmod() { "absent" } else { "Live" }];
-    if lab.is_c_kmod() {
-        lab.known("only the first softdep line of a module takes effect (kmod issue 33)");
-    }
-    lab.expect_states("llc, nls_utf8, dummy", &["llc", "nls_utf8", "dummy"], &states)
-}
-
-fn without_softdeps(lab: &mut Lab<'_>) -> Check {
-    lab.known("softdep lines are not supported");
-    lab.expect_tool(&["modprobe", "nls_utf8"], 0, "")?;
-    lab.expect_states("llc, nls_utf8, dummy", &["llc", "nls_utf8", "dummy"], &["absent", "Live", "absent"])
-}
-
-fn without_commands(lab: &mut Lab<'_>, shell: &Helper, module: &str) -> Check {
-    lab.known("install and remove lines are not supported");
-    lab.expect_tool(&["modprobe", module], 0, "")?;
-    lab.expect_tool(&["modprobe", "-r", module], 0, "")?;
-    lab.expect_absent(&[module])?;
-    expect_commands(lab, shell, 0)
+    lab.expect_live(&["llc", "nls_utf8", "dummy"])
 }
 
 /// Returns a plan that runs the subject's modprobe as a shell would.
@@ -293,9 +272,6 @@ fn command_line_and_module(record: Option<&Record>) -> (Vec<Vec<u8>>, Vec<u8>) {
 fn install_command(lab: &mut Lab<'_>) -> Check {
     lab.configure("install loop modprobe -i loop $CMDLINE_OPTS\noptions loop max_part=3\n")?;
     let shell = lab.shell(&run_modprobe(&["-i", "loop", "max_part=3", "max_loop=1"]))?;
-    if lab.is_busybox() {
-        return without_commands(lab, &shell, "loop");
-    }
     lab.expect_tool(&["modprobe", "loop", "max_loop=1"], 0, "")?;
     let records = lab.records(&shell)?;
     lab.expect("commands started", records.len(), 1);
@@ -315,52 +291,38 @@ fn expect_commands(lab: &mut Lab<'_>, shell: &Helper, count: usize) -> Check {
 fn install_fails(lab: &mut Lab<'_>) -> Check {
     lab.configure("install dummy no-way $CMDLINE_OPTS\n")?;
     let shell = lab.shell(&exit_with(7))?;
-    if lab.is_busybox() {
-        return without_commands(lab, &shell, "dummy");
-    }
-    let message = "modprobe: ERROR: Error running install command 'no-way ' for module dummy: retcode 7 \
-                | modprobe: ERROR: could not insert 'dummy': Invalid argument";
-    lab.expect_tool(&["modprobe", "dummy"], 1, message)?;
+    let message = |end: &str| {
+        format!(
+            "modprobe: ERROR: Error running install command 'no-way ' for module dummy: {end} \
+           | modprobe: ERROR: could not insert 'dummy': Invalid argument"
+        )
+    };
+    let argv = ["modprobe", "dummy"];
+    lab.expect_tool_as("modprobe dummy, command exits with 7", &argv, 1, &message("retcode 7"))?;
     expect_commands(lab, &shell, 1)?;
     let killed = shell.encode(&HelperPlan { record: true, actions: Vec::new(), end: End::Signal(libc::SIGKILL) });
     lab.write(&shell.plan_path(), &killed.map_err(LabError::Unexpected)?)?;
-    if lab.is_c_kmod() {
-        lab.known("a command that was killed by a signal counts as successful");
-        lab.expect_tool(&["modprobe", "dummy"], 0, "")?;
-    } else {
-        let message = message.replace("retcode 7", "killed by signal 9");
-        lab.expect_tool(&["modprobe", "dummy"], 1, &message)?;
-    }
+    lab.expect_tool_as("modprobe dummy, command is killed", &argv, 1, &message("killed by signal 9"))?;
     lab.expect_absent(&["dummy"])
 }
 
 fn install_and_softdep(lab: &mut Lab<'_>) -> Check {
     lab.configure("install dummy no-way\nsoftdep dummy pre: llc\n")?;
     let shell = lab.shell(&exit_with(1))?;
-    if lab.is_busybox() {
-        return without_commands(lab, &shell, "dummy");
-    }
-    if lab.is_c_kmod() {
-        lab.known("a soft dependency disables the install command (kmod issue 446)");
-        lab.expect_tool(&["modprobe", "dummy"], 0, "")?;
-        return lab.expect_live(&["llc", "dummy"]);
-    }
     let message = "modprobe: ERROR: Error running install command 'no-way' for module dummy: retcode 1 \
                 | modprobe: ERROR: could not insert 'dummy': Invalid argument";
     lab.expect_tool(&["modprobe", "dummy"], 1, message)?;
     expect_commands(lab, &shell, 1)?;
-    lab.expect_absent(&["dummy"])
+    lab.expect_states("llc, dummy", &["llc", "dummy"], &["Live", "absent"])
 }
 
 fn remove_command(lab: &mut Lab<'_>) -> Check {
     lab.configure("remove dummy farewell $CMDLINE_OPTS\n")?;
     let shell = lab.shell(&exit_with(0))?;
-    if lab.is_busybox() {
-        return without_commands(lab, &shell, "dummy");
-    }
-    lab.expect_tool(&["modprobe", "-r", "dummy"], 0, "")?;
+    let argv = ["modprobe", "-r", "dummy"];
+    lab.expect_tool_as("modprobe -r dummy, not loaded", &argv, 0, "")?;
     lab.load("dummy")?;
-    lab.expect_tool(&["modprobe", "-r", "dummy"], 0, "")?;
+    lab.expect_tool_as("modprobe -r dummy, loaded", &argv, 0, "")?;
     let records = lab.records(&shell)?;
     lab.expect("commands started", records.len(), 2);
     let (argv, module) = command_line_and_module(records.last());
@@ -368,11 +330,10 @@ fn remove_command(lab: &mut Lab<'_>) -> Check {
     lab.expect("environment of the shell", module, "MODPROBE_MODULE=dummy");
     lab.expect_live(&["dummy"])?;
     lab.expect_tool(&["modprobe", "-r", "-i", "dummy"], 0, "")?;
-    lab.expect_absent(&["dummy"])
+    lab.expect_states("dummy after modprobe -r -i", &["dummy"], &["absent"])
 }
 
 fn directories(lab: &mut Lab<'_>) -> Check {
-    lab.needs_option("modprobe", "--config")?;
     lab.write("/run/modprobe.d/x.conf", b"options loop max_part=7\n")?;
     lab.write("/lib/modprobe.d/x.conf", b"options loop max_part=15\n")?;
     lab.write("/lib/modprobe.d/y.conf", b"options loop max_loop=1\n")?;
@@ -383,7 +344,7 @@ fn directories(lab: &mut Lab<'_>) -> Check {
     lab.expect_parameter("loop", "max_loop", "1")?;
     lab.expect_tool(&["modprobe", "-r", "loop"], 0, "")?;
     lab.expect_tool(&["modprobe", "-C", "/run/lab/other", "loop"], 0, "")?;
-    lab.expect_parameter("loop", "max_part", "31")?;
+    lab.expect_parameter_as("loop: max_part with -C", "loop", "max_part", "31")?;
     let max_loop = lab.observe(Action::Read { path: b"/sys/module/loop/parameters/max_loop".to_vec(), max: 16 })?;
     lab.expect("max_loop set by y.conf", max_loop.result == Ok(Value::Bytes(b"1\n".to_vec())), false);
     Ok(())
@@ -391,10 +352,6 @@ fn directories(lab: &mut Lab<'_>) -> Check {
 
 fn mask(lab: &mut Lab<'_>) -> Check {
     lab.write("/etc/kmod.d/lab.conf", b"mask squashfs\nmask ll?\n")?;
-    let config = lab.tool(&["modprobe", "-c"])?;
-    if !String::from_utf8_lossy(&config.stdout).contains("# mask squashfs") {
-        return Err(LabError::Need("a subject that supports masks in kmod.d".to_owned()));
-    }
     let message = |module: &str, masked: &str, line: u32| {
         format!(
             "modprobe: ERROR: could not insert '{module}': module '{masked}' is masked by /etc/kmod.d/lab.conf line {line}"
