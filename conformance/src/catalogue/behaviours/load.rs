@@ -6,7 +6,7 @@ use crate::catalogue::entry::Checked::By;
 use crate::catalogue::entry::{About, Check, Cost, Entry, Group, Need};
 use crate::check::fact::List;
 use crate::check::lab::{Lab, LabError};
-use crate::check::tools::listed_modules;
+use crate::check::tools::{KERNEL_REASONS, listed_modules};
 use agent::proto::{Action, Caller, ExitKind, GuestMillis, Ran, Value};
 use files::{BAD_VALUE, UNKNOWN_SYMBOLS};
 use kmod::index::IndexWriter;
@@ -83,7 +83,12 @@ pub(super) const ENTRIES: &[Entry] = &[
         source: "modprobe(8), --first-time; docs/facts/tools.md#modprobe",
         about: About::Both,
         cost: Cost::Quick,
-        needs: &[MODPROBE, Need::Module("nls_utf8"), Need::Config("CONFIG_EXT4_FS=y")],
+        needs: &[
+            MODPROBE,
+            Need::Trait("modprobe --first-time"),
+            Need::Module("nls_utf8"),
+            Need::Config("CONFIG_EXT4_FS=y"),
+        ],
         probes: &[],
         check: By(already_loaded),
     },
@@ -167,7 +172,12 @@ pub(super) const ENTRIES: &[Entry] = &[
         source: "insmod(8), -f; docs/facts/kernel.md#sys-13",
         about: About::Both,
         cost: Cost::Quick,
-        needs: &[INSMOD, Need::Module("nls_utf8"), Need::Config("CONFIG_MODULE_FORCE_LOAD=y")],
+        needs: &[
+            INSMOD,
+            Need::Trait("insmod -f"),
+            Need::Module("nls_utf8"),
+            Need::Config("CONFIG_MODULE_FORCE_LOAD=y"),
+        ],
         probes: &[],
         check: By(files::force),
     },
@@ -191,14 +201,14 @@ pub(super) const ENTRIES: &[Entry] = &[
         source: "modprobe(8), -n, -D; docs/facts/tools.md#modprobe",
         about: About::Both,
         cost: Cost::Quick,
-        needs: &[MODPROBE, Need::Module("garp")],
+        needs: &[MODPROBE, Need::Trait("modprobe -n -v"), Need::Module("garp")],
         probes: &[],
         check: By(dry_run),
     },
 ];
 
 fn by_name(lab: &mut Lab<'_>) -> Check {
-    lab.expect_absent(&["nls_utf8"])?;
+    lab.expect_states("nls_utf8 before modprobe", &["nls_utf8"], &["absent"])?;
     let printed = lab.expect_tool(&["modprobe", "nls-utf8"], 0, "")?;
     lab.expect("standard output", printed, "");
     lab.expect_live(&["nls_utf8"])
@@ -209,13 +219,8 @@ fn dependencies(lab: &mut Lab<'_>) -> Check {
     let names = ["8021q", "garp", "mrp", "stp", "llc"];
     lab.expect_live(&names)?;
     lab.expect_reference_counts(&names, &["0", "1", "1", "1", "2"])?;
-    let listed = listed_modules(&printed);
-    if lab.is_busybox() {
-        lab.known("-v prints nothing");
-        lab.expect("modules listed by -v", List(listed), List::<&str>(vec![]));
-    } else {
-        lab.expect("modules listed by -v", List(listed), List(vec!["mrp", "llc", "stp", "garp", "8021q"]));
-    }
+    let order = vec!["mrp", "llc", "stp", "garp", "8021q"];
+    lab.expect("modules listed by -v", List(listed_modules(&printed)), List(order));
     Ok(())
 }
 
@@ -228,15 +233,6 @@ fn by_alias(lab: &mut Lab<'_>) -> Check {
 fn by_path(lab: &mut Lab<'_>) -> Check {
     let garp = lab.module_file("garp")?;
     let link = lab.link_to_module("nls_utf8")?;
-    if matches!(lab.pair().subject.as_str(), "kmod-30" | "busybox") {
-        lab.known("modprobe does not accept a path");
-        lab.expect_tool(
-            &["modprobe", &garp],
-            1,
-            &format!("modprobe: FATAL: Module {garp} not found in directory /lib/modules/RELEASE"),
-        )?;
-        return lab.expect_absent(&["garp"]);
-    }
     lab.expect_tool(&["modprobe", &garp], 0, "")?;
     lab.expect_live(&["garp", "stp", "llc"])?;
     lab.expect_tool(&["modprobe", &format!(".{link}")], 0, "")?;
@@ -253,11 +249,11 @@ fn options(lab: &mut Lab<'_>) -> Check {
 }
 
 fn already_loaded(lab: &mut Lab<'_>) -> Check {
-    lab.needs_option("modprobe", "--first-time")?;
-    lab.expect_tool(&["modprobe", "--first-time", "nls_utf8"], 0, "")?;
+    let argv = ["modprobe", "--first-time", "nls_utf8"];
+    lab.expect_tool_as("modprobe --first-time nls_utf8, not loaded", &argv, 0, "")?;
     lab.expect_tool(&["modprobe", "nls_utf8"], 0, "")?;
     let message = "modprobe: ERROR: could not insert 'nls_utf8': Module already in kernel";
-    lab.expect_tool(&["modprobe", "--first-time", "nls_utf8"], 1, message)?;
+    lab.expect_tool_as("modprobe --first-time nls_utf8, loaded", &argv, 1, message)?;
     lab.expect_tool(&["modprobe", "ext4"], 0, "")?;
     let message = "modprobe: ERROR: could not insert 'ext4': Module already in kernel";
     lab.expect_tool(&["modprobe", "--first-time", "ext4"], 1, message)?;
@@ -277,16 +273,14 @@ fn failure_reasons(lab: &mut Lab<'_>) -> Check {
     lab.expect_tool(&["modprobe", "dummy", "numdummies=x"], 1, &message)?;
     let file = lab.module_file("nls_utf8")?;
     lab.remove(&file)?;
-    let message = if lab.is_c_kmod() {
-        lab.known("a missing file is reported as an unknown symbol");
-        "modprobe: ERROR: could not insert 'nls_utf8': Unknown symbol in module, or unknown parameter (see dmesg)"
-    } else {
-        "modprobe: ERROR: could not insert 'nls_utf8': nls_utf8.ko: No such file or directory"
-    };
+    let message = "modprobe: ERROR: could not insert 'nls_utf8': nls_utf8.ko: No such file or directory";
     lab.expect_tool(&["modprobe", "nls_utf8"], 1, message)?;
     lab.clear_dependencies("garp")?;
-    let message =
-        if lab.is_c_kmod() { "Unknown symbol in module, or unknown parameter (see dmesg)" } else { UNKNOWN_SYMBOLS };
+    let message = if lab.has_trait(KERNEL_REASONS)? {
+        UNKNOWN_SYMBOLS
+    } else {
+        "Unknown symbol in module, or unknown parameter (see dmesg)"
+    };
     lab.expect_tool(&["modprobe", "garp"], 1, &format!("modprobe: ERROR: could not insert 'garp': {message}"))?;
     lab.expect_absent(&["dummy", "nls_utf8", "garp"])
 }
@@ -309,14 +303,12 @@ fn concurrent(lab: &mut Lab<'_>) -> Check {
 }
 
 fn dry_run(lab: &mut Lab<'_>) -> Check {
-    if lab.is_busybox() {
-        return Err(LabError::Need("a subject with modprobe -n -v".to_owned()));
+    for option in [&["-n", "-v"][..], &["-D"]] {
+        let argv = [&["modprobe"], option, &["garp", "a=1"]].concat();
+        let printed = lab.expect_tool(&argv, 0, "")?;
+        let name = format!("output of {}", argv.join(" "));
+        lab.expect(&name, printed, "insmod llc.ko  | insmod stp.ko  | insmod garp.ko a=1");
     }
-    let printed = lab.expect_tool(&["modprobe", "-n", "-v", "garp", "a=1"], 0, "")?;
-    let lines = "insmod llc.ko  | insmod stp.ko  | insmod garp.ko a=1";
-    lab.expect("standard output", printed, lines);
-    let printed = lab.expect_tool(&["modprobe", "-D", "garp", "a=1"], 0, "")?;
-    lab.expect("standard output", printed, lines);
     lab.expect_absent(&["garp", "stp", "llc"])
 }
 

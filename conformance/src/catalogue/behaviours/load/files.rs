@@ -1,12 +1,13 @@
 //! Loading a single file: the messages of insmod, decompression in user space or in the kernel, and forced loads.
 
 use crate::catalogue::entry::Check;
-use crate::check::errno;
 use crate::check::fact::List;
 use crate::check::lab::{Lab, LabError};
-use crate::check::tools::{ANY_MESSAGE, TAINT_FORCED_MODULE};
+use crate::check::modules::finit_flags;
+use crate::check::tools::{KERNEL_REASONS, TAINT_FORCED_MODULE};
 use crate::check::xz::Check as XzCheck;
-use agent::proto::{Action, Value};
+use crate::text;
+use agent::proto::Action;
 
 pub(super) const BAD_VALUE: &str = "parameter 'numdummies' of dummy cannot be 'x'";
 pub(super) const UNKNOWN_SYMBOLS: &str =
@@ -27,21 +28,17 @@ pub(super) fn insmod(lab: &mut Lab<'_>) -> Check {
     lab.expect_live(&["dummy"])
 }
 
-const NOT_ELF: &[u8] = b": Invalid ELF header ";
-
 pub(super) fn insmod_refused(lab: &mut Lab<'_>) -> Check {
     let message = "insmod: ERROR: could not load module /run/lab/none.ko: No such file or directory";
     lab.expect_tool(&["insmod", "/run/lab/none.ko"], 1, message)?;
     lab.write("/run/lab/text.ko", b"not a module\n")?;
-    let mut ran = lab.tool(&["insmod", "/run/lab/text.ko"])?;
-    // Our insmod adds the line of the kernel log, which 5.10 does not have.
-    if let Some(at) = ran.stderr.windows(NOT_ELF.len()).position(|window| window == NOT_ELF) {
-        ran.stderr.truncate(at);
-    }
+    lab.mark_kmsg()?;
+    let ran = lab.tool(&["insmod", "/run/lab/text.ko"])?;
+    let reason = lab.kmsg()?.first().map(|record| text::escape(&record.text));
     let message = "insmod: ERROR: could not insert module /run/lab/text.ko: Invalid module format";
-    lab.expect_ran("insmod /run/lab/text.ko", &ran, 1, message);
+    lab.expect_refused("insmod /run/lab/text.ko", ran, message, reason.as_deref());
     let file = lab.module_file("garp")?;
-    let message = if lab.is_c_kmod() { "Unknown symbol in module" } else { UNKNOWN_SYMBOLS };
+    let message = if lab.has_trait(KERNEL_REASONS)? { UNKNOWN_SYMBOLS } else { "Unknown symbol in module" };
     lab.expect_tool(&["insmod", &file], 1, &format!("insmod: ERROR: could not insert module garp.ko: {message}"))?;
     let file = lab.module_file("dummy")?;
     let message = lab.with_reason("insmod: ERROR: could not insert module dummy.ko: Invalid parameters", BAD_VALUE);
@@ -51,78 +48,52 @@ pub(super) fn insmod_refused(lab: &mut Lab<'_>) -> Check {
 
 pub(super) fn compressed(lab: &mut Lab<'_>) -> Check {
     let file = lab.write_xz("nls_utf8", XzCheck::Crc32)?;
-    let decompresses = lab.kernel_decompresses()?;
     watch_module_calls(lab)?;
-    if lab.is_toybox() {
-        lab.known("every file is passed to the kernel as if it were uncompressed");
-        lab.expect_tool(&["insmod", &file], 1, ANY_MESSAGE)?;
-        lab.expect_absent(&["nls_utf8"])?;
-        let calls = module_calls(lab)?;
-        lab.expect("system calls", List(calls), List(vec!["finit_module, flags=0"]));
-        return Ok(());
-    }
     lab.expect_tool(&["insmod", &file], 0, "")?;
     lab.expect_live(&["nls_utf8"])?;
     let calls = module_calls(lab)?;
-    if lab.is_busybox() {
-        lab.known("the file is first passed to the kernel as if it were uncompressed, and only then decompressed");
-        lab.expect("system calls", List(calls), List(vec!["finit_module, flags=0", "init_module"]));
-    } else if decompresses && !lab.decompresses_in_kernel() {
-        lab.known("every module is decompressed in user space");
-        lab.expect("system calls", List(calls), List(vec!["init_module"]));
-    } else {
-        let expected = if decompresses { "finit_module, flags=4" } else { "init_module" };
-        lab.expect("system calls", List(calls), List(vec![expected]));
-    }
+    let expected = if kernel_decompresses(lab)? { "finit_module, flags=4" } else { "init_module" };
+    lab.expect("system calls", List(calls), List(vec![expected]));
     Ok(())
 }
 
 pub(super) fn kernel_cannot_decompress(lab: &mut Lab<'_>) -> Check {
     let file = lab.write_xz("nls_utf8", XzCheck::Sha256)?;
-    let kernel_tries = lab.kernel_decompresses()? && lab.decompresses_in_kernel();
+    // The kernel's own attempt, which is the premise of the statement.
     lab.mark_kmsg()?;
-    if lab.is_toybox() {
-        lab.known("every file is passed to the kernel as if it were uncompressed");
-        lab.expect_tool(&["insmod", &file], 1, ANY_MESSAGE)?;
-        return lab.expect_absent(&["nls_utf8"]);
-    }
-    if kernel_tries && lab.is_c_kmod() {
-        lab.known("there is no fallback when the kernel fails to decompress");
-        let message = "insmod: ERROR: could not insert module /run/lab/nls_utf8.ko: Invalid parameters";
-        lab.expect_tool(&["insmod", &file], 1, message)?;
-        lab.expect_absent(&["nls_utf8"])?;
-    } else {
-        lab.expect_tool(&["insmod", &file], 0, "")?;
-        lab.expect_live(&["nls_utf8"])?;
-    }
+    let attempt =
+        Action::FinitModule { path: file.clone().into_bytes(), params: Vec::new(), flags: finit_flags(&file) };
+    let attempt = lab.observe(attempt)?;
+    lab.expect("finit_module(2) loads the file", attempt.result.is_ok(), false);
     let lines = lab.kmsg()?.into_iter().map(|record| record.text);
     let lines = lines.filter(|text| text.starts_with(b"decompression failed")).collect();
     // XZ_OPTIONS_ERROR, include/linux/xz.h
-    let expected = if kernel_tries { vec!["decompression failed with status 6"] } else { vec![] };
+    let expected = if kernel_decompresses(lab)? { vec!["decompression failed with status 6"] } else { vec![] };
     lab.expect("kernel decompression messages", List(lines), List(expected));
-    Ok(())
+    lab.expect_tool(&["insmod", &file], 0, "")?;
+    lab.expect_live(&["nls_utf8"])
 }
 
-const BUILT_FOR: &[u8] = b": nls_utf8 was built for ";
-
 pub(super) fn force(lab: &mut Lab<'_>) -> Check {
-    // C kmod 30 supports it but does not list it in its help.
-    if !lab.is_c_kmod() {
-        lab.needs_option("insmod", "-f")?;
-    }
     let image = lab.module_image("nls_utf8")?;
     lab.write("/run/lab/nls_utf8.ko", &for_another_kernel(image)?)?;
-    let mut ran = lab.tool(&["insmod", "/run/lab/nls_utf8.ko"])?;
-    // Our insmod adds both version magics, which differ between kernels.
-    if let Some(at) = ran.stderr.windows(BUILT_FOR.len()).position(|window| window == BUILT_FOR) {
-        ran.stderr.truncate(at);
-    }
+    lab.mark_kmsg()?;
+    let ran = lab.tool(&["insmod", "/run/lab/nls_utf8.ko"])?;
+    let reason = lab.kmsg()?.iter().find_map(|record| version_magics(&record.text));
     let message = "insmod: ERROR: could not insert module /run/lab/nls_utf8.ko: Invalid module format";
-    lab.expect_ran("insmod /run/lab/nls_utf8.ko", &ran, 1, message);
-    lab.expect_absent(&["nls_utf8"])?;
+    lab.expect_refused("insmod /run/lab/nls_utf8.ko", ran, message, reason.as_deref());
+    lab.expect_states("nls_utf8 without -f", &["nls_utf8"], &["absent"])?;
     lab.expect_tool(&["insmod", "-f", "/run/lab/nls_utf8.ko"], 0, "")?;
-    lab.expect_live(&["nls_utf8"])?;
+    lab.expect_states("nls_utf8 with -f", &["nls_utf8"], &["Live"])?;
     lab.expect_tainted(TAINT_FORCED_MODULE)
+}
+
+/// Returns the reason in a line such as `MODULE: version magic 'A' should be 'B'`, as it is in messages.
+fn version_magics(line: &[u8]) -> Option<String> {
+    let line = text::escape(line);
+    let (module, magics) = line.split_once(": version magic '")?;
+    let (built_for, kernel) = magics.strip_suffix('\'')?.split_once("' should be '")?;
+    Some(format!("{module} was built for '{built_for}', the kernel is '{kernel}'"))
 }
 
 /// Returns the module with a changed version magic, and without the signature that this would invalidate.
@@ -144,20 +115,9 @@ fn for_another_kernel(mut image: Vec<u8>) -> Result<Vec<u8>, LabError> {
     Ok(image)
 }
 
-impl Lab<'_> {
-    /// Returns whether the kernel decompresses xz itself.
-    fn kernel_decompresses(&mut self) -> Result<bool, LabError> {
-        match self.observe(Action::Read { path: b"/sys/module/compression".to_vec(), max: 16 })?.result {
-            Ok(Value::Bytes(format)) => Ok(format.trim_ascii_end() == b"xz"),
-            Err(errno::ENOENT) => Ok(false),
-            _ => Err(LabError::Unexpected("cannot read /sys/module/compression".to_owned())),
-        }
-    }
-
-    /// Returns whether the subject leaves decompression to a kernel that supports it.
-    fn decompresses_in_kernel(&self) -> bool {
-        !matches!(self.pair().subject.as_str(), "kmod-30" | "busybox")
-    }
+/// Returns whether the kernel decompresses xz itself.
+fn kernel_decompresses(lab: &Lab<'_>) -> Result<bool, LabError> {
+    Ok(lab.probe("decompression")? == "xz")
 }
 
 /// Makes the kernel log its module system calls (docs/facts/kernel.md#loading-and-unloading).
@@ -181,4 +141,17 @@ fn module_calls(lab: &mut Lab<'_>) -> Result<Vec<String>, LabError> {
         text.starts_with("init_module: ").then(|| "init_module".to_owned())
     };
     Ok(lines.iter().filter_map(|record| call(&record.text)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_magics_of_a_log_line_are_worded_as_in_a_message() {
+        let line = b"nls_utf8: version magic '6.1.0 UPS mod_unload ' should be '6.1.0 SMP mod_unload '";
+        let reason = "nls_utf8 was built for '6.1.0 UPS mod_unload ', the kernel is '6.1.0 SMP mod_unload '";
+        assert_eq!(version_magics(line).as_deref(), Some(reason));
+        assert_eq!(version_magics(b"nls_utf8: loading out-of-tree module taints kernel."), None);
+    }
 }
