@@ -4,8 +4,7 @@ use crate::catalogue::entry::Checked::By;
 use crate::catalogue::entry::{About, Check, Cost, Entry, Group, Need};
 use crate::check::errno;
 use crate::check::fact::List;
-use crate::check::lab::{Lab, LabError};
-use crate::check::tools::ANY_MESSAGE;
+use crate::check::lab::Lab;
 use crate::check::trigger::mount;
 use crate::check::xz::Check as XzCheck;
 use agent::proto::{Action, GuestMillis};
@@ -43,7 +42,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         source: "kmod(8); docs/facts/tools.md#insmod-rmmod-lsmod-modinfo-kmod",
         about: About::Both,
         cost: Cost::Slow,
-        needs: &[Need::Command("lsmod"), Need::Module("garp")],
+        needs: &[Need::Command("lsmod"), Need::Trait("kmod list"), Need::Module("garp")],
         probes: &[],
         check: By(kmod_list),
     },
@@ -84,7 +83,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         source: "kmod-static-nodes.service of systemd 252 to 257; docs/facts/tools.md#insmod-rmmod-lsmod-modinfo-kmod",
         about: About::Both,
         cost: Cost::Quick,
-        needs: &[Need::Module("loop")],
+        needs: &[Need::Trait("kmod static-nodes"), Need::Module("loop")],
         probes: &[],
         check: By(static_nodes_unit),
     },
@@ -143,9 +142,8 @@ fn lsmod(lab: &mut Lab<'_>) -> Check {
     lab.expect_ran("lsmod", &ran, 0, "");
     let (printed, table) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&table));
     let mut lines = printed.lines();
-    // busybox prints the kernel's taint state in the header.
-    let header = lines.next().unwrap_or_default();
-    let header = if lab.is_busybox() { header.replace("    Not tainted", "") } else { header.to_owned() };
+    // The taint state of the kernel may follow.
+    let header = lines.next().unwrap_or_default().trim_end_matches("    Not tainted");
     lab.expect("header", header, "Module                  Size  Used by");
     let rows: Vec<String> = lines.map(row).collect();
     let names = rows.iter().filter_map(|row| row.split(' ').next()).map(str::to_owned).collect();
@@ -155,7 +153,6 @@ fn lsmod(lab: &mut Lab<'_>) -> Check {
 }
 
 fn kmod_list(lab: &mut Lab<'_>) -> Check {
-    lab.needs_kmod("list")?;
     lab.load("garp")?;
     let lsmod = lab.tool(&["lsmod"])?;
     let ran = lab.tool(&["kmod", "list"])?;
@@ -167,28 +164,11 @@ fn kmod_list(lab: &mut Lab<'_>) -> Check {
 
 fn modinfo(lab: &mut Lab<'_>) -> Check {
     lab.load("loop")?;
-    let not_found = "modinfo: ERROR: Module no-such not found.";
-    if lab.is_busybox() {
-        lab.known("aliases and built-in modules are not found, and modinfo exits with 0 even if nothing is found");
-        let name = lab.expect_tool(&["modinfo", "-F", "name", "loop"], 0, "")?;
-        lab.expect("standard output", name, "loop");
-        lab.expect_tool(&["modinfo", "no-such"], 0, not_found)?;
-        return Ok(());
-    }
-    if lab.is_toybox() {
-        lab.known("aliases, built-in modules and compressed files are not found, and -n and -p are not supported");
-        for arguments in [&["-F", "name", "block-major-7-5"][..], &["-n", "loop"], &["ext4"], &["no-such"]] {
-            lab.expect_tool(&[&["modinfo"], arguments].concat(), 1, ANY_MESSAGE)?;
-        }
-        return Ok(());
-    }
     let compressed = lab.write_xz("nls_utf8", XzCheck::Crc32)?;
     for (operand, module) in [("loop", "loop"), ("block-major-7-5", "loop"), (&compressed, "nls_utf8")] {
-        let name = lab.expect_tool(&["modinfo", "-F", "name", operand], 0, "")?;
-        lab.expect("standard output", name, module);
+        expect_printed(lab, &["modinfo", "-F", "name", operand], module)?;
     }
-    let file = lab.expect_tool(&["modinfo", "-n", "loop"], 0, "")?;
-    lab.expect("standard output", file, "loop.ko");
+    expect_printed(lab, &["modinfo", "-n", "loop"], "loop.ko")?;
     let parameters = lab.expect_tool(&["modinfo", "-p", "loop"], 0, "")?;
     lab.expect(
         "max_part is listed",
@@ -198,7 +178,15 @@ fn modinfo(lab: &mut Lab<'_>) -> Check {
     let listing = lab.expect_tool(&["modinfo", "ext4"], 0, "")?;
     let head: Vec<&str> = listing.split(" | ").take(2).collect();
     lab.expect("first two lines", head.join(" | "), "name:           ext4 | filename:       (builtin)");
-    lab.expect_tool(&["modinfo", "no-such"], 1, not_found)?;
+    lab.expect_tool(&["modinfo", "no-such"], 1, "modinfo: ERROR: Module no-such not found.")?;
+    Ok(())
+}
+
+/// Expects a command to succeed silently on standard error, and records its output as a second fact.
+fn expect_printed(lab: &mut Lab<'_>, argv: &[&str], output: &str) -> Check {
+    let printed = lab.expect_tool(argv, 0, "")?;
+    let name = lab.normalize(format!("output of {}", argv.join(" ")).as_bytes());
+    lab.expect(&name, printed, output);
     Ok(())
 }
 
@@ -214,13 +202,8 @@ fn depmod_updates(lab: &mut Lab<'_>) -> Check {
     let index = String::from_utf8_lossy(&index);
     let lines: Vec<&str> = index.lines().filter(|line| line.contains("nls_utf8.ko")).collect();
     let line = lines.join(" ").replace(".xz", "");
-    if lab.is_busybox() {
-        lab.known("depmod picks either of two files for the same module");
-        lab.expect("lines in modules.dep", lines.len(), 1);
-        return Ok(());
-    }
     lab.expect("line in modules.dep", line, "updates/nls_utf8.ko:");
-    // Proof that this file is the one used: it loads even without the other.
+    // Shows that this file is used: the module is loaded without the other one.
     lab.remove(&file)?;
     lab.expect_tool(&["modprobe", "nls_utf8"], 0, "")?;
     lab.expect_live(&["nls_utf8"])
@@ -228,7 +211,6 @@ fn depmod_updates(lab: &mut Lab<'_>) -> Check {
 
 fn static_nodes_unit(lab: &mut Lab<'_>) -> Check {
     const FILE: &str = "/run/tmpfiles.d/static-nodes.conf";
-    lab.needs_kmod("static-nodes")?;
     let devname = lab.read(&format!("/lib/modules/{}/modules.devname", lab.pair().release))?;
     let nodes: Vec<String> = String::from_utf8_lossy(&devname).lines().filter_map(tmpfiles_line).collect();
     lab.expect("nodes in modules.devname", List(nodes.clone()), List(vec!["c! /dev/loop-control 0600 - - - 10:237"]));
@@ -255,10 +237,9 @@ fn tmpfiles_line(line: &str) -> Option<String> {
 fn modprobe_unit(lab: &mut Lab<'_>) -> Check {
     lab.configure("blacklist dummy\n")?;
     for (name, status) in [("loop", 0), ("ext4", 0), ("dummy", 0), ("no-such", 1)] {
-        let printed = lab.expect_tool(&["modprobe", "-abq", name], status, "")?;
-        if !printed.is_empty() {
-            return Err(LabError::Unexpected(format!("modprobe -abq {name} wrote to standard output: {printed}")));
-        }
+        let argv = ["modprobe", "-abq", name];
+        let printed = lab.expect_tool(&argv, status, "")?;
+        lab.expect(&format!("output of {}", argv.join(" ")), printed, "");
     }
     lab.expect_states("loop, dummy", &["loop", "dummy"], &["Live", "absent"])
 }
