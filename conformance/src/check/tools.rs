@@ -23,8 +23,6 @@ pub const TAINT_FORCED_MODULE: TaintFlag = TaintFlag { bit: 1, letter: 'F' };
 pub const TAINT_FORCED_RMMOD: TaintFlag = TaintFlag { bit: 3, letter: 'R' };
 /// Milliseconds that outlast any check.
 pub const INDEFINITELY: u64 = 1 << 40;
-/// The message that [`Lab::expect_tool`] expects of subjects with their own wording, where only its presence counts.
-pub const ANY_MESSAGE: &str = "a message";
 /// The trait of a subject whose messages are in C kmod's words.
 pub const KMOD_MESSAGES: &str = "kmod messages";
 /// The trait of a subject that adds the reason from the kernel log to its message about a refused module.
@@ -103,46 +101,6 @@ impl Lab<'_> {
     #[must_use]
     pub fn with_reason(&self, message: &str, reason: &str) -> String {
         if self.pair().has_trait(KERNEL_REASONS) { format!("{message}: {reason}") } else { message.to_owned() }
-    }
-
-    /// Returns whether the subject uses the wording of C kmod in its messages.
-    #[must_use]
-    pub fn uses_kmod_messages(&self) -> bool {
-        self.pair().has_trait("kmod messages")
-    }
-
-    /// Returns whether the subject is C kmod.
-    #[must_use]
-    pub fn is_c_kmod(&self) -> bool {
-        self.pair().subject.starts_with("kmod-")
-    }
-
-    /// Returns whether the subject is busybox.
-    #[must_use]
-    pub fn is_busybox(&self) -> bool {
-        self.pair().subject == "busybox"
-    }
-
-    /// Returns whether the subject is toybox.
-    #[must_use]
-    pub fn is_toybox(&self) -> bool {
-        self.pair().subject == "toybox"
-    }
-
-    /// Requires that the subject has this option of a command.
-    ///
-    /// # Errors
-    /// [`LabError::Need`] if it does not.
-    pub fn needs_option(&mut self, command: &str, option: &str) -> Result<(), LabError> {
-        self.needs_trait(&format!("{command} {option}"))
-    }
-
-    /// Requires that the subject has the program `kmod` with this command.
-    ///
-    /// # Errors
-    /// [`LabError::Need`] if it does not.
-    pub fn needs_kmod(&mut self, command: &str) -> Result<(), LabError> {
-        self.needs_trait(&format!("kmod {command}"))
     }
 
     /// Removes from an output the parts that differ between kernels: the release, the directory of a module and the
