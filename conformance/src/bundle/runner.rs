@@ -92,18 +92,17 @@ fn check(
         Ok([behaviour]) => *behaviour,
         _ => return (Verdict::Error, Some("unknown behaviour".to_owned())),
     };
-    let (end, mut facts, known) = {
+    let (end, mut facts) = {
         let mut lab = Lab::new(agent, pair, Instant::now() + LIMIT);
         let end = run_check(behaviour, &mut lab);
-        let (facts, known) = lab.into_facts();
-        (end, facts, known)
+        (end, lab.into_facts())
     };
     // The kernel log is read from /dev, which the behaviour may have unmounted.
     let (findings, end) = match baseline.restore_mounts(agent).and_then(|()| findings(agent, from, exceptions)) {
         Ok(findings) => (findings, end),
         Err(reason) => (Vec::new(), CheckEnd::LabFailed(reason)),
     };
-    let evidence = Evidence { end, facts: &mut facts, known: known.as_deref(), findings: &findings };
+    let evidence = Evidence { end, facts: &mut facts, findings: &findings };
     judge(evidence, &exceptions.judging.deviations_of(id, pair))
 }
 

@@ -59,7 +59,6 @@ pub struct Lab<'a> {
     pair: &'a Pair,
     deadline: Instant,
     facts: Vec<Fact>,
-    known: Option<String>,
     declared: &'static [&'static str],
     kmsg_from: u64,
 }
@@ -67,13 +66,13 @@ pub struct Lab<'a> {
 impl<'a> Lab<'a> {
     /// Returns a lab with this guest. The check must end by `deadline`.
     pub fn new(guest: &'a mut dyn Guest, pair: &'a Pair, deadline: Instant) -> Self {
-        Lab { guest, pair, deadline, facts: Vec::new(), known: None, declared: &[], kmsg_from: 0 }
+        Lab { guest, pair, deadline, facts: Vec::new(), declared: &[], kmsg_from: 0 }
     }
 
-    /// Returns the facts and the reason of a known deviation.
+    /// Returns the facts.
     #[must_use]
-    pub fn into_facts(self) -> (Vec<Fact>, Option<String>) {
-        (self.facts, self.known)
+    pub fn into_facts(self) -> Vec<Fact> {
+        self.facts
     }
 
     /// Returns the kernel and the subject.
@@ -105,12 +104,6 @@ impl<'a> Lab<'a> {
     /// Records a measured value that must be in a range.
     pub fn expect_within(&mut self, name: &str, got: u64, range: RangeInclusive<u64>, unit: &str) {
         self.facts.push(Fact::within(name, got, &range, unit));
-    }
-
-    /// Declares that this kernel or subject is known to deviate from the statement, and why. The check then expects the
-    /// deviating values.
-    pub fn known(&mut self, reason: &str) {
-        self.known = Some(reason.to_owned());
     }
 
     /// Sends one request and returns the reply.

@@ -77,8 +77,6 @@ pub struct Evidence<'a> {
     pub end: CheckEnd,
     /// What it observed. The judge adds the deviations that list a mismatch.
     pub facts: &'a mut [Fact],
-    /// The deviation that the check declared itself.
-    pub known: Option<&'a str>,
     /// The findings on the console that count.
     pub findings: &'a [String],
 }
@@ -86,7 +84,7 @@ pub struct Evidence<'a> {
 /// Returns the verdict of a row and, unless it is a pass, the reason. Without evidence there is no pass.
 #[must_use]
 pub fn judge(evidence: Evidence<'_>, deviations: &[Listed<'_>]) -> (Verdict, Option<String>) {
-    let Evidence { end, facts, known, findings } = evidence;
+    let Evidence { end, facts, findings } = evidence;
     let wrong = first_wrong(facts, deviations);
     let then = |wrong: String, reason: String| (Verdict::Fail, Some(format!("{wrong}; then {reason}")));
     match end {
@@ -101,22 +99,19 @@ pub fn judge(evidence: Evidence<'_>, deviations: &[Listed<'_>]) -> (Verdict, Opt
             Some(wrong) => then(wrong, reason),
             None => (Verdict::Error, Some(reason)),
         },
-        CheckEnd::Finished => match (wrong, known) {
-            (Some(wrong), None) => (Verdict::Fail, Some(wrong)),
-            (Some(wrong), Some(reason)) => {
-                (Verdict::Fail, Some(format!("differs from the known deviation ({reason}): {wrong}")))
-            }
-            (None, known) => complete(facts, deviations, known),
+        CheckEnd::Finished => match wrong {
+            Some(wrong) => (Verdict::Fail, Some(wrong)),
+            None => complete(facts, deviations),
         },
     }
 }
 
 /// Judges a complete check without wrong facts.
-fn complete(facts: &[Fact], deviations: &[Listed<'_>], known: Option<&str>) -> (Verdict, Option<String>) {
+fn complete(facts: &[Fact], deviations: &[Listed<'_>]) -> (Verdict, Option<String>) {
     if facts.is_empty() {
         return (Verdict::Error, Some("the check recorded no facts".to_owned()));
     }
-    if let Some(name) = ambiguous(facts, deviations) {
+    if let Some(name) = repeated_name(facts) {
         return (Verdict::Error, Some(format!("the check recorded two facts with the name '{name}'")));
     }
     let stale: Vec<String> = deviations.iter().filter_map(|listed| why_stale(listed, facts)).collect();
@@ -125,7 +120,7 @@ fn complete(facts: &[Fact], deviations: &[Listed<'_>], known: Option<&str>) -> (
     }
     let listed = facts.iter().filter_map(|fact| fact.deviation.as_ref()).map(|deviation| deviation.reason.as_str());
     let mut reasons: Vec<&str> = Vec::new();
-    for reason in known.into_iter().chain(listed) {
+    for reason in listed {
         if !reasons.contains(&reason) {
             reasons.push(reason);
         }
@@ -173,11 +168,10 @@ fn why_stale(listed: &Listed<'_>, facts: &[Fact]) -> Option<String> {
     Some(format!("the deviation in {} does not occur: {what}", deviation.place))
 }
 
-/// Returns the name of a fact that was recorded twice and is listed in a deviation.
-fn ambiguous<'a>(facts: &'a [Fact], deviations: &[Listed<'_>]) -> Option<&'a str> {
+/// Returns a name that two facts have. A deviation names a fact, so names must be unique.
+fn repeated_name(facts: &[Fact]) -> Option<&str> {
     let repeated = |(at, fact): &(usize, &Fact)| facts[..*at].iter().any(|earlier| earlier.name == fact.name);
-    let listed = |name: &&str| deviations.iter().any(|listed| listed.deviation.names(name));
-    facts.iter().enumerate().filter(repeated).map(|(_, fact)| fact.name.as_str()).find(listed)
+    facts.iter().enumerate().find(repeated).map(|(_, fact)| fact.name.as_str())
 }
 
 #[cfg(test)]

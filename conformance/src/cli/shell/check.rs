@@ -29,11 +29,7 @@ pub(super) fn run(vm: &mut Vm, behaviour: &Behaviour, ready: &ReadyPair, limit: 
     status(&format!("running {}: {}", behaviour.id, behaviour.statement));
     let mut lab = Lab::new(vm, &ready.pair, Instant::now() + limit);
     let end = run_check(behaviour, &mut lab);
-    let (facts, known) = lab.into_facts();
-    facts.iter().for_each(|fact| status(&fact_line(fact)));
-    if let Some(known) = known {
-        status(&format!("  known      {known}"));
-    }
+    lab.into_facts().iter().for_each(|fact| status(&fact_line(fact)));
     match end {
         CheckEnd::Finished => {}
         CheckEnd::NeedUnmet(why) | CheckEnd::GuestCrashed(why) | CheckEnd::LabFailed(why) => {

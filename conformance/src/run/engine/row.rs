@@ -120,16 +120,15 @@ fn observe(guest: &mut dyn Machine, plan: &Plan<'_>, ready: &dyn PairMachines, r
     // A guest that is booted has the findings of its boot on its own console; the console of a clone begins later.
     let during_boot = guest.findings().len();
     let from = guest_time(guest, deadline);
-    let (end, known) = {
+    let end = {
         let mut lab = Lab::new(guest, ready.pair(), deadline);
         // If the guest does not answer this request, the check would only run into its time limit.
         let end = match &from {
             Ok(_) => run_check(behaviour, &mut lab),
             Err(error) => CheckEnd::LabFailed(format!("before the check: {error}")),
         };
-        let (facts, known) = lab.into_facts();
-        row.facts = facts;
-        (end, known)
+        row.facts = lab.into_facts();
+        end
     };
     if let (Ok(from), Ok(to)) = (from, guest_time(guest, deadline)) {
         row.guest_ms = Some(to.millis_since(from));
@@ -159,7 +158,7 @@ fn observe(guest: &mut dyn Machine, plan: &Plan<'_>, ready: &dyn PairMachines, r
         .collect();
     let counting = row.findings.iter().filter(|finding| finding.allowed.is_none());
     let counting: Vec<String> = counting.map(ToString::to_string).collect();
-    let evidence = Evidence { end, facts: &mut row.facts, known: known.as_deref(), findings: &counting };
+    let evidence = Evidence { end, facts: &mut row.facts, findings: &counting };
     (row.verdict, row.reason) = judge(evidence, &judging.deviations_of(behaviour.id, ready.pair()));
     if matches!(row.verdict, Verdict::Fail | Verdict::Error) {
         row.console.extend(last_lines(&console));

@@ -29,7 +29,7 @@ fn scope<'a>(subject: &'a str, like: Option<&'a str>) -> Scope<'a> {
 
 fn judged(end: CheckEnd, facts: &mut [Fact], lines: &[&str]) -> (Verdict, String) {
     let table = table(lines);
-    let evidence = Evidence { end, facts, known: None, findings: &[] };
+    let evidence = Evidence { end, facts, findings: &[] };
     let (verdict, reason) = judge(evidence, &table.of(&scope("ours", None)));
     (verdict, reason.unwrap_or_default())
 }
@@ -136,15 +136,14 @@ fn two_facts_with_one_name_are_an_error() {
         finished(vec![fact("a", "2"), fact("a", "2")], &["a | 2 | because"]),
         (Verdict::Error, "the check recorded two facts with the name 'a'".into())
     );
+    assert_eq!(finished(vec![fact("a", "1"), fact("a", "1")], &[]).0, Verdict::Error, "without a deviation");
 }
 
 #[test]
 fn a_finding_or_a_crash_fails_whatever_the_facts_are() {
     let table = table(&["a | 2 | because"]);
     let listed = table.of(&scope("ours", None));
-    let judged = |end, findings: &[String]| {
-        judge(Evidence { end, facts: &mut [fact("a", "2")], known: None, findings }, &listed)
-    };
+    let judged = |end, findings: &[String]| judge(Evidence { end, facts: &mut [fact("a", "2")], findings }, &listed);
     let finding = ["WARNING: x".to_owned()];
     let fail = |reason: &str| (Verdict::Fail, Some(reason.to_owned()));
     assert_eq!(judged(CheckEnd::Finished, &finding), fail("on the console: WARNING: x"));
@@ -153,25 +152,12 @@ fn a_finding_or_a_crash_fails_whatever_the_facts_are() {
 }
 
 #[test]
-fn a_deviation_that_the_check_declares_is_known() {
-    let judged = |got| {
-        judge(
-            Evidence { end: CheckEnd::Finished, facts: &mut [fact("a", got)], known: Some("declared"), findings: &[] },
-            &[],
-        )
-    };
-    assert_eq!(judged("1"), (Verdict::Known, Some("declared".into())));
-    let reason = "differs from the known deviation (declared): a: expected 1, got 2";
-    assert_eq!(judged("2"), (Verdict::Fail, Some(reason.into())));
-}
-
-#[test]
 fn a_subject_like_another_one_may_be_right_where_that_one_deviates() {
     let text = "[[deviation]]\nbehaviour = \"path.newline\"\nfact = \"a\"\nsubject = \"kmod-34\"\ninstead = \"2\"\n\
         reason = \"because\"\nreference = \"x\"\n";
     let shipped = Deviations::parse("shipped.toml", text, Origin::Shipped, &names()).unwrap();
     let verdict = |subject, like, got| {
-        let evidence = Evidence { end: CheckEnd::Finished, facts: &mut [fact("a", got)], known: None, findings: &[] };
+        let evidence = Evidence { end: CheckEnd::Finished, facts: &mut [fact("a", got)], findings: &[] };
         judge(evidence, &shipped.of(&scope(subject, like))).0
     };
     assert_eq!(verdict("./mine", Some("kmod-34"), "2"), Verdict::Known);
