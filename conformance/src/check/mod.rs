@@ -5,6 +5,7 @@ pub mod fact;
 pub mod helper;
 pub mod lab;
 pub mod modules;
+pub mod netlink;
 pub mod probes;
 pub mod tools;
 pub mod traits;

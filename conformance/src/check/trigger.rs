@@ -1,7 +1,7 @@
 //! The system calls that make a kernel request a module, as actions for the agent (docs/facts/kernel.md#site-01 and
 //! the rows after it).
 
-use agent::proto::Action;
+use agent::proto::{Action, SocketSpec};
 
 /// A protocol family without a module: 3, `AF_AX25`, which is removed or not packaged. Requests `net-pf-3`.
 pub const UNKNOWN_FAMILY: i32 = 3;
@@ -35,4 +35,30 @@ pub fn mount(fstype: &str) -> Action {
 pub fn vlan_ioctl() -> Action {
     const SIOCGIFVLAN: u32 = 0x8982;
     Action::SocketIoctl { code: SIOCGIFVLAN, argument: Vec::new() }
+}
+
+/// A TCP socket over IPv4.
+const TCP: SocketSpec = SocketSpec { family: libc::AF_INET, kind: libc::SOCK_STREAM, protocol: 0 };
+
+/// `setsockopt(TCP_CONGESTION)`: requests `tcp_NAME`.
+#[must_use]
+pub fn congestion_control(name: &[u8]) -> Action {
+    let (level, option) = (libc::IPPROTO_TCP, libc::TCP_CONGESTION);
+    Action::SetSockOpt { socket: TCP, level, option, value: name.to_vec() }
+}
+
+/// `setsockopt(TCP_ULP)`: requests `tcp-ulp-NAME`.
+#[must_use]
+pub fn upper_layer_protocol(name: &[u8]) -> Action {
+    let (level, option) = (libc::IPPROTO_TCP, libc::TCP_ULP);
+    Action::SetSockOpt { socket: TCP, level, option, value: name.to_vec() }
+}
+
+/// `ioctl(TIOCSETD)` on a new pseudo-terminal: requests `tty-ldisc-NUMBER`.
+#[must_use]
+pub fn line_discipline(number: i32) -> Action {
+    // include/uapi/asm-generic/ioctls.h
+    const TIOCSETD: u32 = 0x5423;
+    let flags = libc::O_RDWR | libc::O_NOCTTY;
+    Action::Ioctl { path: b"/dev/ptmx".to_vec(), flags, code: TIOCSETD, argument: number.to_ne_bytes().to_vec() }
 }

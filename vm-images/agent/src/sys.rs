@@ -205,12 +205,42 @@ pub fn ioctl(fd: impl AsFd, code: u32, buffer: &mut [u8]) -> Result<i64> {
     check(unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), code as _, buffer.as_mut_ptr()) })
 }
 
-/// getsockopt(2) into a buffer.
-pub fn getsockopt(fd: impl AsFd, level: i32, name: i32, buffer: &mut [u8]) -> Result<()> {
+/// getsockopt(2) into a buffer; returns the length that the kernel reports, at most that of the buffer.
+pub fn getsockopt(fd: impl AsFd, level: i32, name: i32, buffer: &mut [u8]) -> Result<usize> {
     let mut length = buffer.len() as libc::socklen_t;
     // SAFETY: the kernel writes no more than `length` bytes.
-    check(unsafe { libc::getsockopt(fd.as_fd().as_raw_fd(), level, name, buffer.as_mut_ptr().cast(), &mut length) })
-        .map(drop)
+    check(unsafe { libc::getsockopt(fd.as_fd().as_raw_fd(), level, name, buffer.as_mut_ptr().cast(), &mut length) })?;
+    Ok(buffer.len().min(length as usize))
+}
+
+/// setsockopt(2) with the bytes of a value.
+pub fn setsockopt(fd: impl AsFd, level: i32, name: i32, value: &[u8]) -> Result<()> {
+    let length = value.len() as libc::socklen_t;
+    // SAFETY: the kernel reads no more than `length` bytes.
+    check(unsafe { libc::setsockopt(fd.as_fd().as_raw_fd(), level, name, value.as_ptr().cast(), length) }).map(drop)
+}
+
+/// fsopen(2); close-on-exec.
+pub fn fsopen(name: &CStr) -> Result<OwnedFd> {
+    const FSOPEN_CLOEXEC: c_int = 1;
+    // SAFETY: takes a C string and a number.
+    let fd = check(unsafe { libc::syscall(libc::SYS_fsopen, name.as_ptr(), FSOPEN_CLOEXEC) })?;
+    // SAFETY: fsopen(2) just created it.
+    Ok(unsafe { adopt(fd as i32) })
+}
+
+/// prctl(2). An operation that takes a pointer gets a number, which the kernel checks; memory that it could overwrite
+/// belongs to a child created for this call.
+pub fn prctl(option: i32, arguments: [u64; 4]) -> Result<i64> {
+    let [first, second, third, fourth] = arguments;
+    // SAFETY: see above.
+    check(unsafe { libc::prctl(option, first, second, third, fourth) })
+}
+
+/// quotactl(2) without a buffer.
+pub fn quotactl(command: i32, special: &CStr, id: i32) -> Result<()> {
+    // SAFETY: takes a C string and numbers; a command that needs a buffer fails with EFAULT.
+    check(unsafe { libc::quotactl(command, special.as_ptr(), id, ptr::null_mut()) }).map(drop)
 }
 
 /// socket(2) with any numbers; close-on-exec.

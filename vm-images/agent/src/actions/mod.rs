@@ -64,6 +64,25 @@ pub fn perform(action: &Action) -> Result<Value> {
         Action::Socket { family, kind, protocol } => unit(sys::socket(*family, *kind, *protocol).map(drop)),
         Action::InterfaceIoctl { code, name } => unit(triggers::interface_ioctl(*code, name)),
         Action::SocketIoctl { code, argument } => unit(triggers::socket_ioctl(*code, argument)),
+        Action::SetSockOpt { socket, level, option, value } => {
+            unit(triggers::open_socket(socket).and_then(|socket| sys::setsockopt(socket, *level, *option, value)))
+        }
+        Action::GetSockOpt { socket, level, option, value } => {
+            let mut buffer = value.clone();
+            let socket = triggers::open_socket(socket)?;
+            let length = sys::getsockopt(socket, *level, *option, &mut buffer)?;
+            buffer.truncate(length);
+            Ok(Value::Bytes(buffer))
+        }
+        Action::Ioctl { path, flags, code, argument } => {
+            triggers::file_ioctl(path, files::flags(*flags), *code, argument).map(Value::Number)
+        }
+        Action::Fsopen(name) => unit(sys::fsopen(&c_string(name)?).map(drop)),
+        Action::Prctl { option, arguments } => sys::prctl(*option, *arguments).map(Value::Number),
+        Action::Quotactl { command, special, id } => unit(sys::quotactl(*command, &c_string(special)?, *id)),
+        Action::Netlink { protocol, kind, flags, payload } => {
+            unit(triggers::netlink(*protocol, *kind, *flags, payload))
+        }
         Action::GenlGetFamily(name) => unit(triggers::genl_get_family(name)),
         Action::IptGetInfo(table) => unit(triggers::ipt_get_info(table)),
         Action::AlgBind { kind, name } => unit(triggers::alg_bind(kind, name)),

@@ -1,12 +1,21 @@
 //! System calls on sockets that make the kernel request a module.
 
+use super::files;
 use crate::sys;
+use agent::proto::SocketSpec;
+use rustix::fd::OwnedFd;
+use rustix::fs::OFlags;
 use rustix::io::{Errno, Result};
 use rustix::net::{RecvFlags, SendFlags};
 
 /// Creates an IPv4 socket; the protocol is built in, so this requests no module.
-fn inet_socket() -> Result<rustix::fd::OwnedFd> {
+fn inet_socket() -> Result<OwnedFd> {
     sys::socket(libc::AF_INET, libc::SOCK_DGRAM, 0)
+}
+
+/// Creates a socket.
+pub fn open_socket(spec: &SocketSpec) -> Result<OwnedFd> {
+    sys::socket(spec.family, spec.kind, spec.protocol)
 }
 
 /// Size of the ioctl argument: `struct ifreq` has 40 bytes, the largest argument used here 64.
@@ -34,6 +43,12 @@ pub fn socket_ioctl(code: u32, argument: &[u8]) -> Result<()> {
     sys::ioctl(inet_socket()?, code, &mut argument).map(drop)
 }
 
+/// Opens a file and calls an ioctl on it with these bytes, padded with zeros.
+pub fn file_ioctl(path: &[u8], flags: OFlags, code: u32, argument: &[u8]) -> Result<i64> {
+    let mut argument: [u8; ARGUMENT] = padded(argument, 0)?;
+    sys::ioctl(files::open(path, flags)?, code, &mut argument)
+}
+
 /// `IPT_SO_GET_INFO` of linux/netfilter_ipv4/ip_tables.h.
 const IPT_SO_GET_INFO: i32 = 64;
 /// `struct ipt_getinfo`: name[32], valid_hooks, hook_entry[5], underflow[5], num_entries, size.
@@ -43,7 +58,7 @@ const IPT_GETINFO: usize = 32 + 4 * 13;
 pub fn ipt_get_info(table: &[u8]) -> Result<()> {
     let name: [u8; 32] = padded(table, 1)?;
     let mut info: [u8; IPT_GETINFO] = padded(&name, 0)?;
-    sys::getsockopt(inet_socket()?, libc::IPPROTO_IP, IPT_SO_GET_INFO, &mut info)
+    sys::getsockopt(inet_socket()?, libc::IPPROTO_IP, IPT_SO_GET_INFO, &mut info).map(drop)
 }
 
 /// bind(2) of an `AF_ALG` socket.
@@ -65,35 +80,53 @@ fn alg_address(kind: &[u8], name: &[u8]) -> Result<[u8; 88]> {
 
 /// `CTRL_CMD_GETFAMILY` by name: success, or the errno of the kernel's answer.
 pub fn genl_get_family(name: &[u8]) -> Result<()> {
-    let socket = sys::socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_GENERIC)?;
-    rustix::net::send(&socket, &get_family(name)?, SendFlags::empty())?;
+    const CTRL: u16 = 16;
+    exchange(libc::NETLINK_GENERIC, &message(CTRL, libc::NLM_F_REQUEST as u16, &get_family(name)?)?)
+}
+
+/// Sends a message that requests an acknowledgement: success, or the errno of the kernel's first answer.
+pub fn netlink(protocol: i32, kind: u16, flags: u16, payload: &[u8]) -> Result<()> {
+    let flags = flags | (libc::NLM_F_REQUEST | libc::NLM_F_ACK) as u16;
+    exchange(protocol, &message(kind, flags, payload)?)
+}
+
+/// Sends a message on a new socket and returns the errno of the first answer.
+fn exchange(protocol: i32, message: &[u8]) -> Result<()> {
+    let socket = sys::socket(libc::AF_NETLINK, libc::SOCK_RAW, protocol)?;
+    rustix::net::send(&socket, message, SendFlags::empty())?;
     let mut answer = [0_u8; 8192];
     let (length, _) = rustix::net::recv(&socket, &mut answer, RecvFlags::empty())?;
     answer_errno(&answer[..length])
 }
 
-/// Encodes a netlink message: `nlmsghdr`, `genlmsghdr`, one attribute `CTRL_ATTR_FAMILY_NAME` with its NUL.
+/// Encodes a netlink message: `nlmsghdr` with sequence number 1 and port 0, then the payload.
+fn message(kind: u16, flags: u16, payload: &[u8]) -> Result<Vec<u8>> {
+    let total = u32::try_from(16 + payload.len()).map_err(|_| Errno::MSGSIZE)?;
+    let mut message = Vec::with_capacity(16 + payload.len());
+    message.extend(total.to_ne_bytes());
+    message.extend(kind.to_ne_bytes());
+    message.extend(flags.to_ne_bytes());
+    message.extend(1_u32.to_ne_bytes());
+    message.extend(0_u32.to_ne_bytes());
+    message.extend(payload);
+    Ok(message)
+}
+
+/// Encodes `genlmsghdr` and one attribute `CTRL_ATTR_FAMILY_NAME` with its NUL.
 fn get_family(name: &[u8]) -> Result<Vec<u8>> {
-    const CTRL: u16 = 16;
     const GETFAMILY: u8 = 3;
     const VERSION: u8 = 1;
     const FAMILY_NAME: u16 = 2;
     let attribute = 4 + name.len() + 1;
-    let total = 16 + 4 + attribute.next_multiple_of(4);
+    let total = 4 + attribute.next_multiple_of(4);
     let attribute = u16::try_from(attribute).map_err(|_| Errno::MSGSIZE)?;
-    let mut message = Vec::with_capacity(total);
-    message.extend((total as u32).to_ne_bytes());
-    message.extend(CTRL.to_ne_bytes());
-    message.extend((libc::NLM_F_REQUEST as u16).to_ne_bytes());
-    // Sequence number and port.
-    message.extend(1_u32.to_ne_bytes());
-    message.extend(0_u32.to_ne_bytes());
-    message.extend([GETFAMILY, VERSION, 0, 0]);
-    message.extend(attribute.to_ne_bytes());
-    message.extend(FAMILY_NAME.to_ne_bytes());
-    message.extend(name);
-    message.resize(total, 0);
-    Ok(message)
+    let mut payload = Vec::with_capacity(total);
+    payload.extend([GETFAMILY, VERSION, 0, 0]);
+    payload.extend(attribute.to_ne_bytes());
+    payload.extend(FAMILY_NAME.to_ne_bytes());
+    payload.extend(name);
+    payload.resize(total, 0);
+    Ok(payload)
 }
 
 /// Returns the errno in an answer; EBADMSG if it is not a netlink message.
@@ -116,9 +149,9 @@ mod tests {
     #[test]
     fn a_family_request_is_one_aligned_message() {
         let expected = b"\x1c\0\0\0\x10\0\x01\0\x01\0\0\0\0\0\0\0\x03\x01\0\0\x08\0\x02\0abc\0";
-        assert_eq!(get_family(b"abc").unwrap(), expected);
+        assert_eq!(message(16, 1, &get_family(b"abc").unwrap()).unwrap(), expected);
         let odd = get_family(b"abcd").unwrap();
-        assert_eq!((odd.len(), odd[0], odd[20], &odd[24..]), (32, 32, 9, &b"abcd\0\0\0\0"[..]));
+        assert_eq!((odd.len(), odd[4], &odd[8..]), (16, 9, &b"abcd\0\0\0\0"[..]));
         assert_eq!(get_family(&[b'x'; 70_000]), Err(Errno::MSGSIZE));
     }
 

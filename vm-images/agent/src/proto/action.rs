@@ -154,6 +154,69 @@ pub enum Action {
         /// The argument, at most 64 bytes.
         argument: Vec<u8>,
     },
+    /// setsockopt(2) on a new socket. [`Value::Unit`]
+    SetSockOpt {
+        /// The socket.
+        socket: SocketSpec,
+        /// The level, such as `IPPROTO_TCP`.
+        level: i32,
+        /// The option, such as `TCP_CONGESTION`.
+        option: i32,
+        /// The value.
+        value: Vec<u8>,
+    },
+    /// getsockopt(2) on a new socket. [`Value::Bytes`]: the buffer after the call, as long as the kernel says.
+    GetSockOpt {
+        /// The socket.
+        socket: SocketSpec,
+        /// The level.
+        level: i32,
+        /// The option.
+        option: i32,
+        /// The buffer before the call; its length is the length passed to the kernel.
+        value: Vec<u8>,
+    },
+    /// Opens a file and calls an ioctl on it with `argument` zero-padded to 64 bytes. [`Value::Number`]: its result.
+    Ioctl {
+        /// The file.
+        path: Vec<u8>,
+        /// `O_*` flags.
+        flags: i32,
+        /// The request code.
+        code: u32,
+        /// The argument, at most 64 bytes.
+        argument: Vec<u8>,
+    },
+    /// fsopen(2) and close(2); makes the kernel request `fs-NAME`. [`Value::Unit`]
+    Fsopen(Vec<u8>),
+    /// prctl(2). [`Value::Number`]: its result.
+    Prctl {
+        /// The operation, such as `PR_SET_NO_NEW_PRIVS`.
+        option: i32,
+        /// Its arguments.
+        arguments: [u64; 4],
+    },
+    /// quotactl(2) without a buffer. [`Value::Unit`]
+    Quotactl {
+        /// The command: `QCMD(operation, type)`.
+        command: i32,
+        /// The block device.
+        special: Vec<u8>,
+        /// The id; for `Q_QUOTAON`, the format.
+        id: i32,
+    },
+    /// Sends one netlink message, with `NLM_F_REQUEST | NLM_F_ACK` added to its flags, and reads the first answer.
+    /// [`Value::Unit`], or the errno of the answer.
+    Netlink {
+        /// The netlink protocol, such as `NETLINK_ROUTE`.
+        protocol: i32,
+        /// `nlmsg_type`.
+        kind: u16,
+        /// `nlmsg_flags`.
+        flags: u16,
+        /// What follows the netlink header.
+        payload: Vec<u8>,
+    },
     /// `CTRL_CMD_GETFAMILY` by name over generic netlink. [`Value::Unit`], or the errno of the reply.
     GenlGetFamily(Vec<u8>),
     /// `getsockopt(SOL_IP, IPT_SO_GET_INFO)` for a table name of at most 31 bytes: returns exactly the errno of
@@ -196,6 +259,18 @@ pub enum Action {
     /// Spins in user space without end. With [`Request::InInit`] the agent itself spins and never answers again; in a job
     /// the agent continues to work. For tests of the lab itself.
     Hang,
+}
+
+/// The arguments of socket(2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(arbitrary::Arbitrary))]
+pub struct SocketSpec {
+    /// The address family.
+    pub family: i32,
+    /// The socket type.
+    pub kind: i32,
+    /// The protocol.
+    pub protocol: i32,
 }
 
 /// The result of a successful action.
