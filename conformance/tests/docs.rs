@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
 use conformance::catalogue::behaviours::entries;
+use conformance::catalogue::deviations::{Deviations, Names};
+use conformance::catalogue::reference::markdown;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -100,4 +102,13 @@ fn the_ids_of_the_catalogue_are_unique() {
     let kernel = read(&root().join("docs/facts/kernel.md"));
     let ids: Vec<&str> = kernel.split("<a id=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
     assert_eq!(ids.len(), ids.iter().collect::<BTreeSet<_>>().len());
+}
+
+#[test]
+fn the_reference_of_behaviours_is_up_to_date() {
+    let names = Names::new(&vm_images::Catalogue::builtin().unwrap());
+    let page = markdown(&entries(), Deviations::builtin(&names).unwrap().entries());
+    let stored = read(&root().join("docs/reference/behaviours.md"));
+    let hint = "run `kmodlab list --all --markdown > docs/reference/behaviours.md`";
+    assert!(stored == page, "docs/reference/behaviours.md is out of date: {hint}");
 }

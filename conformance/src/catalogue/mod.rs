@@ -7,5 +7,6 @@ pub mod entry;
 pub mod filter;
 pub(crate) mod glob;
 pub mod probes;
+pub mod reference;
 pub mod select;
 pub mod suggest;

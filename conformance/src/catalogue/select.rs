@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn a_behaviour_without_a_check_cannot_be_selected_except_from_all_entries() {
         let error = |name: &str| select(&[name.to_owned()]).unwrap_err().to_string();
-        assert_eq!(error("path.offset"), "path.offset has no check: needs an action of the agent for pwrite(2)");
+        assert_eq!(error("path.offset"), "path.offset has no check: not written yet");
         assert_eq!(error("PATH-15"), error("path.offset"));
         assert_eq!(error("env"), "no behaviour of the group env has a check");
         assert_eq!(select_entries(&["PATH-15".to_owned()]).unwrap()[0].id, "path.offset");

@@ -2,8 +2,11 @@
 
 use super::args::SelectArgs;
 use super::error::CliError;
+use super::lookup;
 use super::{Outcome, print};
+use crate::catalogue::deviations::{Deviations, Names};
 use crate::catalogue::entry::{About, Checked, Entry, needs_text};
+use crate::catalogue::reference;
 use crate::catalogue::select::{select_entries, select_entries_filtered, select_filtered};
 use clap::Args as Group;
 use std::fmt::Write as _;
@@ -16,6 +19,9 @@ pub struct ListArgs {
     /// Also list the behaviours that have no check, with the reason
     #[arg(long)]
     pub all: bool,
+    /// Print a page in Markdown, with sources, needs, probes and known deviations
+    #[arg(long)]
+    pub markdown: bool,
 }
 
 /// `kmodlab show`.
@@ -28,7 +34,12 @@ pub struct ShowArgs {
 
 pub(super) fn list(args: &ListArgs) -> Outcome {
     let select = if args.all { select_entries_filtered } else { select_filtered };
-    print(&list_text(&select(&args.select.ids, &args.select.filter).map_err(CliError::usage)?))
+    let entries = select(&args.select.ids, &args.select.filter).map_err(CliError::usage)?;
+    if args.markdown {
+        let deviations = Deviations::builtin(&Names::new(&lookup::catalogue()?)).map_err(CliError::inconclusive)?;
+        return print(&reference::markdown(&entries, deviations.entries()));
+    }
+    print(&list_text(&entries))
 }
 
 pub(super) fn show(args: &ShowArgs) -> Outcome {

@@ -56,7 +56,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         catalogue: "PATH-15",
         statement: "a second write(2) appends to the path, and a write at an offset replaces the path from there on",
         source: "proc_first_pos_non_zero_ignore() and sysctl_writes_strict (kernel/sysctl.c)",
-        check: Missing("needs an action of the agent for pwrite(2)"),
+        check: Missing(NOT_WRITTEN),
         ..PATH
     },
     Entry {
