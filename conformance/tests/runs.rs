@@ -123,6 +123,15 @@ fn runs_exit_with_the_documented_codes() {
     let code = |args: &[&str]| run(&[&["run"], args].concat()).status.code();
     assert_eq!(code(&["path.newline"]), Some(0));
     assert_eq!(code(&["loop.historic-unix"]), Some(125), "only skips");
+    let skipping = ["path.newline", "loop.historic-unix"];
+    assert_eq!(code(&skipping), Some(0), "a pass and a skip");
+    assert_eq!(code(&[&skipping[..], &["--require", "path.newline", "--max-skips", "1"]].concat()), Some(0));
+    assert_eq!(code(&[&skipping[..], &["--require", "loop"]].concat()), Some(2), "not all of the group are selected");
+    assert_eq!(code(&[&skipping[..], &["--max-skips", "0"]].concat()), Some(125), "a skip too many");
+    let (required, run) = report(&[&skipping[..], &["--require", "loop.historic-unix"]].concat());
+    assert_eq!((required, run.exit_code), (Some(125), 125), "a required row was skipped");
+    let unmet = &run.end.unwrap().unmet;
+    assert!(unmet.len() == 1 && unmet[0].contains("loop.historic-unix on default"), "{unmet:?}");
     let dead = ["path.newline", "--append", "rdinit=/nonexistent"];
     assert_eq!(code(&dead), Some(125), "a kernel that does not reach the agent");
     assert_eq!(code(&[&dead[..], &["--boot-failure", "fail"]].concat()), Some(1));

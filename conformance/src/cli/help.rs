@@ -16,7 +16,7 @@ Exit codes:
   0    at least one behaviour passed; the rest passed, are known deviations or were skipped
   1    a behaviour failed
   2    invalid arguments or no behaviour selected; nothing was built or booted
-  125  no behaviour failed, but one is inconclusive, or none passed";
+  125  no behaviour failed, but one is inconclusive, a required one was skipped, or none passed";
 
 /// The syntax of filter expressions.
 pub(super) const FILTERS: &str = "\

@@ -6,8 +6,9 @@ use super::error::CliError;
 use super::run::RunArgs;
 use super::{jobs, lookup};
 use crate::catalogue::entry::Behaviour;
-use crate::catalogue::select::select_filtered;
+use crate::catalogue::select::{select, select_filtered};
 use crate::run::allowed_findings::AllowedFindings;
+use crate::run::gate::Gate;
 use crate::run::judge::Judging;
 use crate::run::request::{AcceleratorChoice, Flow, GuestOptions, Request, Selection};
 use crate::run::rows::rows;
@@ -25,6 +26,7 @@ const TIMEOUT_FACTOR: &str = "KMODLAB_TIMEOUT_FACTOR";
 pub(super) fn run(args: &RunArgs, catalogue: &Catalogue) -> Result<Request, CliError> {
     let behaviours = behaviours(&args.select)?;
     let shard = shard(args, &behaviours)?;
+    let gate = gate(args, &behaviours)?;
     let mut request = request(&args.guest.kernel, &args.guest, catalogue)?;
     request.judging = Judging {
         allowed: allowed(request.judging.allowed, &args.allow_findings)?,
@@ -37,6 +39,7 @@ pub(super) fn run(args: &RunArgs, catalogue: &Catalogue) -> Result<Request, CliE
         guest: GuestOptions { cold, probes: args.probe.clone(), ..request.guest },
         selection: Selection { behaviours, shard },
         flow: Flow { retries, repeat, fail_fast, seed, ..flow(args.jobs, args.timeout, cold, &args.guest)? },
+        gate,
         keep: args.keep.clone(),
         ..request
     })
@@ -104,6 +107,16 @@ fn allowed(builtin: AllowedFindings, files: &[PathBuf]) -> Result<AllowedFinding
             std::fs::read_to_string(file).with_context(|| format!("cannot read {name}")).map_err(CliError::usage)?;
         Ok(allowed.and(AllowedFindings::parse(&name, &text).map_err(CliError::usage)?))
     })
+}
+
+/// Resolves what the run must judge. A required behaviour that is not selected would never be judged.
+fn gate(args: &RunArgs, behaviours: &[&'static Behaviour]) -> Result<Gate, CliError> {
+    let required = if args.require.is_empty() { Vec::new() } else { select(&args.require).map_err(CliError::usage)? };
+    let selected = |entry: &Behaviour| behaviours.iter().any(|behaviour| behaviour.id == entry.id);
+    match required.iter().find(|entry| !selected(entry)) {
+        Some(entry) => Err(CliError::usage(anyhow!("the required behaviour {} is not selected", entry.id))),
+        None => Ok(Gate { required, max_skips: args.max_skips }),
+    }
 }
 
 /// Returns the shard to run: from `--shard`, else from the environment.

@@ -66,6 +66,13 @@ pub struct RunArgs {
     /// (docs/reference/behaviours.md) [default: decided by the kernel image]
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_probe)]
     pub probe: Vec<ProbeOverride>,
+    /// Exit with 125 if a behaviour with this id, catalogue id or group is skipped or its kernel is not available;
+    /// repeatable
+    #[arg(long, value_name = "ID")]
+    pub require: Vec<String>,
+    /// Exit with 125 if more than N rows are skipped
+    #[arg(long, value_name = "N", value_parser = number_from(0_usize))]
+    pub max_skips: Option<usize>,
     #[command(flatten)]
     pub judging: JudgingArgs,
     #[command(flatten)]

@@ -81,7 +81,7 @@ impl Report {
             }
             Event::Ended(end) => {
                 self.results.sort_by_key(|row| row.position);
-                self.exit_code = verdict::exit_code(self.results.iter().map(|row| row.verdict), end.interrupted);
+                self.exit_code = verdict::exit_code(self.results.iter().map(|row| row.verdict), end.is_incomplete());
                 self.end = Some(end.clone());
             }
             Event::Preparing(_) | Event::Note(_) | Event::PairReady { .. } => {}

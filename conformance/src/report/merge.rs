@@ -83,6 +83,7 @@ pub fn merge(reports: &[(String, Report)]) -> Merged {
         // Rows are missing, for any of these reasons.
         interrupted: !missing.is_empty() || ends.iter().any(Option::is_none) || known().any(|end| end.interrupted),
         stopped: known().any(|end| end.stopped),
+        unmet: known().flat_map(|end| end.unmet.iter().cloned()).collect(),
         not_run: known().map(|end| end.not_run).sum(),
         wall_ms: known().map(|end| end.wall_ms).max().unwrap_or_default(),
     }));

@@ -199,6 +199,10 @@ impl<W: Write> Terminal<W> {
             self.line("\nbehaviours whose facts differ between kernels or subjects:")?;
             differing.iter().try_for_each(|line| self.line(&format!("  {line}")))?;
         }
+        if !end.unmet.is_empty() {
+            self.line("\nthe run is inconclusive:")?;
+            end.unmet.iter().try_for_each(|line| self.line(&format!("  {line}")))?;
+        }
         let Counts { pass, fail, known, skip, error, flaky } = self.counts;
         let mut parts = vec![self.paint(Verdict::Pass, &format!("{pass} passed"))];
         if flaky > 0 {
@@ -307,7 +311,7 @@ mod tests {
         let mut out = Vec::new();
         let mut terminal = Terminal::new(&mut out, false);
         terminal.event(&Event::Judged(Box::new(sample::flaky()))).unwrap();
-        let end = RunEnd { interrupted: false, stopped: true, not_run: 3, wall_ms: 1000 };
+        let end = RunEnd { stopped: true, not_run: 3, wall_ms: 1000, ..RunEnd::default() };
         terminal.event(&Event::Ended(end)).unwrap();
         insta::assert_snapshot!(String::from_utf8(out).unwrap());
     }
@@ -320,7 +324,7 @@ mod tests {
             let row = Row { subject: subject.into(), ..sample::row("path.one", Verdict::Pass, None) };
             terminal.event(&Event::Judged(Box::new(row))).unwrap();
         }
-        let end = RunEnd { interrupted: false, stopped: false, not_run: 0, wall_ms: 1000 };
+        let end = RunEnd { wall_ms: 1000, ..RunEnd::default() };
         terminal.event(&Event::Ended(end)).unwrap();
         let out = String::from_utf8(out).unwrap();
         assert_eq!(out.lines().last(), Some("1 behaviour, 2 rows in 1.0 s: 2 passed"));

@@ -9,6 +9,7 @@ pub(crate) mod row;
 pub use attempts::{merge_repetitions, merge_retries};
 
 use crate::run::event::{Event, Row, RunEnd, RunInfo, SkippedKernel};
+use crate::run::gate::Skips;
 use crate::run::machines::{KernelInfo, MachineError, MachineInfo, Machines};
 use crate::run::request::Request;
 use crate::run::rows::{RowPosition, rows};
@@ -87,6 +88,7 @@ struct Shared<'a> {
     /// Repetitions of the rows that are not complete.
     repetitions: Mutex<BTreeMap<RowPosition, Vec<Row>>>,
     counts: Mutex<Counts>,
+    skips: Mutex<Skips>,
 }
 
 /// Runs the rows of `request` on `machines`. Events are passed to `emit` from several threads. `stop` ends the run early.
@@ -115,6 +117,7 @@ pub fn run(request: &Request, machines: &dyn Machines, stop: &AtomicBool, emit: 
         changed: Condvar::new(),
         repetitions: Mutex::new(BTreeMap::new()),
         counts: Mutex::new(Counts::default()),
+        skips: Mutex::new(Skips::default()),
     };
     std::thread::scope(|scope| {
         for _ in 0..workers {
@@ -127,13 +130,13 @@ pub fn run(request: &Request, machines: &dyn Machines, stop: &AtomicBool, emit: 
     let (interrupted, stopped) = (stop.load(Ordering::SeqCst), shared.halt.load(Ordering::SeqCst));
     let counts = *lock(&shared.counts);
     let not_run = shared.plan.expected().saturating_sub(counts.rows());
-    emit(Event::Ended(RunEnd {
-        interrupted,
-        stopped: stopped && not_run > 0,
-        not_run,
-        wall_ms: millis(started.elapsed()),
-    }));
-    Outcome { counts, exit_code: counts.exit_code(interrupted) }
+    let left_out = shared.plan.kernels.iter().filter_map(|kernel| kernel.as_ref().err());
+    let unmet = request.gate.unmet(std::mem::take(&mut *lock(&shared.skips)), left_out);
+    let stopped = stopped && not_run > 0;
+    let end = RunEnd { interrupted, stopped, not_run, unmet, wall_ms: millis(started.elapsed()) };
+    let exit_code = counts.exit_code(end.is_incomplete());
+    emit(Event::Ended(end));
+    Outcome { counts, exit_code }
 }
 
 fn run_info(request: &Request, machines: MachineInfo) -> RunInfo {
@@ -254,6 +257,7 @@ impl Shared<'_> {
     }
 
     fn report(&self, row: Row) {
+        self.plan.request.gate.count(&row, &mut lock(&self.skips));
         {
             let mut counts = lock(&self.counts);
             counts.add(row.verdict);

@@ -180,7 +180,7 @@ fn is_zero(value: &usize) -> bool {
 }
 
 /// How a run ended.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct RunEnd {
     /// Whether it was interrupted, so that rows are missing.
     pub interrupted: bool,
@@ -190,6 +190,17 @@ pub struct RunEnd {
     /// The number of missing rows.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub not_run: usize,
+    /// The conditions of the gate that are not met, one line each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unmet: Vec<String>,
     /// The duration of the run in milliseconds of wall time.
     pub wall_ms: u64,
+}
+
+impl RunEnd {
+    /// Returns whether the run says less than it was asked to, so that it cannot be a success.
+    #[must_use]
+    pub fn is_incomplete(&self) -> bool {
+        self.interrupted || !self.unmet.is_empty()
+    }
 }

@@ -3,6 +3,7 @@
 pub mod allowed_findings;
 pub mod engine;
 pub mod event;
+pub mod gate;
 pub mod initramfs;
 pub mod judge;
 pub mod machines;

@@ -3,6 +3,7 @@
 use crate::catalogue::behaviours;
 use crate::catalogue::entry::Behaviour;
 use crate::catalogue::probes::ProbeOverride;
+use crate::run::gate::Gate;
 use crate::run::judge::Judging;
 use crate::run::shard::Shard;
 use harness::{Profile, WallLimits};
@@ -24,6 +25,8 @@ pub struct Request {
     pub flow: Flow,
     /// What rows are judged by.
     pub judging: Judging,
+    /// What the run must have judged to be a success.
+    pub gate: Gate,
     /// The directory in which to save the console of each guest.
     pub keep: Option<PathBuf>,
 }
@@ -34,7 +37,7 @@ impl Request {
     #[must_use]
     pub fn new(kernels: Vec<KernelSource>, subjects: Vec<SubjectSource>, judging: Judging, jobs: usize) -> Request {
         let (guest, selection, flow) = (GuestOptions::default(), Selection::default(), Flow::new(jobs));
-        Request { kernels, subjects, guest, selection, flow, judging, keep: None }
+        Request { kernels, subjects, guest, selection, flow, judging, gate: Gate::default(), keep: None }
     }
 }
 

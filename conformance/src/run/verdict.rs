@@ -80,12 +80,12 @@ impl Counts {
         self.pass + self.fail + self.known + self.skip + self.error
     }
 
-    /// Returns the exit code of a run with these verdicts. An interrupted run is inconclusive.
+    /// Returns the exit code of a run with these verdicts. An incomplete run is inconclusive.
     #[must_use]
-    pub fn exit_code(&self, interrupted: bool) -> u8 {
+    pub fn exit_code(&self, incomplete: bool) -> u8 {
         match (self.fail, self.error, self.pass) {
             (1.., _, _) => exit::FAILED,
-            (0, 0, 1..) if !interrupted => exit::OK,
+            (0, 0, 1..) if !incomplete => exit::OK,
             _ => exit::INCONCLUSIVE,
         }
     }

@@ -19,7 +19,7 @@ fn fact(got: &str) -> Fact {
 fn report(rows: Vec<Row>) -> Report {
     let mut report = Report::empty();
     rows.into_iter().for_each(|row| report.record(&Event::Judged(Box::new(row))));
-    report.record(&Event::Ended(RunEnd { interrupted: false, stopped: false, not_run: 0, wall_ms: 1 }));
+    report.record(&Event::Ended(RunEnd { wall_ms: 1, ..RunEnd::default() }));
     report
 }
 
