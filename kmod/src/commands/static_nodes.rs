@@ -3,7 +3,7 @@
 //!
 //! As in C kmod, the messages do not start with the name of the tool.
 
-use super::options::{About, Apply, Flag};
+use super::options::{About, Apply, Flag, Order};
 use super::output::print_error;
 use super::{Failed, Invocation, help_flag, module_directory};
 use crate::config::show_path;
@@ -12,7 +12,7 @@ use crate::sys::{strerror, strerror_io};
 use crate::tree::text::{DeviceNode, devname_lines};
 use crate::tree::{Tree, TreeError};
 use rustix::io::Errno;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
@@ -33,7 +33,12 @@ pub static ABOUT: About<Arguments> = About {
             short: Some('f'),
             long: "format",
             old: &[],
-            apply: Apply::Value("FORMAT", |a, format| a.format = Some(format)),
+            apply: Apply::Value("FORMAT", |a, format| {
+                // The first invalid value is reported.
+                if a.format.as_deref().is_none_or(|format| Format::of(format).is_some()) {
+                    a.format = Some(format);
+                }
+            }),
             help: "print in this format: human (the default),\ntmpfiles (for systemd-tmpfiles) or devname (as in\nmodules.devname)",
         },
         Flag {
@@ -58,6 +63,17 @@ pub enum Format {
     Devname,
 }
 
+impl Format {
+    fn of(name: &OsStr) -> Option<Self> {
+        match name.as_bytes() {
+            b"human" => Some(Self::Human),
+            b"tmpfiles" => Some(Self::Tmpfiles),
+            b"devname" => Some(Self::Devname),
+            _ => None,
+        }
+    }
+}
+
 /// Runs the command for the running kernel.
 ///
 /// # Errors
@@ -72,20 +88,18 @@ pub fn run(invocation: &Invocation) -> Result<(), Failed> {
 /// Any failure, after a message.
 pub fn run_in(tree: &Tree, invocation: &Invocation) -> Result<(), Failed> {
     let mut arguments = Arguments::default();
-    if invocation.parse(&ABOUT, invocation.operands().to_vec(), &mut arguments)?.is_none() {
+    let operands = invocation.operands().to_vec();
+    // As C kmod does: it ignores operands and everything that follows them.
+    if invocation.parse_in(Order::OptionsFirst, &ABOUT, &|| ABOUT.help(), operands, &mut arguments)?.is_none() {
         return Ok(());
     }
     let mut output = invocation.output();
-    let format = match arguments.format.as_ref().map(|format| format.as_bytes()) {
-        None | Some(b"human") => Format::Human,
-        Some(b"tmpfiles") => Format::Tmpfiles,
-        Some(b"devname") => Format::Devname,
-        Some(other) => {
-            print_error(&format!("Unknown format: '{}'.\n", Escaped(other)));
-            output.write(ABOUT.help().as_bytes());
-            let _already_failing = output.flush();
-            return Err(Failed);
-        }
+    let name = arguments.format.as_deref().unwrap_or(OsStr::new("human"));
+    let Some(format) = Format::of(name) else {
+        print_error(&format!("Unknown format: '{}'.\n", Escaped(name.as_bytes())));
+        output.write(ABOUT.help().as_bytes());
+        let _already_failing = output.flush();
+        return Err(Failed);
     };
     let path = tree.dir().join("modules.devname");
     let text = match tree.devname_text() {

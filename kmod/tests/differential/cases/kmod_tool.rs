@@ -3,7 +3,14 @@
 use super::cases;
 use crate::case::Case;
 
-cases![static_nodes, static_nodes_odd_lines, static_nodes_missing, static_nodes_wrong, static_nodes_output];
+cases![
+    static_nodes,
+    static_nodes_odd_lines,
+    static_nodes_missing,
+    static_nodes_wrong,
+    static_nodes_options_after_operands,
+    static_nodes_output,
+];
 
 const NODES: &str = "# Device nodes to trigger on-demand module loading.\nfuse fuse c10:229\nsnd_timer snd/timer c116:33\nloop loop b7:0\n\
                      deep a/b/c c1:2\n";
@@ -37,8 +44,18 @@ fn static_nodes_wrong() -> Case {
         .run("kmod static-nodes -f")
         .run("kmod static-nodes --nosuch")
         .run("kmod static-nodes -f ''")
+        .run("kmod static-nodes -f foo -f human -f bar")
         .run("kmod static-nodes extra")
         .run("kmod static-nodes -o")
+}
+
+fn static_nodes_options_after_operands() -> Case {
+    Case::new()
+        .file("modules.devname", NODES)
+        .run("kmod static-nodes -f tmpfiles x -f devname")
+        .run("kmod static-nodes x -f")
+        .run("kmod static-nodes '' -Z")
+        .run("kmod static-nodes x -h")
 }
 
 fn static_nodes_output() -> Case {
