@@ -28,6 +28,10 @@ pub trait Report {
     fn action(&mut self, line: &[u8]);
     /// A failure that does not fail the request.
     fn ignored(&mut self, failure: &dyn std::fmt::Display);
+    /// A module that is not removed, although that does not fail the request.
+    fn not_removed(&mut self, failure: &RemovalError) {
+        self.ignored(failure);
+    }
     /// A masked module was skipped.
     fn masked(&mut self, text: &dyn std::fmt::Display);
 }

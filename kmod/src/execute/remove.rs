@@ -115,7 +115,7 @@ pub fn remove(
                 let Some((end, frame_is_fatal)) = frames.pop() else { return Err(error) };
                 (at, fatal) = (end.max(at), frame_is_fatal);
             }
-            report.ignored(&error);
+            report.not_removed(&error);
         }
     }
     Ok(())
@@ -191,7 +191,7 @@ fn sweep(module: &ModuleName, mode: RemovalMode, kernel: &mut impl Kernel, repor
     match kernel.delete_module(module, mode.force) {
         // It is in use again, or another process removed it.
         Ok(()) | Err(Errno::AGAIN | Errno::NOENT) => {}
-        Err(errno) => report.ignored(&refused(module, errno, kernel)),
+        Err(errno) => report.not_removed(&refused(module, errno, kernel)),
     }
 }
 

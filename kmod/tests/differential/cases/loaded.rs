@@ -23,6 +23,7 @@ cases![
     removing_dry,
     removing_holders,
     removing_with_softdeps,
+    removing_with_refused_softdeps,
     removing_by_alias,
     removing_with_wait,
     removing_by_rmmod,
@@ -191,6 +192,17 @@ fn removing_with_softdeps() -> Case {
         .run("modprobe -rinv other-x")
         .run("modprobe -rnv top")
         .run("modprobe -r other-x")
+}
+
+fn removing_with_refused_softdeps() -> Case {
+    let case = tree().loaded("top", 4096, &[], 0).loaded("other_x", 4096, &[], 0).loaded("leaf", 4096, &[], 1);
+    case.conf("a.conf", "softdep other_x pre: leaf post: top\nsoftdep leaf post: mid\nremove mid false\n")
+        .run("modprobe -r other-x")
+        .run("modprobe -rv other-x")
+        .run("modprobe -rq other-x")
+        .run("modprobe -r leaf")
+        .run("modprobe -ra leaf")
+        .run("modprobe -rq leaf")
 }
 
 fn removing_by_alias() -> Case {
