@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::options::{About, Apply, Flag};
 use super::{Failed, Invocation, absolute, help_flag, running_release, version_flag, without_slashes};
+use crate::config::ConfigWarning;
 use crate::depmod::{self, DepmodConfig, DepmodError, KernelSymbols, Notice, Options, show_cycle};
 use crate::log::{Log, Priority};
 use crate::name::Escaped;
@@ -115,7 +116,12 @@ pub static ABOUT: About<Arguments> = About {
             short: Some('P'),
             long: "symbol-prefix",
             old: &[],
-            apply: Apply::Value("CHAR", |a, value| a.symbol_prefix = Some(value)),
+            apply: Apply::Value("CHAR", |a, value| {
+                // The first invalid value is reported.
+                if a.symbol_prefix.as_ref().is_none_or(|prefix| prefix.len() == 1) {
+                    a.symbol_prefix = Some(value);
+                }
+            }),
             help: "strip this prefix from symbol names",
         },
         Flag {
@@ -153,6 +159,7 @@ pub fn run(invocation: &Invocation) -> Result<(), Failed> {
         _ => Priority::Debug,
     };
     let mut log = invocation.log("depmod", level, false);
+    let symbol_prefix = symbol_prefix(&arguments, &mut log)?;
     let (release, files) = match operands.split_first() {
         Some((release, files)) if is_release(&without_slashes(release)) => (without_slashes(release), files),
         Some((other, _)) => {
@@ -161,7 +168,16 @@ pub fn run(invocation: &Invocation) -> Result<(), Failed> {
         }
         None => (running_release(), &[][..]),
     };
-    let options = options(&arguments, &release, files, &mut log)?;
+    let (mut options, warnings) = options(&arguments, &release, files, &mut log)?;
+    options.symbol_prefix = symbol_prefix;
+    // What is not needed is not read or reported.
+    let has_symbols = arguments.symvers.is_some() || arguments.system_map.is_some();
+    let may_report = has_symbols || arguments.unknown_symbols || !warnings.is_empty();
+    if options.quick && may_report && depmod::is_up_to_date(&options) {
+        return Ok(());
+    }
+    options.kernel_symbols = kernel_symbols(&arguments, &mut log)?;
+    warnings.iter().for_each(|warning| log.error(warning));
 
     let mut output = invocation.output();
     let summary = depmod::run_with(&options, &mut |notice| match notice {
@@ -192,8 +208,12 @@ fn is_release(text: &OsStr) -> bool {
     major > 0 && bytes.get(major) == Some(&b'.') && number(&bytes[major + 1..]) > 0 && !bytes.contains(&b'/')
 }
 
-fn options(arguments: &Arguments, release: &OsStr, files: &[OsString], log: &mut Log) -> Result<Options, Failed> {
-    let fatal = |log: &mut Log, text: String| -> Result<(), Failed> { log.fatal(text).map_err(|_| Failed) };
+fn options(
+    arguments: &Arguments,
+    release: &OsStr,
+    files: &[OsString],
+    log: &mut Log,
+) -> Result<(Options, Vec<ConfigWarning>), Failed> {
     let modules = arguments.module_directory.as_deref().unwrap_or(Path::new("/lib/modules"));
     let below = |root: Option<&PathBuf>| {
         let root = root.map_or_else(|| PathBuf::from("/"), |root| absolute(root));
@@ -210,42 +230,52 @@ fn options(arguments: &Arguments, release: &OsStr, files: &[OsString], log: &mut
     options.show_needs = arguments.verbose > 0;
     for file in files.iter().filter(|_| !arguments.all) {
         if !Path::new(file).is_absolute() {
-            fatal(log, format!("{}: not absolute path.", Escaped(file.as_bytes())))?;
+            return Err(fatal(log, &format!("{}: not absolute path.", Escaped(file.as_bytes()))));
         }
         options.files.push(file.into());
     }
-    if let Some(prefix) = &arguments.symbol_prefix {
-        match prefix.as_bytes() {
-            &[prefix] => options.symbol_prefix = Some(prefix),
-            _ => fatal(log, "-P only takes a single char".into())?,
-        }
-    }
-    let symbols = match (&arguments.symvers, &arguments.system_map) {
-        (Some(file), _) => Some((file, KernelSymbols::read_symvers(file))),
-        (None, Some(file)) => Some((file, KernelSymbols::read_system_map(file))),
-        (None, None) => None,
-    };
-    match symbols {
-        Some((_, Ok(symbols))) => {
-            options.kernel_symbols = Some(KernelSymbols { report_unknown: arguments.unknown_symbols, ..symbols });
-        }
-        Some((file, Err(error))) => {
-            let file = Escaped(file.as_os_str().as_bytes());
-            fatal(log, format!("could not load {file}: {}", strerror_io(&error)))?;
-        }
-        None if arguments.unknown_symbols => log.warning("-e needs -E or -F"),
-        None => {}
-    }
+    let mut warnings = Vec::new();
     if options.files.is_empty() {
         let paths = match &arguments.config[..] {
             [] => depmod::config::DEFAULT_DIRECTORIES.map(PathBuf::from).to_vec(),
             given => given.to_vec(),
         };
-        let (config, warnings) = DepmodConfig::load(paths, release.as_bytes());
-        warnings.iter().for_each(|warning| log.error(warning));
-        options.config = config;
+        (options.config, warnings) = DepmodConfig::load(paths, release.as_bytes());
     }
-    Ok(options)
+    Ok((options, warnings))
+}
+
+fn fatal(log: &mut Log, text: &str) -> Failed {
+    let _last_message = log.fatal(text);
+    Failed
+}
+
+fn symbol_prefix(arguments: &Arguments, log: &mut Log) -> Result<Option<u8>, Failed> {
+    match arguments.symbol_prefix.as_ref().map(|prefix| prefix.as_bytes()) {
+        None => Ok(None),
+        Some(&[prefix]) => Ok(Some(prefix)),
+        Some(_) => Err(fatal(log, "-P only takes a single char")),
+    }
+}
+
+fn kernel_symbols(arguments: &Arguments, log: &mut Log) -> Result<Option<KernelSymbols>, Failed> {
+    let (file, symbols) = match (&arguments.symvers, &arguments.system_map) {
+        (Some(file), _) => (file, KernelSymbols::read_symvers(file)),
+        (None, Some(file)) => (file, KernelSymbols::read_system_map(file)),
+        (None, None) => {
+            if arguments.unknown_symbols {
+                log.warning("-e needs -E or -F");
+            }
+            return Ok(None);
+        }
+    };
+    match symbols {
+        Ok(symbols) => Ok(Some(KernelSymbols { report_unknown: arguments.unknown_symbols, ..symbols })),
+        Err(error) => {
+            let file = Escaped(file.as_os_str().as_bytes());
+            Err(fatal(log, &format!("could not load {file}: {}", strerror_io(&error))))
+        }
+    }
 }
 
 fn report(error: &DepmodError, log: &mut Log) {
@@ -281,7 +311,7 @@ mod tests {
         let arguments = Arguments { config: vec!["/nonexistent".into()], ..arguments.clone() };
         let (mut log, files) = (log(), files.iter().map(OsString::from).collect::<Vec<_>>());
         let options = options(&arguments, OsStr::new("6.1.0-test"), &files, &mut log);
-        (options, log.lines().to_vec())
+        (options.map(|(options, _)| options), log.lines().to_vec())
     }
 
     #[test]
@@ -318,17 +348,21 @@ mod tests {
             lines.join("\n")
         };
         assert_eq!(fatal(&Arguments::default(), &["x.ko"]), "depmod: FATAL: x.ko: not absolute path.");
+        let mut log = log();
         let prefix = Arguments { symbol_prefix: Some("ab".into()), ..Default::default() };
-        assert_eq!(fatal(&prefix, &[]), "depmod: FATAL: -P only takes a single char");
+        assert!(symbol_prefix(&prefix, &mut log).is_err());
         let map = Arguments { system_map: Some("/nonexistent/map".into()), ..Default::default() };
-        assert_eq!(fatal(&map, &[]), "depmod: FATAL: could not load /nonexistent/map: No such file or directory");
+        assert!(kernel_symbols(&map, &mut log).is_err());
+        let not_read = "depmod: FATAL: could not load /nonexistent/map: No such file or directory";
+        assert_eq!(log.lines(), ["depmod: FATAL: -P only takes a single char", not_read]);
     }
 
     #[test]
     fn errsyms_without_a_symbol_list_is_a_warning() {
-        let (options, lines) = built_options(&Arguments { unknown_symbols: true, ..Default::default() }, &[]);
-        assert!(options.unwrap().kernel_symbols.is_none());
-        assert_eq!(lines, ["depmod: WARNING: -e needs -E or -F"]);
+        let mut log = log();
+        let symbols = kernel_symbols(&Arguments { unknown_symbols: true, ..Default::default() }, &mut log);
+        assert!(symbols.unwrap().is_none());
+        assert_eq!(log.lines(), ["depmod: WARNING: -e needs -E or -F"]);
     }
 
     #[test]

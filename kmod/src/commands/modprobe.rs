@@ -85,7 +85,7 @@ fn wait(arguments: &Arguments, log: &mut Log) -> Result<Option<Duration>, Failed
 
 /// Parses a number as strtoul(3) does with base 0: leading white space and a sign are accepted, `0x` selects base 16 and `0`
 /// base 8. A negative number or one that is too large becomes the maximum.
-fn milliseconds(text: &OsStr) -> Option<u64> {
+pub(super) fn milliseconds(text: &OsStr) -> Option<u64> {
     let text = text.to_str()?.trim_start_matches([' ', '\t', '\n', '\x0b', '\x0c', '\r']);
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let (digits, base) = match unsigned.as_bytes() {
@@ -154,6 +154,12 @@ impl Report for Reporter<'_> {
     }
     fn ignored(&mut self, failure: &dyn std::fmt::Display) {
         self.log.write(Priority::Notice, failure);
+    }
+    fn not_removed(&mut self, failure: &RemovalError) {
+        match failure {
+            RemovalError::Refused { .. } => self.log.error(failure),
+            _ => self.log.warning(failure),
+        }
     }
     fn masked(&mut self, text: &dyn std::fmt::Display) {
         self.log.warning(text);

@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use super::expression;
 use crate::config::{ConfigSource, ConfigWarning, LogicalLine, files, lines};
 use crate::name::ModuleName;
 use crate::stack::run_with_stack;
@@ -186,13 +187,8 @@ fn is_for(kernel: &[u8], release: &[u8]) -> Option<bool> {
     if kernel == b"*" {
         return Some(true);
     }
-    let kernel = std::str::from_utf8(kernel).ok()?;
-    let release = String::from_utf8_lossy(release);
     // The parser of the crate is recursive.
-    run_with_stack(|| {
-        let expression = regex_lite::RegexBuilder::new(kernel).size_limit(1 << 20).build().ok()?;
-        Some(expression.is_match(&release))
-    })
+    run_with_stack(|| Some(expression::is_match(&expression::compile(kernel)?, release)))
 }
 
 fn trim_slashes(mut dir: &[u8]) -> &[u8] {

@@ -26,6 +26,7 @@
 mod budget;
 pub mod cache;
 pub mod config;
+mod expression;
 mod graph;
 mod load;
 mod loaded;
@@ -36,6 +37,7 @@ mod search;
 pub mod symvers;
 mod write;
 
+use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -225,17 +227,33 @@ pub fn run(options: &Options) -> Result<Summary, DepmodError> {
 /// # Errors
 /// [`DepmodError`].
 pub fn run_with(options: &Options, notify: &mut dyn FnMut(Notice)) -> Result<Summary, DepmodError> {
+    run_in(&resolved(options), notify)
+}
+
+/// Returns whether a run with [`Options::quick`] has nothing to do.
+#[must_use]
+pub fn is_up_to_date(options: &Options) -> bool {
+    is_up_to_date_in(&resolved(options))
+}
+
+fn is_up_to_date_in(options: &Options) -> bool {
+    let out = options.out.as_deref().unwrap_or(&options.dir);
+    options.dry_run || search::is_up_to_date(options, &out.join("modules.dep"))
+}
+
+/// Resolves links in the path of the module directory below another root.
+fn resolved(options: &Options) -> Cow<'_, Options> {
     match root::Root::new(options.root.as_deref()).resolve(&options.dir) {
-        Ok(Some(dir)) if dir != options.dir => run_in(&Options { dir, ..options.clone() }, notify),
+        Ok(Some(dir)) if dir != options.dir => Cow::Owned(Options { dir, ..options.clone() }),
         // A directory that cannot be resolved cannot be opened either, which is reported then.
-        Ok(_) | Err(_) => run_in(options, notify),
+        Ok(_) | Err(_) => Cow::Borrowed(options),
     }
 }
 
 /// Indexes a module directory whose path has been resolved.
 fn run_in(options: &Options, notify: &mut dyn FnMut(Notice)) -> Result<Summary, DepmodError> {
     let out = options.out.as_deref().unwrap_or(&options.dir);
-    if options.quick && (options.dry_run || search::is_up_to_date(options, &out.join("modules.dep"))) {
+    if options.quick && is_up_to_date_in(options) {
         return Ok(Summary { up_to_date: true, ..Summary::default() });
     }
     // Only a run over the whole directory that may write updates the cache.

@@ -1,5 +1,6 @@
 //! `modprobe`'s options.
 
+use super::milliseconds;
 use crate::commands::options::{About, Apply, Flag};
 use crate::commands::{help_flag, version_flag};
 use crate::execute::Force;
@@ -51,6 +52,13 @@ pub struct Arguments {
     pub verbose: u8,
 }
 
+/// Keeps the first invalid value, which is reported.
+fn set_wait(arguments: &mut Arguments, value: OsString) {
+    if arguments.wait.as_deref().is_none_or(|wait| milliseconds(wait).is_some()) {
+        arguments.wait = Some(value);
+    }
+}
+
 fn force_all(arguments: &mut Arguments) {
     arguments.force = Force { modversions: true, vermagic: true };
 }
@@ -88,7 +96,7 @@ pub static ABOUT: About<Arguments> = About {
             short: Some('w'),
             long: "wait",
             old: &[],
-            apply: Apply::Value("MSEC", |a, value| a.wait = Some(value)),
+            apply: Apply::Value("MSEC", set_wait),
             help: "with -r: retry for up to MSEC milliseconds while\nthe module is in use",
         },
         Flag {

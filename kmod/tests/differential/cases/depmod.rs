@@ -23,6 +23,7 @@ cases![
     an_override,
     an_override_by_release,
     several_overrides,
+    expressions_of_posix,
     an_override_with_a_folded_name,
     slashes_in_search_and_override,
     an_external_tree,
@@ -46,6 +47,8 @@ cases![
     files_given_wrongly,
     quick,
     quick_with_nothing_new,
+    quick_before_symbol_files,
+    the_prefix_before_the_release,
     shown,
     verbose,
     unknown_symbols,
@@ -252,6 +255,30 @@ fn several_overrides() -> Case {
         )
         .run("depmod")
         .queries(&["modprobe -D leaf", "modprobe -D mid"])
+}
+
+fn expressions_of_posix() -> Case {
+    let expressions = [
+        ")",
+        "[\\\\d]",
+        "[0-9]{,1}",
+        "x|",
+        "\\\\d",
+        "[[.6.]]",
+        "[0-9]?+x",
+        "\\\\<[0-9]",
+        "^*",
+        "*",
+        "x{",
+        "\\\\`[0-9]",
+    ];
+    let names: Vec<String> = (0..expressions.len()).map(|number| format!("m{number:02}")).collect();
+    let lines = names.iter().zip(expressions).map(|(name, expression)| format!("override {name} {expression} extra\n"));
+    let both = |case: Case, name: &String| {
+        case.ko(format!("extra/{name}.ko"), &module(name)).ko(format!("updates/{name}.ko"), &module(name))
+    };
+    let text = lines.collect::<String>();
+    names.iter().fold(Case::new(), both).file("/etc/depmod.d/a.conf", text).run("depmod")
 }
 
 fn an_override_with_a_folded_name() -> Case {
@@ -492,6 +519,25 @@ fn quick() -> Case {
 
 fn quick_with_nothing_new() -> Case {
     tree().run("depmod").run("depmod -A").run("depmod -A -n").run("depmod -Av")
+}
+
+fn quick_before_symbol_files() -> Case {
+    tree()
+        .run("depmod -A -F /nosuch")
+        .run("depmod")
+        .run("depmod -A -F /nosuch")
+        .run("depmod -A -E /nosuch -e")
+        .run("depmod -A -e")
+        .file("/etc/depmod.d/a.conf", "bogus\n")
+}
+
+fn the_prefix_before_the_release() -> Case {
+    tree()
+        .run("depmod -P ab nosuch")
+        .run("depmod -P '' -n nosuch")
+        .run("depmod -P ab -P _ -n")
+        .run("depmod -F /nosuch nosuch")
+        .run("depmod -e nosuch")
 }
 
 fn shown() -> Case {

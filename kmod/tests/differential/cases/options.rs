@@ -92,6 +92,7 @@ fn modprobe_partial_options() -> Case {
         "modprobe --first-time -R top",
         "modprobe --first-time -r -nD top",
         "modprobe -w 5 -D top",
+        "modprobe -w abc -w 5 -D top",
         "modprobe -r -D top",
         "modprobe -r -D -i top",
         "modprobe -r -D --first-time top",
