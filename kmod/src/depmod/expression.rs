@@ -1,7 +1,7 @@
 //! Extended regular expressions of POSIX, as C kmod reads them with regcomp(3), for the kernel release in depmod.d. Pure.
 //!
 //! They are translated for `regex_lite`, whose syntax differs: there a second operator makes the first one lazy, a backslash in
-//! a bracket escapes, and `\d` is a digit. Bytes stand for themselves, as in the C locale. Back references are not supported.
+//! a bracket escapes, and `\d` is a digit. A byte is a character, as in the C locale. Back references are not supported.
 
 use regex_lite::{Regex, RegexBuilder};
 

@@ -59,6 +59,8 @@ pub struct Case {
     /// Whether modules.order is empty: C kmod then uses the order of a hash table, so files are compared sorted, and `.bin`
     /// files without priorities.
     pub unordered: bool,
+    /// Whether the files are created in the reverse order of their paths: C kmod sees some in the order of readdir(3).
+    pub reversed: bool,
     order: String,
 }
 

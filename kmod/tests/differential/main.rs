@@ -3,6 +3,7 @@
 //!
 //! ```text
 //!   case, cases/   the cases: files and commands, as data
+//!   generate       random cases, and what is listed of their differences
 //!   kernel_trees   cases with all modules of Debian's kernels
 //!   setup          the tools
 //!   sandbox        runs a case with one tool, in separate namespaces: without privileges, isolated from this machine
@@ -24,6 +25,7 @@ mod accepted;
 mod case;
 mod cases;
 mod compare;
+mod generate;
 mod kernel_trees;
 mod normalise;
 mod results;
@@ -61,6 +63,12 @@ fn main() -> ExitCode {
             return sandboxed(name, tool, Path::new(root));
         }
     }
+    if let [flag, root, rest @ ..] = &arguments[..] {
+        if flag == "--random-worker" {
+            let done = Setup::from_env().and_then(|setup| generate::worker::main(Path::new(root), rest, &setup));
+            return code(done);
+        }
+    }
     if arguments.iter().any(|argument| argument == "--list") {
         println!("differential: test");
         return ExitCode::SUCCESS;
@@ -75,6 +83,16 @@ fn main() -> ExitCode {
         Ok(setup) => setup,
         Err(reason) => return skip(reason),
     };
+    match generate::Request::parse(&arguments) {
+        Ok(None) => {}
+        Ok(Some(request)) => {
+            return match namespaces() {
+                Ok(()) => generate::run(&request, &setup),
+                Err(reason) => skip(reason),
+            };
+        }
+        Err(error) => return code(Err(error)),
+    }
     let all = all_cases(&setup);
     let wanted: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
     let chosen: Vec<&Named> = all
@@ -93,7 +111,22 @@ fn main() -> ExitCode {
     if arguments.iter().any(|argument| argument == "--show") {
         verdict::show(&chosen, &results, &setup);
     }
-    verdict::judge(&chosen, &results, &setup, wanted.is_empty(), began)
+    let judged = verdict::judge(&chosen, &results, &setup, wanted.is_empty(), began);
+    if !wanted.is_empty() || env::var_os("KMOD_DIFFERENTIAL_RANDOM").is_none() {
+        return judged;
+    }
+    let random = generate::check(&setup);
+    if judged == ExitCode::SUCCESS { random } else { judged }
+}
+
+fn code(done: Result<(), String>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn all_cases(setup: &Setup) -> Vec<Named> {
@@ -160,11 +193,5 @@ fn sandboxed(name: &str, tool: &str, root: &Path) -> ExitCode {
         let case = all_cases(&setup).into_iter().find(|case| case.name == name).ok_or("no such case")?;
         sandbox::main(&(case.make)(), tool, &setup, root).map_err(|error| error.to_string())
     });
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    code(done)
 }

@@ -50,16 +50,16 @@ pub fn read(from: &mut impl Read) -> io::Result<Vec<Row>> {
     Ok(rows)
 }
 
-fn number(number: usize, to: &mut impl Write) -> io::Result<()> {
+pub fn number(number: usize, to: &mut impl Write) -> io::Result<()> {
     to.write_all(&(number as u64).to_le_bytes())
 }
 
-fn bytes(bytes: &[u8], to: &mut impl Write) -> io::Result<()> {
+pub fn bytes(bytes: &[u8], to: &mut impl Write) -> io::Result<()> {
     number(bytes.len(), to)?;
     to.write_all(bytes)
 }
 
-fn take_number(from: &mut impl Read) -> io::Result<usize> {
+pub fn take_number(from: &mut impl Read) -> io::Result<usize> {
     let mut bytes = [0; 8];
     from.read_exact(&mut bytes)?;
     Ok(u64::from_le_bytes(bytes) as usize)
@@ -71,6 +71,6 @@ fn take(from: &mut impl Read) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn take_text(from: &mut impl Read) -> io::Result<String> {
+pub fn take_text(from: &mut impl Read) -> io::Result<String> {
     take(from).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }

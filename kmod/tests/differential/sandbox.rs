@@ -12,63 +12,166 @@ use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, pidfd_open, prlimit, setrlimit};
 
 use crate::case::{Case, Node, Step};
-use crate::results::{self, Done};
+use crate::results::{self, Done, Row};
 use crate::setup::Setup;
-
-/// A command that takes longer than this is killed.
-const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The directories that snapshots ignore: the tools, mounts, and the output of commands.
 const IGNORED: [&str; 5] = ["/t", "/dev", "/bin", "/output", "/proc/net"];
 
+/// The directories that exist before the files of a case are written.
+const DIRECTORIES: [&str; 5] = ["/proc", "/sys/module", "/etc", "/output", "/tmp"];
+
+/// Limits of a command.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// Processor time, in seconds: some damaged files make C kmod loop.
+    cpu: u64,
+    /// A command that takes longer than this is killed.
+    wall: Duration,
+}
+
 /// Runs a case with a tool and writes the results to standard output.
 pub fn main(case: &Case, tool: &str, setup: &Setup, root: &Path) -> io::Result<()> {
-    make_root(case, setup, root)?;
-    limit(case)?;
-    std::os::unix::fs::chroot(root)?;
-    std::env::set_current_dir("/")?;
-    let syslog = UnixDatagram::bind("/dev/log")?;
-    syslog.set_nonblocking(true)?;
-    let mut before = snapshot(case)?;
-    let mut rows = Vec::new();
-    for (number, step) in case.steps.iter().enumerate() {
-        let readers = setup.tools().filter(|reader| step.query && setup.reads(reader, tool));
-        for by in std::iter::once(tool).chain(readers) {
-            let mut done = run(step, by)?;
-            let mut buffer = [0; 4096];
-            while let Ok(length) = syslog.recv(&mut buffer) {
-                done.syslog.extend_from_slice(&buffer[..length]);
-                if !done.syslog.ends_with(b"\n") {
-                    done.syslog.push(b'\n');
-                }
-            }
-            let after = snapshot(case)?;
-            done.files = changes(&before, &after);
-            before = after;
-            rows.push((number, by.to_owned(), done));
-        }
-    }
-    results::write(&rows, &mut io::stdout().lock())
-}
-
-/// Limits the resources of the tools: some damaged files make C kmod loop and allocate memory without end.
-fn limit(case: &Case) -> io::Result<()> {
-    use rustix::process::{Resource, Rlimit, setrlimit};
-    let at_most = |amount| Rlimit { current: Some(amount), maximum: Some(amount) };
     // The modules of a whole kernel need more.
-    let (seconds, size) = if case.binds.is_empty() { (1, 1 << 22) } else { (100, 1 << 28) };
-    setrlimit(Resource::Cpu, at_most(seconds))?;
-    setrlimit(Resource::Fsize, at_most(size))?;
-    Ok(setrlimit(Resource::As, at_most(1 << 30))?)
+    let (cpu, size) = if case.binds.is_empty() { (1, 1 << 22) } else { (100, 1 << 28) };
+    let limits = Limits { cpu, wall: Duration::from_secs(120) };
+    let sandbox = Sandbox::enter(setup, &case.binds, root, limits, size)?;
+    results::write(&sandbox.run(case, tool)?, &mut io::stdout().lock())
 }
 
-fn make_root(case: &Case, setup: &Setup, root: &Path) -> io::Result<()> {
+/// The root that this process has entered.
+pub struct Sandbox<'s> {
+    setup: &'s Setup,
+    binds: Vec<PathBuf>,
+    limits: Limits,
+    syslog: UnixDatagram,
+}
+
+impl<'s> Sandbox<'s> {
+    /// Enters a root for many small cases, each of which runs after [`Sandbox::clear`].
+    pub fn reusable(setup: &'s Setup, root: &Path) -> io::Result<Self> {
+        Self::enter(setup, &[], root, Limits { cpu: 1, wall: Duration::from_secs(10) }, 1 << 22)
+    }
+
+    fn enter(
+        setup: &'s Setup,
+        binds: &[(PathBuf, PathBuf)],
+        root: &Path,
+        limits: Limits,
+        largest_file: u64,
+    ) -> io::Result<Self> {
+        make_root(setup, binds, root)?;
+        // Some damaged files make C kmod allocate memory without end.
+        setrlimit(Resource::Fsize, at_most(largest_file))?;
+        setrlimit(Resource::As, at_most(1 << 30))?;
+        std::os::unix::fs::chroot(root)?;
+        std::env::set_current_dir("/")?;
+        let syslog = UnixDatagram::bind("/dev/log")?;
+        syslog.set_nonblocking(true)?;
+        Ok(Self { setup, binds: binds.iter().map(|(_, to)| to.clone()).collect(), limits, syslog })
+    }
+
+    /// Writes the files of a case and runs its commands.
+    pub fn run(&self, case: &Case, tool: &str) -> io::Result<Vec<Row>> {
+        fill(case)?;
+        let mut before = self.snapshot()?;
+        let mut rows = Vec::new();
+        for (number, step) in case.steps.iter().enumerate() {
+            let readers = self.setup.tools().filter(|reader| step.query && self.setup.reads(reader, tool));
+            for by in std::iter::once(tool).chain(readers) {
+                let mut done = self.run_step(step, by)?;
+                let after = self.snapshot()?;
+                done.files = changes(&before, &after);
+                before = after;
+                rows.push((number, by.to_owned(), done));
+            }
+        }
+        Ok(rows)
+    }
+
+    fn run_step(&self, step: &Step, by: &str) -> io::Result<Done> {
+        let (out, err) = (Path::new("/output/out"), Path::new("/output/err"));
+        let mut command = command(by, &step.words)?;
+        command.env_clear().env("PATH", "/bin").envs(step.env.iter().cloned());
+        command.stdin(Stdio::null()).stdout(File::create(out)?).stderr(File::create(err)?);
+        let mut child = command.spawn()?;
+        let pid = Pid::from_child(&child);
+        let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+        // The process is there until it is waited for, even if it has ended.
+        prlimit(Some(pid), Resource::Cpu, at_most(self.limits.cpu))?;
+        let mut done = Done::default();
+        let end = Instant::now() + self.limits.wall;
+        let ended = loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let limit = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+            let mut events = [PollFd::new(&pidfd, PollFlags::IN), PollFd::new(&self.syslog, PollFlags::IN)];
+            let count = poll(&mut events, Some(&limit))?;
+            let ended = !events[0].revents().is_empty();
+            // The socket has room for a few messages only.
+            drain(&self.syslog, &mut done.syslog);
+            if ended || count == 0 {
+                break ended;
+            }
+        };
+        if !ended {
+            child.kill()?;
+        }
+        let status = child.wait()?;
+        let end = if ended { ending(status) } else { "signal: hangs".to_owned() };
+        Ok(Done { end, out: fs::read(out)?, err: fs::read(err)?, ..done })
+    }
+
+    /// Removes everything that cases and commands can write.
+    pub fn clear(&self) -> io::Result<()> {
+        for (path, (kind, _)) in self.snapshot()?.iter().rev() {
+            let kept = DIRECTORIES.iter().any(|directory| Path::new(directory).starts_with(path));
+            match kind.starts_with("directory") {
+                true if kept => {}
+                true => fs::remove_dir(path)?,
+                false => fs::remove_file(path)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads everything in the root that a command can change.
+    fn snapshot(&self) -> io::Result<Snapshot> {
+        let mut found = Snapshot::new();
+        let mut todo = vec![PathBuf::from("/")];
+        while let Some(directory) = todo.pop() {
+            for entry in fs::read_dir(&directory)? {
+                let path = entry?.path();
+                if IGNORED.iter().any(|ignored| path == Path::new(ignored)) || self.binds.contains(&path) {
+                    continue;
+                }
+                let meta = fs::symlink_metadata(&path)?;
+                let mode = meta.permissions().mode() & 0o7777;
+                let what = if meta.is_dir() {
+                    todo.push(path.clone());
+                    (format!("directory {mode:o}"), Vec::new())
+                } else if meta.is_symlink() {
+                    ("link".to_owned(), fs::read_link(&path)?.as_os_str().as_bytes().to_vec())
+                } else {
+                    (format!("file {mode:o}"), fs::read(&path)?)
+                };
+                found.insert(path, what);
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn at_most(amount: u64) -> Rlimit {
+    Rlimit { current: Some(amount), maximum: Some(amount) }
+}
+
+fn make_root(setup: &Setup, binds: &[(PathBuf, PathBuf)], root: &Path) -> io::Result<()> {
     use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change, mount_remount};
     mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)?;
     mount("tmpfs", root, "tmpfs", MountFlags::empty(), c"mode=0755")?;
@@ -96,21 +199,29 @@ fn make_root(case: &Case, setup: &Setup, root: &Path) -> io::Result<()> {
         bind(&from, &to)?;
     }
     bind(Path::new("/dev/null"), Path::new("/dev/null"))?;
-    for directory in ["/proc", "/sys/module", "/etc", "/output", "/tmp"] {
+    for directory in DIRECTORIES {
         fs::create_dir_all(inside(Path::new(directory)))?;
     }
-    for (path, node) in case.tree() {
-        let path = inside(&path);
-        fs::create_dir_all(path.parent().unwrap_or(root))?;
+    // Without this file our tools assume a kernel without Unix sockets and do not use /dev/log.
+    bind(Path::new("/proc/self/net/unix"), Path::new("/proc/net/unix"))?;
+    binds.iter().try_for_each(|(from, to)| bind(from, to))
+}
+
+/// Writes the files of a case into the root.
+fn fill(case: &Case) -> io::Result<()> {
+    let mut nodes: Vec<_> = case.tree().into_iter().collect();
+    if case.reversed {
+        nodes.reverse();
+    }
+    for (path, node) in nodes {
+        fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
         match node {
             Node::File(bytes) => fs::write(path, bytes)?,
             Node::Directory => fs::create_dir_all(path)?,
             Node::Link(target) => symlink(target, path)?,
         }
     }
-    // Without this file our tools assume a kernel without Unix sockets and do not use /dev/log.
-    bind(Path::new("/proc/self/net/unix"), Path::new("/proc/net/unix"))?;
-    case.binds.iter().try_for_each(|(from, to)| bind(from, to))
+    Ok(())
 }
 
 /// Returns the command for a tool of a package or ours, run by the dynamic loader of its package.
@@ -140,22 +251,15 @@ fn command(by: &str, words: &[Vec<u8>]) -> io::Result<Command> {
     Ok(command)
 }
 
-fn run(step: &Step, by: &str) -> io::Result<Done> {
-    let (out, err) = (Path::new("/output/out"), Path::new("/output/err"));
-    let mut command = command(by, &step.words)?;
-    command.env_clear().env("PATH", "/bin").envs(step.env.iter().cloned());
-    command.stdin(Stdio::null()).stdout(File::create(out)?).stderr(File::create(err)?);
-    let mut child = command.spawn()?;
-    let pid = Pid::from_child(&child);
-    let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
-    let limit = Timespec { tv_sec: TIMEOUT.as_secs() as i64, tv_nsec: 0 };
-    let ended = poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&limit))? > 0;
-    if !ended {
-        child.kill()?;
+/// Reads all messages in a socket.
+fn drain(syslog: &UnixDatagram, into: &mut Vec<u8>) {
+    let mut buffer = [0; 4096];
+    while let Ok(length) = syslog.recv(&mut buffer) {
+        into.extend_from_slice(&buffer[..length]);
+        if !into.ends_with(b"\n") {
+            into.push(b'\n');
+        }
     }
-    let status = child.wait()?;
-    let end = if ended { ending(status) } else { "signal: hangs".to_owned() };
-    Ok(Done { end, out: fs::read(out)?, err: fs::read(err)?, ..Done::default() })
 }
 
 fn ending(status: ExitStatus) -> String {
@@ -168,33 +272,6 @@ fn ending(status: ExitStatus) -> String {
 }
 
 type Snapshot = BTreeMap<PathBuf, (String, Vec<u8>)>;
-
-/// Reads everything in the root that a command can change.
-fn snapshot(case: &Case) -> io::Result<Snapshot> {
-    let mut found = Snapshot::new();
-    let mut todo = vec![PathBuf::from("/")];
-    while let Some(directory) = todo.pop() {
-        for entry in fs::read_dir(&directory)? {
-            let path = entry?.path();
-            let is = |ignored: &Path| ignored == path;
-            if IGNORED.iter().any(|ignored| is(Path::new(ignored))) || case.binds.iter().any(|(_, to)| is(to)) {
-                continue;
-            }
-            let meta = fs::symlink_metadata(&path)?;
-            let mode = meta.permissions().mode() & 0o7777;
-            let what = if meta.is_dir() {
-                todo.push(path.clone());
-                (format!("directory {mode:o}"), Vec::new())
-            } else if meta.is_symlink() {
-                ("link".to_owned(), fs::read_link(&path)?.as_os_str().as_bytes().to_vec())
-            } else {
-                (format!("file {mode:o}"), fs::read(&path)?)
-            };
-            found.insert(path, what);
-        }
-    }
-    Ok(found)
-}
 
 fn changes(before: &Snapshot, after: &Snapshot) -> Vec<(Vec<u8>, String, Vec<u8>)> {
     let name = |path: &PathBuf| path.as_os_str().as_bytes().to_vec();

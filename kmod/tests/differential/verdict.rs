@@ -89,7 +89,7 @@ pub fn judge(chosen: &[&Named], results: &Results, setup: &Setup, whole: bool, b
         wrong.then(|| format!("ours differs from 34.2 here; correct the reason:\n{}", shown(place, &entry.lines)))
     };
     problems.extend(listed.iter().filter_map(changed_since_30));
-    problems.extend(unexplained(&listed));
+    problems.extend(unexplained(listed.values().map(|entry| &entry.reason[..])));
     for problem in &problems {
         println!("{problem}\n");
     }
@@ -216,7 +216,7 @@ fn updated(listed: &Accepted, found: &Found, whole: bool) -> Accepted {
 }
 
 /// Returns the reasons that are not a row of docs/reference/compatibility.md (`SECTION: first column`).
-fn unexplained(listed: &Accepted) -> Vec<String> {
+pub fn unexplained<'a>(reasons: impl Iterator<Item = &'a str>) -> Vec<String> {
     // The published crate does not contain the page.
     if !Path::new(REASONS).exists() {
         return Vec::new();
@@ -230,10 +230,7 @@ fn unexplained(listed: &Accepted) -> Vec<String> {
             rows.insert(format!("{section}: {}", row.split(" | ").next().unwrap_or_default()));
         }
     }
-    let reasons: BTreeSet<&String> = listed.values().map(|entry| &entry.reason).collect();
-    reasons
-        .into_iter()
-        .filter(|reason| !rows.contains(*reason))
-        .map(|reason| format!("accepted.txt: the reason `{reason}` is not a row of docs/reference/compatibility.md"))
-        .collect()
+    let reasons: BTreeSet<&str> = reasons.filter(|reason| !rows.contains(*reason)).collect();
+    let text = |reason: &str| format!("the reason `{reason}` is not a row of docs/reference/compatibility.md");
+    reasons.into_iter().map(text).collect()
 }

@@ -3,34 +3,13 @@
 use super::module;
 use crate::Named;
 use crate::case::Case;
+use crate::generate::Random;
 
 /// The number of cases; the seeds are 0 to this.
 const SEEDS: u64 = 24;
 
 pub(crate) fn cases() -> impl Iterator<Item = Named> {
     (0..SEEDS).map(|seed| Named { name: format!("random.{seed}"), make: Box::new(move || generate(seed)) })
-}
-
-/// A small random number generator: splitmix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % end as u64) as usize
-    }
-
-    fn of<'a>(&mut self, choices: &[&'a str]) -> &'a str {
-        choices[self.below(choices.len())]
-    }
-
-    fn some(&mut self, most: usize, mut each: impl FnMut(&mut Self) -> String) -> Vec<String> {
-        let count = self.below(most + 1);
-        (0..count).map(|_| each(self)).collect()
-    }
 }
 
 const NAMES: [&str; 8] = ["a", "b-b", "c_c", "dd", "e1", "ff", "g", "hh"];
