@@ -259,3 +259,6 @@ fn unexpected(what: &'static str, reply: Reply) -> LabError {
     };
     LabError::Agent { what, why }
 }
+
+#[cfg(test)]
+mod tests;
