@@ -19,6 +19,9 @@ use vm_images::{Catalogue, ImageFacts};
 /// A result or the reason why there is none.
 type Scripted<T> = Result<T, MachineError>;
 
+/// Returns what checks see of a kernel and a subject.
+type PairOf = dyn Fn(&str, &str) -> Pair + Send + Sync;
+
 /// Kernels, subjects and boots that do what a test says.
 pub struct ScriptedMachines {
     /// The names of the kernels; one that begins with `!` is left out.
@@ -31,7 +34,7 @@ struct Script {
     prepare: Box<dyn Fn(usize) -> Scripted<()> + Send + Sync>,
     boot: Box<dyn Fn(u32) -> Scripted<Vec<Finding>> + Send + Sync>,
     guest: Box<dyn Fn(usize) -> Scripted<Box<dyn Machine>> + Send + Sync>,
-    pair: Box<dyn Fn(&str, &str) -> Pair + Send + Sync>,
+    pair: Box<PairOf>,
     started: AtomicUsize,
 }
 
@@ -119,11 +122,11 @@ pub struct Run {
 impl Run {
     /// Returns the rows in the order in which they were judged.
     pub fn rows(&self) -> Vec<&Row> {
-        let row = |event| match event {
-            &Event::Judged(ref row) => Some(&**row),
+        let rows = self.events.iter().filter_map(|event| match event {
+            Event::Judged(row) => Some(&**row),
             _ => None,
-        };
-        self.events.iter().filter_map(row).collect()
+        });
+        rows.collect()
     }
 
     /// Returns the only row.
@@ -134,11 +137,11 @@ impl Run {
 
     /// Returns the notes.
     pub fn notes(&self) -> Vec<&str> {
-        let note = |event| match event {
-            &Event::Note(ref note) => Some(&**note),
+        let notes = self.events.iter().filter_map(|event| match event {
+            Event::Note(note) => Some(&**note),
             _ => None,
-        };
-        self.events.iter().filter_map(note).collect()
+        });
+        notes.collect()
     }
 
     /// Returns how the run ended.

@@ -109,7 +109,7 @@ fn only_the_lines_of_the_kernel_after_the_mark_are_returned() {
         time: agent::proto::GuestMicros(seq),
         text: text.as_bytes().to_vec(),
     };
-    let log = vec![record(0, 0, "before"), record(1, 1, "of a program"), record(2, 0, "after")];
+    let log = [record(0, 0, "before"), record(1, 1, "of a program"), record(2, 0, "after")];
     let mut next = 1;
     let answer = move |request: &Request| match request {
         Request::Kmsg { since, .. } => {

@@ -173,8 +173,8 @@ pub(crate) fn run_check(behaviour: &Behaviour, lab: &mut Lab<'_>) -> CheckEnd {
     };
     lab.declare_probes(behaviour.probes);
     let needs = behaviour.needs.iter();
-    let traits = needs.filter_map(|need| if let Need::Trait(name) = need { Some(*name) } else { None });
-    let run = || traits.map(|name| lab.needs_trait(name)).collect::<Result<(), _>>().and_then(|()| check(lab));
+    let mut traits = needs.filter_map(|need| if let Need::Trait(name) = need { Some(*name) } else { None });
+    let run = || traits.try_for_each(|name| lab.needs_trait(name)).and_then(|()| check(lab));
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(())) => CheckEnd::Finished,
         Ok(Err(LabError::Need(need))) => CheckEnd::NeedUnmet(format!("needs {need}")),
