@@ -1,7 +1,7 @@
 //! Indexes and configuration files, read by modprobe and modinfo.
 
 use crate::common::{Lab, RELEASE};
-use crate::run::{ALL, MEMORY, check};
+use crate::run::{ALL, Job, MEMORY, check, check_jobs};
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::symlink;
@@ -104,11 +104,16 @@ fn damaged_indexes_are_read_within_limits() {
 const QUERIES: [&[&str]; 5] =
     [&["-R", "bbbb"], &["-R", "symbol:t"], &["-D", "leaf"], &["-D", "m0"], &["-r", "-D", "m0"]];
 
+/// Runs the queries in a lab whose inputs are large.
 fn check_queries(lab: &Lab) {
-    for arguments in QUERIES {
-        check(lab, &MEMORY[..1], &[("modprobe", &modprobe(arguments))]);
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    let mut jobs: Vec<Job> =
+        QUERIES.iter().map(|arguments| ("modprobe", words(&modprobe(arguments)), MEMORY[0])).collect();
+    for &limit in MEMORY {
+        jobs.push(("modprobe", words(&modprobe(&["-c"])), limit));
+        jobs.push(("modinfo", words(&["-b", ".", "-k", RELEASE, "bi"]), limit));
     }
-    check(lab, MEMORY, &[("modprobe", &modprobe(&["-c"])), ("modinfo", &["-b", ".", "-k", RELEASE, "bi"])]);
+    check_jobs(lab, &jobs);
 }
 
 #[test]
