@@ -97,6 +97,16 @@ fn damaged_files_are_errors_or_the_same_as_for_ruzstd() {
     assert!(errors > 0 && same > 0, "{errors} errors, {same} decoded");
 }
 
+/// RFC 8878, 4.2.2. The C library accepts that bits are missing there, and returns 37 wrong bytes for this file.
+#[test]
+fn a_huffman_stream_that_ends_within_its_last_symbols_is_corrupt() {
+    let mut bytes = STREAM.to_vec();
+    bytes[9189] ^= 1;
+    assert_eq!(damage(&bytes), Damage::Corrupt);
+    let mut decoder = ruzstd::decoding::StreamingDecoder::new(&bytes[..]).unwrap();
+    assert!(decoder.read_to_end(&mut Vec::new()).is_err());
+}
+
 /// A frame with a window descriptor and one block of each kind.
 fn frame(descriptor: u8, blocks: &[(u32, u32, &[u8])]) -> Vec<u8> {
     let mut bytes = [MAGIC, &[descriptor, 0x50]].concat();
