@@ -19,6 +19,8 @@ mod list;
 mod lookup;
 mod outputs;
 mod report;
+#[cfg(test)]
+mod requests;
 mod resolve;
 mod run;
 mod script;

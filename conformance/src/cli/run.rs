@@ -6,13 +6,18 @@ use super::judging::JudgingArgs;
 use super::outputs::OutputArgs;
 use super::session::{Finished, Session};
 use super::{Outcome, lookup, resolve};
+use crate::catalogue::entry::Behaviour;
 use crate::catalogue::probes::{ProbeOverride, ProbeOverrideError};
+use crate::catalogue::select::select;
 use crate::report::Reporter;
 use crate::report::json::Report;
-use crate::run::request::{Flow, Request};
-use crate::run::shard::{ShardError, ShardOption};
+use crate::run::gate::Gate;
+use crate::run::judge::Judging;
+use crate::run::request::{Flow, GuestOptions, Request, Selection};
+use crate::run::rows::rows;
+use crate::run::shard::{Shard, ShardError, ShardOption};
 use crate::run::verdict::exit;
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::Args as Group;
 use std::path::PathBuf;
 use vm_images::Catalogue;
@@ -82,7 +87,7 @@ pub struct RunArgs {
 pub(super) fn run(common: &Common, args: &RunArgs) -> Outcome {
     args.outputs.check()?;
     let catalogue = lookup::catalogue()?;
-    let request = resolve::run(args, &catalogue)?;
+    let request = request(args, &catalogue)?;
     if let Some(keep) = &request.keep {
         std::fs::create_dir_all(keep)
             .with_context(|| format!("cannot create {}", keep.display()))
@@ -92,6 +97,52 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Outcome {
     carry_out(common, &request, &catalogue, print_command, args.outputs.reporters(), |report| {
         args.judging.write(report)
     })
+}
+
+/// Resolves the arguments of `kmodlab run`.
+pub(super) fn request(args: &RunArgs, catalogue: &Catalogue) -> Result<Request, CliError> {
+    let behaviours = resolve::behaviours(&args.select)?;
+    let shard = shard(args, &behaviours)?;
+    let gate = gate(args, &behaviours)?;
+    let mut request = resolve::request(&args.guest.kernel, &args.guest, catalogue)?;
+    request.judging = Judging {
+        allowed: resolve::allowed(request.judging.allowed, &args.allow_findings)?,
+        boot_failure_fails: args.boot_failure == BootFailure::Fail,
+        ..request.judging
+    };
+    args.judging.resolve(&mut request, catalogue)?;
+    let RunArgs { retries, repeat, fail_fast, seed, cold, .. } = *args;
+    Ok(Request {
+        guest: GuestOptions { cold, probes: args.probe.clone(), ..request.guest },
+        selection: Selection { behaviours, shard },
+        flow: Flow { retries, repeat, fail_fast, seed, ..resolve::flow(args.jobs, args.timeout, cold, &args.guest)? },
+        gate,
+        keep: args.keep.clone(),
+        ..request
+    })
+}
+
+/// Resolves what the run must judge. A required behaviour that is not selected would never be judged.
+fn gate(args: &RunArgs, behaviours: &[&'static Behaviour]) -> Result<Gate, CliError> {
+    let required = if args.require.is_empty() { Vec::new() } else { select(&args.require).map_err(CliError::usage)? };
+    let selected = |entry: &Behaviour| behaviours.iter().any(|behaviour| behaviour.id == entry.id);
+    match required.iter().find(|entry| !selected(entry)) {
+        Some(entry) => Err(CliError::usage(anyhow!("the required behaviour {} is not selected", entry.id))),
+        None => Ok(Gate { required, max_skips: args.max_skips }),
+    }
+}
+
+/// Returns the shard to run: from `--shard`, else from the environment.
+fn shard(args: &RunArgs, behaviours: &[&'static Behaviour]) -> Result<Option<Shard>, CliError> {
+    let shard = match &args.shard {
+        Some(option) => option.0.clone(),
+        None => Shard::from_environment(|name| std::env::var(name).ok()).map_err(CliError::usage)?,
+    };
+    if let Some(shard) = &shard {
+        let count = rows(args.guest.kernel.len(), args.guest.subject.len(), behaviours, None).len();
+        shard.check_not_empty(count).map_err(CliError::usage)?;
+    }
+    Ok(shard)
 }
 
 /// Runs the rows of a request and returns the exit code, or prints the commands of QEMU instead.

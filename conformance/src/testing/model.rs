@@ -1,7 +1,7 @@
 //! A model of a guest, on which checks run. Its small kernel has the path of modprobe, requests with their limit, helpers,
 //! a log, files and modules. By default it is right; a test changes one property to make it wrong.
 
-use super::tools::{Tools, modprobe};
+use super::tools::{Tools, Userland, modprobe};
 use crate::check::errno;
 use crate::check::lab::{Guest, GuestError, MODPROBE_SYSCTL};
 use crate::run::machines::Machine;
@@ -44,10 +44,7 @@ impl Default for Kernel {
 /// A guest with a small kernel and module tools.
 pub struct Model {
     kernel: Kernel,
-    pub(super) tools: Tools,
-    pub(super) files: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// The loaded modules with their parameters.
-    pub(super) loaded: BTreeMap<String, Vec<String>>,
+    user: Userland,
     path: Vec<u8>,
     running: usize,
     log: Vec<KmsgRecord>,
@@ -61,9 +58,7 @@ impl Model {
     pub fn new(kernel: Kernel, tools: Tools) -> Model {
         Model {
             kernel,
-            tools,
-            files: BTreeMap::new(),
-            loaded: BTreeMap::new(),
+            user: Userland { tools, files: BTreeMap::new(), loaded: BTreeMap::new() },
             path: b"/sbin/modprobe".to_vec(),
             running: 0,
             log: Vec::new(),
@@ -87,22 +82,22 @@ impl Model {
                 Ok(Value::Number(data.len().try_into().unwrap_or(i64::MAX)))
             }
             Action::Write { path, data, .. } => {
-                self.files.insert(path, data);
+                self.user.files.insert(path, data);
                 Ok(Value::Unit)
             }
             Action::Read { path, .. } => self.read(&path).map(Value::Bytes).ok_or(errno::ENOENT),
             Action::Symlink(target, link) => {
-                self.files.insert(link, target);
+                self.user.files.insert(link, target);
                 Ok(Value::Unit)
             }
             Action::RemoveAll(path) => {
-                self.files.retain(|file, _| *file != path);
+                self.user.files.retain(|file, _| *file != path);
                 Ok(Value::Unit)
             }
             Action::Rename(from, _) => {
                 // Everything in the directory is gone, and so are the modules of the tools.
-                self.files.retain(|file, _| !file.starts_with(&from));
-                self.tools.directory = self.tools.directory && !from.starts_with(b"/lib/modules");
+                self.user.files.retain(|file, _| !file.starts_with(&from));
+                self.user.tools.directory = self.user.tools.directory && !from.starts_with(b"/lib/modules");
                 Ok(Value::Unit)
             }
             Action::Socket { family, .. } => {
@@ -115,15 +110,15 @@ impl Model {
             }
             Action::Mount { fstype, .. } => {
                 let name = String::from_utf8_lossy(&fstype).into_owned();
-                if !self.loaded.contains_key(&name) {
+                if !self.user.loaded.contains_key(&name) {
                     self.request(&format!("fs-{name}"));
                 }
-                if self.loaded.contains_key(&name) { Ok(Value::Unit) } else { Err(errno::ENODEV) }
+                if self.user.loaded.contains_key(&name) { Ok(Value::Unit) } else { Err(errno::ENODEV) }
             }
             Action::FinitModule { path, .. } => {
                 let file = String::from_utf8_lossy(&path).into_owned();
                 let name = file.rsplit('/').next().unwrap_or_default().trim_end_matches(".ko");
-                self.loaded.insert(name.to_owned(), Vec::new());
+                self.user.loaded.insert(name.to_owned(), Vec::new());
                 Ok(Value::Unit)
             }
             Action::Run { program, argv, .. } => {
@@ -152,19 +147,19 @@ impl Model {
             return Some([&self.path[..], b"\n"].concat());
         }
         if text == "/proc/modules" {
-            let line = |name: &String| format!("{name} 16384 {} - Live 0x0\n", self.users(name));
-            return Some(self.loaded.keys().map(line).collect::<String>().into_bytes());
+            let line = |name: &String| format!("{name} 16384 {} - Live 0x0\n", self.user.users(name));
+            return Some(self.user.loaded.keys().map(line).collect::<String>().into_bytes());
         }
         if let Some((module, attribute)) = text.strip_prefix("/sys/module/").and_then(|rest| rest.split_once('/')) {
-            let parameters = self.loaded.get(module)?;
+            let parameters = self.user.loaded.get(module)?;
             if attribute == "refcnt" {
-                return Some(format!("{}\n", self.users(module)).into_bytes());
+                return Some(format!("{}\n", self.user.users(module)).into_bytes());
             }
             let prefix = format!("{}=", attribute.strip_prefix("parameters/")?);
             let value = parameters.iter().rev().find_map(|word| word.strip_prefix(&prefix))?;
             return Some(format!("{value}\n").into_bytes());
         }
-        self.files.get(path).cloned()
+        self.user.files.get(path).cloned()
     }
 
     /// Requests a module like request_module(): runs the helper unless too many are running.
@@ -201,18 +196,18 @@ impl Model {
     fn execute(&mut self, program: &[u8], argv: &[Vec<u8>]) -> (i32, String, String) {
         self.micros += 1000;
         if program == b"/sbin/modprobe" {
-            return modprobe(self, argv);
+            return modprobe(&mut self.user, argv);
         }
-        if self.files.get(program).is_none_or(|target| target != b"/bin/agent") {
+        if self.user.files.get(program).is_none_or(|target| target != b"/bin/agent") {
             return (NOT_FOUND, String::new(), String::new());
         }
-        let plan = self.files.get(&[program, b".plan"].concat()).and_then(|plan| postcard::from_bytes(plan).ok());
+        let plan = self.user.files.get(&[program, b".plan"].concat()).and_then(|plan| postcard::from_bytes(plan).ok());
         let HelperPlan { record, actions, end } =
             plan.unwrap_or(HelperPlan { record: true, actions: Vec::new(), end: End::Exit(1) });
         if record {
             let record = Record { time: GuestMicros(self.micros), argv: argv.to_vec(), ..Record::default() };
             let frame = frame::encode(0, &record).unwrap_or_default();
-            self.files.entry([program, b".log"].concat()).or_default().extend(frame);
+            self.user.files.entry([program, b".log"].concat()).or_default().extend(frame);
         }
         for action in actions {
             let _ = self.act(action);

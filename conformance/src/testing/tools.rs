@@ -1,8 +1,8 @@
 //! The model's module tools: a modprobe that knows a few modules, aliases and lines of modprobe.d.
 
-use super::model::Model;
 use kmod::index::IndexWriter;
 use kmod::name::fnmatch;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The modules, with the modules that they depend on, those that are loaded first in front.
@@ -68,7 +68,15 @@ pub fn write_index(dir: &Path) -> PathBuf {
     dir.to_owned()
 }
 
-impl Model {
+/// The files and modules of a guest, and its tools.
+pub(super) struct Userland {
+    pub tools: Tools,
+    pub files: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// The loaded modules with their parameters.
+    pub loaded: BTreeMap<String, Vec<String>>,
+}
+
+impl Userland {
     /// Returns the number of loaded modules that use this one.
     pub(super) fn users(&self, module: &str) -> usize {
         let users = USERS.iter().find(|(name, _)| *name == module).map_or(&[][..], |(_, users)| users);
@@ -108,7 +116,7 @@ impl Model {
 }
 
 /// Runs modprobe. Returns its exit status, its output and its messages.
-pub(super) fn modprobe(guest: &mut Model, argv: &[Vec<u8>]) -> (i32, String, String) {
+pub(super) fn modprobe(guest: &mut Userland, argv: &[Vec<u8>]) -> (i32, String, String) {
     let words: Vec<String> = argv.iter().skip(1).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
     let flags: String =
         words.iter().filter(|word| word.starts_with('-')).map(|word| word.trim_start_matches('-')).collect();
