@@ -173,6 +173,11 @@ impl Catalogue {
         })
     }
 
+    /// Returns the names of all subjects, `ours` first.
+    pub fn subject_names(&self) -> impl Iterator<Item = &str> {
+        [OURS].into_iter().chain(self.subjects.iter().map(|entry| entry.name.as_str()))
+    }
+
     /// Returns the traits of a subject by name, including `ours`; `None` if it is not in the catalogue.
     pub fn traits(&self, name: &str) -> Option<&[String]> {
         match name {

@@ -35,12 +35,7 @@ impl Names {
     pub fn new(catalogue: &Catalogue) -> Names {
         Names {
             behaviours: behaviours::all().iter().map(|behaviour| behaviour.id.to_owned()).collect(),
-            subjects: catalogue
-                .subjects()
-                .iter()
-                .map(|subject| subject.name.clone())
-                .chain(["ours".to_owned()])
-                .collect(),
+            subjects: catalogue.subject_names().map(str::to_owned).collect(),
             probes: PROBES.iter().map(|probe| (probe.name, probe.values)).collect(),
             traits: TRAITS.iter().map(|known| known.name).chain(COMMANDS).map(str::to_owned).collect(),
         }
