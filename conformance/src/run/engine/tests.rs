@@ -137,6 +137,24 @@ fn deviations(instead: &str) -> Judging {
 }
 
 #[test]
+fn a_subject_that_is_like_another_one_is_judged_by_its_deviations() {
+    let names = Names { behaviours: vec!["tool.both".to_owned()], ..Names::new(&Catalogue::builtin().unwrap()) };
+    let table = "[[deviation]]\nbehaviour = \"tool.both\"\nfact = \"path\"\nsubject = \"kmod-*\"\n\
+        instead = \"/wrong\"\nreason = \"it is known\"\nreference = \"a test\"\n";
+    let deviations = Deviations::parse("shipped.toml", table, Origin::Shipped, &names).unwrap();
+    let verdict = |machines: ScriptedMachines, like: &[(&str, &str)]| {
+        let like = like.iter().map(|(subject, like)| ((*subject).to_owned(), (*like).to_owned())).collect();
+        let judging = Judging { deviations: deviations.clone(), like, ..Judging::default() };
+        machines.subjects(&["./mine"]).run(&Request { judging, ..request(&[&BOTH]) }).row().verdict
+    };
+    assert_eq!(verdict(wrong_first(1), &[]), Fail);
+    assert_eq!(verdict(wrong_first(1), &[("./mine", "kmod-34")]), Known);
+    assert_eq!(verdict(wrong_first(1), &[("./mine", "busybox")]), Fail);
+    // It is right where the other one deviates, which is not a failure.
+    assert_eq!(verdict(ScriptedMachines::right(), &[("./mine", "kmod-34")]), Pass);
+}
+
+#[test]
 fn a_listed_mismatch_is_known_an_unlisted_one_fails_and_a_stale_entry_fails() {
     let run = |machines: ScriptedMachines, instead| {
         let run = machines.run(&Request { judging: deviations(instead), ..request(&[&READS, &SECOND]) });
