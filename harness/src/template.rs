@@ -54,6 +54,14 @@ pub struct Templates {
     disk: u64,
 }
 
+/// Returns the template if it is complete and its boot is acceptable.
+fn accepted(found: Found, policy: &BootPolicy<'_>) -> Option<Box<Saved>> {
+    match found {
+        Found::Whole(saved) if policy.accepts_all(&saved.meta.findings) => Some(saved),
+        _ => None,
+    }
+}
+
 impl Templates {
     /// Opens the directory, creating it if necessary, and removes templates that killed runs did not finish.
     ///
@@ -111,7 +119,7 @@ impl Templates {
         loop {
             // For a complete template a shared lock is enough: it only prevents the removal.
             if let Some(lock) = Lock::try_take(&lock_path, Mode::Shared).map_err(lock_error)? {
-                if let Some(saved) = read(&dir)?.accepted(policy) {
+                if let Some(saved) = accepted(read(&dir)?, policy) {
                     lock.touch();
                     return Ok(template(saved, dir, Hold::Stored(lock), replaced, discarded));
                 }
@@ -121,11 +129,13 @@ impl Templates {
                 if let Found::Damaged(what) = found {
                     replaced = Some(what);
                 }
-                if found.accepted(policy).is_none() {
+                if accepted(found, policy).is_none() {
                     let work = RunDir::open(&self.dir.join(WORK))?;
-                    self.prune();
                     let new = work.path().join("new");
-                    let booted = boot::boot(&new, machine, policy, spawner, limits)?;
+                    let booted = std::thread::scope(|scope| {
+                        scope.spawn(|| self.prune());
+                        boot::boot(&new, machine, policy, spawner, limits)
+                    })?;
                     discarded.extend(booted.discarded);
                     if !booted.accepted {
                         let Found::Whole(saved) = read(&new)? else {
@@ -153,7 +163,7 @@ impl Templates {
     }
 
     /// Removes the least recently used templates until the rest fits the limit. Templates that are in use or cannot
-    /// be removed stay. [`Self::get`] calls this before it creates a template.
+    /// be removed stay. [`Self::get`] calls this while it boots a template.
     pub fn prune(&self) {
         let Ok(entries) = self.dir.read_dir() else { return };
         let mut templates: Vec<(SystemTime, u64, PathBuf)> = entries

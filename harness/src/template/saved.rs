@@ -1,7 +1,6 @@
 //! The description of a template on disk, and the checks of each use.
 
 use super::hex::hex;
-use super::request::BootPolicy;
 use crate::error::HarnessError;
 use crate::monitor::Finding;
 use crate::vm::Hello;
@@ -49,16 +48,6 @@ pub(super) enum Found {
 pub(super) struct Saved {
     pub(super) meta: Meta,
     pub(super) device: Arc<[u8]>,
-}
-
-impl Found {
-    /// Returns the template if it is complete and its boot is acceptable.
-    pub(super) fn accepted(self, policy: &BootPolicy<'_>) -> Option<Box<Saved>> {
-        match self {
-            Found::Whole(saved) if policy.accepts_all(&saved.meta.findings) => Some(saved),
-            _ => None,
-        }
-    }
 }
 
 /// Reads a template and makes the cheap checks.
