@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 const QUEUE: usize = 64;
 /// Maximum length of a QMP message.
 const QMP_LINE: usize = 1 << 20;
-/// How long the console is not polled after it was read. A thread that waited for its next byte would be woken by each,
-/// which costs a boot a tenth of its processor time.
+/// How long the console is not polled after it was read. QEMU writes each byte separately; a thread that waited for the
+/// next one would be woken by each, which costs a boot a tenth of its processor time.
 const CONSOLE_PAUSE: Duration = Duration::from_millis(2);
 /// Maximum amount kept of QEMU's own output.
 const STDERR: usize = 64 << 10;
@@ -148,21 +148,18 @@ fn run(mut ports: Ports, shared: &Shared) {
     let _ = rustix::io::ioctl_fionbio(&ports.console, true);
     let mut decoder = Decoder::new();
     let mut qmp = Vec::new();
-    let mut buffer = vec![0; 64 << 10];
+    let (mut buffer, mut printed) = (vec![0; 64 << 10], vec![0; 64 << 10]);
     let mut console_due = Instant::now();
     while open.iter().any(|port| *port != Port::Feed) {
         let pause = console_due.saturating_duration_since(Instant::now());
-        let paused = open.contains(&Port::Console) && !pause.is_zero();
+        let paused = !pause.is_zero() && open.contains(&Port::Console);
         let polled: Vec<Port> = open.iter().copied().filter(|port| !paused || *port != Port::Console).collect();
         let ready = match wait_ready(&ports, &polled, paused.then_some(pause)) {
             Ok(ready) => ready,
             Err(Errno::INTR) => continue,
             Err(_) => return, // poll fails only if memory is short
         };
-        // The console is read before each reply of the agent, so that what the guest printed before the reply is seen
-        // with it.
-        let first = (paused && !ready.is_empty()).then_some(Port::Console);
-        for port in first.into_iter().chain(ready) {
+        for port in ready {
             let outcome = match port {
                 Port::Console => rustix::io::read(&ports.console, &mut buffer[..]),
                 Port::Agent => rustix::io::read(&*ports.agent, &mut buffer[..]),
@@ -175,10 +172,18 @@ fn run(mut ports: Ports, shared: &Shared) {
                 (Port::Feed, Ok(count)) if count > 0 => fed += count,
                 (_, Ok(0) | Err(_)) => open.retain(|other| *other != port),
                 (_, Ok(count)) => {
+                    let mut state = shared.lock();
+                    if port == Port::Agent {
+                        // What the guest printed before a reply must be known with the reply.
+                        if let Ok(count @ 1..) = rustix::io::read(&ports.console, &mut printed[..]) {
+                            take(Port::Console, &printed[..count], &mut state, &mut decoder, &mut qmp);
+                        }
+                    }
+                    take(port, &buffer[..count], &mut state, &mut decoder, &mut qmp);
                     if port == Port::Console {
                         console_due = Instant::now() + CONSOLE_PAUSE;
                     }
-                    take(port, &buffer[..count], &mut shared.lock(), &mut decoder, &mut qmp);
+                    drop(state);
                     shared.changed.notify_all();
                 }
             }
