@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 /// The areas whose entries can be fetched or created again individually.
-const AREAS: [&str; 11] = [
+const AREAS: [&str; 12] = [
     "apt",
     "kernels",
     "built",
     "built-trees",
     "building",
+    "worktrees",
     "subjects",
     "indexes",
     "modules",

@@ -39,7 +39,9 @@ pub use cache::{Cache, CacheError};
 pub use catalogue::{Catalogue, CatalogueError};
 pub use contents::Entry;
 pub use guest::{initramfs, modules};
-pub use kernels::builds::{BuildError, MakeError, TreeBuild, build, build_tree};
+pub use kernels::builds::{
+    BuildError, GitError, MakeError, Repository, Revision, RevisionBuild, TreeBuild, build, build_revision, build_tree,
+};
 pub use kernels::facts::ImageFacts;
 pub use kernels::fetch::{FetchError, fetch};
 pub use kernels::fragments;

@@ -82,6 +82,11 @@ pub enum Progress {
         /// The name of the kernel.
         kernel: String,
     },
+    /// The files of a revision are being checked out.
+    CheckingOut {
+        /// The revision.
+        revision: String,
+    },
     /// A kernel build starts.
     Building {
         /// The name of the kernel.
@@ -112,6 +117,7 @@ impl fmt::Display for Progress {
             }
             Progress::Unpacking { package } => write!(f, "unpacking {package}"),
             Progress::Indexing { kernel } => write!(f, "indexing the modules of {kernel}"),
+            Progress::CheckingOut { revision } => write!(f, "checking out {revision}"),
             Progress::Building { kernel, log } => write!(f, "building {kernel} (log: {})", log.display()),
             Progress::Built { kernel, steps, seconds } => {
                 write!(f, "building {kernel}: {steps} steps in {} min {:02} s", seconds / 60, seconds % 60)

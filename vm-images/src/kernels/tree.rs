@@ -97,6 +97,13 @@ impl BuiltTree {
         Ok(BuiltTree { kernel, dir, has_modules: order.is_some(), modules })
     }
 
+    /// Replaces the name of the kernel, which is the path of the tree.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> BuiltTree {
+        name.clone_into(&mut self.kernel.name);
+        self
+    }
+
     /// Returns the kernel, with a module directory of symlinks in the cache. A tree without modules.order has no module
     /// directory.
     ///

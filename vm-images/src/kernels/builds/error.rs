@@ -1,5 +1,6 @@
 //! Why a kernel could not be built.
 
+use super::git::GitError;
 use super::make::MakeError;
 use crate::cache::CacheError;
 use crate::catalogue::CatalogueError;
@@ -48,6 +49,9 @@ pub enum BuildError {
     /// The name is unknown.
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),
+    /// The git repository.
+    #[error(transparent)]
+    Git(#[from] GitError),
     /// make failed.
     #[error(transparent)]
     Make(#[from] MakeError),

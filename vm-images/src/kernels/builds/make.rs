@@ -98,6 +98,8 @@ impl<'a> Make<'a> {
             // The same source must yield the same image on every machine and at any time.
             .envs([("KBUILD_BUILD_USER", "kmodlab"), ("KBUILD_BUILD_HOST", "kmodlab"), ("KBUILD_BUILD_VERSION", "1")])
             .env("KBUILD_BUILD_TIMESTAMP", "1970-01-01 00:00:00 UTC")
+            // Set but empty: a git tree gets no suffix that depends on its tags.
+            .env("LOCALVERSION", "")
             .env_remove("MAKEFLAGS")
             .env_remove("MFLAGS")
             .stdin(Stdio::null())

@@ -2,28 +2,14 @@
 //! tree. The result is stored by the contents of the tree. The object files are stored by its path, so that after a change
 //! make rebuilds only what depends on it, and an interrupted build continues.
 
-use super::make::Make;
+use super::objects::{self, AREA, ObjectBuild};
 use super::{BuildError, programs};
-use crate::cache::{CacheError, ContentId, NewDir, lock_file, read_json, sha256_file, touch, write_json};
-use crate::child;
-use crate::kernels::fragments::{self, NAMES, merge, without_effect};
+use crate::cache::{CacheError, ContentId, lock_file, read_json, sha256_file, touch, write_json};
+use crate::kernels::fragments::{self, NAMES, merge};
 use crate::options::{Options, Progress};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-
-/// The area of the cache with the results.
-pub(crate) const AREA: &str = "built-trees";
-/// Files of a build that are kept besides the modules: those that [`crate::BuiltTree`] reads.
-const KEPT: [&str; 6] = [
-    "arch/x86/boot/bzImage",
-    "include/config/kernel.release",
-    ".config",
-    "modules.order",
-    "modules.builtin",
-    "modules.builtin.modinfo",
-];
 
 /// A build of a source tree.
 #[derive(Clone, Debug)]
@@ -55,29 +41,26 @@ pub fn build_tree(build: &TreeBuild<'_>, options: &Options<'_>) -> Result<PathBu
     let log_file =
         lock_file(&log, options.stop, |lock| (options.progress)(Progress::Waiting { lock: lock.to_owned() }))?;
     let content = content_of(&tree, options)?;
-    let key = ContentId::new().with(content).with(&text).with(build.make_args.join("\0")).with(compiler(options)?);
-    let target = options.cache.area(AREA)?.join(&key.finish()[..16]);
+    let target = options.cache.area(AREA)?.join(objects::key(&content, &text, build.make_args, options)?);
     if target.is_dir() {
         touch(&target);
         return Ok(target);
     }
     let objects = options.cache.area("building")?.join(&place);
-    fs::create_dir_all(&objects).map_err(CacheError::new("create", &objects))?;
-    touch(&objects);
-    (options.progress)(Progress::Building { kernel: name.clone(), log: log.clone() });
-    log_file.set_len(0).map_err(CacheError::new("empty", &log))?;
-    let mut make = Make::new(&name, (&tree, &objects), (&log, &log_file), options);
-    make.args = build.make_args;
-    configure(&make, &objects, &text, options)?;
-    make.all()?;
-    let result = options.cache.new_dir()?;
-    keep(&objects, &result)?;
-    options.cache.publish(result, &target)?;
+    let build = ObjectBuild {
+        name: &name,
+        tree: &tree,
+        objects: &objects,
+        config: &text,
+        make_args: build.make_args,
+        log: (&log, &log_file),
+    };
+    build.run(&target, options)?;
     Ok(target)
 }
 
 /// Checks that the tree is a clean source tree: make refuses O= for a tree with a build in it.
-fn check_tree(tree: &Path) -> Result<(), String> {
+pub(super) fn check_tree(tree: &Path) -> Result<(), String> {
     if !["Makefile", "Kbuild", "scripts/kconfig"].iter().all(|name| tree.join(name).exists()) {
         return Err("not a kernel source tree".to_owned());
     }
@@ -92,7 +75,7 @@ fn check_tree(tree: &Path) -> Result<(), String> {
 }
 
 /// Returns the merged fragments.
-fn merged_text(names: &[String], tree: &str) -> Result<String, BuildError> {
+pub(super) fn merged_text(names: &[String], tree: &str) -> Result<String, BuildError> {
     let mut texts = Vec::new();
     for name in names {
         if let Some(parts) = fragments::with_base(name) {
@@ -115,8 +98,12 @@ fn content_of(tree: &Path, options: &Options<'_>) -> Result<String, CacheError> 
     while let Some(dir) = todo.pop() {
         for entry in fs::read_dir(&dir).map_err(CacheError::new("read", &dir))? {
             let entry = entry.map_err(CacheError::new("read", &dir))?;
+            // A directory, or in a worktree a file with a path.
+            if entry.file_name() == ".git" {
+                continue;
+            }
             let meta = entry.metadata().map_err(CacheError::new("read", entry.path()))?;
-            if meta.is_dir() && entry.file_name() != ".git" {
+            if meta.is_dir() {
                 todo.push(entry.path());
             } else if meta.is_file() || meta.is_symlink() {
                 files.push((entry.path(), meta));
@@ -153,57 +140,6 @@ fn content_of(tree: &Path, options: &Options<'_>) -> Result<String, CacheError> 
     Ok(content)
 }
 
-/// Returns the version of the compiler, which is part of the key of a build.
-fn compiler(options: &Options<'_>) -> Result<Vec<u8>, BuildError> {
-    let mut command = Command::new("gcc");
-    let output = child::output(command.arg("--version").stdin(Stdio::null()), options.stop);
-    Ok(output.map_err(CacheError::new("run", "gcc"))?.stdout)
-}
-
-/// Configures with tinyconfig and the fragments, unless an earlier build did.
-fn configure(make: &Make<'_>, objects: &Path, text: &str, options: &Options<'_>) -> Result<(), BuildError> {
-    let (path, mark) = (objects.join(".config"), objects.join(".kmodlab"));
-    if !(path.is_file() && mark.is_file()) {
-        make.run(&["tinyconfig"])?;
-        let tiny = fs::read_to_string(&path).map_err(CacheError::new("read", &path))?;
-        // kconfig uses the last of several lines for an option.
-        fs::write(&path, tiny + text).map_err(CacheError::new("write", &path))?;
-        make.run(&["olddefconfig"])?;
-        fs::write(&mark, text).map_err(CacheError::new("write", &mark))?;
-    }
-    let made = fs::read_to_string(&path).map_err(CacheError::new("read", &path))?;
-    let lost = without_effect(text, &made);
-    if !lost.is_empty() {
-        let lines = lost.join(", ");
-        (options.progress)(Progress::Note(format!(
-            "{}: these lines of the fragments have no effect: {lines}",
-            make.name
-        )));
-    }
-    Ok(())
-}
-
-/// Copies the image, the modules and the files that describe them.
-fn keep(objects: &Path, result: &NewDir) -> Result<(), CacheError> {
-    let order = fs::read_to_string(objects.join("modules.order")).unwrap_or_default();
-    let modules = order
-        .lines()
-        .filter_map(crate::kernels::tree::module_path)
-        .filter_map(|path| crate::kernels::tree::find(objects, path));
-    let modules = modules.filter_map(|(_, file)| Some(file.strip_prefix(objects).ok()?.to_owned()));
-    for name in KEPT.iter().map(PathBuf::from).chain(modules) {
-        let (from, to) = (objects.join(&name), result.path().join(&name));
-        if !from.is_file() {
-            continue;
-        }
-        if let Some(parent) = to.parent() {
-            fs::create_dir_all(parent).map_err(CacheError::new("create", parent))?;
-        }
-        fs::copy(&from, &to).map_err(CacheError::new("copy", &from))?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -235,28 +171,6 @@ mod tests {
     }
 
     #[test]
-    fn the_files_kept_of_a_build_form_a_built_tree_with_its_modules() {
-        let (objects, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let put = |name: &str, bytes: &[u8]| {
-            let path = objects.path().join(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, bytes).unwrap();
-        };
-        put("arch/x86/boot/bzImage", &crate::kernels::bzimage::sample_image("6.1.0-tiny (us) #1", b"payload"));
-        put("include/config/kernel.release", b"6.1.0-tiny\n");
-        put("modules.order", b"fs/a.o\n");
-        put("fs/a.ko", b"module");
-        put("fs/a.o", b"object");
-        let cache = Cache::open(cache.path()).unwrap();
-        let result = cache.new_dir().unwrap();
-        keep(objects.path(), &result).unwrap();
-        assert!(!result.path().join("fs/a.o").exists());
-        let kernel = crate::BuiltTree::look(result.path()).unwrap().kernel(&cache).unwrap();
-        assert_eq!(kernel.release.as_str(), "6.1.0-tiny");
-        assert_eq!(fs::read(kernel.modules.unwrap().join("kernel/fs/a.ko")).unwrap(), b"module");
-    }
-
-    #[test]
     fn the_hash_of_a_tree_depends_on_its_files_and_not_on_its_path() {
         let cache = tempfile::tempdir().unwrap();
         let options = Options::new(Cache::open(cache.path()).unwrap());
@@ -269,7 +183,9 @@ mod tests {
         assert_eq!(first, content(one.path()), "from the cache");
         fs::create_dir(one.path().join(".git")).unwrap();
         fs::write(one.path().join(".git/index"), "").unwrap();
-        assert_eq!(first, content(one.path()));
+        assert_eq!(first, content(one.path()), "a repository");
+        fs::write(two.path().join(".git"), "gitdir: /repository/.git/worktrees/two").unwrap();
+        assert_eq!(first, content(two.path()), "a worktree");
         fs::write(one.path().join("kernel.c"), "limit 49").unwrap();
         assert_ne!(first, content(one.path()));
     }
