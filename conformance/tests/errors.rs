@@ -321,6 +321,8 @@ fn an_invalid_comparison() {
         .run("compare /nonexistent/a.json /nonexistent/b.json")
         .run("compare --base 6.1")
         .run("compare --base 0.99 --head 6.1")
+        .run("compare --tree /nonexistent --base v1 --head v2")
+        .run("compare --tree /proc --base v1 --head v2")
         .run("compare a.json b.json --jobs 1")
         .run("compare --base 6.1 --head 6.1 --kernel 6.1")
         .run("compare a.json b.json --allow-change lop")

@@ -2,6 +2,7 @@
 
 use super::args::{Common, GuestArgs, number_from, number_in};
 use super::error::CliError;
+use super::kernel::TreeArgs;
 use super::outputs::can_be_written;
 use super::session::{Finished, Session};
 use super::{Outcome, lookup, resolve};
@@ -10,17 +11,19 @@ use crate::report::compare::{Comparison, compare as compare_reports};
 use crate::report::json::Report;
 use crate::report::{Reporter, compare_text, stored, write_to};
 use crate::run::event::Event;
-use crate::run::request::{Flow, Request, Selection};
+use crate::run::request::{Flow, KernelSource, Request, RevisionSource, Selection};
 use anyhow::anyhow;
 use clap::Args as Group;
 use std::collections::BTreeSet;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use vm_images::Catalogue;
+use std::sync::atomic::AtomicBool;
+use vm_images::{Catalogue, Repository};
 
 pub(super) const AFTER_HELP: &str = "\
 Examples:
   kmodlab compare --base 6.1 --head 6.12 loop
+  kmodlab compare --tree ~/linux --base v6.12 --head topic
   kmodlab compare before.json after.json --markdown changes.md
 
 The verdicts and the observed facts are compared. What was expected is not compared, because it
@@ -38,12 +41,18 @@ pub struct CompareArgs {
     /// Compare two JSON reports, the base first; with --base and --head, select behaviours by id, catalogue id or group
     #[arg(value_name = "REPORT.json|ID")]
     pub words: Vec<String>,
-    /// Compare with this kernel, specified as for `run --kernel`
+    /// Compare with this kernel, specified as for `run --kernel`; with --tree, with this revision
     #[arg(long, value_name = "KERNEL", requires = "head")]
     pub base: Option<String>,
-    /// Compare this kernel, specified as for `run --kernel`
+    /// Compare this kernel, specified as for `run --kernel`; with --tree, this revision
     #[arg(long, value_name = "KERNEL", requires = "base")]
     pub head: Option<String>,
+    /// Build --base and --head, which are revisions of this git repository, without writing to it; a revision with the same
+    /// contents is not built again
+    #[arg(long, value_name = "DIR", requires = "base")]
+    pub tree: Option<PathBuf>,
+    #[command(flatten)]
+    pub tree_args: TreeArgs,
     /// Select only behaviours that match a filter expression (see `kmodlab run --help`); repeatable
     #[arg(long, short = 'E', value_name = "EXPRESSION")]
     pub filter: Vec<String>,
@@ -153,12 +162,32 @@ fn reports(common: &Common, args: &CompareArgs) -> Result<Option<(Report, Report
 pub(super) fn request(args: &CompareArgs, kernels: [&str; 2], catalogue: &Catalogue) -> Result<Request, CliError> {
     let behaviours = select_filtered(&args.words, &args.filter).map_err(CliError::usage)?;
     let flow = resolve::flow(args.jobs, args.timeout.unwrap_or(FLOW.limit.as_secs()), false, &args.guest)?;
+    let resolved = match &args.tree {
+        Some(tree) => {
+            let kernels = revisions(tree, kernels, &args.tree_args)?;
+            Request { kernels, ..resolve::request(&[], &args.guest, catalogue)? }
+        }
+        None => resolve::request(&kernels.map(str::to_owned), &args.guest, catalogue)?,
+    };
     Ok(Request {
         // The rows of both kernels belong together, so a shard in the environment does not apply.
         selection: Selection { behaviours, shard: None },
         flow: Flow { retries: args.retries.unwrap_or(FLOW.retries), ..flow },
-        ..resolve::request(&kernels.map(str::to_owned), &args.guest, catalogue)?
+        ..resolved
     })
+}
+
+/// Looks up revisions of a git repository. Nothing is built.
+fn revisions(tree: &Path, names: [&str; 2], args: &TreeArgs) -> Result<Vec<KernelSource>, CliError> {
+    // No signal is handled yet: the first one ends the program.
+    let stop = AtomicBool::new(false);
+    let repository = Repository::open(tree, &stop).map_err(CliError::usage)?;
+    let source = |name| {
+        let revision = repository.resolve(name, &stop).map_err(CliError::usage)?;
+        let (repository, fragments, make_args) = (repository.clone(), args.fragments(), args.make_arg.clone());
+        Ok(KernelSource::Revision(Box::new(RevisionSource { repository, revision, fragments, make_args })))
+    };
+    names.into_iter().map(source).collect()
 }
 
 /// Returns the part of a report of two kernels that belongs to one of them.

@@ -9,7 +9,7 @@ use crate::run::shard::ShardError;
 use harness::{BootError, HarnessError};
 use std::error::Error;
 use vm_images::modules::SelectError as ModulesError;
-use vm_images::{BuildError, CacheError, CatalogueError, FetchError, KernelError, SubjectError, TreeError};
+use vm_images::{BuildError, CacheError, CatalogueError, FetchError, GitError, KernelError, SubjectError, TreeError};
 
 /// Builds the guest programs.
 pub(super) const SETUP: &str = "ci/setup";
@@ -36,6 +36,7 @@ fn of_one(error: &(dyn Error + 'static), offline: bool) -> Option<String> {
         .or_else(|| apply(error, catalogue))
         .or_else(|| apply(error, |error| fetch(error, offline)))
         .or_else(|| apply(error, |error| build(error, offline)))
+        .or_else(|| apply(error, git))
         .or_else(|| apply(error, |error| subject(error, offline)))
         .or_else(|| apply(error, kernel))
         .or_else(|| apply(error, tree))
@@ -106,6 +107,17 @@ fn build(error: &BuildError, offline: bool) -> Option<String> {
         BuildError::Unavailable { .. } if offline => Some("omit --offline to download it".to_owned()),
         BuildError::NoSource { .. } => Some(unavailable(offline)),
         BuildError::Catalogue(error) => catalogue(error),
+        BuildError::Git(error) => git(error),
+        _ => None,
+    }
+}
+
+fn git(error: &GitError) -> Option<String> {
+    match error {
+        GitError::NotARepository { .. } => Some(
+            "`kmodlab kernel build --tree DIR` builds a tree without git and prints its result for --base".to_owned(),
+        ),
+        GitError::Uncommitted { .. } => Some("commit the changes, or put them aside with `git stash`".to_owned()),
         _ => None,
     }
 }

@@ -8,7 +8,7 @@ use crate::run::verdict::exit;
 use clap::{ArgGroup, Args as Group, Subcommand};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use vm_images::{BuildError, Kernel, TreeBuild};
+use vm_images::{Kernel, TreeBuild};
 
 /// `kmodlab kernel`.
 #[derive(Debug, Subcommand)]
@@ -40,6 +40,25 @@ pub enum KernelCommand {
     },
 }
 
+/// How a source tree is built.
+#[derive(Clone, Debug, Default, Group)]
+pub struct TreeArgs {
+    /// Add a fragment to `make tinyconfig`: one of tiny, modular-unix, kcov-kasan and test-kmod, or a file; repeatable,
+    /// later ones override earlier ones [default: tiny]
+    #[arg(long, value_name = "FRAGMENT", requires = "tree")]
+    pub fragment: Vec<String>,
+    /// Pass this argument to make, e.g. LLVM=1; repeatable
+    #[arg(long, alias = "make", value_name = "ARGUMENT", requires = "tree", allow_hyphen_values = true)]
+    pub make_arg: Vec<String>,
+}
+
+impl TreeArgs {
+    /// Returns the fragments; `tiny` is the default.
+    pub(super) fn fragments(&self) -> Vec<String> {
+        if self.fragment.is_empty() { vec!["tiny".to_owned()] } else { self.fragment.clone() }
+    }
+}
+
 /// `kmodlab kernel build`.
 #[derive(Debug, Group)]
 #[command(group = ArgGroup::new("source").required(true))]
@@ -51,13 +70,8 @@ pub struct BuildArgs {
     /// contents is not built again
     #[arg(long, value_name = "DIR", group = "source")]
     pub tree: Option<PathBuf>,
-    /// Add a fragment to `make tinyconfig`: one of tiny, modular-unix, kcov-kasan and test-kmod, or a file; repeatable,
-    /// later ones override earlier ones [default: tiny]
-    #[arg(long, value_name = "FRAGMENT", requires = "tree")]
-    pub fragment: Vec<String>,
-    /// Pass this argument to make, e.g. LLVM=1; repeatable
-    #[arg(long, alias = "make", value_name = "ARGUMENT", requires = "tree", allow_hyphen_values = true)]
-    pub make_arg: Vec<String>,
+    #[command(flatten)]
+    pub tree_args: TreeArgs,
 }
 
 pub(super) fn kernel(common: &Common, command: &KernelCommand) -> Outcome {
@@ -97,13 +111,9 @@ fn build_tree(common: &Common, args: &BuildArgs, tree: &Path) -> Outcome {
     let cache = setup::cache(common)?;
     let stop = signals::watch(|| {})?;
     let options = lookup::options(common, &cache, &show_progress, &stop);
-    let tiny = ["tiny".to_owned()];
-    let fragments = if args.fragment.is_empty() { &tiny[..] } else { &args.fragment };
-    let build = TreeBuild { tree, fragments, make_args: &args.make_arg };
-    let built = vm_images::build_tree(&build, &options).map_err(|error| match error {
-        BuildError::Unavailable { .. } | BuildError::Read { .. } => CliError::usage(error),
-        error => CliError::inconclusive(error),
-    });
+    let (fragments, make_args) = (args.tree_args.fragments(), &args.tree_args.make_arg);
+    let build = TreeBuild { tree, fragments: &fragments, make_args };
+    let built = vm_images::build_tree(&build, &options).map_err(lookup::build_failed);
     let dir = signals::or_interrupted(&stop, built)?;
     super::print(&format!("{}\n", dir.display()))
 }

@@ -4,12 +4,13 @@ use super::args::Common;
 use super::error::CliError;
 use super::setup;
 use crate::run::event::SkippedKernel;
-use crate::run::request::{KernelSource, Request, SubjectSource};
+use crate::run::request::{KernelSource, Request, RevisionSource, SubjectSource};
 use anyhow::anyhow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use vm_images::{
-    BuildError, BuiltTree, Cache, Catalogue, FetchError, Kernel, Options, Progress, Subject, SubjectError,
+    BuildError, BuiltTree, Cache, Catalogue, FetchError, Kernel, Options, Progress, RevisionBuild, Subject,
+    SubjectError,
 };
 
 /// The name of the kernel that this machine runs.
@@ -94,9 +95,27 @@ pub(super) fn kernels(
         .map(|kernel| match kernel {
             KernelSource::Image(kernel) => Ok(Ok((**kernel).clone())),
             KernelSource::Tree(tree) => tree.clone().kernel(&options.cache).map(Ok).map_err(CliError::inconclusive),
+            KernelSource::Revision(source) => revision(source, options).map(Ok),
             KernelSource::Named(name) => named_kernel(catalogue, name, options),
         })
         .collect()
+}
+
+/// Builds a revision of a git repository. The kernel is called like the revision.
+fn revision(source: &RevisionSource, options: &Options<'_>) -> Result<Kernel, CliError> {
+    let RevisionSource { repository, revision, fragments, make_args } = source;
+    let build = RevisionBuild { repository, revision, fragments, make_args };
+    let dir = vm_images::build_revision(&build, options).map_err(build_failed)?;
+    let tree = BuiltTree::look(&dir).map_err(CliError::inconclusive)?.named(&revision.to_string());
+    tree.kernel(&options.cache).map_err(CliError::inconclusive)
+}
+
+/// Returns the error of a command whose kernel could not be built from its tree.
+pub(super) fn build_failed(error: BuildError) -> CliError {
+    match error {
+        BuildError::Unavailable { .. } | BuildError::Read { .. } => CliError::usage(error),
+        error => CliError::inconclusive(error),
+    }
 }
 
 /// Fetches or builds a kernel of the catalogue.

@@ -9,7 +9,7 @@ use crate::run::shard::Shard;
 use harness::{Profile, WallLimits};
 use std::path::PathBuf;
 use std::time::Duration;
-use vm_images::{BuiltTree, Kernel};
+use vm_images::{BuiltTree, Kernel, Repository, Revision};
 
 /// What to run on which kernels with which subjects, how guests are booted, and how rows are judged.
 pub struct Request {
@@ -48,8 +48,23 @@ pub enum KernelSource {
     Image(Box<Kernel>),
     /// A kernel tree; already read.
     Tree(Box<BuiltTree>),
+    /// A revision of a git repository, which is built.
+    Revision(Box<RevisionSource>),
     /// A name in the catalogue.
     Named(String),
+}
+
+/// A revision to build.
+#[derive(Clone, Debug)]
+pub struct RevisionSource {
+    /// The repository.
+    pub repository: Repository,
+    /// The revision.
+    pub revision: Revision,
+    /// The fragments of its configuration.
+    pub fragments: Vec<String>,
+    /// Additional arguments of make.
+    pub make_args: Vec<String>,
 }
 
 /// A subject that can be obtained.

@@ -1,5 +1,5 @@
 //! A git repository: revisions, and their files in a directory outside of it. Nothing is written to the repository: the
-//! files are checked out with an index of their own.
+//! files are checked out with a separate index.
 
 use crate::child;
 use std::fmt;
