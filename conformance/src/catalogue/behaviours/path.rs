@@ -5,9 +5,9 @@ use crate::catalogue::entry::{About, Check, Cost, Entry, Group, Need};
 use crate::check::errno;
 use crate::check::fact::List;
 use crate::check::helper::{exit_with, requested_names};
-use crate::check::lab::{Lab, LabError, SCRATCH};
+use crate::check::lab::{Lab, LabError, MODPROBE_SYSCTL, SCRATCH, unprivileged};
 use crate::check::trigger::{mount, unknown_socket};
-use agent::proto::Action;
+use agent::proto::{Action, Caller};
 
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {
@@ -117,6 +117,18 @@ pub(super) const ENTRIES: &[Entry] = &[
         needs: &[],
         probes: &[],
         check: By(relative),
+    },
+    Entry {
+        id: "path.who-may-write",
+        catalogue: "PATH-13",
+        group: Group::Path,
+        statement: "only uid 0 of the initial user namespace may write the path; capabilities do not matter",
+        source: "test_perm() (fs/proc/proc_sysctl.c); docs/facts/kernel.md#path-permission",
+        about: About::Kernel,
+        cost: Cost::Quick,
+        needs: &[Need::Config("CONFIG_USER_NS=y")],
+        probes: &[],
+        check: By(who_may_write),
     },
 ];
 
@@ -257,6 +269,37 @@ fn relative(lab: &mut Lab<'_>) -> Check {
     let records = lab.records(&helper)?;
     lab.expect("helpers started", records.len(), 2);
     Ok(())
+}
+
+fn who_may_write(lab: &mut Lab<'_>) -> Check {
+    let user = libc::CLONE_NEWUSER as u64;
+    let root = Caller::default();
+    let callers = [
+        ("root without capabilities", Caller { caps: Some(0), ..root.clone() }, true),
+        ("root in its own user namespace", Caller { unshare: user, map_uid: Some(0), ..root }, true),
+        ("uid 1000", unprivileged(), false),
+        ("uid 1000 with all capabilities", Caller { caps: Some(u64::MAX), ..unprivileged() }, false),
+        ("uid 1000 as root of a user namespace", Caller { unshare: user, map_uid: Some(0), ..unprivileged() }, false),
+    ];
+    let mut path = b"/initial".to_vec();
+    lab.set_path(&path)?;
+    for (name, caller, may) in callers {
+        let data = format!("/{}", name.replace(' ', "-")).into_bytes();
+        let written = lab.observe_as(caller, write_path(&data))?.result;
+        if may {
+            lab.expect(&format!("{name}: write(2)"), written, data.len());
+            path = data;
+        } else {
+            lab.expect(&format!("{name}: write(2)"), written, errno::EACCES);
+        }
+        let stored = lab.path()?;
+        lab.expect(&format!("{name}: value read back"), stored, [path.as_slice(), b"\n"].concat());
+    }
+    Ok(())
+}
+
+fn write_path(data: &[u8]) -> Action {
+    Action::Write { path: MODPROBE_SYSCTL.to_vec(), data: data.to_vec(), flags: 0 }
 }
 
 fn expect_eacces(lab: &mut Lab<'_>, name: &str, path: &str) -> Result<(), LabError> {

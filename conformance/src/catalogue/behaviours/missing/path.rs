@@ -36,14 +36,6 @@ pub(super) const ENTRIES: &[Entry] = &[
         ..PATH
     },
     Entry {
-        id: "path.who-may-write",
-        catalogue: "PATH-13",
-        statement: "only uid 0 of the initial user namespace may write the path; capabilities do not matter",
-        source: "test_perm() (fs/proc/proc_sysctl.c); docs/facts/kernel.md#path-permission",
-        check: Missing(NOT_WRITTEN),
-        ..PATH
-    },
-    Entry {
         id: "path.one-value",
         catalogue: "PATH-14",
         statement: "there is one path for the whole system: a write in other namespaces changes it for all",
