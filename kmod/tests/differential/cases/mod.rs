@@ -5,6 +5,9 @@ mod config;
 mod config_files;
 mod damage;
 mod depmod;
+mod depmod_config;
+mod depmod_files;
+mod depmod_options;
 mod inputs;
 mod kmod_tool;
 mod loaded;
@@ -28,12 +31,15 @@ macro_rules! cases {
 }
 use cases;
 
-const GROUPS: [(&str, &[NamedCase]); 12] = [
+const GROUPS: [(&str, &[NamedCase]); 15] = [
     ("lookup", lookup::CASES),
     ("config", config::CASES),
     ("config", config_files::CASES),
     ("cmdline", cmdline::CASES),
     ("depmod", depmod::CASES),
+    ("depmod", depmod_config::CASES),
+    ("depmod", depmod_files::CASES),
+    ("depmod", depmod_options::CASES),
     ("inputs", inputs::CASES),
     ("damage", damage::CASES),
     ("options", options::CASES),
