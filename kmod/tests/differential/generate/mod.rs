@@ -43,7 +43,7 @@ use crate::unshare;
 use plan::Plan;
 
 /// The seed of the run that is part of every run of the suite, and the number of its cases.
-const FIXED: Request = Request { seed: 1, limit: Limit::Cases(480), kind: None };
+const FIXED: Request = Request { seed: 1, limit: Limit::Cases(120), kind: None };
 
 /// A kind of cases.
 type Kind = (&'static str, fn(&mut Random) -> Plan);

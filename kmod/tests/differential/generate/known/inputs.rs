@@ -14,8 +14,10 @@ pub struct Change {
     pub apply: fn(&mut Inputs, &mut Rewritten, &Judge<'_>) -> io::Result<bool>,
 }
 
-const BLACKLIST: Change =
-    Change { reason: "modprobe: `modprobe.blacklist=` with dashes, quotes, empty items", apply: blacklist_in_file };
+pub const BLACKLIST: Change = Change {
+    reason: "modprobe: `modprobe.blacklist=` with dashes, quotes, brackets, empty items",
+    apply: blacklist_in_file,
+};
 const NAMELESS: Change = Change {
     reason: "modprobe: an item of the kernel command line without a module or parameter name",
     apply: without_nameless_items,
@@ -48,6 +50,8 @@ const BRACKETS: Change =
 const FILE_ALIASES: Change = Change { reason: "modprobe: an alias to a file name", apply: aliases_of_modules };
 const SLASHES: Change =
     Change { reason: "depmod: slashes at the ends of a directory in `search` and `override`", apply: without_slashes };
+const EXTERNAL: Change =
+    Change { reason: "depmod: surplus slashes in an `external` directory", apply: plain_external_directories };
 const FOLDED: Change = Change { reason: "depmod: `override n_m` for the file `n-m.ko`", apply: names_of_files };
 const RELATIVE: Change = Change {
     reason: "depmod: a bad line in depmod.d; an `external` directory that is missing",
@@ -60,7 +64,7 @@ pub const STAGES: [&[Change]; 5] = [
     &[BLACKLIST, QUOTES, NAMELESS, BLANKS, BLANK_VALUES, SOFTDEPS],
     &[BLACKLIST, QUOTES, NAMELESS, BLANKS, BLANK_VALUES, FILE_ALIASES],
     &[BLACKLIST, QUOTES, NAMELESS, BLANKS, BLANK_VALUES, FILE_ALIASES, SOFTDEPS],
-    &[RELATIVE, SLASHES, FOLDED, TIES, DOTS],
+    &[RELATIVE, SLASHES, EXTERNAL, FOLDED, TIES, DOTS],
 ];
 
 /// The file of names that the kernel command line blacklists: the last file.
@@ -98,6 +102,20 @@ fn change_cmdline(plan: &mut Plan, mut keep: impl FnMut(&[u8]) -> bool) -> bool 
     changed
 }
 
+/// Whether each `[` has a `]`.
+fn has_matching_brackets(name: &[u8]) -> bool {
+    let mut is_open = false;
+    for byte in name {
+        match byte {
+            b'[' => is_open = true,
+            b']' if !is_open => return false,
+            b']' => is_open = false,
+            _ => {}
+        }
+    }
+    !is_open
+}
+
 /// Puts the names of `modprobe.blacklist=` into a file, as the documentation of modprobe says that they count.
 fn blacklist_in_file(inputs: &mut Inputs, _: &mut Rewritten, _: &Judge<'_>) -> io::Result<bool> {
     let mut lines = Vec::new();
@@ -108,8 +126,10 @@ fn blacklist_in_file(inputs: &mut Inputs, _: &mut Rewritten, _: &Judge<'_>) -> i
             return true;
         };
         for name in unquoted(names).split(|&b| b == b',') {
-            if !name.is_empty() && !name.iter().any(|b| matches!(b, b'"' | b'=' | b' ' | b'\t'..=b'\r')) {
-                lines.extend([b"blacklist ", name, b"\n"].concat());
+            let is_name = |b: &u8| !matches!(b, b'"' | b'=' | b' ' | b'\t'..=b'\r');
+            if !name.is_empty() && name.iter().all(is_name) && has_matching_brackets(name) {
+                let escaped = crate::case::replace(name, b"\\", b"\\\\");
+                lines.extend([&b"blacklist "[..], &escaped, b"\n"].concat());
             }
         }
         false
@@ -492,4 +512,16 @@ fn without_unmatched_brackets(inputs: &mut Inputs, _: &mut Rewritten, _: &Judge<
         changed |= step.words.len() != count;
     }
     Ok(changed)
+}
+
+/// C kmod lists files with the directory as it is given.
+fn plain_external_directories(inputs: &mut Inputs, _: &mut Rewritten, _: &Judge<'_>) -> io::Result<bool> {
+    Ok(change_configuration(&mut inputs.theirs, "/depmod.d/", |line| match &words(line)[..] {
+        [b"external", kernel, directory @ [b'/', ..], ..] => {
+            let parts: Vec<&[u8]> = directory.split(|&b| b == b'/').filter(|part| !part.is_empty()).collect();
+            let plain = [b"/", &parts.join(&b'/')[..]].concat();
+            (plain != *directory).then(|| [&b"external"[..], kernel, &plain].join(&b' '))
+        }
+        _ => None,
+    }))
 }

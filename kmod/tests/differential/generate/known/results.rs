@@ -11,7 +11,9 @@ pub struct Rule {
     pub apply: fn(&Differing<'_>, Option<&[u8]>, &mut Done, &mut Done),
 }
 
-pub const RULES: [Rule; 37] = [
+pub const RULES: [Rule; 39] = [
+    Rule { reason: "depmod: `-E`: a module without symbol versions", apply: no_versions },
+    Rule { reason: super::inputs::BLACKLIST.reason, apply: bracket_in_blacklist },
     Rule { reason: "modprobe: `-c` of a `weakdep` line", apply: spaces_of_weakdep },
     Rule { reason: "modprobe: `-r`: a module that soft dependencies reach twice", apply: removed_twice },
     Rule { reason: "depmod: `-P` with an invalid value before an invalid option", apply: prefix_before_option },
@@ -322,6 +324,14 @@ fn reason_for_a_file(at: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, ou
             let missing = line
                 .split_once(": Module ")
                 .and_then(|(start, rest)| Some((start, rest.strip_suffix(" not found.\n")?)));
+            let insert = line
+                .split_once(": could not insert module ")
+                .and_then(|(start, rest)| Some((start, rest.split_once(": ")?.0)));
+            if let Some((start, name)) =
+                insert.filter(|(start, name)| start.ends_with("insmod: ERROR") && is_directory(name))
+            {
+                return Some(format!("{start}: could not load module {name}: (reason)\n"));
+            }
             if let Some((start, name)) = missing.filter(|(_, name)| is_directory(name)) {
                 if start.ends_with("modinfo: ERROR") {
                     return Some(format!("{start}: could not get modinfo from '{name}': (reason)\n"));
@@ -574,8 +584,10 @@ fn failing_softdep(at: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, ours
     let named = |name: &Vec<u8>| latin(name).replace('-', "_") == module;
     // The times in the log are not compared.
     let goes_on = (in_log || after.starts_with(before)) && ours.out.starts_with(&theirs.out);
+    // Ours prints the same message as a warning, or nothing about a module that is not loaded.
+    let is_warned = after.contains(&format!("modprobe: WARNING: {message}"));
     let removes = Arguments::of(&at.case.steps[at.step]).has(b'r');
-    if removes && !operands.iter().any(named) && goes_on {
+    if removes && goes_on && (is_warned || !operands.iter().any(named)) {
         *theirs = ours.clone();
     }
 }
@@ -734,5 +746,28 @@ fn prefix_before_option(_: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, 
     let is_it = theirs.err == b"depmod: FATAL: -P only takes a single char\n" && theirs.end == ours.end;
     if is_it && is_usage_error(&ours.err, "depmod") {
         *theirs = ours.clone();
+    }
+}
+
+/// C kmod reports each symbol. No module of a random case has versions.
+fn no_versions(at: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, _: &mut Done) {
+    if tool(&at.case.steps[at.step]) == b"depmod" {
+        change_lines(&mut theirs.err, |line| (!line.contains(" disagrees about version of symbol ")).then_some(line));
+    }
+}
+
+/// Ours reports a name with an unmatched bracket.
+fn bracket_in_blacklist(at: &Differing<'_>, _: Option<&[u8]>, _: &mut Done, ours: &mut Done) {
+    let line_of_kernel = latin(super::super::plan::text(at.case, "/proc/cmdline"));
+    for text in [&mut ours.err, &mut ours.syslog] {
+        change_lines(text, |line| {
+            let name =
+                line.split_once(" while parsing module name: '").map(|(_, rest)| rest.trim_end_matches(['\'', '\n']));
+            let is_blacklisted = |name: &str| {
+                let after = |item: &str| item.split([',', '"', ' ', '\t', '\n']).any(|word| word == name);
+                line_of_kernel.split("modprobe.blacklist=").skip(1).any(after)
+            };
+            (!name.is_some_and(is_blacklisted)).then_some(line)
+        });
     }
 }
