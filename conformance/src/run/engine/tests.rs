@@ -4,6 +4,7 @@ use crate::catalogue::deviations::{Deviations, Names, Origin};
 use crate::catalogue::entry::{About, Cost, Entry, Need};
 use crate::run::allowed_findings::AllowedFindings;
 use crate::run::event::Event;
+use crate::run::gate::Gate;
 use crate::run::judge::Judging;
 use crate::run::machines::MachineError;
 use crate::run::request::{Flow, Request, Selection};
@@ -269,6 +270,16 @@ fn a_row_with_an_unmet_need_is_skipped_without_a_guest() {
     let run = machines.run(&request(&[&NEEDS]));
     assert_eq!((run.row().verdict, run.row().reason.as_deref()), (Skip, Some("needs a subject with rmdir")));
     assert_eq!((machines.started(), run.outcome.exit_code), (0, exit::INCONCLUSIVE));
+}
+
+#[test]
+fn a_run_that_skips_what_it_requires_is_not_a_success() {
+    let run = |gate| ScriptedMachines::right().run(&Request { gate, ..request(&[&READS, &NEEDS]) });
+    let code = |gate| run(gate).outcome.exit_code;
+    assert_eq!(code(Gate::default()), exit::OK);
+    assert_eq!(code(Gate { required: vec![&READS], max_skips: Some(1) }), exit::OK);
+    assert_ne!(code(Gate { required: vec![&NEEDS], max_skips: None }), exit::OK);
+    assert_ne!(code(Gate { required: Vec::new(), max_skips: Some(0) }), exit::OK);
 }
 
 #[test]
