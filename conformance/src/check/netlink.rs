@@ -80,14 +80,6 @@ pub fn socket_diagnosis(family: u8, protocol: u8) -> Action {
     Action::Netlink { protocol: libc::NETLINK_INET_DIAG, kind: BY_FAMILY, flags: 0, payload }
 }
 
-/// A message for this subsystem of nfnetlink: requests `nfnetlink-subsys-NUMBER`.
-#[must_use]
-pub fn netfilter_subsystem(number: u8) -> Action {
-    // `struct nfgenmsg`.
-    let payload = vec![0; 4];
-    Action::Netlink { protocol: libc::NETLINK_NETFILTER, kind: u16::from(number) << 8, flags: 0, payload }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,11 +6,26 @@ mod load;
 #[path = "loop.rs"]
 mod loops;
 mod missing;
+mod name;
 mod path;
 mod tool;
 mod unload;
 
-use crate::catalogue::entry::Entry;
+use crate::catalogue::entry::{About, Checked, Cost, Entry, Group};
+
+/// What most behaviours of the kernel have in common. Each file sets the group.
+const BEHAVIOUR: Entry = Entry {
+    id: "",
+    catalogue: "",
+    group: Group::Path,
+    statement: "",
+    source: "",
+    about: About::Kernel,
+    cost: Cost::Quick,
+    needs: &[],
+    probes: &[],
+    check: Checked::Missing("an entry of this file has no check"),
+};
 
 /// Returns all entries, those of behaviours without a check included, by group.
 #[must_use]
@@ -24,8 +39,16 @@ pub fn entries() -> Vec<&'static Entry> {
 /// Returns the behaviours that have a check, in catalogue order.
 #[must_use]
 pub fn all() -> Vec<&'static Entry> {
-    let groups =
-        [path::ENTRIES, loops::ENTRIES, dep::ENTRIES, load::ENTRIES, unload::ENTRIES, config::ENTRIES, tool::ENTRIES];
+    let groups = [
+        path::ENTRIES,
+        loops::ENTRIES,
+        dep::ENTRIES,
+        name::ENTRIES,
+        load::ENTRIES,
+        unload::ENTRIES,
+        config::ENTRIES,
+        tool::ENTRIES,
+    ];
     groups.into_iter().flatten().collect()
 }
 
