@@ -468,7 +468,8 @@ fn try_one(lab: &mut Lab<'_>, refusal: &Refusal) -> Check {
     let command = [&["insmod", &file][..], refusal.parameters].concat();
     let ran = lab.tool(&command)?;
     if refusal.may_load && ran.stderr.is_empty() {
-        return lab.expect_tool(&["rmmod", refusal.module], 0, "").map(drop);
+        let name = format!("{}: rmmod", refusal.line);
+        return lab.expect_tool_as(&name, &["rmmod", refusal.module], 0, "").map(drop);
     }
     let stderr = String::from_utf8_lossy(&ran.stderr).trim_end().to_owned();
     let log: Vec<String> =
