@@ -167,17 +167,32 @@ fn lists_modules(lab: &mut Lab<'_>) -> Result<bool, LabError> {
     }))
 }
 
-/// Without the text index, only a subject that reads the binary one finds the module.
+/// A subject does not have the trait only if it loads a module with the text index alone and not with the binary one alone. One that
+/// loads nothing at all is checked.
 fn reads_binary_index(lab: &mut Lab<'_>) -> Result<bool, LabError> {
-    let index = format!("/lib/modules/{}/modules.dep", lab.pair().release);
+    Ok(match loads_without(lab, "modules.dep")? {
+        None => false,
+        Some(true) => true,
+        Some(false) => loads_without(lab, "modules.dep.bin")? != Some(true),
+    })
+}
+
+/// Returns whether the subject loads a module that is not loaded yet while a file of the index is missing; `None` if there is
+/// no such file or no modprobe.
+fn loads_without(lab: &mut Lab<'_>, file: &str) -> Result<Option<bool>, LabError> {
+    const MODULE: &str = "nls_utf8";
+    let index = format!("/lib/modules/{}/{file}", lab.pair().release);
     let away = format!("{index}.away");
     if lab.observe(Action::Stat(index.clone().into_bytes()))?.result.is_err() {
-        return Ok(false);
+        return Ok(None);
     }
     lab.rename(&index, &away)?;
-    lab.try_tool(&["modprobe", "dummy"])?;
+    let ran = lab.try_tool(&["modprobe", MODULE])?;
     lab.rename(&away, &index)?;
-    Ok(lab.module_states(&["dummy"])? == ["Live"])
+    Ok(match ran {
+        None => None,
+        Some(_) => Some(lab.module_states(&[MODULE])? == ["Live"]),
+    })
 }
 
 #[cfg(test)]
