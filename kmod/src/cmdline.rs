@@ -82,7 +82,9 @@ fn is_name(name: &[u8]) -> bool {
 fn option(parameter: &[u8], value: Option<&[u8]>, requote: bool) -> Vec<u8> {
     let Some(value) = value else { return parameter.to_vec() };
     let quote: &[u8] = if requote { b"\"" } else { b"" };
-    [parameter, b"=", quote, value, quote].concat()
+    let text = [parameter, b"=", quote, value, quote].concat();
+    // As in options of configuration files.
+    text.into_iter().map(|b| if b == b'\t' { b' ' } else { b }).collect()
 }
 
 fn blacklist(names: &[u8], items: &mut Vec<Result<Item, Vec<u8>>>) {
@@ -118,6 +120,7 @@ mod tests {
     #[test]
     fn quotes_in_a_value_are_kept_and_quotes_around_an_item_move_to_the_value() {
         assert_eq!(shown(r#"foo.bar="a b" x"#), [r#"options foo bar="a b""#]);
+        assert_eq!(shown("foo.bar=\"a\tb\""), [r#"options foo bar="a b""#]);
         assert_eq!(shown(r#"foo.bar=a" "b"#), [r#"options foo bar=a" "b"#]);
         assert_eq!(shown(r#""foo.bar=a b""#), [r#"options foo bar="a b""#]);
         assert_eq!(shown(r#""foo.bar""#), ["options foo bar"]);

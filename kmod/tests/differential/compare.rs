@@ -37,7 +37,9 @@ pub fn compare(case: &Case, step: &Step, theirs: &Done, ours: &Done) -> Vec<Diff
     let (c, o) = (text(&theirs.err, case.unordered), text(&ours.err, case.unordered));
     let o = normalise::without_detail(&c, o);
     parts.push(("stderr".into(), c, o));
-    parts.push(("syslog".into(), text(&theirs.syslog, false), text(&ours.syslog, false)));
+    let (c, o) = (text(&theirs.syslog, false), text(&ours.syslog, false));
+    let o = normalise::without_detail(&c, o);
+    parts.push(("syslog".into(), c, o));
     let files = |done: &Done| -> BTreeMap<String, (String, Vec<u8>)> {
         let name = |path: &[u8]| normalise::path(case, path);
         done.files.iter().map(|(path, kind, bytes)| (name(path), (kind.clone(), bytes.clone()))).collect()
