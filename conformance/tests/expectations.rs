@@ -24,7 +24,7 @@ fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
 fn subjects_in(line: &str) -> Vec<String> {
     let catalogue = Catalogue::builtin().unwrap();
     let quoted = catalogue.subject_names().map(|name| format!("\"{name}\""));
-    let words = ["\"kmod-", "c_kmod", "busybox", "toybox", "is_ours"].map(str::to_owned);
+    let words = ["\"kmod-\"", "c_kmod", "busybox", "toybox", "is_ours"].map(str::to_owned);
     quoted.chain(words).filter(|name| line.contains(name.as_str())).collect()
 }
 
@@ -48,7 +48,9 @@ fn no_code_of_catalogue_checks_and_engine_names_a_subject() {
 #[test]
 fn a_name_is_found_in_code_only() {
     assert_eq!(subjects_in("if lab.is_c_kmod() {"), ["c_kmod"]);
-    assert_eq!(subjects_in("name == \"kmod-30\""), ["\"kmod-30\"", "\"kmod-"]);
+    assert_eq!(subjects_in("name == \"kmod-30\""), ["\"kmod-30\""]);
+    assert_eq!(subjects_in("name.starts_with(\"kmod-\")"), ["\"kmod-\""]);
+    assert!(subjects_in("source: \"kmod-static-nodes.service of systemd\"").is_empty());
     assert_eq!(subjects_in("let it = \"ours\";"), ["\"ours\""]);
     assert!(subjects_in("has_trait(\"kmod messages\")").is_empty());
     let text = "let a = 1; // busybox\nlet b;\n#[cfg(test)]\nmod tests { busybox }\n";
