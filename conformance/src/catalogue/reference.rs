@@ -125,7 +125,7 @@ fn escaped(text: &str) -> String {
 fn linked(source: &str) -> String {
     let link = |word: &str| match word.strip_prefix("docs/") {
         Some(rest) => {
-            let (target, after) = rest.split_at(rest.trim_end_matches([',', ';', '.', ')']).len());
+            let (target, after) = rest.split_at(rest.trim_end_matches([',', ';', '.', ':', ')']).len());
             let name = target.rsplit('/').next().unwrap_or(target);
             format!("[{name}](../{target}){after}")
         }
