@@ -4,7 +4,7 @@
 mod support;
 
 use conformance::catalogue::entry::Entry;
-use conformance::report::json::Report;
+use conformance::report::document::Report;
 use conformance::run::request::Flow;
 use conformance::run::verdict::Verdict;
 use std::sync::atomic::{AtomicU32, Ordering};

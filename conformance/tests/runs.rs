@@ -3,7 +3,7 @@
 
 mod support;
 
-use conformance::report::json::Report;
+use conformance::report::document::Report;
 use conformance::run::verdict::Verdict;
 use support::{EXIT_0, LOOPING, run, stderr, stdout, tiny_program, vm_or_skip};
 

@@ -8,7 +8,7 @@ use super::session::{Finished, Session};
 use super::{Outcome, lookup, resolve};
 use crate::catalogue::select::{select, select_filtered};
 use crate::report::compare::{Comparison, compare as compare_reports};
-use crate::report::json::Report;
+use crate::report::document::Report;
 use crate::report::{Reporter, compare_text, stored, write_to};
 use crate::run::event::Event;
 use crate::run::request::{Flow, KernelSource, Request, RevisionSource, Selection};

@@ -4,7 +4,7 @@ use super::error::CliError;
 use super::outputs::can_be_written;
 use super::status;
 use crate::catalogue::deviations::{Deviations, Names, Origin};
-use crate::report::json::Report;
+use crate::report::document::Report;
 use crate::report::{mismatches, write_atomically};
 use crate::run::judge::Judging;
 use crate::run::request::{Request, SubjectSource};

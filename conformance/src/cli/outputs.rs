@@ -1,7 +1,8 @@
 //! The reports that `kmodlab run` writes: options, checks of the options, and reporters.
 
 use super::error::CliError;
-use crate::report::format::{self, FORMATS, Format, InRuns, Parameter};
+use crate::report::format::{self, Format, InRuns, Parameter};
+use crate::report::formats::{self, FORMATS};
 use crate::report::{ReportFile, Reporter};
 use anyhow::anyhow;
 use clap::builder::{PossibleValue, PossibleValuesParser};
@@ -33,7 +34,7 @@ impl ToFile {
 
 impl Default for OutputArgs {
     fn default() -> Self {
-        OutputArgs { stdout: format::DEFAULT, files: Vec::new() }
+        OutputArgs { stdout: formats::DEFAULT, files: Vec::new() }
     }
 }
 
@@ -65,7 +66,7 @@ impl clap::Args for OutputArgs {
             .value_name("FORMAT")
             .help("Select the report on standard output; with ktap, the terminal report goes to standard error")
             .value_parser(PossibleValuesParser::new(values))
-            .default_value(format::DEFAULT.name());
+            .default_value(formats::DEFAULT.name());
         let mut command = command.next_help_heading("Reports").arg(stdout);
         for format in FORMATS {
             let InRuns::File { help, .. } = format.in_runs() else { continue };
@@ -96,7 +97,7 @@ impl clap::FromArgMatches for OutputArgs {
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
         let name = matches.get_one::<String>("format");
         let selected = name.and_then(|name| FORMATS.iter().find(|format| format.name() == name));
-        self.stdout = selected.copied().unwrap_or(format::DEFAULT);
+        self.stdout = selected.copied().unwrap_or(formats::DEFAULT);
         let file = |format: &&'static dyn Format| {
             let InRuns::File { .. } = format.in_runs() else { return None };
             let path = matches.get_one::<PathBuf>(format.name())?.clone();
@@ -120,7 +121,7 @@ impl OutputArgs {
                 return Err(CliError::usage(error)
                     .hint(format!("give a file, or use `kmodlab report {name}` on a JSON report")));
             }
-            if file.is_stdout() && self.stdout.name() != format::DEFAULT.name() {
+            if file.is_stdout() && self.stdout.name() != formats::DEFAULT.name() {
                 let (name, format) = (self.stdout.name(), file.format.name());
                 let error = anyhow!("--format {name} and {option} - both write to standard output");
                 let what = format.to_uppercase();
@@ -133,12 +134,12 @@ impl OutputArgs {
     /// Returns the reporters, the one for the terminal first.
     pub(super) fn reporters(&self) -> Vec<Box<dyn Reporter + Send>> {
         let mut all: Vec<Box<dyn Reporter + Send>> = Vec::new();
-        let other = self.stdout.name() != format::DEFAULT.name();
+        let other = self.stdout.name() != formats::DEFAULT.name();
         if other || self.files.iter().any(ToFile::is_stdout) {
-            all.push(format::reporter(format::DEFAULT, Box::new(io::stderr()), io::stderr().is_terminal()));
+            all.push(format::reporter(formats::DEFAULT, Box::new(io::stderr()), io::stderr().is_terminal()));
         } else {
             let interactive = io::stdout().is_terminal() && io::stderr().is_terminal();
-            all.push(format::reporter(format::DEFAULT, Box::new(io::stdout()), interactive));
+            all.push(format::reporter(formats::DEFAULT, Box::new(io::stdout()), interactive));
         }
         if other {
             all.push(format::reporter(self.stdout, Box::new(io::stdout()), false));

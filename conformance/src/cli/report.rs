@@ -3,7 +3,8 @@
 use super::Outcome;
 use super::error::CliError;
 use super::outputs::{can_be_written, parameter_arg};
-use crate::report::format::{FORMATS, Format};
+use crate::report::format::Format;
+use crate::report::formats::FORMATS;
 use crate::report::{json, merge, stored, write_to};
 use crate::run::verdict::exit;
 use clap::error::ErrorKind;

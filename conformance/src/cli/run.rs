@@ -10,7 +10,7 @@ use crate::catalogue::entry::Behaviour;
 use crate::catalogue::probes::{ProbeOverride, ProbeOverrideError};
 use crate::catalogue::select::select;
 use crate::report::Reporter;
-use crate::report::json::Report;
+use crate::report::document::Report;
 use crate::run::gate::Gate;
 use crate::run::judge::Judging;
 use crate::run::request::{Flow, GuestOptions, Request, Selection};

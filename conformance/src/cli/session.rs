@@ -6,7 +6,7 @@ use super::lookup::UnavailableKernel;
 use super::setup::Tools;
 use super::{lookup, signals};
 use crate::report::Reporter;
-use crate::report::json::Report;
+use crate::report::document::Report;
 use crate::run::engine;
 use crate::run::event::Event;
 use crate::run::pair::{Host, PreparedKernel};

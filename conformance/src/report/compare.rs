@@ -1,7 +1,7 @@
 //! Compares the verdicts and observations of two reports. Expected values are not compared, because they depend on the
 //! kernel's probes; nor are times, reasons and consoles. Pure.
 
-use super::json::Report;
+use super::document::Report;
 use crate::catalogue::entry::About;
 use crate::check::fact::{Fact, ListedDeviation};
 use crate::run::event::Row;

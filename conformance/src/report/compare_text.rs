@@ -183,7 +183,7 @@ fn html(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::report::compare::compare;
-    use crate::report::json::Report;
+    use crate::report::document::Report;
     use crate::report::sample;
     use crate::run::event::Event;
     use crate::run::verdict::Verdict;

@@ -1,17 +1,10 @@
-//! The formats of reports. A format is one file with one implementation of [`Format`], and one line in [`FORMATS`]: the
-//! options of `kmodlab run` and the commands of `kmodlab report` follow from it.
+//! What a format of reports is. A format is one file with one implementation of [`Format`], and one line in
+//! `report::formats`.
 
-use super::json::Report;
-use super::{Reporter, html, json, junit, kcidb, ktap, terminal};
+use super::Reporter;
+use super::document::Report;
 use crate::run::event::Event;
 use std::io::{self, Write};
-
-/// All formats, in the order of the help.
-pub const FORMATS: &[&dyn Format] =
-    &[&terminal::TERMINAL, &ktap::KTAP, &json::JSON, &junit::JUNIT, &html::HTML, &kcidb::KCIDB];
-
-/// The format on standard output unless the user selects another.
-pub const DEFAULT: &dyn Format = &terminal::TERMINAL;
 
 /// A format of reports.
 pub trait Format: Sync {
@@ -104,21 +97,5 @@ impl Reporter for Rendered {
             self.out.flush()?;
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeSet;
-
-    #[test]
-    fn formats_have_different_names_and_a_parameter_only_with_a_file() {
-        let mut names = BTreeSet::new();
-        for format in FORMATS {
-            assert!(names.insert(format.name()), "duplicate name {}", format.name());
-            // `--format NAME` has no room for a parameter.
-            assert!(format.parameter().is_none() || matches!(format.in_runs(), InRuns::File { .. }));
-        }
     }
 }

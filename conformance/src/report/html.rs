@@ -4,8 +4,8 @@
 //! element, and the script inserts it as text nodes only. The page's content security policy allows its own script and
 //! style, by their hashes, and no requests.
 
+use super::document::Report;
 use super::format::{Format, InRuns};
-use super::json::Report;
 use sha2::{Digest, Sha256};
 use std::io;
 

@@ -2,8 +2,8 @@
 //! case with the reason in the property `known`. A
 //! listed mismatch is a property `deviation`.
 
+use super::document;
 use super::format::{Format, InRuns};
-use super::json;
 use crate::run::event::{Attempt, Row};
 use crate::run::verdict::Verdict;
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestRerun, TestSuite, XmlString};
@@ -29,7 +29,7 @@ impl Format for Junit {
         Some("Convert a report to JUnit XML")
     }
 
-    fn render(&self, report: &json::Report, _parameter: Option<&str>) -> io::Result<Vec<u8>> {
+    fn render(&self, report: &document::Report, _parameter: Option<&str>) -> io::Result<Vec<u8>> {
         Ok(xml(&report.results)?.into_bytes())
     }
 }

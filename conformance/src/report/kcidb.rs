@@ -4,8 +4,8 @@
 //! An `error` is `MISS`, because kmodlab or QEMU failed and the kernel was not judged. A known deviation is
 //! `PASS`.
 
+use super::document::Report;
 use super::format::{Format, InRuns, Parameter};
-use super::json::Report;
 use crate::catalogue::entry::About;
 use crate::run::event::Row;
 use crate::run::verdict::Verdict;

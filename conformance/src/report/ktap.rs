@@ -1,8 +1,8 @@
 //! KTAP, version 1 (`Documentation/dev-tools/ktap.rst`): one subtest per kernel and subject. Pass is `ok`, a known deviation is
 //! `ok … # known: reason`, skip is `ok … # SKIP reason`. Fail and error are `not ok` with a diagnostic line for the reason.
 
+use super::document::Report;
 use super::format::{Format, InRuns};
-use super::json::Report;
 use super::stored;
 use crate::run::event::Row;
 use crate::run::verdict::Verdict;

@@ -1,7 +1,7 @@
 //! Merges several reports into one: the shards of a run, or runs on several machines. Conflicts are noted, and the result
 //! is inconclusive if a part is missing.
 
-use super::json::Report;
+use super::document::Report;
 use crate::catalogue::behaviours;
 use crate::run::event::{Event, KernelName, Row, RunEnd, RunInfo};
 use crate::run::verdict::Verdict;

@@ -1,6 +1,6 @@
 //! Writes the mismatches of a run that no deviation lists as a table of deviations, whose reasons are still empty. Pure.
 
-use super::json::Report;
+use super::document::Report;
 use crate::check::fact::Fact;
 use crate::run::event::Row;
 use crate::run::verdict::Verdict;

@@ -3,7 +3,9 @@
 pub mod compare;
 pub mod compare_text;
 pub mod differences;
+pub mod document;
 pub mod format;
+pub mod formats;
 pub mod html;
 pub mod json;
 pub mod junit;
@@ -16,8 +18,8 @@ pub mod terminal;
 
 use crate::run::event::Event;
 use crate::text::error_chain;
+use document::Report;
 use format::Format;
-use json::Report;
 use std::io;
 use std::path::PathBuf;
 

@@ -1,6 +1,6 @@
 //! Reads stored JSON reports and converts them back to the events of their run.
 
-use super::json::{Report, VERSION};
+use super::document::{Report, VERSION};
 use crate::run::event::Event;
 use crate::text;
 use serde::Deserialize;

@@ -1,8 +1,8 @@
 //! The terminal report: one line per row as it is judged, then the failures with their facts, then a summary.
 
 use super::differences::Differences;
+use super::document::Report;
 use super::format::{AtEnd, Format, InRuns};
-use super::json::Report;
 use super::{Reporter, stored};
 use crate::check::fact::Fact;
 use crate::run::event::{ConsoleFinding, Event, Row, RunEnd};

@@ -1,7 +1,7 @@
 //! Unusable kernels, a damaged or read-only cache, full disks, an unreachable mirror.
 
 use crate::sandbox::{LINKED, Sandbox, names};
-use conformance::report::json::Report;
+use conformance::report::document::Report;
 use conformance::run::event::Row;
 use conformance::run::verdict::Verdict;
 use std::path::PathBuf;

@@ -2,7 +2,7 @@
 
 use crate::sandbox::{Sandbox, names};
 use crate::support::kmodlab;
-use conformance::report::json::Report;
+use conformance::report::document::Report;
 use conformance::run::verdict::Verdict;
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Read};

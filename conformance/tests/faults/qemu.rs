@@ -2,7 +2,7 @@
 
 use crate::sandbox::Sandbox;
 use crate::support::kill_by_line;
-use conformance::report::json::Report;
+use conformance::report::document::Report;
 use conformance::run::verdict::Verdict;
 use std::process::Stdio;
 

@@ -2,7 +2,7 @@
 //! Kernels and the data read from them, which are slow to obtain and never change, are linked from the user's cache.
 
 use crate::support::{kmodlab, run, vm_or_skip};
-use conformance::report::json::Report;
+use conformance::report::document::Report;
 use conformance::run::event::Row;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
