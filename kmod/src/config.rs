@@ -1,5 +1,5 @@
 //! The administrator's configuration: modprobe.d, kmod.d and the kernel command line. [`files`] reads the directories,
-//! `lines` splits the files into lines, [`mod@line`] parses a line, [`mask`] is kmod.d, [`show`] formats the output of
+//! `lines` splits the files into lines, `line` parses a line, [`mask`] is kmod.d, [`show`] formats the output of
 //! `modprobe -c`.
 //!
 //! Entries are in the order of the files. Names and patterns are normalised (`-` is `_`); values are the bytes of the file.

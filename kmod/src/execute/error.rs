@@ -11,7 +11,7 @@ use std::path::PathBuf;
 /// Why a module was not loaded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError {
-    /// It is loaded already, and [`LoadMode::first_time`] is set or the kernel returned `EEXIST`.
+    /// It is loaded already, and [`LoadMode::first_time`](super::LoadMode::first_time) is set or the kernel returned `EEXIST`.
     #[error("Module already in kernel")]
     AlreadyLoaded,
     /// The kernel refused it.

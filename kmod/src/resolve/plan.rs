@@ -61,7 +61,7 @@ pub struct LoadStep {
     pub unknown_names: Option<String>,
 }
 
-/// The plan for a [`Hit`].
+/// The plan for a [`Hit`](super::Hit).
 #[derive(Debug)]
 pub struct LoadPlan {
     /// The requested module.
