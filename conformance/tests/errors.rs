@@ -33,7 +33,10 @@ fn an_unknown_behaviour() {
         .run("compare --base 6.1 --head 6.12 lop")
         .run("shell --at nonsense")
         .run("shell --at path");
-    assert_text!("unknown-behaviour", session.transcript());
+    // The number of behaviours in a group grows; no snapshot depends on it.
+    let number = conformance::catalogue::select::select(&["path".to_owned()]).unwrap().len();
+    let text = session.transcript().replace(&format!("selects {number}\n"), "selects N\n");
+    assert_text!("unknown-behaviour", text);
 }
 
 #[test]
