@@ -71,6 +71,9 @@ pub trait PairMachines: Send + Sync {
 
 /// A guest that the engine starts, observes and ends.
 pub trait Machine: Guest {
+    /// Returns the guest as checks use it. (Rust converts a trait object to its supertrait since 1.86 only.)
+    fn as_guest(&mut self) -> &mut dyn Guest;
+
     /// Returns the findings on the console so far.
     fn findings(&self) -> Vec<Finding>;
 

@@ -19,6 +19,10 @@ impl Guest for Vm {
 }
 
 impl Machine for Vm {
+    fn as_guest(&mut self) -> &mut dyn Guest {
+        self
+    }
+
     fn findings(&self) -> Vec<Finding> {
         Vm::findings(self)
     }

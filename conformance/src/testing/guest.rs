@@ -107,6 +107,10 @@ impl Guest for ScriptedGuest {
 }
 
 impl Machine for ScriptedGuest {
+    fn as_guest(&mut self) -> &mut dyn Guest {
+        self
+    }
+
     fn findings(&self) -> Vec<Finding> {
         self.booting.clone()
     }

@@ -254,6 +254,10 @@ impl Guest for Model {
 }
 
 impl Machine for Model {
+    fn as_guest(&mut self) -> &mut dyn Guest {
+        self
+    }
+
     fn findings(&self) -> Vec<Finding> {
         Vec::new()
     }

@@ -121,7 +121,7 @@ fn observe(guest: &mut dyn Machine, plan: &Plan<'_>, ready: &dyn PairMachines, r
     let during_boot = guest.findings().len();
     let from = guest_time(guest, deadline);
     let end = {
-        let mut lab = Lab::new(guest, ready.pair(), deadline);
+        let mut lab = Lab::new(guest.as_guest(), ready.pair(), deadline);
         // If the guest does not answer this request, the check would only run into its time limit.
         let end = match &from {
             Ok(_) => run_check(behaviour, &mut lab),
