@@ -66,7 +66,7 @@ pub const PROBES: &[Probe] = &[
     },
     Probe {
         name: "elf-messages",
-        meaning: "whether the kernel logs one line for every invalid ELF file, or one line for each field",
+        meaning: "whether the kernel logs one generic message for any invalid ELF file, or a specific message per header field",
         values: &["generic", "specific"],
         decisions: &[
             (Decision::Image("Invalid ELF header len"), "specific"),
@@ -221,7 +221,7 @@ pub enum ProbeOverrideError {
     /// It has no `=`.
     #[error("expected NAME=VALUE, e.g. cutoff=semaphore")]
     Form,
-    /// There is no probe with this name.
+    /// The name of the probe is unknown.
     #[error("unknown probe '{name}' ({})", suggestion(*.nearest, names()))]
     Name {
         /// The name.

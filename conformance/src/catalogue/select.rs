@@ -115,7 +115,7 @@ fn named<'a>(
     Err(UnknownId { name: name.to_owned(), nearest })
 }
 
-/// Returns the entries with one of these names; all if there are no names.
+/// Returns the entries that the names select; all entries if `names` is empty.
 fn with_names(entries: Vec<&'static Entry>, names: &[String]) -> Vec<&'static Entry> {
     let selected = |entry: &&Entry| names.is_empty() || names.iter().any(|name| has_name(entry, name));
     entries.into_iter().filter(selected).collect()

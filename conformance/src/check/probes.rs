@@ -55,7 +55,7 @@ impl Probes {
             .collect()
     }
 
-    /// Returns whether there are no values.
+    /// Returns whether no probe has a value.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

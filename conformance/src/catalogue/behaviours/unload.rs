@@ -51,7 +51,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         id: "unload.dependencies",
         catalogue: "UNLD-03",
         group: Group::Unload,
-        statement: "modprobe -r also removes dependencies that are no longer used, each after the modules that depend on it",
+        statement: "modprobe -r also removes unused dependencies, in reverse dependency order",
         source: "modprobe(8), -r; docs/facts/tools.md#removal",
         about: About::Both,
         cost: Cost::Quick,

@@ -53,7 +53,7 @@ pub enum RangeError {
     /// It is neither a comparison nor the value of a probe.
     #[error("invalid condition '{0}' (expected e.g. >=5.10, <6.4, =6.1 or cutoff=semaphore)")]
     Syntax(String),
-    /// There is no such probe.
+    /// The name of the probe is unknown.
     #[error("unknown probe '{name}'")]
     Probe {
         /// The name.

@@ -43,7 +43,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         id: "env.credentials",
         catalogue: "ENV-05",
-        statement: "the helper has uid 0 and all capabilities, without no_new_privs and seccomp, for every caller",
+        statement: "the helper runs as uid 0 with all capabilities and neither no_new_privs nor a seccomp filter, regardless of the caller",
         source: "docs/facts/kernel.md#helper-identity",
         check: Missing(NOT_WRITTEN),
         ..ENV
