@@ -28,16 +28,15 @@ pub trait Format: Sync {
     /// An error from serialization.
     fn render(&self, report: &Report, parameter: Option<&str>) -> io::Result<Vec<u8>>;
 
-    /// Returns a reporter that writes to `out` while the run is in progress, with colours if `interactive`. A
-    /// format that is written at the end gives the stream back.
-    ///
-    /// # Errors
-    /// [`AtEnd`] by default.
-    fn live(&self, out: Box<dyn Write + Send>, interactive: bool) -> Result<Box<dyn Reporter + Send>, AtEnd> {
-        let _ = interactive;
-        Err(AtEnd(out))
+    /// Returns the constructor of a reporter that writes while the run is in progress; `None` if the format is written at
+    /// the end.
+    fn live(&self) -> Option<LiveReporter> {
+        None
     }
 }
+
+/// Makes a reporter that writes to a stream, with colours and a progress line if the stream is interactive.
+pub type LiveReporter = fn(Box<dyn Write + Send>, interactive: bool) -> Box<dyn Reporter + Send>;
 
 /// How `kmodlab run` offers a format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,14 +72,11 @@ pub fn reporter(
     out: Box<dyn Write + Send>,
     interactive: bool,
 ) -> Box<dyn Reporter + Send> {
-    match format.live(out, interactive) {
-        Ok(live) => live,
-        Err(AtEnd(out)) => Box::new(Rendered { format, out, report: Report::empty() }),
+    match format.live() {
+        Some(live) => live(out, interactive),
+        None => Box::new(Rendered { format, out, report: Report::empty() }),
     }
 }
-
-/// A stream whose format is written at the end of a run.
-pub struct AtEnd(pub Box<dyn Write + Send>);
 
 /// Writes a report when the run has ended.
 struct Rendered {

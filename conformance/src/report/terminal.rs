@@ -2,7 +2,7 @@
 
 use super::differences::Differences;
 use super::document::Report;
-use super::format::{AtEnd, Format, InRuns};
+use super::format::{Format, InRuns, LiveReporter};
 use super::{Reporter, stored};
 use crate::check::fact::Fact;
 use crate::run::event::{ConsoleFinding, Event, Row, RunEnd};
@@ -40,8 +40,8 @@ impl Format for Text {
         Ok(text)
     }
 
-    fn live(&self, out: Box<dyn Write + Send>, interactive: bool) -> Result<Box<dyn Reporter + Send>, AtEnd> {
-        Ok(Box::new(Terminal::new(out, interactive)))
+    fn live(&self) -> Option<LiveReporter> {
+        Some(|out, interactive| Box::new(Terminal::new(out, interactive)))
     }
 }
 
