@@ -1,7 +1,7 @@
 //! Finds the options that the configuration of a kernel misses: for kmodlab itself, and for behaviours that would be
 //! skipped.
 
-use crate::catalogue::entry::{Behaviour, Need};
+use crate::catalogue::entry::{Entry, Need};
 use std::fmt::Write as _;
 
 /// The options that kmodlab itself needs: for modules, an initramfs, a console and a second serial port, and for what the
@@ -55,7 +55,7 @@ pub struct MissingOption {
 }
 
 /// Returns the missing options. `value` returns the value of an option (with `CONFIG_`), `n` if it is not set.
-pub fn missing_options<'a>(value: impl Fn(&str) -> &'a str, behaviours: &[&'static Behaviour]) -> Vec<MissingOption> {
+pub fn missing_options<'a>(value: impl Fn(&str) -> &'a str, behaviours: &[&'static Entry]) -> Vec<MissingOption> {
     let current = |option: &str| match value(option) {
         "n" => format!("{option} is not set"),
         value => format!("{option}={value}"),

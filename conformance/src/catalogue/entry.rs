@@ -165,6 +165,3 @@ pub struct Entry {
     /// The check.
     pub check: Checked,
 }
-
-/// The former name of [`Entry`].
-pub type Behaviour = Entry;

@@ -12,7 +12,7 @@
 
 mod parse;
 
-use crate::catalogue::entry::{About, Behaviour, Need};
+use crate::catalogue::entry::{About, Entry, Need};
 use crate::catalogue::filter::parse::Parser;
 use regex_lite::Regex;
 use std::fmt;
@@ -90,7 +90,7 @@ impl Term {
     }
 
     /// Returns the texts of a behaviour that the term can match.
-    fn texts(self, behaviour: &Behaviour) -> Vec<String> {
+    fn texts(self, behaviour: &Entry) -> Vec<String> {
         match self {
             Term::Group => vec![behaviour.group.to_string()],
             Term::Id => vec![behaviour.id.to_owned()],
@@ -143,7 +143,7 @@ impl Filter {
 
     /// Returns whether the expression matches a behaviour.
     #[must_use]
-    pub fn matches(&self, behaviour: &Behaviour) -> bool {
+    pub fn matches(&self, behaviour: &Entry) -> bool {
         self.root.matches(behaviour)
     }
 
@@ -151,7 +151,7 @@ impl Filter {
     ///
     /// # Errors
     /// [`FilterError`] with the column of the term.
-    pub fn check_terms(&self, all: &[&Behaviour]) -> Result<(), FilterError> {
+    pub fn check_terms(&self, all: &[&Entry]) -> Result<(), FilterError> {
         let mut nodes = vec![&self.root];
         while let Some(node) = nodes.pop() {
             match node {
@@ -170,7 +170,7 @@ impl Filter {
 
 impl Node {
     // The recursion is bounded by MAX_DEPTH.
-    fn matches(&self, behaviour: &Behaviour) -> bool {
+    fn matches(&self, behaviour: &Entry) -> bool {
         match self {
             Node::Any(parts) => parts.iter().any(|part| part.matches(behaviour)),
             Node::All(parts) => parts.iter().all(|part| part.matches(behaviour)),

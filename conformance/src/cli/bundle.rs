@@ -72,7 +72,7 @@ pub(super) fn bundle(common: &Common, args: &BundleArgs) -> Outcome {
     let side = PreparedKernel::new(kernel, &host).map_err(CliError::inconclusive)?;
     let offer = Offer { commands: subject.commands(), traits: subject.traits() };
     let unmet = |behaviour| first_unmet_need(behaviour, |need| is_met(need, offer, side.modules(), side.facts()));
-    let entry = |behaviour: &&'static crate::catalogue::entry::Behaviour| Entry {
+    let entry = |behaviour: &&'static crate::catalogue::entry::Entry| Entry {
         id: behaviour.id.to_owned(),
         unmet: unmet(behaviour).map(|need| need.to_string()),
     };

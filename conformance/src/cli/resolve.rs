@@ -4,7 +4,7 @@
 use super::args::{AccelArg, GuestArgs, ProfileArg, SelectArgs};
 use super::error::CliError;
 use super::{jobs, lookup};
-use crate::catalogue::entry::Behaviour;
+use crate::catalogue::entry::Entry;
 use crate::catalogue::select::select_filtered;
 use crate::run::allowed_findings::AllowedFindings;
 use crate::run::judge::Judging;
@@ -50,7 +50,7 @@ fn guest(args: &GuestArgs) -> Result<GuestOptions, CliError> {
 }
 
 /// Resolves the selected behaviours.
-pub(super) fn behaviours(args: &SelectArgs) -> Result<Vec<&'static Behaviour>, CliError> {
+pub(super) fn behaviours(args: &SelectArgs) -> Result<Vec<&'static Entry>, CliError> {
     select_filtered(&args.ids, &args.filter).map_err(CliError::usage)
 }
 

@@ -6,7 +6,7 @@ use super::judging::JudgingArgs;
 use super::outputs::OutputArgs;
 use super::session::{Finished, Session};
 use super::{Outcome, lookup, resolve};
-use crate::catalogue::entry::Behaviour;
+use crate::catalogue::entry::Entry;
 use crate::catalogue::probes::{ProbeOverride, ProbeOverrideError};
 use crate::catalogue::select::select;
 use crate::report::Reporter;
@@ -123,9 +123,9 @@ pub(super) fn request(args: &RunArgs, catalogue: &Catalogue) -> Result<Request, 
 }
 
 /// Resolves what the run must judge. A required behaviour that is not selected would never be judged.
-fn gate(args: &RunArgs, behaviours: &[&'static Behaviour]) -> Result<Gate, CliError> {
+fn gate(args: &RunArgs, behaviours: &[&'static Entry]) -> Result<Gate, CliError> {
     let required = if args.require.is_empty() { Vec::new() } else { select(&args.require).map_err(CliError::usage)? };
-    let selected = |entry: &Behaviour| behaviours.iter().any(|behaviour| behaviour.id == entry.id);
+    let selected = |entry: &Entry| behaviours.iter().any(|behaviour| behaviour.id == entry.id);
     match required.iter().find(|entry| !selected(entry)) {
         Some(entry) => Err(CliError::usage(anyhow!("the required behaviour {} is not selected", entry.id))),
         None => Ok(Gate { required, max_skips: args.max_skips }),
@@ -133,7 +133,7 @@ fn gate(args: &RunArgs, behaviours: &[&'static Behaviour]) -> Result<Gate, CliEr
 }
 
 /// Returns the shard to run: from `--shard`, else from the environment.
-fn shard(args: &RunArgs, behaviours: &[&'static Behaviour]) -> Result<Option<Shard>, CliError> {
+fn shard(args: &RunArgs, behaviours: &[&'static Entry]) -> Result<Option<Shard>, CliError> {
     let shard = match &args.shard {
         Some(option) => option.0.clone(),
         None => Shard::from_environment(|name| std::env::var(name).ok()).map_err(CliError::usage)?,

@@ -1,12 +1,12 @@
 //! Whether a kernel and a subject meet the needs of a behaviour. Pure.
 
-use crate::catalogue::entry::{Behaviour, Need};
+use crate::catalogue::entry::{Entry, Need};
 use vm_images::ImageFacts;
 use vm_images::modules::ModuleTree;
 
 /// Returns the first need that is not met.
 #[must_use]
-pub fn first_unmet_need(behaviour: &Behaviour, met: impl Fn(&Need) -> bool) -> Option<Need> {
+pub fn first_unmet_need(behaviour: &Entry, met: impl Fn(&Need) -> bool) -> Option<Need> {
     behaviour.needs.iter().find(|need| !met(need)).copied()
 }
 

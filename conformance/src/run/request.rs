@@ -1,7 +1,7 @@
 //! A request: what a command asks for, with everything resolved. Each default of a run is here, once.
 
 use crate::catalogue::behaviours;
-use crate::catalogue::entry::Behaviour;
+use crate::catalogue::entry::Entry;
 use crate::catalogue::probes::ProbeOverride;
 use crate::run::gate::Gate;
 use crate::run::judge::Judging;
@@ -133,7 +133,7 @@ pub enum AcceleratorChoice {
 #[derive(Clone, Debug)]
 pub struct Selection {
     /// The behaviours.
-    pub behaviours: Vec<&'static Behaviour>,
+    pub behaviours: Vec<&'static Entry>,
     /// The part of the rows to run; `None` for all.
     pub shard: Option<Shard>,
 }

@@ -1,6 +1,6 @@
 //! The rows of a run or of a shard: each kernel with each subject and each behaviour.
 
-use crate::catalogue::entry::{About, Behaviour};
+use crate::catalogue::entry::{About, Entry};
 use crate::run::shard::Shard;
 
 /// The numbers of the kernel, the subject and the behaviour of a row, which give its position in a report.
@@ -9,7 +9,7 @@ pub type RowPosition = (usize, usize, usize);
 /// Returns the rows, ordered by kernel, subject and behaviour. A behaviour about the kernel alone is run with the first
 /// subject. A kernel that is left out still counts, so that shards agree between machines that have it and others.
 #[must_use]
-pub fn rows(kernels: usize, subjects: usize, behaviours: &[&Behaviour], shard: Option<&Shard>) -> Vec<RowPosition> {
+pub fn rows(kernels: usize, subjects: usize, behaviours: &[&Entry], shard: Option<&Shard>) -> Vec<RowPosition> {
     let pairs = (0..kernels).flat_map(|kernel| (0..subjects).map(move |subject| (kernel, subject)));
     let all = pairs.flat_map(|(kernel, subject)| {
         let numbered = behaviours.iter().enumerate();

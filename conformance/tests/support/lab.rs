@@ -1,6 +1,6 @@
 //! Runs the engine in this process on the default kernel.
 
-use conformance::catalogue::entry::{About, Behaviour, Check, Checked, Cost, Entry, Group};
+use conformance::catalogue::entry::{About, Check, Checked, Cost, Entry, Group};
 use conformance::check::lab::Lab;
 use conformance::run::allowed_findings::AllowedFindings;
 use conformance::run::engine;
@@ -85,12 +85,12 @@ pub fn guest_dir() -> PathBuf {
 }
 
 /// Runs these behaviours, two in parallel. Returns the rows, sorted by id, and asserts that no QEMU process is left.
-pub fn run(behaviours: Vec<&'static Behaviour>, setup: &Setup<'_>) -> Vec<Row> {
+pub fn run(behaviours: Vec<&'static Entry>, setup: &Setup<'_>) -> Vec<Row> {
     run_with_notes(behaviours, setup).0
 }
 
 /// Like [`run`]; also returns the notes that the engine emitted.
-pub fn run_with_notes(behaviours: Vec<&'static Behaviour>, setup: &Setup<'_>) -> (Vec<Row>, Vec<String>) {
+pub fn run_with_notes(behaviours: Vec<&'static Entry>, setup: &Setup<'_>) -> (Vec<Row>, Vec<String>) {
     let dir = Cache::default_dir(|name| std::env::var_os(name)).unwrap();
     let cache = Cache::open(dir).unwrap();
     let guest = GuestOptions {

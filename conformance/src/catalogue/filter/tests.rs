@@ -26,7 +26,7 @@ fn each_term_matches_its_property() {
 }
 
 fn behaviours_that_need(command: &str) -> Vec<&'static str> {
-    let needs = |behaviour: &&Behaviour| match command {
+    let needs = |behaviour: &&Entry| match command {
         "" => behaviour.needs.is_empty(),
         _ => behaviour.needs.iter().any(|need| matches!(need, Need::Command(name) if *name == command)),
     };

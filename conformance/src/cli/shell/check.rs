@@ -1,7 +1,7 @@
 //! `kmodlab shell --at ID`: runs a behaviour in the guest before the shell opens, so that the user can inspect what it
 //! leaves.
 
-use crate::catalogue::entry::Behaviour;
+use crate::catalogue::entry::Entry;
 use crate::catalogue::select::select;
 use crate::check::lab::Lab;
 use crate::cli::error::CliError;
@@ -14,7 +14,7 @@ use harness::Vm;
 use std::time::{Duration, Instant};
 
 /// Returns the behaviour with this id or catalogue id.
-pub(super) fn selected(id: &str) -> Result<&'static Behaviour, CliError> {
+pub(super) fn selected(id: &str) -> Result<&'static Entry, CliError> {
     match select(&[id.to_owned()]).map_err(CliError::usage)?[..] {
         [one] => Ok(one),
         ref several => {
@@ -25,7 +25,7 @@ pub(super) fn selected(id: &str) -> Result<&'static Behaviour, CliError> {
 }
 
 /// Runs the behaviour and prints the observed facts. The shell opens whatever the result is.
-pub(super) fn run(vm: &mut Vm, behaviour: &Behaviour, ready: &ReadyPair, limit: Duration, status: impl Fn(&str)) {
+pub(super) fn run(vm: &mut Vm, behaviour: &Entry, ready: &ReadyPair, limit: Duration, status: impl Fn(&str)) {
     status(&format!("running {}: {}", behaviour.id, behaviour.statement));
     let mut lab = Lab::new(vm, &ready.pair, Instant::now() + limit);
     let end = run_check(behaviour, &mut lab);

@@ -2,7 +2,7 @@
 
 use super::millis;
 use super::pairs::Pairing;
-use crate::catalogue::entry::{Behaviour, Checked, Need};
+use crate::catalogue::entry::{Checked, Entry, Need};
 use crate::check::lab::{GuestError, Lab, LabError};
 use crate::check::probes::Probes;
 use crate::run::event::{ConsoleFinding, Row};
@@ -106,7 +106,7 @@ fn printable(line: &str) -> String {
 
 /// How a behaviour is run and judged.
 struct Plan<'a> {
-    behaviour: &'a Behaviour,
+    behaviour: &'a Entry,
     /// The end of the behaviour's time.
     deadline: Instant,
     /// The directory in which to save the console, and the number of the attempt.
@@ -166,7 +166,7 @@ fn observe(guest: &mut dyn Machine, plan: &Plan<'_>, ready: &dyn PairMachines, r
 }
 
 /// Runs a check and returns how it ended.
-pub(crate) fn run_check(behaviour: &Behaviour, lab: &mut Lab<'_>) -> CheckEnd {
+pub(crate) fn run_check(behaviour: &Entry, lab: &mut Lab<'_>) -> CheckEnd {
     let check = match behaviour.check {
         Checked::By(check) => check,
         Checked::Missing(reason) => return CheckEnd::NeedUnmet(format!("no check: {reason}")),

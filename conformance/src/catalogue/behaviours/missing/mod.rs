@@ -10,24 +10,14 @@ mod name;
 mod path;
 mod tools;
 
-use crate::catalogue::entry::{About, Checked, Cost, Entry, Group};
+use super::BEHAVIOUR;
+use crate::catalogue::entry::{Checked, Entry};
 
 /// The reason of an entry for which nothing but the check is missing.
 const NOT_WRITTEN: &str = "not written yet";
 
 /// What most of these entries have in common. Each file sets the group.
-const MISSING: Entry = Entry {
-    id: "",
-    catalogue: "",
-    group: Group::Path,
-    statement: "",
-    source: "",
-    about: About::Kernel,
-    cost: Cost::Quick,
-    needs: &[],
-    probes: &[],
-    check: Checked::Missing(NOT_WRITTEN),
-};
+const MISSING: Entry = Entry { check: Checked::Missing(NOT_WRITTEN), ..BEHAVIOUR };
 
 /// All of them, by group in the order of the catalogue.
 pub(super) const ENTRIES: &[&[Entry]] = &[
