@@ -21,6 +21,13 @@ pub fn escape(bytes: &[u8]) -> String {
     text
 }
 
+/// Returns a line without bytes that a terminal or a report could interpret: each byte that is not printable ASCII is
+/// `\xNN`. Unlike [`escape`] it keeps backslashes, for a line of which some parts are escaped already.
+#[must_use]
+pub fn printable(line: &str) -> String {
+    line.split('\\').map(|part| escape(part.as_bytes())).collect::<Vec<_>>().join("\\")
+}
+
 /// Returns the bytes of a text that [`escape`] wrote; `None` for any other text.
 #[must_use]
 pub fn unescape(text: &str) -> Option<Vec<u8>> {
@@ -59,6 +66,12 @@ mod tests {
         assert!(text.bytes().all(|b| (b' '..=b'~').contains(&b)));
         assert_eq!(unescape(&text), Some(all));
         assert_eq!(escape(b"a/b..%s\x01\xff\\"), r"a/b..%s\x01\xff\\");
+    }
+
+    #[test]
+    fn a_line_with_escaped_parts_is_not_escaped_twice() {
+        assert_eq!(printable(r"got /a\x0a"), r"got /a\x0a");
+        assert_eq!(printable("got \x1b[2J, \\x0a"), r"got \x1b[2J, \x0a");
     }
 
     #[test]

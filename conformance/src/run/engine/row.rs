@@ -94,14 +94,10 @@ pub(super) fn run_behaviour(
     if row.verdict == Verdict::Error && stop.load(Ordering::SeqCst) {
         row.reason = Some("interrupted".to_owned());
     }
-    // Text from the guest is escaped before it reaches a report.
-    row.reason = row.reason.map(|reason| reason.lines().map(printable).collect::<Vec<_>>().join("\n"));
+    // Text from the guest is escaped before it reaches a report; the values of facts are escaped already.
+    row.reason = row.reason.map(|reason| reason.lines().map(text::printable).collect::<Vec<_>>().join("\n"));
     row.wall_ms = millis(started.elapsed());
     row
-}
-
-fn printable(line: &str) -> String {
-    text::escape(line.as_bytes())
 }
 
 /// How a behaviour is run and judged.
@@ -194,7 +190,7 @@ fn save_console(dir: &Path, attempt: u32, row: &Row, console: &[u8]) -> std::io:
 fn last_lines(console: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(console);
     let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(CONSOLE_LINES)..].iter().map(|line| printable(line)).collect()
+    lines[lines.len().saturating_sub(CONSOLE_LINES)..].iter().map(|line| text::escape(line.as_bytes())).collect()
 }
 
 fn unplanned(ending: &Ending) -> CheckEnd {

@@ -65,6 +65,15 @@ fn a_failed_row_is_retried_in_new_guests_and_keeps_its_attempts() {
 }
 
 #[test]
+fn the_reason_shows_a_value_as_its_fact_does() {
+    let machines = ScriptedMachines::new(|_| ScriptedGuest::with_files("/wrong\n\x1b"));
+    let run = machines.run(&request(&[&READS]));
+    let row = run.row();
+    assert_eq!(row.facts[0].got, r"/wrong\x0a\x1b");
+    assert_eq!(row.reason.as_deref(), Some(r"path: expected /right, got /wrong\x0a\x1b"));
+}
+
+#[test]
 fn a_repeated_row_passes_only_if_it_passes_each_time() {
     let run = wrong_first(1).run(&with_flow(&[&READS], |flow| flow.repeat = 3));
     let row = run.row();
