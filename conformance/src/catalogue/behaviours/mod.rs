@@ -86,31 +86,6 @@ mod tests {
         insta::assert_snapshot!(text);
     }
 
-    /// A check states what is right; what a subject does otherwise is an entry in deviations.toml.
-    #[test]
-    fn no_check_contains_the_name_of_a_subject() {
-        let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-        let catalogue = vm_images::Catalogue::builtin().unwrap();
-        let mut names: Vec<&str> = catalogue.subjects().iter().map(|subject| subject.name.as_str()).collect();
-        names.push("pair().subject");
-        let mut directories = vec![source.join("catalogue/behaviours"), source.join("check")];
-        let mut files = 0;
-        while let Some(directory) = directories.pop() {
-            for entry in std::fs::read_dir(directory).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() {
-                    directories.push(path);
-                } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("mod.rs") {
-                    files += 1;
-                    let text = std::fs::read_to_string(&path).unwrap();
-                    let found: Vec<&&str> = names.iter().filter(|name| text.contains(**name)).collect();
-                    assert!(found.is_empty(), "{}: {found:?}", path.display());
-                }
-            }
-        }
-        assert!(files > 15, "{files} files");
-    }
-
     #[test]
     fn ids_are_unique_and_begin_with_their_group() {
         let mut seen = BTreeSet::new();
