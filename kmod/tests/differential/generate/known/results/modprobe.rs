@@ -1,0 +1,343 @@
+//! Rules on what modprobe printed.
+
+use super::{change_lines, is_about_configuration, is_usage_error, keep_first, latin};
+use crate::generate::judge::Differing;
+use crate::generate::known::getopt::{Arguments, tool};
+use crate::results::Done;
+
+/// C kmod prints the number of the last physical line, ours that of the first.
+pub(super) fn number_of_a_continued_line(at: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, _: &mut Done) {
+    change_lines(&mut theirs.err, |line| {
+        let is_depmod = tool(&at.case.steps[at.step]) == b"depmod";
+        let parts = match is_depmod {
+            true => line.split_once(".conf:").map(|(file, rest)| (file, ".conf:", rest)),
+            false => line.split_once(".conf line ").map(|(file, rest)| (file, ".conf line ", rest)),
+        };
+        let changed = parts.and_then(|(before, middle, rest)| {
+            let (number, rest) = rest.split_once(':')?;
+            let path = format!("{}.conf", &before[before.find('/')?..]);
+            let text = crate::generate::plan::text(at.case, &path);
+            let first = super::super::inputs::first_physical(text, number.parse().ok()?)?;
+            Some(format!("{before}{middle}{first}:{rest}"))
+        });
+        Some(changed.unwrap_or(line))
+    });
+}
+
+/// Ours adds the number of the line.
+pub(super) fn deprecated_keyword(_: &Differing<'_>, _: Option<&[u8]>, _: &mut Done, ours: &mut Done) {
+    for text in [&mut ours.err, &mut ours.syslog] {
+        change_lines(text, |line| {
+            let changed =
+                line.split_once(".conf line ").filter(|_| line.contains(" is deprecated and not parsed anymore"));
+            let without = |(before, after): (&str, &str)| Some(format!("{before}.conf:{}", after.split_once(':')?.1));
+            Some(changed.and_then(without).unwrap_or(line))
+        });
+    }
+}
+
+/// With `-q` ours prints nothing, and with `-s` it sends the messages to the system log.
+pub(super) fn quiet_configuration(at: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, _: &mut Done) {
+    let step = &at.case.steps[at.step];
+    let arguments = Arguments::of(step);
+    if tool(step) != b"modprobe" || !(arguments.has(b'q') || arguments.has(b's')) {
+        return;
+    }
+    let mut logged = Vec::new();
+    change_lines(&mut theirs.err, |line| {
+        if !is_about_configuration(&line) {
+            return Some(line);
+        }
+        let text = line.rsplit_once("kmod_config_parse: ").map_or(&line[..], |(_, text)| text);
+        let text = text.strip_prefix("modprobe: ERROR: ").unwrap_or(text);
+        // The time is not compared.
+        logged.extend(format!("<27>Jan  1 00:00:00 modprobe: ERROR: {text}").bytes());
+        None
+    });
+    if !arguments.has(b'q') {
+        logged.extend_from_slice(&theirs.syslog);
+        theirs.syslog = logged;
+    }
+}
+
+/// C kmod prints no space before `post:`.
+pub(super) fn softdep_in_dump(_: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, _: &mut Done) {
+    change_lines(&mut theirs.out, |line| match line.find("post: ") {
+        Some(end) if line.starts_with("softdep ") && line.contains(" pre: ") && !line[..end].ends_with(' ') => {
+            Some(format!("{} {}", &line[..end], &line[end..]))
+        }
+        _ => Some(line),
+    });
+}
+
+/// C kmod prints the steps of a module again each time that it reaches the module.
+pub(super) fn steps_printed_twice(at: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, ours: &mut Done) {
+    if tool(&at.case.steps[at.step]) != b"modprobe" {
+        return;
+    }
+    let (all, kept) = (latin(&theirs.out), latin(&ours.out));
+    let mut kept = kept.split_inclusive('\n').peekable();
+    let mut seen = std::collections::BTreeSet::new();
+    for line in all.split_inclusive('\n') {
+        // The options of the module itself are only in one of its lines.
+        let key = match line.strip_prefix("insmod ") {
+            Some(rest) => rest.split(' ').next().unwrap_or_default(),
+            None => line,
+        };
+        if kept.peek() == Some(&line) {
+            kept.next();
+        } else if !seen.contains(key)
+            || !["insmod ", "builtin ", "install "].iter().any(|start| line.starts_with(start))
+        {
+            return;
+        }
+        seen.insert(key.to_owned());
+    }
+    if kept.peek().is_none() {
+        theirs.out.clone_from(&ours.out);
+    }
+}
+
+pub(super) fn aliases_printed_twice(at: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, _: &mut Done) {
+    let arguments = Arguments::of(&at.case.steps[at.step]);
+    if tool(&at.case.steps[at.step]) == b"modprobe" && arguments.has(b'R') && !arguments.has(b'a') {
+        keep_first(&mut theirs.out, |line| Some(line.to_owned()));
+    }
+}
+
+/// C kmod ignores the command if the module has soft dependencies.
+pub(super) fn install_beside_softdep(at: &Differing<'_>, dump: Option<&[u8]>, theirs: &mut Done, _: &mut Done) {
+    let arguments = Arguments::of(&at.case.steps[at.step]);
+    let (Some(dump), true) = (dump, arguments.has(b'D') || arguments.has(b'n')) else { return };
+    change_lines(&mut theirs.out, |line| {
+        let (name, options) = match (line.strip_prefix("insmod "), line.strip_prefix("builtin ")) {
+            (Some(rest), _) => match rest.split_once(' ') {
+                Some((path, options)) => (super::super::inputs::module_of(path), options.to_owned()),
+                None => return Some(line),
+            },
+            (_, Some(name)) => {
+                let name = name.trim_end().to_owned();
+                let all =
+                    super::super::inputs::matching(dump, "options", &name).map(|value| value + " ").collect::<String>();
+                (name, all + "\n")
+            }
+            _ => return Some(line),
+        };
+        let has_softdep = super::super::inputs::matching(dump, "softdep", &name).next().is_some();
+        match super::super::inputs::matching(dump, "install", &name).next() {
+            Some(command) if has_softdep => Some(format!("install {command} {options}")),
+            _ => Some(line),
+        }
+    });
+}
+
+pub(super) fn cycle_of_softdeps(at: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, ours: &mut Done) {
+    let arguments = Arguments::of(&at.case.steps[at.step]);
+    if theirs.end == "signal 11" && arguments.has(b'r') && super::super::inputs::has_softdep_cycle(at.plan) {
+        *theirs = ours.clone();
+    }
+}
+
+/// C kmod prints paths as they were given.
+pub(super) fn slashes(_: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, ours: &mut Done) {
+    for (theirs, ours) in
+        [(&mut theirs.out, &ours.out), (&mut theirs.err, &ours.err), (&mut theirs.syslog, &ours.syslog)]
+    {
+        let expected: Vec<Vec<u8>> = paths(&latin(ours)).map(|path| path.bytes().collect()).collect();
+        change_lines(theirs, |line| {
+            let mut line = line;
+            let odd: Vec<String> = paths(&line).map(str::to_owned).collect();
+            for path in odd {
+                let plain = plain_path(&path);
+                if expected.iter().any(|expected| *expected == plain.bytes().collect::<Vec<u8>>()) {
+                    line = line.replacen(&path, &plain, 1);
+                }
+            }
+            Some(line)
+        });
+    }
+}
+
+/// Returns the paths in a message.
+fn paths(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| c.is_whitespace() || c == ',')
+        .map(|word| word.trim_end_matches([':', '.']))
+        .filter(|word| word.contains('/'))
+}
+
+/// Normalises a path: each file has one.
+fn plain_path(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+/// C kmod reports that there is no directory of holders.
+pub(super) fn holders_of_nothing(at: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, _: &mut Done) {
+    let is_holders = |word: &Vec<u8>| word.starts_with(b"--remove-");
+    if tool(&at.case.steps[at.step]) != b"modprobe" || !at.case.steps[at.step].words.iter().any(is_holders) {
+        return;
+    }
+    for text in [&mut theirs.err, &mut theirs.syslog] {
+        change_lines(text, |line| {
+            let is_it = line.contains(" could not open '/sys/module/")
+                && line.ends_with("/holders': No such file or directory\n");
+            (!is_it).then_some(line)
+        });
+    }
+}
+
+/// C kmod prints its own lines after the output of all commands.
+pub(super) fn order_of_output(at: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, ours: &mut Done) {
+    let is_own =
+        |line: &[u8]| [&b"insmod "[..], b"rmmod ", b"install ", b"remove "].iter().any(|start| line.starts_with(start));
+    let lines = |text: &[u8]| text.split_inclusive(|&b| b == b'\n').map(<[u8]>::to_vec).collect::<Vec<_>>();
+    let (c, o) = (lines(&theirs.out), lines(&ours.out));
+    let first_own = c.iter().position(|line| is_own(line)).unwrap_or(0);
+    let sorted = |lines: &[Vec<u8>]| {
+        let (own, commands): (Vec<_>, Vec<_>) = lines.iter().cloned().partition(|line| is_own(line));
+        (own, commands)
+    };
+    if tool(&at.case.steps[at.step]) == b"modprobe" && first_own > 0 && sorted(&c) == sorted(&o) {
+        theirs.out.clone_from(&ours.out);
+    }
+}
+
+/// C kmod checks the value while it parses the options.
+pub(super) fn wait_value(_: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, ours: &mut Done) {
+    let text = String::from_utf8_lossy(&theirs.err).into_owned();
+    if !text.starts_with("modprobe: ERROR: unexpected wait value ") || theirs.end != ours.end {
+        return;
+    }
+    if ours.err.is_empty() && !ours.syslog.is_empty() {
+        theirs.syslog = format!("<27>Jan  1 00:00:00 {text}").into_bytes();
+        theirs.err.clear();
+    } else if is_usage_error(&ours.err, "modprobe") {
+        *theirs = ours.clone();
+    }
+}
+
+/// C kmod ends there. The message must not be about a module that the command names.
+pub(super) fn failing_softdep(at: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, ours: &mut Done) {
+    let operands = Arguments::of(&at.case.steps[at.step]).operands;
+    change_lines(&mut theirs.err, |line| {
+        let rest = line.strip_prefix("modprobe: WARNING: Module ");
+        let name = rest.and_then(|rest| rest.strip_suffix(" is not in kernel.\n"));
+        let is_soft = name.is_some_and(|name| !operands.iter().any(|word| latin(word).replace('-', "_") == name));
+        (!is_soft).then_some(line)
+    });
+    let in_log = theirs.err.is_empty();
+    let text = latin(if in_log { &theirs.syslog } else { &theirs.err });
+    let after = latin(if in_log { &ours.syslog } else { &ours.err });
+    let (before, last) =
+        text.trim_end().rsplit_once('\n').map_or(("", text.trim_end()), |(before, last)| (before, last));
+    let Some((_, message)) = last.split_once("modprobe: FATAL: ") else { return };
+    let named_by = |start: &str, end: &str| message.strip_prefix(start)?.strip_suffix(end);
+    let Some(module) = named_by("Error running remove command for ", "")
+        .or_else(|| named_by("Module ", " is in use."))
+        .or_else(|| named_by("Module ", " is not in kernel."))
+    else {
+        return;
+    };
+    let named = |name: &Vec<u8>| latin(name).replace('-', "_") == module;
+    // The times in the log are not compared.
+    let goes_on = (in_log || after.starts_with(before)) && ours.out.starts_with(&theirs.out);
+    // Ours prints the same message as a warning, or nothing about a module that is not loaded.
+    let is_warned = after.contains(&format!("modprobe: WARNING: {message}"));
+    let removes = Arguments::of(&at.case.steps[at.step]).has(b'r');
+    if removes && goes_on && (is_warned || !operands.iter().any(named)) {
+        *theirs = ours.clone();
+    }
+}
+
+/// C kmod prints nothing.
+pub(super) fn unmatched_bracket(at: &Differing<'_>, _: Option<&[u8]>, _: &mut Done, ours: &mut Done) {
+    let arguments = Arguments::of(&at.case.steps[at.step]);
+    if tool(&at.case.steps[at.step]) != b"modprobe" || !arguments.has(b'r') {
+        return;
+    }
+    for text in [&mut ours.err, &mut ours.syslog] {
+        change_lines(text, |line| {
+            let name = line.split_once(": Module ").and_then(|(_, rest)| rest.strip_suffix(" not found.\n"));
+            let is_it = name.is_some_and(|name| name.contains(['[', ']']));
+            (!is_it).then_some(line)
+        });
+    }
+}
+
+/// Both tools report that the module does not exist, and then another cause.
+pub(super) fn no_such_target(_: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, ours: &mut Done) {
+    for done in [theirs, ours] {
+        for text in [&mut done.err, &mut done.syslog] {
+            let all = latin(text);
+            change_lines(text, |line| {
+                let parts = line.split_once(": could not insert '").and_then(|(_, rest)| rest.split_once("': "));
+                match parts {
+                    Some((name, _)) if all.contains(&format!("could not find module by name='{name}'")) => {
+                        Some(format!("modprobe: ERROR: could not insert '{name}': (cause)\n"))
+                    }
+                    _ => Some(line),
+                }
+            });
+        }
+    }
+}
+
+/// C kmod prints the spaces as they are in the file.
+pub(super) fn spaces_of_weakdep(_: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, _: &mut Done) {
+    change_lines(&mut theirs.out, |line| match line.starts_with("weakdep ") {
+        true => Some(line.split_whitespace().collect::<Vec<_>>().join(" ") + "\n"),
+        false => Some(line),
+    });
+}
+
+/// C kmod tries again to remove a module that it has tried to remove before.
+pub(super) fn removed_twice(at: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, ours: &mut Done) {
+    if tool(&at.case.steps[at.step]) != b"modprobe" || !Arguments::of(&at.case.steps[at.step]).has(b'r') {
+        return;
+    }
+    for (theirs, ours) in
+        [(&mut theirs.out, &ours.out), (&mut theirs.err, &ours.err), (&mut theirs.syslog, &ours.syslog)]
+    {
+        let (all, kept) = (latin(theirs), latin(ours));
+        let is_removal = |line: &str| {
+            ["rmmod ", "remove "].iter().any(|start| line.starts_with(start)) || line.contains("could not remove ")
+        };
+        let mut kept = kept.split_inclusive('\n').peekable();
+        let mut seen = std::collections::BTreeSet::new();
+        let is_repeated =
+            |line: &str, seen: &std::collections::BTreeSet<String>| seen.contains(line) && is_removal(line);
+        let explained = all.split_inclusive('\n').all(|line| {
+            let known = kept.next_if_eq(&line).is_some() || is_repeated(line, &seen);
+            seen.insert(line.to_owned());
+            known
+        });
+        if explained && kept.peek().is_none() {
+            theirs.clone_from(ours);
+        }
+    }
+}
+
+/// Ours reports a name with an unmatched bracket.
+pub(super) fn bracket_in_blacklist(at: &Differing<'_>, _: Option<&[u8]>, _: &mut Done, ours: &mut Done) {
+    let line_of_kernel = latin(crate::generate::plan::text(at.case, "/proc/cmdline"));
+    for text in [&mut ours.err, &mut ours.syslog] {
+        change_lines(text, |line| {
+            let name =
+                line.split_once(" while parsing module name: '").map(|(_, rest)| rest.trim_end_matches(['\'', '\n']));
+            let is_blacklisted = |name: &str| {
+                let after = |item: &str| item.split([',', '"', ' ', '\t', '\n']).any(|word| word == name);
+                line_of_kernel.split("modprobe.blacklist=").skip(1).any(after)
+            };
+            (!name.is_some_and(is_blacklisted)).then_some(line)
+        });
+    }
+}
