@@ -237,6 +237,13 @@ pub fn prctl(option: i32, arguments: [u64; 4]) -> Result<i64> {
     check(unsafe { libc::prctl(option, first, second, third, fourth) })
 }
 
+/// syscall(2). A word is a number, or the address of a buffer of the caller.
+pub fn system_call(number: i64, words: [u64; 6]) -> Result<i64> {
+    let [first, second, third, fourth, fifth, sixth] = words;
+    // SAFETY: the kernel checks the addresses; memory that it could overwrite belongs to a child created for this call.
+    check(unsafe { libc::syscall(number, first, second, third, fourth, fifth, sixth) })
+}
+
 /// quotactl(2) without a buffer.
 pub fn quotactl(command: i32, special: &CStr, id: i32) -> Result<()> {
     // SAFETY: takes a C string and numbers; a command that needs a buffer fails with EFAULT.

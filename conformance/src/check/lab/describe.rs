@@ -38,6 +38,7 @@ pub(crate) fn describe(action: &Action) -> String {
         Action::Ioctl { path, code, .. } => format!("call ioctl {code:#x} on {}", escape(path)),
         Action::Fsopen(name) => format!("open a context for the file system {}", escape(name)),
         Action::Prctl { option, .. } => format!("call prctl {option}"),
+        Action::SystemCall { number, .. } => format!("make system call {number}"),
         Action::Quotactl { command, special, .. } => format!("call quotactl {command:#x} on {}", escape(special)),
         Action::Netlink { protocol, kind, .. } => format!("send netlink message {kind} of protocol {protocol}"),
         Action::GenlGetFamily(name) => format!("look up the generic netlink family {}", escape(name)),

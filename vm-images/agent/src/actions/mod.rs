@@ -3,6 +3,7 @@
 pub mod files;
 mod modules;
 mod run;
+mod syscall;
 mod triggers;
 
 use crate::{sys, time};
@@ -79,6 +80,7 @@ pub fn perform(action: &Action) -> Result<Value> {
         }
         Action::Fsopen(name) => unit(sys::fsopen(&c_string(name)?).map(drop)),
         Action::Prctl { option, arguments } => sys::prctl(*option, *arguments).map(Value::Number),
+        Action::SystemCall { number, arguments } => syscall::call(*number, arguments).map(Value::Number),
         Action::Quotactl { command, special, id } => unit(sys::quotactl(*command, &c_string(special)?, *id)),
         Action::Netlink { protocol, kind, flags, payload } => {
             unit(triggers::netlink(*protocol, *kind, *flags, payload))

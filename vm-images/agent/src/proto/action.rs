@@ -196,6 +196,13 @@ pub enum Action {
         /// Its arguments.
         arguments: [u64; 4],
     },
+    /// Any system call, for those without an action. [`Value::Number`]: its result.
+    SystemCall {
+        /// Its number, such as `SYS_setpriority`.
+        number: i64,
+        /// Its arguments, at most six.
+        arguments: Vec<Argument>,
+    },
     /// quotactl(2) without a buffer. [`Value::Unit`]
     Quotactl {
         /// The command: `QCMD(operation, type)`.
@@ -259,6 +266,18 @@ pub enum Action {
     /// Spins in user space without end. With [`Request::InInit`] the agent itself spins and never answers again; in a job
     /// the agent continues to work. For tests of the lab itself.
     Hang,
+}
+
+/// An argument of a system call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(arbitrary::Arbitrary))]
+pub enum Argument {
+    /// A number. A negative one is in two's complement.
+    Number(u64),
+    /// The address of a copy of these bytes; a C string includes its NUL.
+    Bytes(Vec<u8>),
+    /// The address of an array of 64-bit words: numbers, or addresses.
+    Array(Vec<Argument>),
 }
 
 /// The arguments of socket(2).

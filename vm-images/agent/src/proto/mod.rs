@@ -6,7 +6,7 @@
 mod action;
 mod reply;
 
-pub use action::{Action, ActionResult, ExitKind, FileStat, Ran, SocketSpec, Value};
+pub use action::{Action, ActionResult, Argument, ExitKind, FileStat, Ran, SocketSpec, Value};
 pub use reply::{JobEnd, KmsgRecord, Process, Reply, SetupFailure};
 
 use serde::{Deserialize, Serialize};
