@@ -5,7 +5,7 @@
 //! Each body is in the file of its target's name, except two:
 //!
 //! ```text
-//!   names   module_name: names, aliases, patterns, and a model of the kernel's requests
+//!   names   module_name: names, aliases, patterns, and the name and path of a request
 //!   deps    modules_dep: modules.dep as text and as an index, and the plans for its modules
 //! ```
 
@@ -26,6 +26,7 @@ mod modprobe_options;
 mod module_lists;
 mod names;
 mod proc_modules;
+mod request;
 mod resolve;
 mod signature;
 mod symbols;
@@ -45,6 +46,7 @@ pub use modprobe_options::modprobe_options;
 pub use module_lists::module_lists;
 pub use names::module_name;
 pub use proc_modules::proc_modules;
+pub use request::request;
 pub use resolve::resolve;
 pub use signature::signature;
 pub use symbols::symbols;
@@ -69,6 +71,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("module_name", module_name),
     ("modules_dep", modules_dep),
     ("proc_modules", proc_modules),
+    ("request", request),
     ("resolve", resolve),
     ("signature", signature),
     ("symbols", symbols),

@@ -12,7 +12,6 @@
 //!   resolve  (tree, config, request) -> Plan, the ordered steps
 //!   execute  carries out a Plan through `trait Kernel`
 //!   depmod   scan -> graph -> write
-//!   request  a model of the kernel's side, request_module(): helper path, limit, messages
 //!   log      stderr, syslog, /dev/kmsg
 //!   commands the tools: arguments, messages, exit status
 //! ```
@@ -79,7 +78,6 @@ pub mod log;
 mod memory;
 pub mod name;
 pub mod object;
-pub mod request;
 pub mod resolve;
 mod stack;
 pub mod sys;

@@ -1,7 +1,8 @@
 //! The body of the fuzz target `module_name`.
 
 use kmod::name::{ModuleName, NAME_LIMIT, NameError, fnmatch, normalise_alias};
-use kmod::request::{Event, NAME_SIZE, OverLimit, PATH_SIZE, Refusal, Requests};
+use request::{Begin, HelperPath, Launch, NAME_SIZE, Name, OverLimit, PATH_SIZE, Policy, Refusal, Requests};
+use std::collections::VecDeque;
 
 /// The maximum length of a name whose suffixes are all matched.
 const SHORT: usize = 64;
@@ -95,30 +96,35 @@ fn check_pattern(pattern: &[u8], name: &[u8]) {
     }
 }
 
-/// The kernel passes a name of at most 55 bytes to the helper unchanged, after `--`, and refuses all others. The path is the
-/// written text up to a newline, truncated to the size of the buffer; with an empty path no helper is started.
-fn check_request(path: &[u8], name: &[u8]) {
-    let text = name.split(|&byte| byte == 0).next().unwrap_or_default();
-    for era in [OverLimit::Refuse, OverLimit::WaitKillable, OverLimit::WaitUnkillable] {
-        let mut requests = Requests::new(era);
-        assert_eq!(requests.path.write(path, &mut 0), path.len());
-        let kept = requests.path.as_bytes();
-        if !path.is_empty() {
-            let line = path.split(|byte| matches!(byte, b'\n' | 0)).next().unwrap_or_default();
-            assert_eq!(kept, &line[..line.len().min(PATH_SIZE - 1)]);
-        }
-        let argv = [kept, b"-q", b"--", text].map(<[u8]>::to_vec);
-        let (id, events) = requests.request(0, name);
-        match events.as_slice() {
-            [Event::Refuse(refused, Refusal::Disabled)] => assert!(*refused == id && argv[0].is_empty()),
-            [Event::Refuse(refused, Refusal::NameTooLong)] => assert!(*refused == id && text.len() >= NAME_SIZE),
-            [Event::Start(started, helper)] => {
-                assert!(*started == id && text.len() < NAME_SIZE && !argv[0].is_empty());
-                assert_eq!(helper.argv, argv);
+/// The path is the written text up to a newline or NUL, truncated to the size of the buffer; with an empty path no helper
+/// is started. A name is kept up to its NUL if it has at most 55 bytes, and refused otherwise.
+fn check_request(written: &[u8], requested: &[u8]) {
+    let up_to = |bytes: &'_ [u8], end: &[u8]| bytes.split(|byte| end.contains(byte)).next().map(<[u8]>::to_vec);
+    let (mut path, mut offset) = (HelperPath::default(), 0);
+    path.write(written, &mut offset);
+    assert_eq!(offset, written.len() as u64);
+    let mut line = up_to(written, b"\n\0").unwrap_or_default();
+    line.truncate(PATH_SIZE - 1);
+    let expected = if written.is_empty() { b"/sbin/modprobe" } else { &line[..] };
+    assert_eq!(path.as_bytes(), expected);
+    let text = up_to(requested, b"\0").unwrap_or_default();
+    let Ok(name) = Name::new(requested) else {
+        return assert!(text.len() >= NAME_SIZE);
+    };
+    assert_eq!(name.as_bytes(), text);
+    for over in [OverLimit::Allow, OverLimit::Stop, OverLimit::Refuse, OverLimit::WaitKillable, OverLimit::Wait] {
+        let mut requests: Requests<VecDeque<u8>> = Requests::new(Policy::new(over));
+        let mut log = |message: request::Message<'_>| panic!("a single request is logged: {message:?}");
+        match requests.begin(0, &path, &name, 0, &mut log) {
+            Begin::Refuse(Refusal::Disabled) => assert!(path.as_bytes().is_empty()),
+            Begin::Start(request) => {
+                assert!(!path.as_bytes().is_empty());
+                assert_eq!(requests.launch(0, request, &name, true, &mut log), Launch::Run);
+                requests.end(0, request, &name, 0);
+                assert_eq!(requests.running(), 0);
             }
-            other => panic!("unexpected events for a single request: {other:?}"),
+            other => panic!("unexpected decision about a single request: {other:?}"),
         }
-        assert_eq!(requests.running(), usize::from(matches!(events.as_slice(), [Event::Start(..)])));
     }
 }
 
