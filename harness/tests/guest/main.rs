@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // tests, helpers included
 
+mod caller;
 mod rig;
 mod sigkill;
 
