@@ -9,7 +9,7 @@ pub(crate) fn describe(action: &Action) -> String {
         Action::Run { argv, .. } => format!("run {}", command(argv)),
         Action::ExecClosed { argv, .. } => format!("run {} without open descriptors", command(argv)),
         Action::Write { path, .. } | Action::WriteMany { path, .. } => format!("write {}", escape(path)),
-        Action::Read { path, .. } => format!("read {}", escape(path)),
+        Action::Read { path, .. } | Action::ReadMany { path, .. } => format!("read {}", escape(path)),
         Action::MkdirAll(path) => format!("create the directory {}", escape(path)),
         Action::RemoveAll(path) => format!("remove {}", escape(path)),
         Action::Rename(from, to) => format!("rename {} to {}", escape(from), escape(to)),

@@ -88,6 +88,21 @@ pub fn read(path: &[u8], max: usize) -> Result<Vec<u8>> {
     read_to_end(open(path, OFlags::RDONLY)?, max)
 }
 
+/// open, one read(2) or pread(2) for each piece, close.
+pub fn read_many(path: &[u8], pieces: &[(Option<u64>, u32)]) -> Result<Vec<Vec<u8>>> {
+    let file = open(path, OFlags::RDONLY)?;
+    let read = |(offset, length): &(Option<u64>, u32)| {
+        let mut buffer = vec![0; *length as usize];
+        let got = match offset {
+            Some(offset) => rustix::io::pread(&file, &mut buffer[..], *offset),
+            None => rustix::io::read(&file, &mut buffer[..]),
+        }?;
+        buffer.truncate(got);
+        Ok(buffer)
+    };
+    pieces.iter().map(read).collect()
+}
+
 /// Lists the names in a directory, sorted, without `.` and `..`.
 pub fn list(path: &[u8]) -> Result<Vec<Vec<u8>>> {
     names(open(path, OFlags::RDONLY | OFlags::DIRECTORY)?)
@@ -206,6 +221,15 @@ mod tests {
         let pieces = [(None, b"abcdef".to_vec()), (Some(1), b"XY".to_vec()), (None, b"g".to_vec())];
         assert_eq!(write_many(&file, &pieces, for_writing(libc::O_CREAT)), Ok(vec![6, 2, 1]));
         assert_eq!(read(&file, 100).unwrap(), b"aXYdefg");
+    }
+
+    #[test]
+    fn pieces_are_read_in_order_and_at_their_offsets() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = inside(&directory, "file");
+        write(&file, b"abcdef", for_writing(libc::O_CREAT)).unwrap();
+        let pieces = [(None, 2), (Some(4), 9), (None, 3), (Some(6), 1), (None, 0)];
+        assert_eq!(read_many(&file, &pieces).unwrap(), [&b"ab"[..], b"ef", b"cde", b"", b""]);
     }
 
     #[test]

@@ -36,6 +36,7 @@ pub fn perform(action: &Action) -> Result<Value> {
             files::write_many(path, pieces, files::for_writing(*flags)).map(Value::Numbers)
         }
         Action::Read { path, max } => files::read(path, *max as usize).map(Value::Bytes),
+        Action::ReadMany { path, pieces } => files::read_many(path, pieces).map(Value::Pieces),
         Action::MkdirAll(path) => unit(files::make_directories(path)),
         Action::RemoveAll(path) => unit(files::remove(path)),
         Action::Rename(from, to) => unit(rustix::fs::rename(from.as_slice(), to.as_slice())),

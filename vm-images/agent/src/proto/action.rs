@@ -63,6 +63,13 @@ pub enum Action {
         /// The maximum number of bytes.
         max: u32,
     },
+    /// Opens a file once, then makes one read(2) per piece, or one pread(2) if it has an offset. [`Value::Pieces`]
+    ReadMany {
+        /// The file.
+        path: Vec<u8>,
+        /// The pieces: the offset for pread(2), if any, and the length of the buffer.
+        pieces: Vec<(Option<u64>, u32)>,
+    },
     /// Creates a directory and its parents, mode 0755. [`Value::Unit`], also if it exists.
     MkdirAll(Vec<u8>),
     /// Removes a file, a link or a whole directory tree. [`Value::Unit`]
@@ -304,6 +311,8 @@ pub enum Value {
     Numbers(Vec<i64>),
     /// The contents of a file.
     Bytes(Vec<u8>),
+    /// The results of several reads.
+    Pieces(Vec<Vec<u8>>),
     /// The names in a directory.
     Names(Vec<Vec<u8>>),
     /// The status of a file.
