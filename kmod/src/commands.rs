@@ -12,6 +12,7 @@ pub mod modprobe;
 pub mod options;
 pub mod output;
 pub mod pages;
+pub mod request;
 pub mod rmmod;
 pub mod shell_words;
 pub mod static_nodes;
@@ -62,6 +63,7 @@ pub fn run(invocation: Invocation) -> i32 {
         Some(b"depmod") => depmod::run(&invocation),
         Some(b"modinfo") => modinfo::run(&invocation),
         Some(b"kmod") => kmod::run(&invocation),
+        Some(b"kmod-request") => request::run(&invocation),
         _ => Err(Failed),
     };
     i32::from(result.is_err())

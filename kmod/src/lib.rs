@@ -12,6 +12,7 @@
 //!   resolve  (tree, config, request) -> Plan, the ordered steps
 //!   execute  carries out a Plan through `trait Kernel`
 //!   depmod   scan -> graph -> write
+//!   guard    loops of module requests, for kmod-request
 //!   log      stderr, syslog, /dev/kmsg
 //!   commands the tools: arguments, messages, exit status
 //! ```
@@ -72,6 +73,7 @@ pub mod config;
 pub mod depmod;
 pub mod execute;
 mod file;
+pub mod guard;
 mod hash;
 pub mod index;
 pub mod log;

@@ -1,4 +1,4 @@
-//! The multi-call program: one file under seven names.
+//! The multi-call program: one file under eight names.
 //!
 //! It is `#![no_main]` because the kernel starts it without open descriptors and possibly without `/dev`, in which case the
 //! startup code of a plain Rust `main` aborts.

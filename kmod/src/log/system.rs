@@ -29,7 +29,7 @@ impl SystemLog {
         if unix_sockets_exist() && send_datagram(&datagram(priority, tool, text, now())).is_ok() {
             return;
         }
-        let _message_is_lost = write_kmsg(&kernel_record(priority, tool, text));
+        write_kernel_log(priority, tool, text);
     }
 }
 
@@ -48,6 +48,11 @@ fn send_datagram(message: &[u8]) -> Result<(), Errno> {
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None)?;
     rustix::net::connect(&socket, &address)?;
     rustix::net::send(&socket, message, SendFlags::NOSIGNAL | SendFlags::DONTWAIT).map(drop)
+}
+
+/// Writes a message to `/dev/kmsg`; if that fails, the message is lost.
+pub fn write_kernel_log(priority: Priority, tool: &str, text: &str) {
+    let _message_is_lost = write_kmsg(&kernel_record(priority, tool, text));
 }
 
 fn write_kmsg(record: &[u8]) -> Result<(), Errno> {

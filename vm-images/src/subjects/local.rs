@@ -118,7 +118,7 @@ mod tests {
         );
         let path = put(&dir.path().join("other"), &static_program(), 0o755);
         let error = Subject::from_path(&path, &[]).unwrap_err().to_string();
-        let commands = "depmod, insmod, lsmod, modinfo, modprobe, rmmod";
+        let commands = "depmod, insmod, kmod-request, lsmod, modinfo, modprobe, rmmod";
         assert_eq!(error, format!("the subject {} provides none of the commands {commands}", path.display()));
     }
 

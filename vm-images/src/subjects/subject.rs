@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// The commands that a subject may provide.
-pub const COMMANDS: [&str; 6] = ["depmod", "insmod", "lsmod", "modinfo", "modprobe", "rmmod"];
+pub const COMMANDS: [&str; 7] = ["depmod", "insmod", "kmod-request", "lsmod", "modinfo", "modprobe", "rmmod"];
 
 /// The module tools under test.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 mod depmod;
 mod modinfo;
 mod modprobe;
+mod request;
 
 use super::{Block, Entry, Operands, Page, Section, Tool};
 use crate::commands;
@@ -26,6 +27,7 @@ pub static TOOLS: &[Tool] = &[
         more: &[],
         operands: Operands::Commands(commands::kmod::COMMANDS),
     },
+    request::TOOL,
 ];
 
 /// The commands of `kmod` that have a separate page, named `kmod-COMMAND`.

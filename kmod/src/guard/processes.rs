@@ -1,0 +1,261 @@
+//! The helpers that the kernel has started, and which of their processes wait in a request, read from `/proc`.
+//!
+//! Everything here may be hostile or vanish while it is read: names and arguments of other users' processes, processes that
+//! end. What cannot be read is not evidence.
+
+use rustix::fd::OwnedFd;
+use rustix::fs::{Mode, OFlags, RawDir};
+use rustix::io::Errno;
+use std::collections::HashMap;
+use std::ffi::CString;
+use std::mem::MaybeUninit;
+use std::path::Path;
+
+/// `PF_KTHREAD` (include/linux/sched.h): the flag of a kernel thread, in field 9 of `/proc/PID/stat`.
+const KERNEL_THREAD: u64 = 0x0020_0000;
+
+/// The function in which the kernel waits for a helper (`/proc/PID/wchan`, `/proc/PID/stack`).
+const WAITS_IN: &[u8] = b"call_usermodehelper_exec";
+
+/// The namespaces in which a helper must be to count.
+const NAMESPACES: [&str; 3] = ["user", "pid", "mnt"];
+
+/// The maximum number of parents between a process and its helper.
+const DEPTH: usize = 64;
+
+/// A process of a helper that waits in a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// The process.
+    pub pid: i32,
+    /// When it started, in clock ticks since the boot.
+    pub started: u64,
+}
+
+/// A process that the kernel has started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Helper {
+    /// The process.
+    pub pid: i32,
+    /// When it started, in clock ticks since the boot.
+    pub started: u64,
+    /// The requested name; `None` if its arguments are not those of a request for a module.
+    pub name: Option<Vec<u8>>,
+    /// Whether it runs as root in the initial namespaces.
+    pub trusted: bool,
+    /// Its waiting processes: itself or descendants that run as root in the initial namespaces.
+    pub waiting: Vec<Waiting>,
+}
+
+/// The helpers other than this process, oldest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The helpers.
+    pub others: Vec<Helper>,
+}
+
+/// What the guard cannot do without.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProcError {
+    /// `/proc` cannot be read.
+    #[error("cannot read /proc: {}", crate::sys::strerror(*.0))]
+    Unreadable(Errno),
+    /// The age of processes is not certain, because process ids have started again from a low number.
+    #[error("cannot tell which helper is younger")]
+    Ages,
+}
+
+/// The part of `/proc/PID/stat` that the guard uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stat {
+    pid: i32,
+    parent: i32,
+    sleeping: bool,
+    kernel_thread: bool,
+    started: u64,
+}
+
+/// Parses `/proc/PID/stat`. The name of the program, in brackets, may contain anything.
+fn parse_stat(text: &[u8]) -> Option<Stat> {
+    let (start, rest) = (text.iter().position(|&byte| byte == b'(')?, text.iter().rposition(|&byte| byte == b')')?);
+    let pid = number(text.get(..start)?.trim_ascii())?;
+    // The first field after the name is number 3.
+    let fields: Vec<&[u8]> = text.get(rest + 1..)?.trim_ascii().split(|&byte| byte == b' ').collect();
+    let field = |number: usize| fields.get(number - 3).copied();
+    Some(Stat {
+        pid: i32::try_from(pid).ok()?,
+        sleeping: matches!(field(3)?, b"S" | b"D"),
+        parent: i32::try_from(number(field(4)?)?).ok()?,
+        kernel_thread: number(field(9)?)? & KERNEL_THREAD != 0,
+        started: number(field(22)?)?,
+    })
+}
+
+fn number(text: &[u8]) -> Option<u64> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// The requested name in the arguments of a helper: what follows the last `-q`, `--`. An interpreter may precede them.
+fn requested_name(arguments: &[u8]) -> Option<Vec<u8>> {
+    let arguments = arguments.strip_suffix(b"\0")?;
+    let mut last = arguments.rsplit(|&byte| byte == 0);
+    let name = last.next()?;
+    (last.next()? == b"--" && last.next()? == b"-q").then(|| name.to_vec())
+}
+
+/// `/proc`, opened.
+#[derive(Debug)]
+pub struct Proc {
+    root: OwnedFd,
+}
+
+impl Proc {
+    /// Opens `/proc`, or another directory for tests.
+    ///
+    /// # Errors
+    /// [`ProcError::Unreadable`]
+    pub fn open(path: &Path) -> Result<Self, ProcError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::open(path, flags, Mode::empty()).map_err(ProcError::Unreadable)?;
+        Ok(Self { root })
+    }
+
+    /// Returns how many other processes are helpers for `name`, to judge by their arguments. Anyone can choose the arguments
+    /// of a process, so this says only whether a closer look is worth its cost.
+    ///
+    /// # Errors
+    /// [`ProcError::Unreadable`]
+    pub fn candidates(&self, me: i32, name: &[u8]) -> Result<usize, ProcError> {
+        let mut count = 0;
+        for pid in self.pids()? {
+            // A kernel thread has no program.
+            let program = rustix::fs::readlinkat(&self.root, format!("{pid}/exe"), [0; 0]);
+            if pid == me || matches!(program, Err(Errno::NOENT | Errno::SRCH)) {
+                continue;
+            }
+            let arguments = self.read(&format!("{pid}/cmdline"), 4096);
+            count += usize::from(arguments.and_then(|text| requested_name(&text)).as_deref() == Some(name));
+        }
+        Ok(count)
+    }
+
+    /// Reads all helpers.
+    ///
+    /// # Errors
+    /// Why nothing is certain about them.
+    pub fn snapshot(&self, me: i32) -> Result<Snapshot, ProcError> {
+        let pids = self.pids()?;
+        let stats: HashMap<i32, Stat> = pids
+            .iter()
+            .filter_map(|pid| parse_stat(&self.read(&format!("{pid}/stat"), 1024)?))
+            .map(|stat| (stat.pid, stat))
+            .collect();
+        let own = self.namespaces(me);
+        let is_helper = |stat: &Stat| {
+            let kernel_child = stats.get(&stat.parent).is_some_and(|parent| parent.kernel_thread);
+            // kthreadd (2) is the parent of all kernel threads, and of helpers of asynchronous requests.
+            kernel_child && (stat.parent != 2 || !stat.kernel_thread)
+        };
+        let mut tops: Vec<&Stat> = stats.values().filter(|stat| is_helper(stat)).collect();
+        tops.sort_unstable_by_key(|stat| (stat.started, stat.pid));
+        // Within a tick only the process id says who is younger. It says nothing if ids have wrapped around.
+        let wrapped =
+            tops.windows(2).any(|pair| pair[0].started == pair[1].started && pair[1].pid - pair[0].pid > 16_384);
+        if wrapped {
+            return Err(ProcError::Ages);
+        }
+        // The youngest helper must be this one: a younger one may belong to any of them.
+        let Some(mine) = tops.iter().position(|stat| stat.pid == me) else { return Ok(Snapshot::default()) };
+        let younger = tops.len() - mine - 1;
+        tops.remove(mine);
+        let mut others: Vec<Helper> = tops
+            .into_iter()
+            .map(|stat| Helper {
+                pid: stat.pid,
+                started: stat.started,
+                name: self.read(&format!("{}/cmdline", stat.pid), 4096).and_then(|text| requested_name(&text)),
+                trusted: self.is_trusted(stat.pid, own.as_ref()),
+                waiting: Vec::new(),
+            })
+            .collect();
+        let places: HashMap<i32, usize> =
+            others.iter().enumerate().map(|(place, helper)| (helper.pid, place)).collect();
+        for stat in stats.values().filter(|stat| stat.sleeping && !stat.kernel_thread) {
+            let Some(&place) = ancestors(stat, &stats).find_map(|pid| places.get(&pid)) else { continue };
+            if self.waits_in_request(stat.pid) && self.is_trusted(stat.pid, own.as_ref()) {
+                others[place].waiting.push(Waiting { pid: stat.pid, started: stat.started });
+            }
+        }
+        for helper in &mut others {
+            helper.waiting.sort_unstable_by_key(|waiting| waiting.pid);
+        }
+        if younger > 0 {
+            // A helper that is younger than this one makes every chain uncertain.
+            others.iter_mut().for_each(|helper| helper.trusted = false);
+        }
+        Ok(Snapshot { others })
+    }
+
+    fn pids(&self) -> Result<Vec<i32>, ProcError> {
+        let directory =
+            rustix::fs::openat(&self.root, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+                .map_err(ProcError::Unreadable)?;
+        let mut buffer = [MaybeUninit::uninit(); 16 * 1024];
+        let mut entries = RawDir::new(&directory, &mut buffer);
+        let mut pids = Vec::with_capacity(256);
+        while let Some(entry) = entries.next() {
+            let entry = entry.map_err(ProcError::Unreadable)?;
+            pids.extend(number(entry.file_name().to_bytes()).and_then(|pid| i32::try_from(pid).ok()));
+        }
+        Ok(pids)
+    }
+
+    /// Reads the beginning of a file; `None` if it cannot be read.
+    fn read(&self, path: &str, limit: usize) -> Option<Vec<u8>> {
+        let path = CString::new(path).ok()?;
+        let file = rustix::fs::openat(&self.root, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+        let mut text = vec![0; limit];
+        let length = rustix::io::read(&file, &mut text[..]).ok()?;
+        text.truncate(length);
+        Some(text)
+    }
+
+    fn waits_in_request(&self, pid: i32) -> bool {
+        // Before 5.16 wchan needs a frame pointer; the stack needs CONFIG_STACKTRACE and CAP_SYS_ADMIN.
+        let wchan = self.read(&format!("{pid}/wchan"), 128).unwrap_or_default();
+        if !matches!(&wchan[..], b"" | b"0") {
+            return wchan == WAITS_IN;
+        }
+        let stack = self.read(&format!("{pid}/stack"), 1024).unwrap_or_default();
+        let first = stack.split(|&byte| byte == b'\n').next().unwrap_or_default();
+        first.strip_prefix(b"[<0>] ").and_then(|line| line.split(|&byte| byte == b'+').next()) == Some(WAITS_IN)
+    }
+
+    /// Whether a process runs as root, in the namespaces `own`.
+    fn is_trusted(&self, pid: i32, own: Option<&[Vec<u8>; 3]>) -> bool {
+        own.is_some() && self.namespaces(pid).as_ref() == own && self.is_root(pid)
+    }
+
+    fn is_root(&self, pid: i32) -> bool {
+        let status = self.read(&format!("{pid}/status"), 4096).unwrap_or_default();
+        let mut lines = status.split(|&byte| byte == b'\n');
+        lines.find_map(|line| line.strip_prefix(b"Uid:")).is_some_and(|ids| {
+            let ids: Vec<&[u8]> = ids.split(u8::is_ascii_whitespace).filter(|id| !id.is_empty()).collect();
+            ids == [b"0"; 4]
+        })
+    }
+
+    fn namespaces(&self, pid: i32) -> Option<[Vec<u8>; 3]> {
+        let link = |kind| rustix::fs::readlinkat(&self.root, format!("{pid}/ns/{kind}"), Vec::new()).ok();
+        let [user, pid, mnt] = NAMESPACES.map(link);
+        Some([user?, pid?, mnt?].map(CString::into_bytes))
+    }
+}
+
+/// The process itself, its parent, and so on.
+fn ancestors<'a>(stat: &Stat, stats: &'a HashMap<i32, Stat>) -> impl Iterator<Item = i32> + use<'a> {
+    std::iter::successors(Some(stat.pid), |pid| stats.get(pid).map(|stat| stat.parent)).take(DEPTH)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,217 @@
+use super::*;
+use std::fs;
+use std::os::unix::fs::symlink;
+use tempfile::TempDir;
+
+/// A `/proc` with kthreadd (2), three kernel workers (10, 11, 12) and this process (99), which the kernel has started last.
+struct FakeProc {
+    directory: TempDir,
+}
+
+impl FakeProc {
+    fn new() -> Self {
+        let fake = Self { directory: tempfile::tempdir().unwrap() };
+        fake.kernel_thread(2, 0);
+        for worker in [10, 11, 12] {
+            fake.kernel_thread(worker, 2);
+        }
+        fake.helper(99, 12, 900, "net-pf-1", false);
+        fake
+    }
+
+    fn file(&self, pid: i32, name: &str, content: &[u8]) {
+        let path = self.directory.path().join(pid.to_string()).join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    fn link(&self, pid: i32, name: &str, target: &str) {
+        let path = self.directory.path().join(pid.to_string()).join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let _absent = fs::remove_file(&path);
+        symlink(target, path).unwrap();
+    }
+
+    fn stat(&self, pid: i32, program: &str, state: char, parent: i32, flags: u64, started: u64) {
+        let text =
+            format!("{pid} ({program}) {state} {parent} 0 0 0 -1 {flags} 1 2 3 4 5 6 7 8 20 0 1 0 {started} 0 0\n");
+        self.file(pid, "stat", text.as_bytes());
+    }
+
+    fn kernel_thread(&self, pid: i32, parent: i32) {
+        self.stat(pid, "kworker/u2:1", 'I', parent, 0x0420_8060, 1);
+    }
+
+    /// A process of root in the initial namespaces.
+    fn process(&self, pid: i32, parent: i32, started: u64, arguments: &[u8], waits: bool) {
+        self.stat(pid, "modprobe", if waits { 'D' } else { 'R' }, parent, 0x0040_0000, started);
+        self.file(pid, "cmdline", arguments);
+        self.file(pid, "status", b"Name:\tmodprobe\nUid:\t0\t0\t0\t0\n");
+        self.file(pid, "wchan", if waits { WAITS_IN } else { b"0" });
+        self.link(pid, "exe", "/usr/bin/kmod");
+        for kind in NAMESPACES {
+            self.link(pid, &format!("ns/{kind}"), &format!("{kind}:[4026531835]"));
+        }
+    }
+
+    fn helper(&self, pid: i32, parent: i32, started: u64, name: &str, waits: bool) {
+        self.process(pid, parent, started, format!("/sbin/modprobe\0-q\0--\0{name}\0").as_bytes(), waits);
+    }
+
+    fn open(&self) -> Proc {
+        Proc::open(self.directory.path()).unwrap()
+    }
+
+    fn others(&self) -> Vec<Helper> {
+        self.open().snapshot(99).unwrap().others
+    }
+
+    /// The helpers as text: name, number of waiting processes, whether it is trusted.
+    fn shown(&self) -> Vec<String> {
+        let show = |helper: Helper| {
+            let name = helper.name.map_or("?".to_owned(), |name| name.escape_ascii().to_string());
+            format!("{name} {}{}", helper.waiting.len(), if helper.trusted { "" } else { " untrusted" })
+        };
+        self.others().into_iter().map(show).collect()
+    }
+}
+
+#[test]
+fn helpers_are_the_children_of_kernel_threads_by_age() {
+    let fake = FakeProc::new();
+    fake.helper(50, 11, 200, "b", false);
+    fake.helper(60, 10, 100, "a", true);
+    fake.process(61, 1, 100, b"/sbin/modprobe\0-q\0--\0a\0", true);
+    assert_eq!(fake.shown(), ["a 1", "b 0"]);
+}
+
+#[test]
+fn a_descendant_waits_for_its_helper() {
+    let fake = FakeProc::new();
+    fake.helper(50, 10, 100, "a", false);
+    fake.process(51, 50, 101, b"/bin/sh\0", false);
+    fake.process(52, 51, 102, b"mount\0", true);
+    assert_eq!(fake.others()[0].waiting, [Waiting { pid: 52, started: 102 }]);
+}
+
+#[test]
+fn a_helper_without_a_waiting_parent_is_the_child_of_kthreadd() {
+    let fake = FakeProc::new();
+    fake.helper(50, 2, 100, "a", false);
+    assert_eq!(fake.shown(), ["a 0"]);
+}
+
+#[test]
+fn a_helper_that_the_kernel_has_not_started_yet_counts() {
+    let fake = FakeProc::new();
+    // Until 5.18 such a process is marked as a kernel thread.
+    fake.stat(50, "kworker/u2:1", 'R', 10, 0x0420_8060, 100);
+    assert_eq!(fake.shown(), ["? 0 untrusted"]);
+}
+
+#[test]
+fn a_program_name_cannot_imitate_a_kernel_thread() {
+    let fake = FakeProc::new();
+    // The parent is a process whose name contains a stat line.
+    fake.stat(40, "x) S 2 0 0 0 -1 69239136 (", 'S', 1, 0x0040_0000, 5);
+    fake.helper(50, 40, 100, "a", true);
+    assert_eq!(fake.shown(), [""; 0]);
+}
+
+#[test]
+fn another_user_or_namespace_is_not_trusted() {
+    let fake = FakeProc::new();
+    fake.helper(50, 10, 100, "a", true);
+    fake.file(50, "status", b"Uid:\t0\t1000\t0\t0\n");
+    fake.helper(51, 10, 101, "b", true);
+    fake.link(51, "ns/mnt", "mnt:[4026532000]");
+    fake.helper(52, 10, 102, "c", true);
+    fs::remove_dir_all(fake.directory.path().join("52/ns")).unwrap();
+    assert_eq!(fake.shown(), ["a 0 untrusted", "b 0 untrusted", "c 0 untrusted"]);
+}
+
+#[test]
+fn a_descendant_of_another_user_does_not_count_as_waiting() {
+    let fake = FakeProc::new();
+    fake.helper(50, 10, 100, "a", false);
+    fake.process(51, 50, 101, b"x\0", true);
+    fake.file(51, "status", b"Uid:\t1000\t1000\t1000\t1000\n");
+    assert_eq!(fake.shown(), ["a 0"]);
+}
+
+#[test]
+fn without_wchan_the_stack_says_where_a_process_waits() {
+    let fake = FakeProc::new();
+    fake.helper(50, 10, 100, "a", true);
+    fake.file(50, "wchan", b"0");
+    fake.file(50, "stack", b"[<0>] call_usermodehelper_exec+0x14a/0x1a0\n[<0>] __request_module+0x1a5/0x3e0\n");
+    fake.helper(51, 10, 101, "b", true);
+    fake.file(51, "wchan", b"0");
+    fake.file(51, "stack", b"[<0>] do_wait+0x1/0x2\n[<0>] call_usermodehelper_exec+0x14a/0x1a0\n");
+    fake.helper(52, 10, 102, "c", true);
+    fs::remove_file(fake.directory.path().join("52/wchan")).unwrap();
+    assert_eq!(fake.shown(), ["a 1", "b 0", "c 0"]);
+}
+
+#[test]
+fn a_younger_helper_makes_all_uncertain() {
+    let fake = FakeProc::new();
+    fake.helper(50, 10, 100, "a", true);
+    fake.helper(120, 11, 901, "b", false);
+    assert_eq!(fake.shown(), ["a 1 untrusted", "b 0 untrusted"]);
+}
+
+#[test]
+fn ages_are_uncertain_when_process_ids_have_wrapped_around() {
+    let fake = FakeProc::new();
+    fake.helper(50, 10, 100, "a", true);
+    fake.helper(32_000, 11, 100, "b", true);
+    assert_eq!(fake.open().snapshot(99), Err(ProcError::Ages));
+}
+
+#[test]
+fn a_process_that_the_kernel_did_not_start_has_no_chain() {
+    let fake = FakeProc::new();
+    fake.helper(50, 10, 100, "a", true);
+    fake.helper(99, 1, 900, "net-pf-1", false);
+    assert_eq!(fake.shown(), [""; 0]);
+}
+
+#[test]
+fn candidates_have_the_arguments_of_a_request() {
+    let fake = FakeProc::new();
+    fake.helper(50, 10, 100, "net-pf-1", true);
+    fake.process(51, 1, 100, b"/bin/sh\0/sbin/m\0-q\0--\0net-pf-1\0", false);
+    fake.process(52, 1, 100, b"/sbin/modprobe\0-q\0net-pf-1\0", false);
+    fake.process(53, 1, 100, b"", false);
+    fake.process(54, 1, 100, b"-q\0--\0net-pf-1", false);
+    fake.helper(55, 1, 100, "net-pf-1\0x", false);
+    assert_eq!(fake.open().candidates(99, b"net-pf-1"), Ok(2));
+}
+
+#[test]
+fn damaged_and_vanished_files_do_not_count() {
+    let fake = FakeProc::new();
+    for (pid, stat) in [(50, ""), (51, "51"), (52, "52 (a"), (53, "53 (a) S 10"), (54, "x (a) S 10 0")] {
+        fake.file(pid, "stat", stat.as_bytes());
+    }
+    fs::create_dir(fake.directory.path().join("55")).unwrap();
+    fs::create_dir(fake.directory.path().join("99999999999")).unwrap();
+    assert_eq!(fake.shown(), [""; 0]);
+}
+
+#[test]
+fn parents_in_a_circle_end() {
+    let fake = FakeProc::new();
+    fake.process(50, 51, 100, b"x\0", true);
+    fake.process(51, 50, 100, b"x\0", true);
+    assert_eq!(fake.shown(), [""; 0]);
+}
+
+#[test]
+fn a_directory_without_processes_has_no_helpers() {
+    let empty = tempfile::tempdir().unwrap();
+    assert_eq!(Proc::open(empty.path()).unwrap().snapshot(1), Ok(Snapshot::default()));
+    let missing = Proc::open(&empty.path().join("x")).unwrap_err();
+    assert_eq!(missing.to_string(), "cannot read /proc: No such file or directory");
+}
