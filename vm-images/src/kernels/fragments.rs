@@ -1,12 +1,13 @@
 //! Fragments of kernel configurations: those in `configs/`, merging several, and finding lines without effect.
 
 /// The names of the fragments in `configs/`.
-pub const NAMES: [&str; 4] = ["tiny", "modular-unix", "kcov-kasan", "test-kmod"];
+pub const NAMES: [&str; 5] = ["tiny", "catalogue", "modular-unix", "kcov-kasan", "test-kmod"];
 
 /// Returns the text of a fragment in `configs/`.
 pub(crate) fn fragment(name: &str) -> Option<&'static str> {
     match name {
         "tiny" => Some(include_str!("../../configs/tiny")),
+        "catalogue" => Some(include_str!("../../configs/catalogue")),
         "modular-unix" => Some(include_str!("../../configs/modular-unix")),
         "kcov-kasan" => Some(include_str!("../../configs/kcov-kasan")),
         "test-kmod" => Some(include_str!("../../configs/test-kmod")),
@@ -16,7 +17,7 @@ pub(crate) fn fragment(name: &str) -> Option<&'static str> {
 
 /// Returns a fragment, preceded by the one it is based on.
 pub(crate) fn with_base(name: &str) -> Option<Vec<&'static str>> {
-    let base = matches!(name, "kcov-kasan" | "test-kmod").then_some("tiny");
+    let base = matches!(name, "catalogue" | "kcov-kasan" | "test-kmod").then_some("tiny");
     base.into_iter().chain([name]).map(fragment).collect()
 }
 
