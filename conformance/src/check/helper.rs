@@ -87,6 +87,21 @@ pub fn exec_with(program: &str, argv: Vec<Arg>) -> HelperPlan {
     HelperPlan { record: true, actions: Vec::new(), end: End::Exec { program: program.as_bytes().to_vec(), argv } }
 }
 
+/// Returns a plan that records, carries out `actions` and then executes `program` with the same arguments.
+#[must_use]
+pub fn act_then_exec(actions: Vec<Action>, program: &str) -> HelperPlan {
+    HelperPlan { actions, ..exec(program) }
+}
+
+/// Returns the largest number of helpers that ran at the same moment. Each helper leaves one record when it starts and
+/// one when it ends.
+#[must_use]
+pub fn most_at_once(started: &[Record], ended: &[Record]) -> usize {
+    let ended_by = |time| ended.iter().filter(|record| record.time <= time).count();
+    let running = |(number, record): (usize, &Record)| (number + 1).saturating_sub(ended_by(record.time));
+    started.iter().enumerate().map(running).max().unwrap_or_default()
+}
+
 /// Returns the requested module names: the last argument of each record.
 #[must_use]
 pub fn requested_names(records: &[Record]) -> Vec<Vec<u8>> {
@@ -111,5 +126,15 @@ mod tests {
         log.push(b'x');
         log.extend(frame::encode(0, &record(30, "third")).unwrap());
         assert!(Helper::decode(&log).is_err());
+    }
+
+    #[test]
+    fn helpers_that_end_before_others_start_do_not_run_at_once() {
+        let records = |times: &[u64]| -> Vec<Record> {
+            times.iter().map(|time| Record { time: GuestMicros(*time), ..Record::default() }).collect()
+        };
+        assert_eq!(most_at_once(&records(&[1, 2, 10, 11, 12]), &records(&[5, 11, 20, 21, 22])), 3);
+        assert_eq!(most_at_once(&records(&[1, 2]), &records(&[])), 2);
+        assert_eq!(most_at_once(&[], &[]), 0);
     }
 }

@@ -6,8 +6,10 @@
 pub(crate) mod describe;
 mod files;
 mod guest;
+mod jobs;
 mod kernel;
 
+pub use files::set_path_action;
 pub use guest::{Guest, GuestError, LabError};
 pub use kernel::shown_line;
 

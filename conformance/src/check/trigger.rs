@@ -54,6 +54,15 @@ pub fn upper_layer_protocol(name: &[u8]) -> Action {
     Action::SetSockOpt { socket: TCP, level, option, value: name.to_vec() }
 }
 
+/// `setsockopt(NETLINK_ADD_MEMBERSHIP)` for a group of netfilter (`enum nfnetlink_groups`): requests
+/// `nfnetlink-subsys-NUMBER` without waiting for the helper.
+#[must_use]
+pub fn nfnetlink_group(group: i32) -> Action {
+    let socket = SocketSpec { family: libc::AF_NETLINK, kind: libc::SOCK_RAW, protocol: libc::NETLINK_NETFILTER };
+    let (level, option) = (libc::SOL_NETLINK, libc::NETLINK_ADD_MEMBERSHIP);
+    Action::SetSockOpt { socket, level, option, value: group.to_ne_bytes().to_vec() }
+}
+
 /// `ioctl(TIOCSETD)` on a new pseudo-terminal: requests `tty-ldisc-NUMBER`.
 #[must_use]
 pub fn line_discipline(number: i32) -> Action {

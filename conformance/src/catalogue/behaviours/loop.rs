@@ -2,18 +2,26 @@
 //!
 //! The recursion comes from a helper that repeats the request it was started for.
 
+#[path = "loop/limit.rs"]
+mod limit;
+
+use super::BEHAVIOUR;
 use crate::catalogue::entry::Checked::By;
 use crate::catalogue::entry::{About, Check, Cost, Entry, Group, Need};
 use crate::check::errno;
 use crate::check::fact::List;
-use crate::check::helper::{act_then_exit, exec_with, exit_with, requested_names};
-use crate::check::lab::{Lab, LabError, Observed, shown_line};
-use crate::check::trigger::{mount, unknown_socket};
+use crate::check::helper::{Helper, act_then_exec, act_then_exit, exec_with, exit_with, most_at_once, requested_names};
+use crate::check::lab::{Lab, LabError, Observed, set_path_action, shown_line};
+use crate::check::trigger::{mount, socket, unknown_socket};
 use agent::plan::{Arg, HelperPlan};
 use std::collections::BTreeSet;
 
 const LIMIT_SOURCE: &str =
     "MAX_KMOD_CONCURRENT and MAX_KMOD_ALL_BUSY_TIMEOUT (kernel/kmod.c; kernel/module/kmod.c since 6.4)";
+
+const LOOP: Entry = Entry { group: Group::Loop, ..BEHAVIOUR };
+
+pub(super) use limit::ENTRIES as LIMIT_ENTRIES;
 
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {
@@ -75,6 +83,34 @@ pub(super) const ENTRIES: &[Entry] = &[
         needs: &[],
         probes: &[],
         check: By(usable_afterwards),
+    },
+    Entry {
+        id: "loop.two-names",
+        catalogue: "LOOP-08",
+        statement: "a recursion through two names shares the one limit",
+        source: "MAX_KMOD_CONCURRENT (kernel/kmod.c; kernel/module/kmod.c since 6.4); docs/facts/kernel.md#limit-not-per-name",
+        cost: Cost::Storm,
+        check: By(two_names),
+        ..LOOP
+    },
+    Entry {
+        id: "loop.retries",
+        catalogue: "LOOP-09",
+        statement: "while the helpers of a recursion retry, at most 50 helpers exist at any moment, and all requests end",
+        source: "MAX_KMOD_CONCURRENT and MAX_KMOD_ALL_BUSY_TIMEOUT (kernel/kmod.c; kernel/module/kmod.c since 6.4); docs/facts/kernel.md#loop-09",
+        cost: Cost::Storm,
+        check: By(retries),
+        ..LOOP
+    },
+    Entry {
+        id: "loop.nested",
+        catalogue: "LOOP-17",
+        statement: "a helper that needs a module itself causes one nested request and no loop",
+        source: "the kernel's historic kmod text; docs/facts/kernel.md#limit-nested",
+        about: About::Both,
+        needs: &[Need::Command("modprobe"), Need::Module("af_alg"), Need::Module("squashfs")],
+        check: By(nested),
+        ..LOOP
     },
     Entry {
         id: "loop.historic-unix",
@@ -151,6 +187,76 @@ fn usable_afterwards(lab: &mut Lab<'_>) -> Check {
     let records = lab.records(&helper)?;
     lab.expect("requested names", List(requested_names(&records)), List(vec!["net-pf-3"]));
     Ok(())
+}
+
+/// Each of two helpers makes the other one the next helper and repeats the other one's request.
+fn two_names(lab: &mut Lab<'_>) -> Check {
+    let even = Helper::named("even");
+    let odd = act_then_exit(vec![set_path_action(even.path().as_bytes()), mount("zz")], 1);
+    let odd = lab.helper("odd", &odd)?;
+    let even = act_then_exit(vec![set_path_action(odd.path().as_bytes()), unknown_socket()], 1);
+    let even = lab.helper("even", &even)?;
+    lab.set_path(odd.path().as_bytes())?;
+    lab.mark_kmsg()?;
+    let socket = lab.observe(unknown_socket())?;
+    lab.expect_within("socket(2) duration", socket.millis, 5000..=8000, "ms");
+    for (helper, name) in [(odd, "net-pf-3"), (even, "fs-zz")] {
+        let names = requested_names(&lab.records(&helper)?);
+        lab.expect(
+            &format!("helpers started for {name}"),
+            names.iter().filter(|got| *got == name.as_bytes()).count(),
+            25,
+        );
+        lab.expect(&format!("helpers started like those for {name}"), names.len(), 25);
+    }
+    let lines = request_module_lines(lab, true)?;
+    let lines: Vec<String> = lines.into_iter().filter(|line| line.contains("cannot be processed")).collect();
+    lab.expect("cut-off messages", List(lines), List(vec![CANNOT_BE_PROCESSED]));
+    Ok(())
+}
+
+/// Helpers that all repeat their request twice would double in number at each of 50 levels. So the first one that has
+/// failed replaces the helper by one that ends at once.
+fn retries(lab: &mut Lab<'_>) -> Check {
+    let ended = lab.helper("ended", &exit_with(1))?;
+    let quick = lab.helper("quick", &act_then_exec(vec![], ended.path()))?;
+    let attempts = vec![unknown_socket(), set_path_action(quick.path().as_bytes()), unknown_socket()];
+    let again = lab.helper_as_path("again", &act_then_exec(attempts, ended.path()))?;
+    let socket = lab.observe(unknown_socket())?;
+    lab.expect("socket(2) with an unknown family", socket.result, errno::EAFNOSUPPORT);
+    lab.expect_within("socket(2) duration", socket.millis, 10_000..=14_000, "ms");
+    let (again, quick, ended) = (lab.records(&again)?, lab.records(&quick)?, lab.records(&ended)?);
+    lab.expect("helpers that repeat the request", again.len(), 50);
+    lab.expect("helpers of the second attempts", quick.len(), 49);
+    let mut started = [again, quick].concat();
+    started.sort_by_key(|record| record.time);
+    lab.expect("helpers at the same moment", most_at_once(&started, &ended), 50);
+    Ok(())
+}
+
+/// The helper needs a socket of a family that is a module, and is modprobe otherwise.
+fn nested(lab: &mut Lab<'_>) -> Check {
+    let inner = lab.helper("inner", &exec_with_modprobe())?;
+    let needs = vec![set_path_action(inner.path().as_bytes()), socket(libc::AF_ALG, libc::SOCK_SEQPACKET)];
+    let outer = lab.helper_as_path("outer", &HelperPlan { actions: needs, ..exec_with_modprobe() })?;
+    lab.mark_kmsg()?;
+    // Without a device the mount fails, but its type is known then.
+    let mount = lab.observe(mount("squashfs"))?;
+    lab.expect("mount(2)", mount.result, errno::ENOENT);
+    lab.expect_within("mount(2) duration", mount.millis, 0..=2000, "ms");
+    for (helper, name) in [(outer, "fs-squashfs"), (inner, "net-pf-38")] {
+        let names = requested_names(&lab.records(&helper)?);
+        lab.expect(&format!("requests to {}", helper.path()), List(names), List(vec![name]));
+    }
+    let states = lab.module_states(&["squashfs", "af_alg"])?;
+    lab.expect("squashfs, af_alg", List(states), List(vec!["Live", "Live"]));
+    let lines = request_module_lines(lab, true)?;
+    lab.expect("request_module log lines", List(lines), List::<&str>(vec![]));
+    Ok(())
+}
+
+fn exec_with_modprobe() -> HelperPlan {
+    act_then_exec(vec![], "/sbin/modprobe")
 }
 
 /// Kernels of that time started `modprobe -s`. Current kernels pass `-q` instead, so a wrapper restores the old arguments.

@@ -42,6 +42,7 @@ pub fn all() -> Vec<&'static Entry> {
     let groups = [
         path::ENTRIES,
         loops::ENTRIES,
+        loops::LIMIT_ENTRIES,
         dep::ENTRIES,
         name::ENTRIES,
         load::ENTRIES,

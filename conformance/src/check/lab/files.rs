@@ -6,6 +6,12 @@ use crate::check::helper::Helper;
 use agent::plan::{HelperPlan, Record};
 use agent::proto::{Action, Value};
 
+/// Returns the action that writes to `/proc/sys/kernel/modprobe`.
+#[must_use]
+pub fn set_path_action(path: &[u8]) -> Action {
+    Action::Write { path: MODPROBE_SYSCTL.to_vec(), data: path.to_vec(), flags: 0 }
+}
+
 impl Lab<'_> {
     /// Replaces the contents of a file. Creates the file and its directory if they do not exist.
     ///
@@ -54,7 +60,7 @@ impl Lab<'_> {
     /// # Errors
     /// [`LabError`] if the guest refuses.
     pub fn set_path(&mut self, path: &[u8]) -> Result<i64, LabError> {
-        match self.arrange(Action::Write { path: MODPROBE_SYSCTL.to_vec(), data: path.to_vec(), flags: 0 })? {
+        match self.arrange(set_path_action(path))? {
             Value::Number(written) => Ok(written),
             _ => Err(LabError::Unexpected("no result of write(2)".to_owned())),
         }

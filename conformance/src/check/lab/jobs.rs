@@ -1,0 +1,33 @@
+//! Jobs that run at the same time.
+
+use super::{ACTION_LIMIT, Lab, LabError};
+use agent::proto::{Group, JobEnd, JobId};
+
+impl Lab<'_> {
+    /// Waits until a job ends.
+    ///
+    /// # Errors
+    /// [`LabError`] if it does not end within a minute of guest time, or could not start as its caller.
+    pub fn wait_for(&mut self, job: JobId) -> Result<JobEnd, LabError> {
+        let end = self.wait(job, ACTION_LIMIT)?;
+        let end = end.ok_or_else(|| LabError::Unexpected(format!("a job still runs after {} ms", ACTION_LIMIT.0)))?;
+        match end.setup {
+            Some(failure) => Err(LabError::SetUp { what: failure.step, errno: failure.errno }),
+            None => Ok(end),
+        }
+    }
+
+    /// Starts groups of jobs at the same moment and waits until all have ended. Returns the ends in the order of the
+    /// groups.
+    ///
+    /// # Errors
+    /// [`LabError`] if one cannot be started or does not end within a minute of guest time.
+    pub fn run_all(&mut self, groups: Vec<Group>) -> Result<Vec<JobEnd>, LabError> {
+        let count: u32 = groups.iter().map(|group| group.count).sum();
+        let jobs = self.start_all(groups)?;
+        if u32::try_from(jobs.len()) != Ok(count) {
+            return Err(LabError::Unexpected(format!("{} jobs instead of {count}", jobs.len())));
+        }
+        jobs.into_iter().map(|job| self.wait_for(job)).collect()
+    }
+}
