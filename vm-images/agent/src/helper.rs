@@ -139,8 +139,8 @@ fn ask_proc(this: &OwnedFd, record: &mut Record) {
     };
     record.fds = match open("fd", OFlags::RDONLY | OFlags::DIRECTORY) {
         Ok(list) => {
-            let numbers = files::names(&list).unwrap_or_default();
             let ours = [this.as_raw_fd(), list.as_raw_fd()];
+            let numbers = files::names(list).unwrap_or_default();
             let mut fds: Vec<i32> = numbers.iter().filter_map(|n| Some(number(n, 10)? as i32)).collect();
             fds.retain(|fd| !ours.contains(fd));
             fds.sort_unstable();
@@ -161,7 +161,7 @@ fn ask_proc(this: &OwnedFd, record: &mut Record) {
     record.cwd = link(this, b"cwd");
     record.root = link(this, b"root");
     if let Ok(namespaces) = open("ns", OFlags::RDONLY | OFlags::DIRECTORY) {
-        let names = files::names(&namespaces).unwrap_or_default();
+        let names = rustix::io::fcntl_dupfd_cloexec(&namespaces, 0).and_then(files::names).unwrap_or_default();
         record.namespaces = names.iter().map(|name| link(&namespaces, name)).collect();
     }
 }

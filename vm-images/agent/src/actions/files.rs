@@ -108,10 +108,10 @@ pub fn list(path: &[u8]) -> Result<Vec<Vec<u8>>> {
     names(open(path, OFlags::RDONLY | OFlags::DIRECTORY)?)
 }
 
-/// Lists the names in an open directory, sorted, without `.` and `..`.
-pub fn names(directory: impl AsFd) -> Result<Vec<Vec<u8>>> {
+/// Lists the names in an open directory, sorted, without `.` and `..`. Opens no other descriptor.
+pub fn names(directory: OwnedFd) -> Result<Vec<Vec<u8>>> {
     let mut names = Vec::new();
-    for entry in Dir::read_from(directory)? {
+    for entry in Dir::new(directory)? {
         let name = entry?.file_name().to_bytes().to_vec();
         if name != b"." && name != b".." {
             names.push(name);
