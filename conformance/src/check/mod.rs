@@ -7,6 +7,8 @@ pub mod lab;
 pub mod modules;
 pub mod netlink;
 pub mod probes;
+pub mod running;
+pub mod settings;
 pub mod tools;
 pub mod traits;
 pub mod trigger;

@@ -80,6 +80,16 @@ pub fn socket_diagnosis(family: u8, protocol: u8) -> Action {
     Action::Netlink { protocol: libc::NETLINK_INET_DIAG, kind: BY_FAMILY, flags: 0, payload }
 }
 
+/// `RTM_GETROUTE` for an IPv4 address.
+#[must_use]
+pub fn get_route(address: [u8; 4]) -> Action {
+    // `struct rtmsg`: the family, and the length of the address in bits.
+    let mut header = [0; 12];
+    (header[0], header[1]) = (libc::AF_INET as u8, 32);
+    let payload = [&header[..], &attribute(libc::RTA_DST, &address)].concat();
+    Action::Netlink { protocol: libc::NETLINK_ROUTE, kind: libc::RTM_GETROUTE, flags: 0, payload }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,6 +2,7 @@
 
 mod config;
 mod dep;
+mod env;
 mod load;
 #[path = "loop.rs"]
 mod loops;
@@ -41,6 +42,7 @@ pub fn entries() -> Vec<&'static Entry> {
 pub fn all() -> Vec<&'static Entry> {
     let groups = [
         path::ENTRIES,
+        env::ENTRIES,
         loops::ENTRIES,
         loops::LIMIT_ENTRIES,
         dep::ENTRIES,

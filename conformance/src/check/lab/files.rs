@@ -79,7 +79,14 @@ impl Lab<'_> {
     /// # Errors
     /// [`LabError`] if the guest refuses.
     pub fn helper(&mut self, name: &str, plan: &HelperPlan) -> Result<Helper, LabError> {
-        let helper = Helper::named(name);
+        self.helper_at(Helper::named(name), plan)
+    }
+
+    /// Installs a recording helper with this plan at its path.
+    ///
+    /// # Errors
+    /// [`LabError`] if the guest refuses.
+    pub fn helper_at(&mut self, helper: Helper, plan: &HelperPlan) -> Result<Helper, LabError> {
         let plan = helper.encode(plan).map_err(LabError::Unexpected)?;
         self.write(&helper.plan_path(), &plan)?;
         self.arrange(Action::Symlink(b"/bin/agent".to_vec(), helper.path().as_bytes().to_vec()))?;

@@ -1,7 +1,6 @@
 //! The behaviours of the catalogue that have no check yet. To add a check, move the entry to the file of its group.
 
 mod dep;
-mod env;
 mod error;
 mod hostile;
 mod limit;
@@ -22,7 +21,6 @@ const MISSING: Entry = Entry { check: Checked::Missing(NOT_WRITTEN), ..BEHAVIOUR
 /// All of them, by group in the order of the catalogue.
 pub(super) const ENTRIES: &[&[Entry]] = &[
     path::ENTRIES,
-    env::ENTRIES,
     dep::ENTRIES,
     limit::ENTRIES,
     name::ENTRIES,
