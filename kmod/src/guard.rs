@@ -70,7 +70,8 @@ mod tests {
     }
 
     fn snapshot(helpers: &[(&str, usize)]) -> Snapshot {
-        Snapshot { others: (10..).zip(helpers).map(|(pid, (name, waiting))| helper(pid, name, *waiting)).collect() }
+        let others = (10..).zip(helpers).map(|(pid, (name, waiting))| helper(pid, name, *waiting)).collect();
+        Snapshot { others, processes: Vec::new() }
     }
 
     fn chain_length(helpers: &[(&str, usize)]) -> usize {

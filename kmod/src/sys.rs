@@ -8,8 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use rustix::fs::{FileType, Mode, OFlags};
-use std::ffi::{CStr, OsString, c_char, c_int};
-use std::os::unix::ffi::OsStringExt;
+use rustix::io::Errno;
+use std::ffi::{CStr, CString, OsStr, OsString, c_char, c_int};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
 
 /// Returns the arguments that the C runtime passed to `main`. The list ends after `argc` entries or at a null pointer.
 ///
@@ -42,6 +44,30 @@ pub unsafe fn arguments(argc: c_int, argv: *const *const c_char) -> Vec<OsString
 pub fn has_elevated_privileges() -> bool {
     // SAFETY: getauxval(3) only reads the auxiliary vector of this process.
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
+/// Replaces this program by another one, with this program's environment in its order and one more variable, which replaces
+/// one of the same name. Returns the error if that fails.
+///
+/// [`std::process::Command`] would sort the environment.
+pub fn execute<'a>(program: &Path, arguments: impl Iterator<Item = &'a OsStr>, variable: (&OsStr, &OsStr)) -> Errno {
+    let set = [variable.0.as_bytes(), b"=", variable.1.as_bytes()].concat();
+    let kept = std::env::vars_os().filter(|(name, _)| name != variable.0);
+    let environment = kept.map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat()).chain([set]);
+    let strings = |all: Vec<Vec<u8>>| all.into_iter().map(CString::new).collect::<Result<Vec<_>, _>>();
+    let arguments = strings(arguments.map(|argument| argument.as_bytes().to_vec()).collect());
+    let (Ok(program), Ok(arguments), Ok(environment)) =
+        (CString::new(program.as_os_str().as_bytes()), arguments, strings(environment.collect()))
+    else {
+        return Errno::INVAL;
+    };
+    let pointers = |all: &[CString]| -> Vec<*const c_char> {
+        all.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect()
+    };
+    let (argv, envp) = (pointers(&arguments), pointers(&environment));
+    // SAFETY: the program and all arguments are NUL-terminated strings that outlive the call, and both arrays end with null.
+    unsafe { libc::execve(program.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
+    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
 }
 
 /// The local time in a syslog message.
@@ -119,6 +145,18 @@ impl StandardStreams {
             }
         }
         Ok(streams)
+    }
+
+    /// Makes those that were closed when the program started closed again for a program that replaces it.
+    pub fn close_on_exec(self) {
+        let closed = [
+            (rustix::stdio::stdin(), self.input_closed),
+            (rustix::stdio::stdout(), self.output_closed),
+            (rustix::stdio::stderr(), self.error_closed),
+        ];
+        for (descriptor, _) in closed.into_iter().filter(|(_, closed)| *closed) {
+            let _stays_open = rustix::io::fcntl_setfd(descriptor, rustix::io::FdFlags::CLOEXEC);
+        }
     }
 
     /// Reports whether all three were closed, as in a usermode helper that the kernel starts.

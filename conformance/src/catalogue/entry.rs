@@ -34,6 +34,8 @@ pub enum Group {
     Config,
     /// The tools as programs.
     Tool,
+    /// The loop guard.
+    Guard,
     /// Hostile input.
     Hostile,
 }
@@ -46,6 +48,7 @@ impl fmt::Display for Group {
             Group::Name => "name",
             Group::Error => "error",
             Group::Module => "module",
+            Group::Guard => "guard",
             Group::Hostile => "hostile",
             Group::Dep => "dep",
             Group::Loop => "loop",

@@ -140,10 +140,10 @@ fn debugged(
 }
 
 /// Returns shell functions that call the subject's commands: busybox's shell prefers its own applets to `PATH`, and
-/// functions to applets.
+/// functions to applets. A name with a dash cannot be that of a function, and is not that of an applet.
 fn functions(subject: &Subject) -> String {
     let function = |command: &String| format!("{command}() {{ /sbin/{command} \"$@\"; }}; ");
-    subject.commands().iter().map(function).collect()
+    subject.commands().iter().filter(|command| !command.contains('-')).map(function).collect()
 }
 
 fn start(vm: &mut Vm, subject: &Subject, command: &str) -> Result<JobId, CliError> {

@@ -4,20 +4,18 @@
 use super::options::About;
 use super::output::print_error;
 use super::{Failed, Invocation, help_flag, version_flag};
-use crate::guard::processes::{Helper, Proc, ProcError, Snapshot};
+use crate::guard::processes::{Helper, Proc, ProcError};
 use crate::guard::settings::{FILE, HELPER, Limits, Settings};
 use crate::guard::{Decision, decide};
 use crate::log::Priority;
 use crate::log::system::write_kernel_log;
 use crate::name::Escaped;
-use crate::sys::{strerror, strerror_io};
+use crate::sys::{execute, strerror};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 /// The name of the tool.
@@ -135,40 +133,31 @@ fn read_bounded(path: &str) -> Result<Vec<u8>, Errno> {
 
 /// Whether the request is part of a loop, or over the limit; after a line in the log. In doubt it is not.
 fn refuses(log: &KernelLog<'_>, limits: Limits) -> bool {
-    let (first, second) = match observe(Path::new("/proc"), log.name, limits) {
-        Ok(Some(snapshots)) => snapshots,
-        Ok(None) => return false,
-        Err(error) => {
-            log.line(Priority::Warning, format_args!("cannot look for a loop: {error}; running the helper"));
-            return false;
-        }
-    };
-    match (decide(&first, log.name, limits), decide(&second, log.name, limits)) {
-        (Decision::Total(_), Decision::Total(total)) => {
-            log.line(Priority::Error, format_args!("refused: {total} helpers are running"));
-            true
-        }
-        (Decision::Loop(before), Decision::Loop(after)) if before == after => {
-            log.stopped(&after);
-            true
-        }
-        _ => false,
-    }
+    refusal(log, limits).unwrap_or_else(|error| {
+        log.line(Priority::Warning, format_args!("cannot look for a loop: {error}; running the helper"));
+        false
+    })
 }
 
-/// Reads the helpers twice, a moment apart, if the request may have to be refused.
-fn observe(proc: &Path, name: &[u8], limits: Limits) -> Result<Option<(Snapshot, Snapshot)>, ProcError> {
+fn refusal(log: &KernelLog<'_>, limits: Limits) -> Result<bool, ProcError> {
     let me = i32::try_from(std::process::id()).unwrap_or_default();
-    let proc = Proc::open(proc)?;
-    if limits.total.is_none() && proc.candidates(me, name)? < limits.chain.get() {
-        return Ok(None);
+    let proc = Proc::open()?;
+    if limits.total.is_none() && proc.candidates(me, log.name)? < limits.chain.get() {
+        return Ok(false);
     }
-    let first = proc.snapshot(me)?;
-    if decide(&first, name, limits) == Decision::Run {
-        return Ok(None);
+    let snapshot = proc.snapshot(me)?;
+    match decide(&snapshot, log.name, limits) {
+        Decision::Run => return Ok(false),
+        Decision::Total(total) => log.line(Priority::Error, format_args!("refused: {total} helpers are running")),
+        Decision::Loop(chain) => {
+            std::thread::sleep(PAUSE);
+            if !proc.unchanged(&snapshot, &chain)? {
+                return Ok(false);
+            }
+            log.stopped(&chain);
+        }
     }
-    std::thread::sleep(PAUSE);
-    Ok(Some((first, proc.snapshot(me)?)))
+    Ok(true)
 }
 
 /// Replaces this process by the helper. Returns if no helper can be started, after a line in the log.
@@ -189,9 +178,11 @@ fn run_helper(invocation: &Invocation, log: &KernelLog<'_>, settings: &Settings,
             return Failed;
         }
     };
-    let error = Command::new(helper).args(invocation.operands()).env(MARKER, (guards + 1).to_string()).exec();
+    invocation.streams.close_on_exec();
+    let arguments = std::iter::once(helper.as_os_str()).chain(invocation.operands().iter().map(OsString::as_os_str));
+    let errno = execute(helper, arguments, (OsStr::new(MARKER), (guards + 1).to_string().as_ref()));
     let helper = Escaped(helper.as_os_str().as_bytes());
-    log.line(Priority::Error, format_args!("cannot run {helper}: {}", strerror_io(&error)));
+    log.line(Priority::Error, format_args!("cannot run {helper}: {}", strerror(errno)));
     Failed
 }
 

@@ -52,6 +52,8 @@ pub struct Helper {
 pub struct Snapshot {
     /// The helpers.
     pub others: Vec<Helper>,
+    /// All processes, sorted.
+    pub processes: Vec<i32>,
 }
 
 /// What the guard cannot do without.
@@ -60,6 +62,9 @@ pub enum ProcError {
     /// `/proc` cannot be read.
     #[error("cannot read /proc: {}", crate::sys::strerror(*.0))]
     Unreadable(Errno),
+    /// Something else is mounted on `/proc`, or nothing.
+    #[error("/proc is not mounted")]
+    NotMounted,
     /// The age of processes is not certain, because process ids have started again from a low number.
     #[error("cannot tell which helper is younger")]
     Ages,
@@ -110,11 +115,17 @@ pub struct Proc {
 }
 
 impl Proc {
-    /// Opens `/proc`, or another directory for tests.
+    /// Opens `/proc`.
     ///
     /// # Errors
-    /// [`ProcError::Unreadable`]
-    pub fn open(path: &Path) -> Result<Self, ProcError> {
+    /// [`ProcError::Unreadable`] or [`ProcError::NotMounted`]
+    pub fn open() -> Result<Self, ProcError> {
+        let proc = Self::at(Path::new("/proc"))?;
+        let stat = rustix::fs::fstatfs(&proc.root).map_err(ProcError::Unreadable)?;
+        if stat.f_type == rustix::fs::PROC_SUPER_MAGIC { Ok(proc) } else { Err(ProcError::NotMounted) }
+    }
+
+    fn at(path: &Path) -> Result<Self, ProcError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(path, flags, Mode::empty()).map_err(ProcError::Unreadable)?;
         Ok(Self { root })
@@ -165,7 +176,10 @@ impl Proc {
             return Err(ProcError::Ages);
         }
         // The youngest helper must be this one: a younger one may belong to any of them.
-        let Some(mine) = tops.iter().position(|stat| stat.pid == me) else { return Ok(Snapshot::default()) };
+        let processes = sorted(pids);
+        let Some(mine) = tops.iter().position(|stat| stat.pid == me) else {
+            return Ok(Snapshot { others: Vec::new(), processes });
+        };
         let younger = tops.len() - mine - 1;
         tops.remove(mine);
         let mut others: Vec<Helper> = tops
@@ -193,7 +207,29 @@ impl Proc {
             // A helper that is younger than this one makes every chain uncertain.
             others.iter_mut().for_each(|helper| helper.trusted = false);
         }
-        Ok(Snapshot { others })
+        Ok(Snapshot { others, processes })
+    }
+
+    /// Returns whether the helpers of a chain have waited since the snapshot, and the kernel has started no other helper.
+    ///
+    /// # Errors
+    /// [`ProcError::Unreadable`]
+    pub fn unchanged(&self, snapshot: &Snapshot, chain: &[&Helper]) -> Result<bool, ProcError> {
+        let stat = |pid: i32| parse_stat(&self.read(&format!("{pid}/stat"), 1024)?);
+        let lives = |pid: i32, started: u64| stat(pid).filter(|stat| stat.started == started);
+        let waits = |waiting: &Waiting| {
+            lives(waiting.pid, waiting.started).is_some_and(|stat| stat.sleeping) && self.waits_in_request(waiting.pid)
+        };
+        let still_wait =
+            |helper: &&Helper| lives(helper.pid, helper.started).is_some() && helper.waiting.iter().all(waits);
+        // Any new process may be a helper, if its parent is not known to be something else.
+        let not_a_helper = |pid: i32| {
+            let Some(stat) = stat(pid) else { return false };
+            let parent = parse_stat(&self.read(&format!("{}/stat", stat.parent), 1024).unwrap_or_default());
+            parent.is_some_and(|parent| !parent.kernel_thread)
+        };
+        let new = sorted(self.pids()?).into_iter().filter(|pid| snapshot.processes.binary_search(pid).is_err());
+        Ok(chain.iter().all(still_wait) && new.into_iter().all(not_a_helper))
     }
 
     fn pids(&self) -> Result<Vec<i32>, ProcError> {
@@ -250,6 +286,11 @@ impl Proc {
         let [user, pid, mnt] = NAMESPACES.map(link);
         Some([user?, pid?, mnt?].map(CString::into_bytes))
     }
+}
+
+fn sorted(mut pids: Vec<i32>) -> Vec<i32> {
+    pids.sort_unstable();
+    pids
 }
 
 /// The process itself, its parent, and so on.

@@ -3,6 +3,7 @@
 mod config;
 mod dep;
 mod env;
+mod guard;
 mod load;
 #[path = "loop.rs"]
 mod loops;
@@ -51,6 +52,7 @@ pub fn all() -> Vec<&'static Entry> {
         unload::ENTRIES,
         config::ENTRIES,
         tool::ENTRIES,
+        guard::ENTRIES,
     ];
     groups.into_iter().flatten().collect()
 }

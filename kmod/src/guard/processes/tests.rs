@@ -11,6 +11,7 @@ struct FakeProc {
 impl FakeProc {
     fn new() -> Self {
         let fake = Self { directory: tempfile::tempdir().unwrap() };
+        fake.stat(1, "init", 'S', 0, 0x0040_0000, 1);
         fake.kernel_thread(2, 0);
         for worker in [10, 11, 12] {
             fake.kernel_thread(worker, 2);
@@ -59,7 +60,7 @@ impl FakeProc {
     }
 
     fn open(&self) -> Proc {
-        Proc::open(self.directory.path()).unwrap()
+        Proc::at(self.directory.path()).unwrap()
     }
 
     fn others(&self) -> Vec<Helper> {
@@ -211,7 +212,41 @@ fn parents_in_a_circle_end() {
 #[test]
 fn a_directory_without_processes_has_no_helpers() {
     let empty = tempfile::tempdir().unwrap();
-    assert_eq!(Proc::open(empty.path()).unwrap().snapshot(1), Ok(Snapshot::default()));
-    let missing = Proc::open(&empty.path().join("x")).unwrap_err();
+    assert_eq!(Proc::at(empty.path()).unwrap().snapshot(1), Ok(Snapshot::default()));
+    let missing = Proc::at(&empty.path().join("x")).unwrap_err();
     assert_eq!(missing.to_string(), "cannot read /proc: No such file or directory");
+}
+
+/// A chain of two helpers that wait, and what happens to `fake` before the second look.
+fn unchanged_after(change: impl FnOnce(&FakeProc)) -> bool {
+    let fake = FakeProc::new();
+    fake.helper(50, 10, 100, "a", true);
+    fake.helper(60, 11, 200, "a", true);
+    let proc = fake.open();
+    let snapshot = proc.snapshot(99).unwrap();
+    let chain = crate::guard::chain(&snapshot);
+    assert_eq!(chain.len(), 2);
+    change(&fake);
+    proc.unchanged(&snapshot, &chain).unwrap()
+}
+
+#[test]
+fn a_chain_that_waits_is_unchanged() {
+    assert!(unchanged_after(|_| ()));
+    assert!(unchanged_after(|fake| fake.process(120, 1, 950, b"/bin/sh\0", false)));
+}
+
+#[test]
+fn a_chain_is_changed_by_an_end_a_new_process_id_or_another_wait() {
+    assert!(!unchanged_after(|fake| fs::remove_dir_all(fake.directory.path().join("60")).unwrap()));
+    assert!(!unchanged_after(|fake| fake.helper(60, 11, 950, "a", true)));
+    assert!(!unchanged_after(|fake| fake.helper(60, 11, 200, "a", false)));
+    assert!(!unchanged_after(|fake| fake.file(50, "wchan", b"do_wait")));
+}
+
+#[test]
+fn a_chain_is_changed_by_a_new_helper() {
+    assert!(!unchanged_after(|fake| fake.helper(120, 12, 950, "b", false)));
+    assert!(!unchanged_after(|fake| fake.stat(120, "kworker/u2:1", 'R', 10, 0x0420_8060, 950)));
+    assert!(!unchanged_after(|fake| fake.file(120, "stat", b"")));
 }
