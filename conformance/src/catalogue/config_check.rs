@@ -34,6 +34,7 @@ const LAB_AT_LEAST: &[(&str, u64)] = &[("CONFIG_SERIAL_8250_NR_UARTS", 2), ("CON
 const MODULES: &[(&str, &str, &[&str])] = &[
     ("8021q", "CONFIG_VLAN_8021Q", &["CONFIG_VLAN_8021Q=m"]),
     ("af_alg", "CONFIG_CRYPTO_USER_API", &["CONFIG_CRYPTO_USER_API_HASH=m"]),
+    ("algif_hash", "CONFIG_CRYPTO_USER_API_HASH", &["CONFIG_CRYPTO_USER_API_HASH=m"]),
     ("dummy", "CONFIG_DUMMY", &["CONFIG_DUMMY=m"]),
     ("garp", "CONFIG_GARP", &["CONFIG_VLAN_8021Q=m", "CONFIG_VLAN_8021Q_GVRP=y"]),
     ("ip_tables", "CONFIG_IP_NF_IPTABLES", &["CONFIG_IP_NF_IPTABLES=m"]),

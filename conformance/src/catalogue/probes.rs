@@ -129,6 +129,17 @@ pub const PROBES: &[Probe] = &[
         since: "crypto.af_alg_restrict (between 6.18 and 7.3)",
     },
     Probe {
+        name: "default-path",
+        meaning: "the path in /proc/sys/kernel/modprobe after boot",
+        values: &["/sbin/modprobe", "another"],
+        decisions: &[
+            (Decision::Config("MODPROBE_PATH=\"/sbin/modprobe\""), "/sbin/modprobe"),
+            (Decision::NotInImage("/sbin/modprobe"), "another"),
+            (Decision::Since(0, 0), "/sbin/modprobe"),
+        ],
+        since: "CONFIG_MODPROBE_PATH (between 5.10 and 6.1)",
+    },
+    Probe {
         name: "init-fs",
         meaning: "what becomes of helpers after PID 1 has unshared its fs_struct: they keep the old root, or none starts",
         values: &["old-root", "no-helper"],

@@ -1,12 +1,15 @@
 //! The names that system calls request, and the privileges that each of them needs.
 
+mod alg;
+mod file;
+
 use super::BEHAVIOUR;
 use crate::catalogue::entry::Checked::By;
 use crate::catalogue::entry::{Check, Entry, Group, Need};
 use crate::check::errno;
 use crate::check::fact::{List, Shown};
 use crate::check::helper::{Helper, exit_with, requested_names};
-use crate::check::lab::{Lab, LabError, Observed, SCRATCH, run_action, unprivileged};
+use crate::check::lab::{Lab, LabError, Observed, unprivileged};
 use crate::check::netlink;
 use crate::check::trigger::{self, UNKNOWN_FAMILY, mount, socket, unknown_socket};
 use agent::proto::{Action, Caller, Value};
@@ -52,7 +55,21 @@ pub(super) const ENTRIES: &[Entry] = &[
         statement: "bind(2) of an AF_ALG socket with an unknown type requests algif-TYPE with the bytes of the type unchanged",
         source: "alg_bind() (crypto/af_alg.c); docs/facts/kernel.md#site-05",
         needs: &[Need::Module("af_alg")],
-        check: By(alg_type),
+        check: By(alg::alg_type),
+        ..NAME
+    },
+    Entry {
+        id: "name.alg-algorithm",
+        catalogue: "NAME-06",
+        statement: "bind(2) of an AF_ALG socket with an unknown algorithm requests crypto-NAME and crypto-NAME-all with the bytes of the name unchanged, then its unknown parts",
+        source: "crypto_larval_lookup() (crypto/api.c), cryptomgr_probe() (crypto/algboss.c); docs/facts/kernel.md#site-06",
+        needs: &[
+            Need::Module("algif_hash"),
+            Need::Config("CONFIG_CRYPTO_MANAGER=y"),
+            Need::Config("CONFIG_CRYPTO_HMAC=y"),
+        ],
+        probes: &["alg-names"],
+        check: By(alg::algorithm),
         ..NAME
     },
     Entry {
@@ -60,7 +77,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         catalogue: "NAME-07",
         statement: "mount(2) and fsopen(2) with an unknown file system request fs-TYPE with the bytes of the type up to the first dot",
         source: "get_fs_type() (fs/filesystems.c); docs/facts/kernel.md#site-07",
-        check: By(file_system),
+        check: By(file::file_system),
         ..NAME
     },
     Entry {
@@ -109,7 +126,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         catalogue: "NAME-13",
         statement: "opening a character device without a driver requests char-major-MAJOR-MINOR, then char-major-MAJOR",
         source: "base_probe() (fs/char_dev.c); docs/facts/kernel.md#site-13",
-        check: By(character_device),
+        check: By(file::character_device),
         ..NAME
     },
     Entry {
@@ -117,7 +134,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         catalogue: "NAME-14",
         statement: "opening a misc device without a driver requests char-major-10-MINOR only",
         source: "misc_open() (drivers/char/misc.c); docs/facts/kernel.md#site-14",
-        check: By(misc_device),
+        check: By(file::misc_device),
         ..NAME
     },
     Entry {
@@ -125,7 +142,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         catalogue: "NAME-15",
         statement: "opening a block device without a driver requests block-major-MAJOR-MINOR, then block-major-MAJOR",
         source: "blk_request_module() (block/genhd.c), blkdev_get_no_open() (block/bdev.c); docs/facts/kernel.md#site-15",
-        check: By(block_device),
+        check: By(file::block_device),
         ..NAME
     },
     Entry {
@@ -134,7 +151,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         statement: "executing a file of an unknown format requests binfmt-XXXX up to 6.13 and nothing since 6.14",
         source: "search_binary_handler() (fs/exec.c), commit fa1bdca98d74; docs/facts/kernel.md#site-16",
         probes: &["binfmt-requests"],
-        check: By(executable_format),
+        check: By(file::executable_format),
         ..NAME
     },
     Entry {
@@ -142,7 +159,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         catalogue: "NAME-17",
         statement: "a device is requested by its major number alone only if the first request has started a helper that fails",
         source: "base_probe() (fs/char_dev.c); docs/facts/kernel.md#name-17",
-        check: By(second_request),
+        check: By(file::second_request),
         ..NAME
     },
     Entry {
@@ -158,7 +175,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         catalogue: "NAME-19",
         statement: "a dot ends the name of a file system, and an empty name requests fs-",
         source: "get_fs_type() (fs/filesystems.c); docs/facts/kernel.md#name-19",
-        check: By(dot),
+        check: By(file::dot),
         ..NAME
     },
     Entry {
@@ -176,7 +193,17 @@ pub(super) const ENTRIES: &[Entry] = &[
         statement: "an executable file of an unknown format starts a helper up to 6.13 and none since 6.14",
         source: "search_binary_handler() (fs/exec.c), commit fa1bdca98d74; docs/facts/kernel.md#name-21",
         probes: &["binfmt-requests"],
-        check: By(executable_format_helper),
+        check: By(file::executable_format_helper),
+        ..NAME
+    },
+    Entry {
+        id: "name.alg-restriction",
+        catalogue: "NAME-22",
+        statement: "AF_ALG sockets request any algorithm up to 6.18; on 7.3 an unlisted one needs crypto.af_alg_restrict=0, and most listed ones need CAP_NET_ADMIN or CAP_SYS_ADMIN",
+        source: "af_alg_check_restriction() (crypto/af_alg.c); docs/facts/kernel.md#name-22",
+        needs: &[Need::Module("algif_hash"), Need::Config("CONFIG_CRYPTO_SHA1=y")],
+        probes: &["alg-names"],
+        check: By(alg::restriction),
         ..NAME
     },
     Entry {
@@ -307,29 +334,6 @@ fn netlink_family(lab: &mut Lab<'_>) -> Check {
     root_requests(lab, &log, ("nlctrl", Action::GenlGetFamily(b"nlctrl".to_vec())), SUCCESS, NONE)
 }
 
-fn alg_type(lab: &mut Lab<'_>) -> Check {
-    lab.load("af_alg")?;
-    let log = recorder(lab)?;
-    for (what, kind) in [("hostile bytes", &b"we\x01 /..%s\xff"[..]), ("an option", b"-h")] {
-        let bind = Action::AlgBind { kind: kind.to_vec(), name: b"x".to_vec() };
-        let name = [b"algif-", kind].concat();
-        expect_requests(lab, &log, unprivileged(), (what, bind), errno::ENOENT, &[name])?;
-    }
-    Ok(())
-}
-
-fn file_system(lab: &mut Lab<'_>) -> Check {
-    let log = recorder(lab)?;
-    for (what, kind, name) in [("zz", "zz", "fs-zz"), ("a slash and a dot", "a/b..%s", "fs-a/b")] {
-        root_requests(lab, &log, (&format!("mount, {what}"), mount(kind)), errno::ENODEV, &[name])?;
-    }
-    for (what, kind, name) in [("a space and a newline", "q q\nx", "fs-q q\nx"), ("an option", "--help", "fs---help")] {
-        let open = Action::Fsopen(kind.as_bytes().to_vec());
-        root_requests(lab, &log, (&format!("fsopen, {what}"), open), errno::ENODEV, &[name])?;
-    }
-    root_requests(lab, &log, ("fsopen, a known type", Action::Fsopen(b"tmpfs".to_vec())), SUCCESS, NONE)
-}
-
 fn link_kind(lab: &mut Lab<'_>) -> Check {
     let log = recorder(lab)?;
     let kind = b"xx/.%s\x01\xff";
@@ -397,91 +401,6 @@ fn raw_interface(lab: &mut Lab<'_>) -> Check {
     expect_requests(lab, &log, without, call, errno::ENODEV, &["netdev-nn"])
 }
 
-/// Creates a device node and returns an action that opens it.
-fn node(lab: &mut Lab<'_>, kind: u32, major: u32, minor: u32) -> Result<Action, LabError> {
-    let path = format!("{SCRATCH}/node-{major}-{minor}").into_bytes();
-    lab.arrange(Action::Mknod { path: path.clone(), mode: kind | 0o600, major, minor })?;
-    Ok(Action::Open { path, flags: libc::O_RDONLY })
-}
-
-fn character_device(lab: &mut Lab<'_>) -> Check {
-    let log = recorder(lab)?;
-    for (major, minor) in [(77, 5), (511, 1_000_000)] {
-        let open = node(lab, libc::S_IFCHR, major, minor)?;
-        let names = [format!("char-major-{major}-{minor}"), format!("char-major-{major}")];
-        root_requests(lab, &log, (&format!("{major}:{minor}"), open), errno::ENXIO, &names)?;
-    }
-    let null = Action::Open { path: b"/dev/null".to_vec(), flags: libc::O_RDONLY };
-    root_requests(lab, &log, ("a device with a driver", null), SUCCESS, NONE)
-}
-
-fn misc_device(lab: &mut Lab<'_>) -> Check {
-    let log = recorder(lab)?;
-    let open = node(lab, libc::S_IFCHR, 10, 77)?;
-    root_requests(lab, &log, ("10:77", open), errno::ENODEV, &["char-major-10-77"])
-}
-
-fn block_device(lab: &mut Lab<'_>) -> Check {
-    let log = recorder(lab)?;
-    for (major, minor) in [(77, 5), (4000, 1_048_575)] {
-        let open = node(lab, libc::S_IFBLK, major, minor)?;
-        let names = [format!("block-major-{major}-{minor}"), format!("block-major-{major}")];
-        root_requests(lab, &log, (&format!("{major}:{minor}"), open), errno::ENXIO, &names)?;
-    }
-    Ok(())
-}
-
-/// Writes an executable file with these bytes and returns an action that executes it.
-fn program(lab: &mut Lab<'_>, name: &str, bytes: &[u8]) -> Result<Action, LabError> {
-    let path = format!("{SCRATCH}/{name}");
-    lab.write(&path, bytes)?;
-    lab.arrange(Action::Chmod(path.clone().into_bytes(), 0o755))?;
-    Ok(run_action(&[&path]))
-}
-
-fn executable_format(lab: &mut Lab<'_>) -> Check {
-    let log = recorder(lab)?;
-    let requested = lab.probe("binfmt-requests")? == "yes";
-    let files: [(&str, &[u8], Option<&str>); 4] = [
-        ("bytes", b"\x01\x02\x03\x04", Some("binfmt-0403")),
-        ("elf", b"\x7fELFjunk", Some("binfmt-464c")),
-        ("empty", b"", Some("binfmt-0000")),
-        ("letters", b"ABCD", None),
-    ];
-    for (what, bytes, name) in files {
-        let execute = program(lab, what, bytes)?;
-        let names: Vec<&str> = name.into_iter().filter(|_| requested).collect();
-        root_requests(lab, &log, (what, execute), errno::ENOEXEC, &names)?;
-    }
-    Ok(())
-}
-
-fn executable_format_helper(lab: &mut Lab<'_>) -> Check {
-    let log = recorder(lab)?;
-    let started = usize::from(lab.probe("binfmt-requests")? == "yes");
-    let execute = program(lab, "bytes", b"\x01\x02\x03\x04")?;
-    let (observed, names) = requests(lab, &log, unprivileged(), execute)?;
-    lab.expect("execve(2) by uid 1000", observed.result, errno::ENOEXEC);
-    lab.expect("helpers started", names.len(), started);
-    Ok(())
-}
-
-fn second_request(lab: &mut Lab<'_>) -> Check {
-    let open = node(lab, libc::S_IFCHR, 77, 5)?;
-    let both = ["char-major-77-5", "char-major-77"];
-    for (status, names) in [(0, &both[..1]), (1, &both[..])] {
-        let helper = lab.helper_as_path(&format!("exit-{status}"), &exit_with(status))?;
-        root_requests(lab, &helper, (&format!("exit {status}"), open.clone()), errno::ENXIO, names)?;
-    }
-    lab.trace_requests()?;
-    lab.set_path(b"/nonexistent")?;
-    let opened = lab.observe(open)?;
-    let traced = lab.traced_requests()?;
-    lab.expect("no helper: result", opened.result, errno::ENXIO);
-    lab.expect("no helper: traced requests", List(traced), List(vec!["char-major-77-5"]));
-    Ok(())
-}
-
 fn length(lab: &mut Lab<'_>) -> Check {
     let log = recorder(lab)?;
     for (length, fits) in [(52, true), (53, false)] {
@@ -494,14 +413,6 @@ fn length(lab: &mut Lab<'_>) -> Check {
         let names: Vec<String> = fits.then(|| format!("rtnl-link-{kind}")).into_iter().collect();
         let link = (&*format!("link, {length} bytes"), netlink::new_link(kind.as_bytes()));
         root_requests(lab, &log, link, errno::EOPNOTSUPP, &names)?;
-    }
-    Ok(())
-}
-
-fn dot(lab: &mut Lab<'_>) -> Check {
-    let log = recorder(lab)?;
-    for (what, kind, name) in [("empty", "", "fs-"), ("a leading dot", ".x", "fs-"), ("a dot", "foo.bar", "fs-foo")] {
-        root_requests(lab, &log, (what, mount(kind)), errno::ENODEV, &[name])?;
     }
     Ok(())
 }
@@ -537,7 +448,7 @@ enum Privilege {
 fn privileges(lab: &mut Lab<'_>) -> Check {
     use Privilege::{NamespaceRoot, Nobody, Root};
     let log = recorder(lab)?;
-    let char_node = node(lab, libc::S_IFCHR, 77, 5)?;
+    let char_node = file::node(lab, libc::S_IFCHR, 77, 5)?;
     if let Action::Open { path, .. } = &char_node {
         lab.arrange(Action::Chmod(path.clone(), 0o666))?;
     }

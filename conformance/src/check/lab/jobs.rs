@@ -1,7 +1,7 @@
-//! Jobs that run at the same time.
+//! Jobs with several actions, and jobs that run at the same time.
 
-use super::{ACTION_LIMIT, Lab, LabError};
-use agent::proto::{Group, JobEnd, JobId};
+use super::{ACTION_LIMIT, Lab, LabError, Observed};
+use agent::proto::{Action, Caller, Group, JobEnd, JobId};
 
 impl Lab<'_> {
     /// Waits until a job ends.
@@ -15,6 +15,20 @@ impl Lab<'_> {
             Some(failure) => Err(LabError::SetUp { what: failure.step, errno: failure.errno }),
             None => Ok(end),
         }
+    }
+
+    /// Carries out several actions in one process and returns their results, in order.
+    ///
+    /// # Errors
+    /// [`LabError`] if they do not all end within a minute of guest time.
+    pub fn observe_all_as(&mut self, caller: Caller, actions: Vec<Action>) -> Result<Vec<Observed>, LabError> {
+        let count = actions.len();
+        let ends = self.run_all(vec![Group { caller, actions, count: 1, ..Group::default() }])?;
+        let results: Vec<Observed> = ends.into_iter().flat_map(|end| end.results).map(Observed::from).collect();
+        if results.len() < count {
+            return Err(LabError::Unexpected(format!("{} results instead of {count}", results.len())));
+        }
+        Ok(results)
     }
 
     /// Starts groups of jobs at the same moment and waits until all have ended. Returns the ends in the order of the

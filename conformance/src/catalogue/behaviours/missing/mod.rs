@@ -5,8 +5,6 @@ mod error;
 mod hostile;
 mod limit;
 mod module;
-mod name;
-mod path;
 mod tools;
 
 use super::BEHAVIOUR;
@@ -19,13 +17,5 @@ const NOT_WRITTEN: &str = "not written yet";
 const MISSING: Entry = Entry { check: Checked::Missing(NOT_WRITTEN), ..BEHAVIOUR };
 
 /// All of them, by group in the order of the catalogue.
-pub(super) const ENTRIES: &[&[Entry]] = &[
-    path::ENTRIES,
-    dep::ENTRIES,
-    limit::ENTRIES,
-    name::ENTRIES,
-    error::ENTRIES,
-    module::ENTRIES,
-    tools::ENTRIES,
-    hostile::ENTRIES,
-];
+pub(super) const ENTRIES: &[&[Entry]] =
+    &[dep::ENTRIES, limit::ENTRIES, error::ENTRIES, module::ENTRIES, tools::ENTRIES, hostile::ENTRIES];
