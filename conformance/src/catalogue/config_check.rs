@@ -40,8 +40,10 @@ const MODULES: &[(&str, &str, &[&str])] = &[
     ("ip_tables", "CONFIG_IP_NF_IPTABLES", &["CONFIG_IP_NF_IPTABLES=m"]),
     ("llc", "CONFIG_LLC", &["CONFIG_VLAN_8021Q=m", "CONFIG_VLAN_8021Q_GVRP=y"]),
     ("loop", "CONFIG_BLK_DEV_LOOP", &["CONFIG_BLK_DEV_LOOP=m"]),
+    ("netconsole", "CONFIG_NETCONSOLE", &["CONFIG_NETCONSOLE=m"]),
     ("nls_utf8", "CONFIG_NLS_UTF8", &["CONFIG_NLS_UTF8=m"]),
     ("squashfs", "CONFIG_SQUASHFS", &["CONFIG_SQUASHFS=m"]),
+    ("test_kmod", "CONFIG_TEST_KMOD", &["CONFIG_RUNTIME_TESTING_MENU=y", "CONFIG_TEST_KMOD=m"]),
 ];
 
 /// An option that a configuration misses, and what needs it.

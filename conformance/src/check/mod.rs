@@ -4,6 +4,7 @@ pub mod errno;
 pub mod fact;
 pub mod helper;
 pub mod lab;
+pub mod module_file;
 pub mod modules;
 pub mod netlink;
 pub mod probes;

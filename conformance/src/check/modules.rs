@@ -6,8 +6,19 @@ use kmod::tree::Tree;
 
 /// The modules that the behaviours need. They are put into each guest together with their dependencies. A module that
 /// the kernel does not have is left out, and the behaviours that need it are skipped.
-pub const STANDARD: &[&str] =
-    &["8021q", "af_alg", "algif_hash", "dummy", "ip_tables", "loop", "nfnetlink", "nls_utf8", "squashfs"];
+pub const STANDARD: &[&str] = &[
+    "8021q",
+    "af_alg",
+    "algif_hash",
+    "dummy",
+    "ip_tables",
+    "loop",
+    "netconsole",
+    "nfnetlink",
+    "nls_utf8",
+    "squashfs",
+    "test_kmod",
+];
 
 /// `MODULE_INIT_COMPRESSED_FILE`, `include/uapi/linux/module.h`.
 const COMPRESSED_FILE: u32 = 4;

@@ -3,6 +3,7 @@
 mod config;
 mod dep;
 mod env;
+mod error;
 mod guard;
 mod load;
 #[path = "loop.rs"]
@@ -48,6 +49,7 @@ pub fn all() -> Vec<&'static Entry> {
         loops::LIMIT_ENTRIES,
         dep::ENTRIES,
         name::ENTRIES,
+        error::ENTRIES,
         load::ENTRIES,
         unload::ENTRIES,
         config::ENTRIES,

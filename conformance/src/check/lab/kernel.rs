@@ -1,6 +1,7 @@
 //! Observations of the guest's kernel: its log, its trace, its modules, and the result of a request.
 
 use super::{Lab, LabError, unexpected};
+use crate::check::fact::List;
 use crate::check::{errno, modules};
 use crate::text;
 use agent::proto::{Action, Errno, KmsgRecord, Reply, Request, Value};
@@ -21,6 +22,16 @@ impl Lab<'_> {
     /// [`LabError`] if the log cannot be read.
     pub fn kmsg(&mut self) -> Result<Vec<KmsgRecord>, LabError> {
         Ok(kernel_lines(self.kmsg_records(true)?.0))
+    }
+
+    /// Returns the lines of the kernel since the mark, after flushing the log, and marks the end of the log.
+    ///
+    /// # Errors
+    /// [`LabError`] if the log cannot be read.
+    pub fn take_kmsg(&mut self) -> Result<Vec<KmsgRecord>, LabError> {
+        let (records, next) = self.kmsg_records(true)?;
+        self.kmsg_from = next;
+        Ok(kernel_lines(records))
     }
 
     /// Returns the lines of the kernel since the mark, as a reader sees them without a flush.
@@ -65,10 +76,42 @@ impl Lab<'_> {
     /// # Errors
     /// [`LabError`] if the trace cannot be read.
     pub fn traced_requests(&mut self) -> Result<Vec<Vec<u8>>, LabError> {
+        Ok(self.trace()?.iter().filter_map(|line| traced_name(line)).collect())
+    }
+
+    /// Returns the traced requests with all fields, in order: `NAME wait=1 call_site=FUNCTION`.
+    ///
+    /// # Errors
+    /// [`LabError`] if the trace cannot be read.
+    pub fn traced_calls(&mut self) -> Result<Vec<Vec<u8>>, LabError> {
+        Ok(self.trace()?.iter().filter_map(|line| traced_event(line).map(<[u8]>::to_vec)).collect())
+    }
+
+    fn trace(&mut self) -> Result<Vec<Vec<u8>>, LabError> {
         match self.ask(&Request::Trace)? {
-            Reply::Trace(lines) => Ok(lines.iter().filter_map(|line| traced_name(line)).collect()),
+            Reply::Trace(lines) => Ok(lines),
             other => Err(unexpected("read the trace", other)),
         }
+    }
+
+    /// Returns the taint flags of the kernel as a bit mask.
+    ///
+    /// # Errors
+    /// [`LabError`] if they cannot be read.
+    pub fn taints(&mut self) -> Result<u64, LabError> {
+        let taints = self.read("/proc/sys/kernel/tainted")?;
+        let number = String::from_utf8_lossy(&taints).trim().parse();
+        number.map_err(|_| LabError::Unexpected("/proc/sys/kernel/tainted is not a number".to_owned()))
+    }
+
+    /// Records the letters of the taint flags that are set now and were not in `before`.
+    ///
+    /// # Errors
+    /// [`LabError`] if the flags cannot be read.
+    pub fn expect_new_taints(&mut self, name: &str, before: u64, expected: &[&str]) -> Result<(), LabError> {
+        let new = self.taints()? & !before;
+        self.expect(name, List(taint_letters(new)), List(expected.to_vec()));
+        Ok(())
     }
 
     /// Returns the states of these modules from `/proc/modules`, `absent` for a module that is not listed.
@@ -85,7 +128,21 @@ impl Lab<'_> {
     /// # Errors
     /// [`LabError::Need`] if it is not in the guest's module directory.
     pub fn load(&mut self, name: &str) -> Result<(), LabError> {
-        for file in modules::load_order(self.pair, name)? {
+        self.load_files(name, modules::load_order(self.pair, name)?)
+    }
+
+    /// Loads the dependencies of a module like [`Lab::load`].
+    ///
+    /// # Errors
+    /// [`LabError::Need`] if it is not in the guest's module directory.
+    pub fn load_dependencies(&mut self, name: &str) -> Result<(), LabError> {
+        let mut files = modules::load_order(self.pair, name)?;
+        files.pop();
+        self.load_files(name, files)
+    }
+
+    fn load_files(&mut self, name: &str, files: Vec<String>) -> Result<(), LabError> {
+        for file in files {
             let flags = modules::finit_flags(&file);
             let load = Action::FinitModule { path: file.into_bytes(), params: Vec::new(), flags };
             match self.observe(load)?.result {
@@ -114,10 +171,21 @@ fn kernel_lines(records: Vec<KmsgRecord>) -> Vec<KmsgRecord> {
 /// Returns the name in a line such as `… module_request: fs-zz wait=1 call_site=get_fs_type+0x5/0x10`. A name can contain
 /// any bytes, so the fixed text is searched from both ends.
 fn traced_name(line: &[u8]) -> Option<Vec<u8>> {
+    let event = traced_event(line)?;
+    let end = event.windows(6).rposition(|window| window == b" wait=")?;
+    event.get(..end).map(<[u8]>::to_vec)
+}
+
+fn traced_event(line: &[u8]) -> Option<&[u8]> {
     const EVENT: &[u8] = b"module_request: ";
     let start = line.windows(EVENT.len()).position(|window| window == EVENT)? + EVENT.len();
-    let end = line.windows(6).rposition(|window| window == b" wait=")?;
-    line.get(start..end).map(<[u8]>::to_vec)
+    line.get(start..)
+}
+
+/// Returns the letters of taint flags, as in an oops (kernel/panic.c).
+fn taint_letters(taints: u64) -> Vec<String> {
+    let letters = "PFSRMBUDAWCIOELKXTNJ".chars().enumerate();
+    letters.filter(|(bit, _)| taints >> bit & 1 == 1).map(|(_, letter)| letter.to_string()).collect()
 }
 
 fn module_state(table: &[u8], name: &str) -> String {
@@ -142,7 +210,14 @@ mod tests {
     fn a_traced_name_can_contain_spaces_and_equal_signs() {
         let line = b"  lab-77  [000] ..... 3.1: module_request: fs-a wait=b wait=1 call_site=get_fs_type";
         assert_eq!(traced_name(line), Some(b"fs-a wait=b".to_vec()));
+        assert_eq!(traced_event(line), Some(&b"fs-a wait=b wait=1 call_site=get_fs_type"[..]));
         assert_eq!(traced_name(b"# tracer: nop"), None);
+    }
+
+    #[test]
+    fn taint_flags_have_the_letters_of_an_oops() {
+        assert_eq!(taint_letters(1 << 13 | 1 << 12 | 1), ["P", "O", "E"]);
+        assert!(taint_letters(0).is_empty());
     }
 
     #[test]

@@ -1,10 +1,19 @@
-//! What callers and the kernel log report about a failure: behaviours without a check.
+//! What callers and the kernel log report about a failure.
 
-use super::{MISSING, NOT_WRITTEN};
-use crate::catalogue::entry::Checked::Missing;
-use crate::catalogue::entry::{About, Cost, Entry, Group};
+mod callers;
+mod files;
+mod parameters;
+mod signatures;
+mod symbols;
 
-const ERROR: Entry = Entry { group: Group::Error, ..MISSING };
+use super::BEHAVIOUR;
+use crate::catalogue::entry::Checked::By;
+use crate::catalogue::entry::{About, Cost, Entry, Group, Need};
+
+const ERROR: Entry = Entry { group: Group::Error, ..BEHAVIOUR };
+
+const DUMMY: Need = Need::Module("dummy");
+const SIGNED: Need = Need::Config("CONFIG_MODULE_SIG=y");
 
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {
@@ -12,7 +21,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         catalogue: "ERR-01",
         statement: "a helper that fails or dies from a signal gives the caller the errno of a missing module, and nothing is logged",
         source: "docs/facts/kernel.md#result; docs/facts/kernel.md#err-01",
-        check: Missing(NOT_WRITTEN),
+        needs: &[Need::Module("ip_tables")],
+        check: By(callers::helper_fails),
         ..ERROR
     },
     Entry {
@@ -20,16 +30,17 @@ pub(super) const ENTRIES: &[Entry] = &[
         catalogue: "ERR-02",
         statement: "a helper that succeeds without loading a file system is logged once per boot, without a taint",
         source: "get_fs_type() (fs/filesystems.c), commit 26c5d78c9761; docs/facts/kernel.md#log-no-fs",
-        check: Missing(NOT_WRITTEN),
+        needs: &[Need::Module("squashfs")],
+        check: By(callers::nothing_loaded),
         ..ERROR
     },
     Entry {
         id: "error.short-file",
         catalogue: "ERR-03",
-        statement: "a file that is too short for an ELF header is refused with ENOEXEC and a log line",
+        statement: "a file that is too short for an ELF header is refused with ENOEXEC and a log line, an empty one with EINVAL and none",
         source: "elf_validity_check() (kernel/module/main.c); docs/facts/kernel.md#sys-08",
         probes: &["elf-messages"],
-        check: Missing(NOT_WRITTEN),
+        check: By(files::short_file),
         ..ERROR
     },
     Entry {
@@ -37,8 +48,9 @@ pub(super) const ENTRIES: &[Entry] = &[
         catalogue: "ERR-04",
         statement: "a file that is not ELF, or is compressed and loaded without the flag for it, is refused with ENOEXEC and a log line",
         source: "elf_validity_check() (kernel/module/main.c); docs/facts/kernel.md#sys-09; docs/facts/kernel.md#sys-37",
+        needs: &[Need::Module("nls_utf8")],
         probes: &["elf-messages"],
-        check: Missing(NOT_WRITTEN),
+        check: By(files::not_elf),
         ..ERROR
     },
     Entry {
@@ -46,8 +58,9 @@ pub(super) const ENTRIES: &[Entry] = &[
         catalogue: "ERR-05",
         statement: "a truncated module is refused with ENOEXEC and a log line",
         source: "elf_validity_check() (kernel/module/main.c); docs/facts/kernel.md#sys-10",
+        needs: &[Need::Module("nls_utf8")],
         probes: &["elf-messages"],
-        check: Missing(NOT_WRITTEN),
+        check: By(files::truncated),
         ..ERROR
     },
     Entry {
@@ -55,8 +68,9 @@ pub(super) const ENTRIES: &[Entry] = &[
         catalogue: "ERR-06",
         statement: "a module with a wrong field in its ELF header is refused with ENOEXEC and a log line for that field",
         source: "elf_validity_check() (kernel/module/main.c); docs/facts/kernel.md#sys-11",
+        needs: &[Need::Module("nls_utf8")],
         probes: &["elf-messages"],
-        check: Missing(NOT_WRITTEN),
+        check: By(files::elf_header),
         ..ERROR
     },
     Entry {
@@ -64,8 +78,9 @@ pub(super) const ENTRIES: &[Entry] = &[
         catalogue: "ERR-07",
         statement: "a module for another release is refused with ENOEXEC and both version magics in the log, unless the kernel compares symbol versions instead",
         source: "check_modinfo() (kernel/module/main.c), same_magic() (kernel/module/version.c); docs/facts/kernel.md#sys-12",
+        needs: &[DUMMY],
         probes: &["modversions"],
-        check: Missing(NOT_WRITTEN),
+        check: By(symbols::version_magic),
         ..ERROR
     },
     Entry {
@@ -73,7 +88,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         catalogue: "ERR-08",
         statement: "a module with a licence that is not GPL and GPL-only symbols is refused with ENOENT, and the log names its licence and the symbols",
         source: "set_license() (kernel/module/main.c); docs/facts/kernel.md#sys-15",
-        check: Missing(NOT_WRITTEN),
+        needs: &[DUMMY, Need::Module("nls_utf8")],
+        check: By(symbols::licence),
         ..ERROR
     },
     Entry {
@@ -81,23 +97,26 @@ pub(super) const ENTRIES: &[Entry] = &[
         catalogue: "ERR-09",
         statement: "a module with unknown symbols is refused with ENOENT and one log line per symbol",
         source: "simplify_symbols() (kernel/module/main.c); docs/facts/kernel.md#sys-16",
-        check: Missing(NOT_WRITTEN),
+        needs: &[Need::Module("garp")],
+        check: By(symbols::unknown_symbols),
         ..ERROR
     },
     Entry {
         id: "error.parameters",
         catalogue: "ERR-10",
-        statement: "a bad, out-of-range, missing or too long parameter value is refused with its own errno and a log line",
+        statement: "an invalid, out-of-range or missing parameter value is refused with EINVAL, ERANGE or EINVAL and a log line",
         source: "parse_args() (kernel/params.c); docs/facts/kernel.md#sys-24",
-        check: Missing(NOT_WRITTEN),
+        needs: &[DUMMY],
+        check: By(parameters::refused),
         ..ERROR
     },
     Entry {
         id: "error.signature",
         catalogue: "ERR-11",
         statement: "an unsigned module taints the kernel with one log line, and is refused where signatures are enforced",
-        source: "module_sig_check() (kernel/module/signing.c); docs/facts/kernel.md#sys-18",
-        check: Missing("needs a lab with boot parameters per behaviour (module.sig_enforce, lockdown)"),
+        source: "module_sig_check() (kernel/module/signing.c); docs/facts/kernel.md#sys-18; docs/facts/kernel.md#sys-20",
+        needs: &[SIGNED, DUMMY, Need::Module("nls_utf8")],
+        check: By(signatures::unsigned),
         ..ERROR
     },
     Entry {
@@ -105,8 +124,13 @@ pub(super) const ENTRIES: &[Entry] = &[
         catalogue: "ERR-12",
         statement: "a compressed module that the kernel cannot decompress is refused with EINVAL and a log line",
         source: "module_decompress() (kernel/module/decompress.c); docs/facts/kernel.md#sys-38",
+        needs: &[
+            Need::Module("nls_utf8"),
+            Need::Config("CONFIG_MODULE_DECOMPRESS=y"),
+            Need::Config("CONFIG_MODULE_COMPRESS_XZ=y"),
+        ],
         probes: &["decompression"],
-        check: Missing(NOT_WRITTEN),
+        check: By(files::decompression),
         ..ERROR
     },
     Entry {
@@ -114,7 +138,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         catalogue: "ERR-13",
         statement: "a signed module with a changed byte is refused with EKEYREJECTED, and nothing is logged",
         source: "mod_verify_sig() (kernel/module/signing.c); docs/facts/kernel.md#sys-17",
-        check: Missing(NOT_WRITTEN),
+        needs: &[SIGNED, DUMMY],
+        check: By(signatures::altered),
         ..ERROR
     },
     Entry {
@@ -123,7 +148,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         statement: "the trace event module_request occurs once per request, and not for an empty path, a name that is too long or a request that is rejected at the limit",
         source: "trace_module_request() in __request_module() (kernel/kmod.c; kernel/module/kmod.c since 6.4); docs/facts/kernel.md#trace",
         cost: Cost::Storm,
-        check: Missing(NOT_WRITTEN),
+        check: By(callers::trace),
         ..ERROR
     },
     Entry {
@@ -132,7 +157,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         statement: "modprobe -s without a syslog daemon reports its error once and causes no request",
         source: "modprobe(8), -s; the kernel's historic kmod text; docs/facts/kernel.md#err-15",
         about: About::Both,
-        check: Missing(NOT_WRITTEN),
+        needs: &[Need::Command("modprobe")],
+        check: By(callers::syslog),
         ..ERROR
     },
     Entry {
@@ -140,7 +166,64 @@ pub(super) const ENTRIES: &[Entry] = &[
         catalogue: "ERR-16",
         statement: "request_module() returns the wait status of a helper that fails: 256 for exit 1",
         source: "call_usermodehelper_exec() (kernel/umh.c); lib/test_kmod.c",
-        check: Missing("needs a kernel with CONFIG_TEST_KMOD, on which kmodlab kselftest runs the kernel's own test"),
+        needs: &[Need::Module("test_kmod")],
+        check: By(callers::wait_status),
+        ..ERROR
+    },
+    Entry {
+        id: "error.section-headers",
+        catalogue: "ERR-17",
+        statement: "a module with a section header that is wrong is refused with ENOEXEC and a log line for that header",
+        source: "elf_validity_check() (kernel/module/main.c); docs/facts/kernel.md#err-17",
+        needs: &[Need::Module("nls_utf8")],
+        probes: &["elf-messages"],
+        check: By(files::section_headers),
+        ..ERROR
+    },
+    Entry {
+        id: "error.symbol-versions",
+        catalogue: "ERR-18",
+        statement: "a module with a wrong or missing symbol version is refused, and the log names the symbol",
+        source: "check_version(), check_modstruct_version() (kernel/module/version.c); docs/facts/kernel.md#err-18",
+        needs: &[DUMMY, Need::Config("CONFIG_MODVERSIONS=y")],
+        probes: &["modversions"],
+        check: By(symbols::symbol_versions),
+        ..ERROR
+    },
+    Entry {
+        id: "error.long-parameter",
+        catalogue: "ERR-19",
+        statement: "a parameter value that does not fit is refused with ENOSPC and a log line",
+        source: "parse_args() (kernel/params.c); docs/facts/kernel.md#sys-26",
+        needs: &[Need::Module("netconsole")],
+        check: By(parameters::too_long),
+        ..ERROR
+    },
+    Entry {
+        id: "error.ignored-parameters",
+        catalogue: "ERR-20",
+        statement: "an unknown parameter and parameters after -- are ignored with a warning",
+        source: "unknown_module_param_cb(), load_module() (kernel/module/main.c); docs/facts/kernel.md#sys-27; docs/facts/kernel.md#sys-28",
+        needs: &[DUMMY],
+        check: By(parameters::ignored),
+        ..ERROR
+    },
+    Entry {
+        id: "error.signature-trailer",
+        catalogue: "ERR-21",
+        statement: "a module with a signature trailer of another type or an incomplete marker counts as unsigned; one with wrong lengths or reserved fields is refused with EBADMSG",
+        source: "mod_check_sig() (kernel/module_signature.c); docs/facts/kernel.md#sys-18; docs/facts/kernel.md#sys-19",
+        needs: &[SIGNED, DUMMY],
+        check: By(signatures::trailer),
+        ..ERROR
+    },
+    Entry {
+        id: "error.lockdown",
+        catalogue: "ERR-22",
+        statement: "a kernel in lockdown refuses an unsigned module with EPERM and a log line, and loads a signed one",
+        source: "module_sig_check() (kernel/module/signing.c); docs/facts/kernel.md#sys-21",
+        needs: &[SIGNED, DUMMY, Need::Config("CONFIG_SECURITY_LOCKDOWN_LSM=y")],
+        check: By(signatures::lockdown),
         ..ERROR
     },
 ];
