@@ -142,7 +142,7 @@ fn refuses(log: &KernelLog<'_>, limits: Limits) -> bool {
 fn refusal(log: &KernelLog<'_>, limits: Limits) -> Result<bool, ProcError> {
     let me = i32::try_from(std::process::id()).unwrap_or_default();
     let proc = Proc::open()?;
-    if limits.total.is_none() && proc.candidates(me, log.name)? < limits.chain.get() {
+    if limits.total.is_none() && !proc.may_be_a_loop(me, log.name, limits.chain.get())? {
         return Ok(false);
     }
     let snapshot = proc.snapshot(me)?;

@@ -23,6 +23,9 @@ const NAMESPACES: [&str; 3] = ["user", "pid", "mnt"];
 /// The maximum number of parents between a process and its helper.
 const DEPTH: usize = 64;
 
+/// How far the ids of a loop's helpers are expected to be apart. If they are not, the next request of the loop is refused.
+const RECENT: i32 = 2048;
+
 /// A process of a helper that waits in a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
@@ -131,23 +134,22 @@ impl Proc {
         Ok(Self { root })
     }
 
-    /// Returns how many other processes are helpers for `name`, to judge by their arguments. Anyone can choose the arguments
-    /// of a process, so this says only whether a closer look is worth its cost.
+    /// Returns whether at least `enough` older processes look like helpers for `name`. Anyone can choose the arguments of a
+    /// process, and only those with ids shortly before `me` are considered, so this says only whether a closer look is worth
+    /// its cost.
     ///
     /// # Errors
     /// [`ProcError::Unreadable`]
-    pub fn candidates(&self, me: i32, name: &[u8]) -> Result<usize, ProcError> {
-        let mut count = 0;
-        for pid in self.pids()? {
-            // A kernel thread has no program.
+    pub fn may_be_a_loop(&self, me: i32, name: &[u8], enough: usize) -> Result<bool, ProcError> {
+        let mut pids = sorted(self.pids()?);
+        pids.retain(|pid| (1..=RECENT).contains(&me.saturating_sub(*pid)));
+        let is_candidate = |pid: &i32| {
+            // A kernel thread has no program, and its other files cost more to read.
             let program = rustix::fs::readlinkat(&self.root, format!("{pid}/exe"), [0; 0]);
-            if pid == me || matches!(program, Err(Errno::NOENT | Errno::SRCH)) {
-                continue;
-            }
-            let arguments = self.read(&format!("{pid}/cmdline"), 4096);
-            count += usize::from(arguments.and_then(|text| requested_name(&text)).as_deref() == Some(name));
-        }
-        Ok(count)
+            let arguments = || self.read(&format!("{pid}/cmdline"), 4096).and_then(|text| requested_name(&text));
+            !matches!(program, Err(Errno::NOENT | Errno::SRCH)) && arguments().as_deref() == Some(name)
+        };
+        Ok(pids.iter().rev().filter(|pid| is_candidate(pid)).take(enough).count() == enough)
     }
 
     /// Reads all helpers.

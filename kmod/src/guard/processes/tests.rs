@@ -187,7 +187,12 @@ fn candidates_have_the_arguments_of_a_request() {
     fake.process(53, 1, 100, b"", false);
     fake.process(54, 1, 100, b"-q\0--\0net-pf-1", false);
     fake.helper(55, 1, 100, "net-pf-1\0x", false);
-    assert_eq!(fake.open().candidates(99, b"net-pf-1"), Ok(2));
+    let proc = fake.open();
+    let enough = [1, 2, 3].map(|enough| proc.may_be_a_loop(99, b"net-pf-1", enough).unwrap());
+    assert_eq!(enough, [true, true, false]);
+    // Of the processes 50, 51 and 99, the first is too old for the next process id.
+    assert_eq!(proc.may_be_a_loop(50 + RECENT, b"net-pf-1", 3), Ok(true));
+    assert_eq!(proc.may_be_a_loop(51 + RECENT, b"net-pf-1", 3), Ok(false));
 }
 
 #[test]
