@@ -201,7 +201,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         catalogue: "NAME-22",
         statement: "AF_ALG sockets request any algorithm up to 6.18; on 7.3 an unlisted one needs crypto.af_alg_restrict=0, and most listed ones need CAP_NET_ADMIN or CAP_SYS_ADMIN",
         source: "af_alg_check_restriction() (crypto/af_alg.c); docs/facts/kernel.md#name-22",
-        needs: &[Need::Module("algif_hash"), Need::Config("CONFIG_CRYPTO_SHA1=y")],
+        needs: &[Need::Module("algif_hash")],
         probes: &["alg-names"],
         check: By(alg::restriction),
         ..NAME
