@@ -229,7 +229,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         id: "env.release-agent",
         catalogue: "RTE-06",
-        statement: "the release agent of a control group is started like modprobe when the group becomes empty, with the group as argument",
+        statement: "the release agent of a control group is started like modprobe when the group becomes empty, with the group as argument and kthreadd as parent",
         source: "cgroup1_release_agent() (kernel/cgroup/cgroup-v1.c); docs/facts/kernel.md#rte-06",
         needs: &[Need::Config("CONFIG_CGROUPS=y")],
         check: By(others::release_agent),

@@ -118,7 +118,8 @@ pub(super) fn core_pattern(lab: &mut Lab<'_>) -> Check {
 
 pub(super) fn release_agent(lab: &mut Lab<'_>) -> Check {
     let modprobe = modprobe(lab)?;
-    let helper = lab.helper("agent-of-group", &exit_with(0))?;
+    lab.create_fifo()?;
+    let helper = lab.helper("agent-of-group", &act_then_exit(vec![wait_for_writer()], 0))?;
     let directory = format!("{SCRATCH}/groups");
     lab.arrange(Action::MkdirAll(directory.clone().into_bytes()))?;
     let (source, fstype) = (b"none".to_vec(), b"cgroup".to_vec());
@@ -134,7 +135,28 @@ pub(super) fn release_agent(lab: &mut Lab<'_>) -> Check {
     lab.expect("arguments", List(record.argv.clone()), List(vec![helper.path(), "/group"]));
     lab.expect("environment", List(record.envp.clone()), List(HOME_AND_PATH.to_vec()));
     lab.expect("other than for modprobe", differences(&modprobe, &record), List::<&str>(vec![]));
+    let parent = lab.process_status(record.pid)?.field("PPid");
+    lab.expect("parent", parent, KTHREADD);
+    if record.pid != 0 {
+        lab.release_helpers()?;
+        let left = remains(lab, record.pid)?;
+        lab.expect("a process remains after its exit", left, false);
+    }
     Ok(())
+}
+
+/// The process id of kthreadd, which reaps the helpers for which the kernel does not wait.
+const KTHREADD: &str = "2";
+
+/// Returns whether a process, or its zombie, still exists after a second of guest time.
+fn remains(lab: &mut Lab<'_>, pid: i32) -> Result<bool, LabError> {
+    for _ in 0..100 {
+        if lab.process_file(pid, "stat")?.is_empty() {
+            return Ok(false);
+        }
+        lab.arrange(Action::Sleep(10))?;
+    }
+    Ok(true)
 }
 
 pub(super) fn uevent_helper(lab: &mut Lab<'_>) -> Check {
