@@ -48,6 +48,9 @@ fn restrict(lab: &mut Lab<'_>, level: &[u8]) -> Check {
     lab.write("/proc/sys/crypto/af_alg_restrict", level)
 }
 
+/// What an algorithm is, its name, and the names that it requests.
+type Algorithm<'a> = (&'a str, &'a [u8], &'a [&'a [u8]]);
+
 pub(super) fn algorithm(lab: &mut Lab<'_>) -> Check {
     lab.load("algif_hash")?;
     if lab.probe("alg-names")? == "listed" {
@@ -55,7 +58,7 @@ pub(super) fn algorithm(lab: &mut Lab<'_>) -> Check {
     }
     let log = recorder(lab)?;
     let [longest, too_long] = [48, 49].map(|length| "n".repeat(length).into_bytes());
-    let algorithms: [(&str, &[u8], &[&[u8]]); 5] = [
+    let algorithms: [Algorithm<'_>; 5] = [
         ("hostile bytes", b"z/..%s\x01\xff", &[b"crypto-z/..%s\x01\xff", b"crypto-z/..%s\x01\xff-all"]),
         ("an unknown template", b"qq(x)", &[b"crypto-qq(x)", b"crypto-qq(x)-all", b"crypto-qq"]),
         ("hmac", b"hmac(x)", &[b"crypto-hmac(x)", b"crypto-hmac(x)-all", b"crypto-x", b"crypto-x-all"]),

@@ -54,7 +54,8 @@ pub(super) fn who_may_write(lab: &mut Lab<'_>) -> Check {
         ("uid 1000 as root of a user namespace", Caller { unshare: user, map_uid: Some(0), ..unprivileged() }, false),
     ];
     let mut path = b"/initial".to_vec();
-    lab.set_path(&path)?;
+    let written = lab.observe(set_path_action(&path))?;
+    lab.expect("root: write(2)", written.result, path.len());
     for (name, caller, may) in callers {
         let data = format!("/{}", name.replace(' ', "-")).into_bytes();
         let written = lab.observe_as(caller, set_path_action(&data))?.result;
@@ -152,7 +153,8 @@ fn write_first(buffer: Argument, length: u64) -> Action {
 }
 
 pub(super) fn mode(lab: &mut Lab<'_>) -> Check {
-    lab.set_path(b"/initial")?;
+    let written = lab.observe(set_path_action(b"/initial"))?;
+    lab.expect("write(2) by root", written.result, 8);
     let Value::Stat(stat) = lab.arrange(Action::Stat(MODPROBE_SYSCTL.to_vec()))? else {
         return Err(LabError::Unexpected("no status of the file".to_owned()));
     };
@@ -188,9 +190,12 @@ pub(super) fn checked_at_write(lab: &mut Lab<'_>) -> Check {
     Ok(())
 }
 
+/// A read(2), or a pread(2) at an offset, and the length of its buffer.
+type Read = (Option<u64>, u32);
+
 pub(super) fn read(lab: &mut Lab<'_>) -> Check {
     lab.set_path(b"/abcde")?;
-    let reads: [(&str, &[(Option<u64>, u32)], &[&str]); 3] = [
+    let reads: [(&str, &[Read], &[&str]); 3] = [
         ("pieces of 4 bytes", &[(None, 4), (None, 4), (None, 4)], &["/abc", "de\n", ""]),
         (
             "6, 7 and 8 bytes from the start",
