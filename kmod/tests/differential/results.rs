@@ -15,6 +15,13 @@ pub struct Done {
     pub files: Vec<(Vec<u8>, String, Vec<u8>)>,
 }
 
+impl Done {
+    /// Whether the command ended by itself within its limits.
+    pub fn has_ended(&self) -> bool {
+        !self.end.starts_with("signal: ")
+    }
+}
+
 /// The number of a step, the tool that ran it, and the result.
 pub type Row = (usize, String, Done);
 

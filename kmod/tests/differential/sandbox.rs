@@ -9,13 +9,13 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::net::UnixDatagram;
-use std::os::unix::process::ExitStatusExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, pidfd_open, prlimit, setrlimit};
+use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal, kill_process_group, pidfd_open, prlimit, setrlimit};
 
 use crate::case::{Case, Node, Step};
 use crate::results::{self, Done, Row};
@@ -26,6 +26,10 @@ const IGNORED: [&str; 5] = ["/t", "/dev", "/bin", "/output", "/proc/net"];
 
 /// The directories that exist before the files of a case are written.
 const DIRECTORIES: [&str; 5] = ["/proc", "/sys/module", "/etc", "/output", "/tmp"];
+
+/// The ends of commands that exceeded a limit of time or of the file size.
+const HANGS: &str = "signal: hangs";
+const ENDLESS: &str = "signal: endless";
 
 /// Limits of a command.
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +60,7 @@ pub struct Sandbox<'s> {
 impl<'s> Sandbox<'s> {
     /// Enters a root for many small cases, each of which runs after [`Sandbox::clear`].
     pub fn reusable(setup: &'s Setup, root: &Path) -> io::Result<Self> {
-        Self::enter(setup, &[], root, Limits { cpu: 1, wall: Duration::from_secs(10) }, 1 << 22)
+        Self::enter(setup, &[], root, Limits { cpu: 1, wall: Duration::from_secs(5) }, 1 << 22)
     }
 
     fn enter(
@@ -99,7 +103,7 @@ impl<'s> Sandbox<'s> {
         let (out, err) = (Path::new("/output/out"), Path::new("/output/err"));
         let mut command = command(by, &step.words)?;
         command.env_clear().env("PATH", "/bin").envs(step.env.iter().cloned());
-        command.stdin(Stdio::null()).stdout(File::create(out)?).stderr(File::create(err)?);
+        command.stdin(Stdio::null()).stdout(File::create(out)?).stderr(File::create(err)?).process_group(0);
         let mut child = command.spawn()?;
         let pid = Pid::from_child(&child);
         let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
@@ -120,10 +124,11 @@ impl<'s> Sandbox<'s> {
             }
         };
         if !ended {
-            child.kill()?;
+            // Its install and remove commands too.
+            kill_process_group(pid, Signal::KILL)?;
         }
         let status = child.wait()?;
-        let end = if ended { ending(status) } else { "signal: hangs".to_owned() };
+        let end = if ended { ending(status) } else { HANGS.to_owned() };
         Ok(Done { end, out: fs::read(out)?, err: fs::read(err)?, ..done })
     }
 
@@ -241,7 +246,6 @@ fn command(by: &str, words: &[Vec<u8>]) -> io::Result<Command> {
         }
         // A static executable.
         None => {
-            use std::os::unix::process::CommandExt as _;
             let mut command = Command::new(program);
             command.arg0(OsStr::from_bytes(tool));
             command
@@ -265,7 +269,7 @@ fn drain(syslog: &UnixDatagram, into: &mut Vec<u8>) {
 fn ending(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit {code}"),
-        (_, Some(libc::SIGXCPU | libc::SIGXFSZ | libc::SIGKILL)) => "signal: endless".to_owned(),
+        (_, Some(libc::SIGXCPU | libc::SIGXFSZ | libc::SIGKILL)) => ENDLESS.to_owned(),
         (_, Some(signal)) => format!("signal {signal}"),
         _ => "ended".to_owned(),
     }

@@ -17,6 +17,8 @@ pub struct Verdict {
     pub differences: Vec<(usize, Difference)>,
     /// The rows of docs/reference/compatibility.md that explain the other differences.
     pub reasons: Vec<&'static str>,
+    /// Whether C kmod did not end in some step: its result is then unknown, and so are those of the steps that follow.
+    pub is_cut: bool,
     /// What C kmod and our tools did in each step.
     pub theirs: Vec<Done>,
     pub ours: Vec<Done>,
@@ -47,6 +49,10 @@ impl<'s> Judge<'s> {
         let mut rewritten = known::Rewritten::default();
         for step in 0..case.steps.len() {
             let (theirs, ours) = (&verdict.theirs[step], &verdict.ours[step]);
+            if !theirs.has_ended() && ours.has_ended() {
+                verdict.is_cut = true;
+                break;
+            }
             if compare(&case, &case.steps[step], theirs, ours).is_empty() {
                 continue;
             }

@@ -103,6 +103,8 @@ impl Request {
 struct Total {
     cases: u64,
     commands: u64,
+    /// The number of cases in which C kmod did not end.
+    cut: u64,
     differences: u64,
     /// The number of cases in which each listed difference occurred.
     listed: BTreeMap<String, u64>,
@@ -148,6 +150,9 @@ pub fn run(request: &Request, setup: &Setup) -> ExitCode {
         total.cases as f64 * 60.0 / seconds,
         total.differences,
     );
+    if total.cut > 0 {
+        println!("differential: C kmod did not end in {} cases, which were compared up to there", total.cut);
+    }
     if request.limit != FIXED.limit {
         for (reason, cases) in &total.listed {
             println!("  {cases:6} cases: {reason}");
@@ -195,9 +200,11 @@ fn read_messages(messages: &mut BufReader<ChildStdout>, total: &Mutex<Total>) ->
             }
             _ => {
                 let (cases, commands) = (results::take_number(messages)?, results::take_number(messages)?);
+                let cut = results::take_number(messages)?;
                 let mut total = total.lock().unwrap();
                 total.cases += cases as u64;
                 total.commands += commands as u64;
+                total.cut += cut as u64;
                 return Ok(());
             }
         }

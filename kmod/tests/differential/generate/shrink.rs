@@ -1,14 +1,17 @@
 //! Shrinks a plan: removes and simplifies parts as long as the difference remains.
 
+use std::time::{Duration, Instant};
+
 use super::plan::Plan;
 use crate::case::Step;
 
-/// The most plans to try.
+/// The most plans to try, and the time for them.
 const ATTEMPTS: usize = 1500;
+const TIME: Duration = Duration::from_secs(30);
 
 /// Returns the smallest plan found for which `differs` holds, as it does for `plan`.
 pub fn shrink(mut plan: Plan, mut differs: impl FnMut(&Plan) -> bool) -> Plan {
-    let mut attempts = 0;
+    let (mut attempts, end) = (0, Instant::now() + TIME);
     loop {
         let before = plan.size();
         for pass in [steps, loaded, files, modules, texts, words, details] {
@@ -16,7 +19,7 @@ pub fn shrink(mut plan: Plan, mut differs: impl FnMut(&Plan) -> bool) -> Plan {
             // A pass returns its candidate at a place; after a success the same place is tried again.
             while let Some(candidate) = pass(&plan, place) {
                 attempts += 1;
-                if attempts > ATTEMPTS {
+                if attempts > ATTEMPTS || Instant::now() > end {
                     return plan;
                 }
                 if candidate.size() < plan.size() && differs(&candidate) {

@@ -16,7 +16,8 @@ use crate::results;
 use crate::sandbox::Sandbox;
 use crate::setup::{OURS, Setup};
 
-/// The messages: a difference as text; a reason and the number of its cases; the numbers of cases and commands, at the end.
+/// The messages: a difference as text; a reason and the number of its cases; at the end the numbers of cases, of commands, and
+/// of cases in which C kmod did not end.
 pub const DIFFERENCE: usize = 1;
 pub const LISTED: usize = 2;
 pub const END: usize = 3;
@@ -41,7 +42,7 @@ pub fn main(root: &Path, arguments: &[String], setup: &Setup) -> Result<(), Stri
     let began = Instant::now();
     let mut judge = Judge::new(&sandbox);
     let mut listed: BTreeMap<&str, u64> = BTreeMap::new();
-    let (mut run, mut commands, mut differences) = (0, 0, 0);
+    let (mut run, mut commands, mut cut, mut differences) = (0, 0, 0, 0);
     let text = |error: io::Error| error.to_string();
     let mut out = io::stdout().lock();
     for case in (worker..cases).step_by(workers as usize) {
@@ -53,6 +54,7 @@ pub fn main(root: &Path, arguments: &[String], setup: &Setup) -> Result<(), Stri
         let verdict = judge.judge(&plan).map_err(|error| format!("case {case}: {error}\n{plan}"))?;
         run += 1;
         commands += plan.steps.len();
+        cut += usize::from(verdict.is_cut);
         for reason in verdict.reasons {
             *listed.entry(reason).or_default() += 1;
         }
@@ -80,7 +82,7 @@ pub fn main(root: &Path, arguments: &[String], setup: &Setup) -> Result<(), Stri
         results::bytes(reason.as_bytes(), &mut out).map_err(text)?;
         results::number(cases as usize, &mut out).map_err(text)?;
     }
-    [END, run, commands].into_iter().try_for_each(|number| results::number(number, &mut out)).map_err(text)?;
+    [END, run, commands, cut].into_iter().try_for_each(|number| results::number(number, &mut out)).map_err(text)?;
     io::Write::flush(&mut out).map_err(text)
 }
 
