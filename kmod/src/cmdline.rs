@@ -1,7 +1,8 @@
 //! Module options on the kernel command line: `MODULE.PARAMETER[=VALUE]` and `modprobe.blacklist=A,B`. Pure.
 //!
 //! Items are separated by white space outside double quotes. A value may contain quotes, and quotes may surround the whole
-//! item (boot loaders write `"foo.bar=a b"`); an item with quotes anywhere else is ignored. `--` does not end the list.
+//! item with a value (boot loaders write `"foo.bar=a b"`); an item with quotes anywhere else is ignored. `--` does not end
+//! the list.
 //! `module_blacklist=` is evaluated by the kernel itself and ignored here.
 
 use crate::name::normalise_alias;
@@ -65,6 +66,9 @@ fn parse(token: &[u8], items: &mut Vec<Result<Item, Vec<u8>>>) {
     if !is_name(module) || !is_name(parameter) || parameter.contains(&b'.') || value.is_some_and(|v| v.contains(&0)) {
         return;
     }
+    if requote && value.is_none() {
+        return;
+    }
     match (module, parameter, value) {
         (b"modprobe", b"blacklist", Some(names)) => blacklist(names, items),
         _ => items.push(match normalise_alias(module) {
@@ -123,7 +127,6 @@ mod tests {
         assert_eq!(shown("foo.bar=\"a\tb\""), [r#"options foo bar="a b""#]);
         assert_eq!(shown(r#"foo.bar=a" "b"#), [r#"options foo bar=a" "b"#]);
         assert_eq!(shown(r#""foo.bar=a b""#), [r#"options foo bar="a b""#]);
-        assert_eq!(shown(r#""foo.bar""#), ["options foo bar"]);
     }
 
     #[test]
@@ -136,6 +139,7 @@ mod tests {
             "foo.=1",
             "foo.",
             r#"foo.bar="a b"#,
+            r#""foo.bar""#,
             r#"fo"o.bar=1"#,
             r#"fo"o.bar"=1"#,
             r#"foo."bar"=1"#,

@@ -88,9 +88,9 @@ impl Log {
         &self.destination
     }
 
-    /// Hides all further messages, even fatal ones (`-q`).
-    pub fn silence(&mut self) {
-        self.level = 0;
+    /// Sets the number of the last priority that is shown; 0 hides all further messages, even fatal ones (`-q`).
+    pub fn set_level(&mut self, level: u8) {
+        self.level = level;
     }
 
     /// Reports whether messages of this priority are shown.
@@ -106,7 +106,7 @@ impl Log {
         }
     }
 
-    /// Writes an error even after [`Log::silence`].
+    /// Writes an error even if no messages are shown ([`Log::set_level`]).
     pub fn error_even_if_silent(&mut self, text: impl Display) {
         self.put(Priority::Error, text);
     }
@@ -235,7 +235,7 @@ mod tests {
             let mut log = log.with_variable(value.as_bytes());
             log.library_error("a");
             log.error("b");
-            log.silence();
+            log.set_level(0);
             log.library_error("c");
             log.lines().concat()
         };
@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn a_silenced_log_continues_after_a_fatal_message() {
         let mut log = Log::new("modprobe", Priority::Warning, Destination::Memory(Vec::new()));
-        log.silence();
+        log.set_level(0);
         assert_eq!(log.fatal("c"), Ok(()));
         assert!(log.lines().is_empty());
     }

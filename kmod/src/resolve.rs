@@ -94,7 +94,8 @@ impl Lookup for Tree {
 pub struct Hit {
     /// The module.
     pub module: ModuleName,
-    /// The normalised name of the request, if it is an alias: options may be configured for it, and the blacklist applies.
+    /// The alias that led to the module, if one did: options may be configured for it, and the blacklist applies. It is the
+    /// normalised name of the request, or the pattern of an `alias` line in the configuration, as in C kmod.
     pub alias: Option<Vec<u8>>,
 }
 
@@ -164,19 +165,23 @@ fn plain(module: ModuleName) -> Hit {
 
 /// Removes duplicates: several aliases of one module may match.
 fn aliased(modules: Vec<ModuleName>, alias: &[u8]) -> Vec<Hit> {
-    let mut hits: Vec<Hit> = Vec::with_capacity(modules.len());
+    once(modules.into_iter().map(|module| (module, alias)))
+}
+
+fn config_aliases(config: &mut Search<'_>, name: &[u8]) -> Vec<Hit> {
+    let lines = config.aliases(name).into_iter();
+    once(lines.filter_map(|line| Some((ModuleName::new(&line.target).ok()?, line.pattern.as_slice()))))
+}
+
+fn once<'a>(modules: impl Iterator<Item = (ModuleName, &'a [u8])>) -> Vec<Hit> {
+    let mut hits = Vec::new();
     let mut seen = std::collections::BTreeSet::new();
-    for module in modules {
+    for (module, alias) in modules {
         if seen.insert(module.clone()) {
             hits.push(Hit { module, alias: Some(alias.to_vec()) });
         }
     }
     hits
-}
-
-fn config_aliases(config: &mut Search<'_>, alias: &[u8]) -> Vec<Hit> {
-    let targets = config.aliases(alias).into_iter();
-    aliased(targets.filter_map(|line| ModuleName::new(&line.target).ok()).collect(), alias)
 }
 
 #[cfg(test)]
@@ -219,7 +224,7 @@ mod tests {
     #[test]
     fn an_alias_in_the_configuration_hides_a_module() {
         let model = ModelTree::new(&["foo:", "bar:"]);
-        assert_eq!(found(&model, "alias foo bar\nalias f* b-z", "foo"), ["bar as foo", "b_z as foo"]);
+        assert_eq!(found(&model, "alias foo bar\nalias f* b-z", "foo"), ["bar as foo", "b_z as f*"]);
         assert_eq!(found(&model, "", "f-oo"), [""; 0]);
         assert_eq!(found(&model, "", "foo"), ["foo"]);
     }

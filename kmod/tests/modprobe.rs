@@ -34,6 +34,7 @@ fn quiet_overrides_verbose_but_not_show_depends() {
     assert_eq!(lab.modprobe(&["-n", "-v", "leaf"]).out, insmod);
     assert_eq!(lab.modprobe(&["-n", "-v", "-q", "leaf"]).out, "");
     assert_eq!(lab.modprobe(&["-q", "-n", "-v", "leaf"]).out, "");
+    assert_eq!(lab.modprobe(&["-q", "-n", "-vvvvv", "leaf"]).out, insmod);
     assert_eq!(lab.modprobe(&["-q", "-v", "-D", "leaf"]).out, insmod);
 }
 
@@ -73,7 +74,10 @@ fn a_fatal_message_ends_a_removal_unless_all_is_given() {
         lab.modprobe(&["-r", "-a", "bi", "nosuch"]).err,
         "modprobe: WARNING: Module bi is builtin.\nmodprobe: WARNING: Module nosuch not found.\n"
     );
-    assert_eq!(lab.modprobe(&["-r", "a[b"]).err, "modprobe: FATAL: Module a[b not found.\n");
+    assert_eq!(
+        lab.modprobe(&["-r", "a[b", "nosuch", "bi"]).err,
+        "modprobe: ERROR: Module a[b not found.\nmodprobe: FATAL: Module nosuch not found.\n"
+    );
     assert_eq!(lab.modprobe(&["-rn", "leaf"]).code, Some(0));
     assert_eq!(lab.modprobe(&["-r", "--first-time", "leaf"]).err, "modprobe: FATAL: Module leaf is not in kernel.\n");
 }

@@ -11,7 +11,7 @@ use super::{Failed, Invocation, absolute, join_arguments, module_directory, outp
 use crate::config::{Config, ConfigSource, ConfigWarning};
 use crate::execute::{self, Linux, LoadError, RemovalError, Report};
 use crate::log::{Log, Priority, Stop};
-use crate::name::{Escaped, ModuleName};
+use crate::name::{Escaped, ModuleName, NameError};
 use crate::resolve::{Hit, LoadRequest, find, load_plan, removal_plan};
 use crate::tree::{Tree, TreeError};
 use arguments::{ABOUT, Arguments};
@@ -31,16 +31,14 @@ pub fn run(invocation: &Invocation) -> Result<(), Failed> {
         from_environment.into_iter().flatten().map(OsString::from_vec).chain(invocation.operands().iter().cloned());
     let Some(operands) = invocation.parse(&ABOUT, all.collect(), &mut arguments)? else { return Ok(()) };
 
-    let mut log = invocation.log("modprobe", level(arguments.verbose), arguments.syslog);
+    let mut log = invocation.log("modprobe", Priority::Warning, arguments.syslog);
     let wait = wait(&arguments, &mut log)?;
     if operands.is_empty() && !arguments.show_config {
         log.error("missing parameters. See -h.");
         return Err(Failed);
     }
     // Not earlier: -q does not silence usage errors.
-    if arguments.quiet {
-        log.silence();
-    }
+    log.set_level(arguments.loudness.level());
 
     let tree = Tree::new(module_directory(arguments.root.as_deref(), arguments.release.as_deref()));
     let mut source = ConfigSource::system(tree.dir());
@@ -63,15 +61,6 @@ pub fn run(invocation: &Invocation) -> Result<(), Failed> {
     let result = session.act(&operands);
     let written = session.output.flush().map_err(|_| Failed);
     result.and(written)
-}
-
-fn level(verbose: u8) -> Priority {
-    match verbose {
-        0 => Priority::Warning,
-        1 => Priority::Notice,
-        2 => Priority::Info,
-        _ => Priority::Debug,
-    }
 }
 
 fn wait(arguments: &Arguments, log: &mut Log) -> Result<Option<Duration>, Failed> {
@@ -123,9 +112,10 @@ fn child_environment(invocation: &Invocation, arguments: &Arguments) -> Vec<(OsS
         add(b"-C");
         add(absolute(path).as_os_str().as_bytes());
     }
-    let flags: [(bool, &[u8]); 3] =
-        [(arguments.quiet, b"-q"), (arguments.syslog, b"-s"), (arguments.verbose > 0, b"-v")];
+    let loudness = arguments.loudness;
+    let flags: [(bool, &[u8]); 2] = [(loudness.quiet, b"-q"), (arguments.syslog, b"-s")];
     flags.iter().filter(|(given, _)| *given).for_each(|(_, flag)| add(flag));
+    (0..loudness.verbose).for_each(|_| add(b"-v"));
     if options.is_empty() { Vec::new() } else { vec![("MODPROBE_OPTIONS".into(), OsString::from_vec(options))] }
 }
 
@@ -229,14 +219,13 @@ impl Session {
     }
 
     /// Resolves a name to modules. An unknown name yields none and prints nothing.
-    fn find(&mut self, name: &OsStr) -> Vec<Hit> {
-        match find(&self.tree, &self.config, name.as_bytes()) {
-            Ok(found) => {
-                self.report(&found.problems);
-                found.hits
-            }
-            Err(_) => Vec::new(),
-        }
+    ///
+    /// # Errors
+    /// [`NameError`] if this is not a valid name.
+    fn find(&mut self, name: &OsStr) -> Result<Vec<Hit>, NameError> {
+        let found = find(&self.tree, &self.config, name.as_bytes())?;
+        self.report(&found.problems);
+        Ok(found.hits)
     }
 
     fn load(&mut self, name: &OsStr, options: &[OsString]) -> Result<Result<(), Failed>, Stop> {
@@ -260,7 +249,7 @@ impl Session {
                 }
             }
         } else {
-            self.find(name)
+            self.find(name).unwrap_or_default()
         };
         if hits.is_empty() {
             let directory = Escaped(self.tree.dir().as_os_str().as_bytes().to_vec());
@@ -298,10 +287,17 @@ impl Session {
     }
 
     fn remove(&mut self, name: &OsStr) -> Result<Result<(), Failed>, Stop> {
-        let hits = self.find(name);
-        if hits.is_empty() {
-            return Ok(Err(self.fatal(format_args!("Module {} not found.", Escaped(name.as_bytes())))?));
-        }
+        let not_found = format!("Module {} not found.", Escaped(name.as_bytes()));
+        let hits = match self.find(name) {
+            Ok(hits) if hits.is_empty() => return Ok(Err(self.fatal(not_found)?)),
+            Ok(hits) => hits,
+            // C kmod goes on with the next name, without a message.
+            Err(NameError::Bracket(_)) => {
+                self.log.error(not_found);
+                return Ok(Err(Failed));
+            }
+            Err(_) => return Ok(Err(self.fatal(not_found)?)),
+        };
         for hit in hits {
             let request = modes::removal_request(&self.arguments, &hit.module, &mut self.kernel);
             let plan = removal_plan(&self.tree, &self.config, &hit, &request);
@@ -331,6 +327,7 @@ fn module_file(path: &Path) -> Result<(Hit, PathBuf), String> {
 
 #[cfg(test)]
 mod tests {
+    use super::arguments::Loudness;
     use super::*;
     use crate::sys::StandardStreams;
 
@@ -365,8 +362,9 @@ mod tests {
         let mut parent = invocation(&["modprobe"]);
         assert!(child_environment(&parent, &Arguments::default()).is_empty());
         parent.modprobe_options = Some("-v".into());
-        let arguments = Arguments { config: vec!["/a b".into()], quiet: true, syslog: true, ..Arguments::default() };
+        let loudness = Loudness { quiet: true, verbose: 2 };
+        let arguments = Arguments { config: vec!["/a b".into()], loudness, syslog: true, ..Arguments::default() };
         let environment = child_environment(&parent, &arguments);
-        assert_eq!(environment, [("MODPROBE_OPTIONS".into(), r#"-v -C "/a b" -q -s"#.into())]);
+        assert_eq!(environment, [("MODPROBE_OPTIONS".into(), r#"-v -C "/a b" -q -s -v -v"#.into())]);
     }
 }

@@ -189,6 +189,14 @@ pub enum DepmodError {
         /// The cause.
         cause: io::Error,
     },
+    /// The directory for the files cannot be created.
+    #[error("could not create directory {path}: {}", strerror_io(cause), path = crate::config::show_path(path))]
+    CreateDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// The cause.
+        cause: io::Error,
+    },
     /// A complete file could not be renamed. The files before it, in the order of writing, have been replaced.
     #[error("could not rename to {path}: {}; run depmod again", strerror_io(cause), path = crate::config::show_path(path))]
     Rename {

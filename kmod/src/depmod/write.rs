@@ -37,7 +37,7 @@ pub(super) fn write(
     outputs: &[Output],
     notify: &mut dyn FnMut(Notice),
 ) -> Result<Vec<PathBuf>, DepmodError> {
-    make_directory(dir).map_err(|cause| DepmodError::Write { path: dir.to_owned(), cause })?;
+    make_directory(dir).map_err(|cause| DepmodError::CreateDirectory { path: dir.to_owned(), cause })?;
     remove_leftovers(dir, outputs);
     let failed = |output: &Output| {
         let path = dir.join(output.name);
@@ -222,7 +222,9 @@ mod tests {
         let top = tempfile::tempdir().unwrap();
         let dir = top.path().join("a-file");
         fs::write(&dir, b"").unwrap();
-        assert!(matches!(write(&dir, &[]), Err(DepmodError::Write { .. })));
+        let below = dir.join("below");
+        let error = write(&below, &[]).unwrap_err().to_string();
+        assert_eq!(error, format!("could not create directory {}: Not a directory", below.display()));
         let old = top.path().join("old");
         fs::write(&old, b"old").unwrap();
         let long: &'static str = Box::leak("x".repeat(300).into_boxed_str());

@@ -62,7 +62,7 @@ pub struct RemovalMode {
     pub dry_run: bool,
     /// Report each action.
     pub show: bool,
-    /// Act as if every module were loaded.
+    /// Act as if every module were loaded and not in use.
     pub ignore_loaded: bool,
     /// Fail if the module is not loaded.
     pub first_time: bool,
@@ -169,7 +169,7 @@ fn remove_one(
     if !mode.ignore_loaded && kernel.state(module) == State::Absent {
         return Ok(());
     }
-    if mode.wait.is_none() && kernel.refcount(module).is_some_and(|users| users > 0) {
+    if mode.wait.is_none() && !mode.ignore_loaded && kernel.refcount(module).is_some_and(|users| users > 0) {
         return Err(RemovalError::InUse(module.clone()));
     }
     show_removal(module, mode, report);
@@ -286,6 +286,14 @@ mod tests {
         let mut kernel = kernel(&[("m", &["x"]), ("s", &[]), ("t", &[])]);
         let (result, lines) = run(&plan, RemovalMode::default(), &mut kernel);
         assert_eq!((result, lines), (Err(RemovalError::InUse(name("m"))), vec!["rmmod t".to_owned()]));
+    }
+
+    #[test]
+    fn a_module_in_use_is_removed_if_use_is_ignored() {
+        let plan = plan(&["m:"], "", &RemovalRequest::default());
+        let mode = RemovalMode { ignore_loaded: true, dry_run: true, ..RemovalMode::default() };
+        let (result, lines) = run(&plan, mode, &mut kernel(&[("m", &["x"])]));
+        assert_eq!((result, lines), (Ok(()), vec!["rmmod m".to_owned()]));
     }
 
     #[test]

@@ -84,8 +84,10 @@ pub fn removal_plan(tree: &impl Lookup, config: &Config, hit: &Hit, request: &Re
                     *end = here;
                 }
             }
-            // Soft dependencies may form cycles.
-            Work::Frame { module, .. } if !seen.insert(module.clone()) => {}
+            // Soft dependencies may form cycles. A holder that is a soft dependency, too, must be removed all the same: what was
+            // tried before may have failed.
+            Work::Frame { module, fatal, .. } if !seen.insert(module.clone()) && (!fatal || open.contains(&module)) => {
+            }
             Work::Frame { module, listed, fatal } => {
                 let (mut pre, mut post, mut command) = (Vec::new(), Vec::new(), None);
                 if !request.ignore_commands {
@@ -212,6 +214,13 @@ mod tests {
         let model = ModelTree::new(&["m:"]);
         let request = RemovalRequest { holders: vec![name("h"), name("i")], ..RemovalRequest::default() };
         assert_eq!(shown(&model, "", "m", &request), "*(m: ~*(h: -h ) ~*(i: -i ) -m ) ");
+    }
+
+    #[test]
+    fn a_holder_that_is_a_soft_dependency_is_removed_before_the_module_in_any_case() {
+        let model = ModelTree::new(&["m:", "h:"]);
+        let request = RemovalRequest { holders: vec![name("h"), name("m")], ..RemovalRequest::default() };
+        assert_eq!(shown(&model, "softdep m post: h", "m", &request), "*(m: ~(h: -h ) ~*(h: -h ) -m ) ");
     }
 
     #[test]

@@ -4,12 +4,15 @@ use super::milliseconds;
 use crate::commands::options::{About, Apply, Flag};
 use crate::commands::{help_flag, version_flag};
 use crate::execute::Force;
+use crate::log::Priority;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// The parsed options.
 #[derive(Debug, Clone, Default)]
 pub struct Arguments {
+    /// `-q` and `-v`.
+    pub loudness: Loudness,
     /// Every operand is a module name.
     pub all: bool,
     /// Remove modules.
@@ -46,10 +49,24 @@ pub struct Arguments {
     pub release: Option<OsString>,
     /// Log to syslog.
     pub syslog: bool,
-    /// Print no messages.
+}
+
+/// How much to print: `-q` hides every message, and each `-v` after it or without it shows those of one more priority.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Loudness {
+    /// Whether `-q` was given.
     pub quiet: bool,
-    /// How often `-v` was given.
+    /// How often `-v` was given since then.
     pub verbose: u8,
+}
+
+impl Loudness {
+    /// Returns the number of the last priority that is shown. Usage errors are shown in any case.
+    #[must_use]
+    pub fn level(self) -> u8 {
+        let start = if self.quiet { 0 } else { Priority::Warning as u8 };
+        start.saturating_add(self.verbose)
+    }
 }
 
 /// Keeps the first invalid value, which is reported.
@@ -215,14 +232,14 @@ pub static ABOUT: About<Arguments> = About {
             short: Some('q'),
             long: "quiet",
             old: &[],
-            apply: Apply::Set(|a| a.quiet = true),
+            apply: Apply::Set(|a| a.loudness = Loudness { quiet: true, verbose: 0 }),
             help: "print no messages",
         },
         Flag {
             short: Some('v'),
             long: "verbose",
             old: &[],
-            apply: Apply::Set(|a| a.verbose = a.verbose.saturating_add(1)),
+            apply: Apply::Set(|a| a.loudness.verbose = a.loudness.verbose.saturating_add(1)),
             help: "print the steps; repeat for more messages",
         },
         version_flag(),

@@ -2,6 +2,7 @@
 
 use super::Arguments;
 use crate::execute::{Kernel, LoadMode, RemovalMode};
+use crate::log::Priority;
 use crate::name::ModuleName;
 use crate::resolve::RemovalRequest;
 use std::time::Duration;
@@ -34,9 +35,9 @@ pub(super) fn removal_request(arguments: &Arguments, module: &ModuleName, kernel
     }
 }
 
-/// Reports whether steps are printed: `-q` overrides `-v`, but not `-D`.
+/// Reports whether steps are printed.
 fn shows_steps(arguments: &Arguments) -> bool {
-    arguments.show_depends || (arguments.verbose > 0 && !arguments.quiet)
+    arguments.show_depends || arguments.loudness.level() > Priority::Warning as u8
 }
 
 #[cfg(test)]
@@ -46,7 +47,7 @@ mod tests {
     use crate::commands::options::{Order, Parsed, parse};
     use crate::execute::model::Loaded;
     use crate::execute::{Force, ModelKernel};
-    use crate::log::{Destination, Log, Priority};
+    use crate::log::{Destination, Log};
 
     fn parsed(options: &str) -> Arguments {
         let mut arguments = Arguments::default();
@@ -76,6 +77,9 @@ mod tests {
             ("--show m", true, false, false, false),
             ("-v m", false, true, false, false),
             ("-v -q m", false, false, false, false),
+            ("-q -vvvv m", false, false, false, false),
+            ("-q -vvvvv m", false, true, false, false),
+            ("-q -D m", true, true, true, false),
             ("-D m", true, true, true, false),
             ("--first-time m", false, false, false, true),
         ] {

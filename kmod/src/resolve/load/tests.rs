@@ -92,10 +92,12 @@ fn built_in_modules_and_modules_without_a_file_are_distinguished() {
 }
 
 #[test]
-fn options_of_the_alias_are_used() {
-    let model = ModelTree::new(&["m:"]);
-    let config = "alias al-* m\noptions al-x k=1\noptions m j=2";
-    assert_eq!(lines(&model, config, "al-x", &LoadRequest::default()), ["insmod /m/m.ko k=1 j=2 "]);
+fn options_of_the_alias_are_used_under_the_name_of_the_request_or_the_pattern_of_the_configuration() {
+    let mut model = ModelTree::new(&["m:"]);
+    model.alias("in_index_*", "m");
+    let config = "alias al-* m\noptions al-x k=1\noptions al-* i=0\noptions in_index_x h=1\noptions in_index_* g=1\noptions m j=2";
+    assert_eq!(lines(&model, config, "al-x", &LoadRequest::default()), ["insmod /m/m.ko i=0 j=2 "]);
+    assert_eq!(lines(&model, config, "in-index-x", &LoadRequest::default()), ["insmod /m/m.ko h=1 j=2 "]);
 }
 
 #[test]

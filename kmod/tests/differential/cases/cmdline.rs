@@ -6,6 +6,7 @@ use crate::case::Case;
 cases![
     plain,
     quotes,
+    quotes_without_a_value,
     unterminated_quotes,
     stray_quotes,
     dots,
@@ -32,6 +33,10 @@ fn with(line: &str) -> Case {
 
 fn plain() -> Case {
     with("root=/dev/sda leaf.a=1 quiet snd-x.b=2 leaf.c=3,4 other.d ro\n")
+}
+
+fn quotes_without_a_value() -> Case {
+    with("\"leaf.a\" leaf.b \"snd-x.c\" \"snd-x.d=\"\n")
 }
 
 fn quotes() -> Case {

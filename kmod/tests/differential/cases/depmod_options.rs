@@ -5,6 +5,7 @@ use super::{cases, module};
 use crate::case::Case;
 
 cases![
+    output_below_a_file,
     quick,
     quick_with_nothing_new,
     quick_before_symbol_files,
@@ -175,4 +176,11 @@ fn releases() -> Case {
         .run("depmod -n REL REL")
         .run("depmod +1.2")
         .run("depmod 1.-2")
+}
+
+fn output_below_a_file() -> Case {
+    Case::new()
+        .ko("kernel/a.ko", &module("a"))
+        .run("depmod -o lib/modules/REL/kernel/a.ko")
+        .run("depmod -o /lib/modules/REL/kernel/a.ko/x")
 }

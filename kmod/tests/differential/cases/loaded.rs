@@ -21,7 +21,11 @@ cases![
     removing_what_is_not_there,
     removing_several,
     removing_dry,
+    removing_as_if_not_in_use,
+    removing_invalid_names,
+    removing_names_of_directories,
     removing_holders,
+    removing_a_holder_that_is_a_soft_dependency,
     removing_with_softdeps,
     removing_with_refused_softdeps,
     removing_by_alias,
@@ -211,6 +215,30 @@ fn removing_by_alias() -> Case {
         .run("modprobe -rnv my")
         .run("modprobe -rnv al")
         .run("modprobe -rbnv other-x")
+}
+
+fn removing_as_if_not_in_use() -> Case {
+    loaded().run("modprobe -rD leaf").run("modprobe -rDv mid top").run("modprobe -rD other-x leaf nosuch")
+}
+
+fn removing_a_holder_that_is_a_soft_dependency() -> Case {
+    loaded()
+        .conf("a.conf", "softdep mid post: top\n")
+        .run("modprobe -r --remove-holders mid")
+        .run("modprobe -rnv --remove-holders mid")
+}
+
+/// The second name is in use.
+fn removing_invalid_names() -> Case {
+    loaded()
+        .run("modprobe -r a[b leaf")
+        .run("modprobe -ra c]d leaf")
+        .run("modprobe -rs a[b leaf")
+        .run("modprobe -rq a[b leaf")
+}
+
+fn removing_names_of_directories() -> Case {
+    loaded().run("rmmod / leaf").run("rmmod lib/ leaf").run("rmmod . leaf")
 }
 
 fn removing_with_wait() -> Case {

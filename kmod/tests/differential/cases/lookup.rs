@@ -4,6 +4,7 @@ use super::{cases, module, patched};
 use crate::case::Case;
 
 cases![
+    options_of_a_configured_alias,
     alias_shapes,
     chain,
     brackets,
@@ -460,4 +461,14 @@ fn wildcards_in_the_name() -> Case {
             "modprobe -R c*nf",
             "modprobe -R *",
         ])
+}
+
+/// Options count for the pattern of an `alias` line, but for the requested name if the alias is in the index.
+fn options_of_a_configured_alias() -> Case {
+    Case::new()
+        .ko("kernel/leaf.ko", &module("leaf").info("alias=usb:*"))
+        .conf("a.conf", "alias m* leaf\noptions mx a=1\noptions m* b=1\noptions usb:v1 c=1\noptions usb:* d=1\n")
+        .run("depmod")
+        .run("modprobe -D mx")
+        .run("modprobe -D usb:v1")
 }

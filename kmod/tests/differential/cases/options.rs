@@ -4,6 +4,9 @@ use super::{cases, module};
 use crate::case::Case;
 
 cases![
+    verbose_after_quiet,
+    verbose_after_quiet_for_commands,
+    paths_without_a_module_name,
     modprobe_wrong,
     modprobe_quoted_operands,
     modprobe_partial_options,
@@ -375,4 +378,29 @@ fn log_level_in_the_environment() -> Case {
         .step("modprobe -D leaf", with("err"))
         .step("modprobe -D leaf", with("bogus"))
         .step("insmod /nosuch.ko", with("3"))
+}
+
+/// Each `-v` after `-q` shows the messages of one more priority.
+fn verbose_after_quiet() -> Case {
+    let case = Case::new().ko("kernel/leaf.ko", &module("leaf")).run("depmod");
+    ["-q", "-qv", "-qvv", "-qvvv", "-qvvvv", "-qvvvvv", "-vvq", "-qvq", "-q -v --verb"].iter().fold(
+        case,
+        |case, options| {
+            case.run(&format!("modprobe {options} nosuch"))
+                .run(&format!("modprobe {options} leaf"))
+                .run(&format!("modprobe {options} -n leaf"))
+                .run(&format!("modprobe {options} -a nosuch leaf"))
+        },
+    )
+}
+
+fn verbose_after_quiet_for_commands() -> Case {
+    let case = Case::new().conf("a.conf", "install x echo $MODPROBE_OPTIONS\n").run("depmod");
+    ["-q", "-qvv", "-v", "-vvq", "-sv"].iter().fold(case, |case, options| case.run(&format!("modprobe {options} x")))
+}
+
+fn paths_without_a_module_name() -> Case {
+    ["-D /.", "/.", "-nv /..", "-R /.", "-D /", "-D /lib/"]
+        .iter()
+        .fold(Case::new().run("depmod"), |case, arguments| case.run(&format!("modprobe {arguments}")))
 }
