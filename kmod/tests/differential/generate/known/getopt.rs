@@ -67,6 +67,15 @@ impl Arguments {
         arguments
     }
 
+    /// Returns the number of the last priority that modprobe shows.
+    pub fn level(&self) -> usize {
+        let (start, letters) = match self.letters.iter().rposition(|letter| *letter == b'q') {
+            Some(at) => (0, &self.letters[at..]),
+            None => (4, &self.letters[..]),
+        };
+        start + letters.iter().filter(|letter| **letter == b'v').count()
+    }
+
     pub fn has(&self, letter: u8) -> bool {
         self.letters.contains(&letter)
     }

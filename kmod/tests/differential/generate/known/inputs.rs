@@ -5,7 +5,9 @@ use std::io;
 
 use super::super::judge::Judge;
 use super::super::plan::Plan;
-use super::{Inputs, Rewritten, ties};
+use super::{Inputs, Rewritten, steps, ties};
+
+pub use steps::MISSING;
 
 /// A rule: changes the input so that both tools must do the same, according to a row of docs/reference/compatibility.md. Returns
 /// whether it changed anything.
@@ -35,18 +37,31 @@ const BLANKS: Change = Change {
 };
 const BLANK_VALUES: Change =
     Change { reason: "modprobe: a value of two or more spaces in the configuration", apply: blank_values };
-const QUICK: Change = Change { reason: "depmod: `-A` with `-o`", apply: not_quick };
+const QUICK: Change = Change { reason: "depmod: `-A` with `-o`", apply: steps::not_quick };
 const FILES: Change = Change {
     reason: "modprobe: `--show-alias`; a name instead of a file for `--show-exports` and `--show-modversions`",
-    apply: files_instead_of_names,
+    apply: steps::files_instead_of_names,
 };
 
 const QUOTES: Change = Change {
     reason: "modprobe: an item of the kernel command line whose first quote ends before its end, such as `\"m.p=\"x`",
     apply: without_odd_quotes,
 };
-const BRACKETS: Change =
-    Change { reason: "modprobe: `-r` of a name with an unmatched bracket", apply: without_unmatched_brackets };
+pub const NO_NAME: Change =
+    Change { reason: "modprobe: a path without a module name, such as `/.` or `/`", apply: steps::missing_paths };
+pub const WAIT: Change =
+    Change { reason: "modprobe: `-w abc` before `-h`, `-V`, `-s` or an invalid option", apply: steps::valid_wait };
+const PREFIX: Change =
+    Change { reason: "depmod: `-P` with an invalid value before an invalid option", apply: steps::valid_prefix };
+const FORMAT: Change = Change { reason: "kmod: `-f x` before `-h` or an invalid option", apply: steps::valid_format };
+const EMPTY_NAME: Change = Change {
+    reason: "insmod, rmmod, lsmod: `rmmod` of an empty name, such as `''` or `.`",
+    apply: steps::dots_instead_of_directories,
+};
+pub const FAILING_SOFTDEP: Change = Change {
+    reason: "modprobe: `-r`: a soft dependency that is in use or whose remove command fails; with `--first-time`, one that is not loaded",
+    apply: steps::remove_all,
+};
 const FILE_ALIASES: Change = Change { reason: "modprobe: an alias to a file name", apply: aliases_of_modules };
 const SLASHES: Change =
     Change { reason: "depmod: slashes at the ends of a directory in `search` and `override`", apply: without_slashes };
@@ -59,11 +74,13 @@ const RELATIVE: Change = Change {
 };
 
 /// The changes of each stage are made together.
-pub const STAGES: [&[Change]; 5] = [
-    &[BLACKLIST, QUOTES, NAMELESS, BLANKS, BLANK_VALUES, FILES, QUICK, BRACKETS],
+pub const STAGES: [&[Change]; 7] = [
+    &[BLACKLIST, QUOTES, NAMELESS, BLANKS, BLANK_VALUES, FILES, QUICK, NO_NAME, WAIT, PREFIX, FORMAT, EMPTY_NAME],
     &[BLACKLIST, QUOTES, NAMELESS, BLANKS, BLANK_VALUES, SOFTDEPS],
     &[BLACKLIST, QUOTES, NAMELESS, BLANKS, BLANK_VALUES, FILE_ALIASES],
     &[BLACKLIST, QUOTES, NAMELESS, BLANKS, BLANK_VALUES, FILE_ALIASES, SOFTDEPS],
+    &[BLACKLIST, QUOTES, NAMELESS, BLANKS, BLANK_VALUES, FAILING_SOFTDEP],
+    &[BLACKLIST, QUOTES, NAMELESS, BLANKS, BLANK_VALUES, SOFTDEPS, FAILING_SOFTDEP],
     &[RELATIVE, SLASHES, EXTERNAL, FOLDED, TIES, DOTS],
 ];
 
@@ -103,7 +120,7 @@ fn change_cmdline(plan: &mut Plan, mut keep: impl FnMut(&[u8]) -> bool) -> bool 
 }
 
 /// Whether each `[` has a `]`.
-fn has_matching_brackets(name: &[u8]) -> bool {
+pub fn has_matching_brackets(name: &[u8]) -> bool {
     let mut is_open = false;
     for byte in name {
         match byte {
@@ -256,6 +273,13 @@ fn softdeps_in_one_line(inputs: &mut Inputs, rewritten: &mut Rewritten, judge: &
     Ok(true)
 }
 
+/// Whether a plan has soft dependencies.
+pub fn has_softdeps(plan: &Plan) -> bool {
+    let contains = |text: &[u8]| text.windows(8).any(|part| part.starts_with(b"softdep"));
+    plan.files.iter().any(|(path, text)| path.contains("/modprobe.d/") && contains(text))
+        || plan.modules.iter().any(|(_, module)| module.modinfo.iter().any(|info| info.starts_with("softdep=")))
+}
+
 /// Whether the soft dependencies of the configuration form a cycle.
 pub fn has_softdep_cycle(plan: &Plan) -> bool {
     let text: Vec<u8> = plan
@@ -393,42 +417,6 @@ fn blank_values(inputs: &mut Inputs, _: &mut Rewritten, _: &Judge<'_>) -> io::Re
     }))
 }
 
-/// Gives C kmod the paths of modules that our tools find by their names.
-fn files_instead_of_names(inputs: &mut Inputs, _: &mut Rewritten, _: &Judge<'_>) -> io::Result<bool> {
-    let plan = &mut inputs.theirs;
-    let paths: Vec<String> = plan.modules.iter().map(|(path, _)| path.clone()).collect();
-    let mut changed = false;
-    for step in &mut plan.steps {
-        let long =
-            |word: &[u8]| word.starts_with(b"--show-e") || word.starts_with(b"--show-m") || word.starts_with(b"--du");
-        if step.words.first().is_none_or(|tool| tool != b"modprobe") || !step.words.iter().any(|word| long(word)) {
-            continue;
-        }
-        for word in step.words.iter_mut().skip(1) {
-            let name = module_of(&String::from_utf8_lossy(word));
-            if let Some(path) = paths.iter().find(|path| module_of(path) == name) {
-                *word = format!("/lib/modules/REL/{path}").into_bytes();
-                changed = true;
-            }
-        }
-    }
-    Ok(changed)
-}
-
-/// C kmod compares with the modules.dep of the module directory, ours with the one that it would write.
-fn not_quick(inputs: &mut Inputs, _: &mut Rewritten, _: &Judge<'_>) -> io::Result<bool> {
-    let mut changed = false;
-    for step in &mut inputs.theirs.steps {
-        let starts =
-            |start: &[u8], long: &[u8]| step.words.iter().any(|word| word.starts_with(start) || word.starts_with(long));
-        if step.words.first().is_some_and(|tool| tool == b"depmod") && starts(b"-A", b"--q") && starts(b"-o", b"--o") {
-            step.words.retain(|word| word != b"-A" && !word.starts_with(b"--q"));
-            changed = true;
-        }
-    }
-    Ok(changed)
-}
-
 /// C kmod accepts an alias to `leaf.ko`, but finds no module of that name.
 fn aliases_of_modules(inputs: &mut Inputs, _: &mut Rewritten, _: &Judge<'_>) -> io::Result<bool> {
     Ok(change_configuration(&mut inputs.theirs, "/modprobe.d/", |line| match &words(line)[..] {
@@ -496,22 +484,6 @@ fn without_odd_quotes(inputs: &mut Inputs, _: &mut Rewritten, _: &Judge<'_>) -> 
         let quotes = item.iter().filter(|&&b| b == b'"').count();
         !item.starts_with(b"\"") || quotes < 2 || unquoted(item) != item
     }))
-}
-
-/// C kmod goes on with the next name, without a message.
-fn without_unmatched_brackets(inputs: &mut Inputs, _: &mut Rewritten, _: &Judge<'_>) -> io::Result<bool> {
-    let mut changed = false;
-    for step in &mut inputs.ours.steps {
-        let removes = step.words.iter().any(|word| word.starts_with(b"-r") || word == b"--remove");
-        let count = step.words.len();
-        if removes && step.words.first().is_some_and(|tool| tool == b"modprobe") {
-            step.words.retain(|word| {
-                word.iter().all(|b| !matches!(b, b'[' | b']')) || word.windows(2).any(|pair| pair == b"[l")
-            });
-        }
-        changed |= step.words.len() != count;
-    }
-    Ok(changed)
 }
 
 /// C kmod lists files with the directory as it is given.

@@ -1,13 +1,14 @@
 //! Recognises the differences that docs/reference/compatibility.md lists.
 //!
 //! [`results`] has rules on what was printed: each changes one result according to one row of that page, and the results must
-//! then be equal. [`inputs`] has rules on the input of C kmod: each changes it so that C kmod must do what the row says of our
+//! then be equal. [`inputs`] and [`steps`] have rules on the input of C kmod: each changes it so that C kmod must do what the row says of our
 //! tools, and the results must then be equal, after the rules on results. [`ties`] does so for files of equal priority.
 //! A difference that remains is not listed.
 
 mod getopt;
 mod inputs;
 mod results;
+mod steps;
 mod ties;
 
 use std::io;
@@ -66,7 +67,8 @@ pub fn explain(
             results::keep_configuration_messages(before, &mut changed);
         }
         let (rest, reasons) = apply(at, &changed, &stage.ours[at.step], dump);
-        if rest.is_empty() {
+        let is_cut = stage.reasons.contains(&inputs::FAILING_SOFTDEP.reason);
+        if rest.is_empty() && (!is_cut || results::is_cut(ours, &stage.ours[at.step])) {
             return Ok((Vec::new(), reasons.into_iter().chain(stage.reasons.iter().copied()).collect()));
         }
     }

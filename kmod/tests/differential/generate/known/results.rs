@@ -17,10 +17,8 @@ pub struct Rule {
 
 pub const RULES: [Rule; 39] = [
     Rule { reason: "depmod: `-E`: a module without symbol versions", apply: depmod::no_versions },
-    Rule { reason: super::inputs::BLACKLIST.reason, apply: modprobe::bracket_in_blacklist },
     Rule { reason: "modprobe: `-c` of a `weakdep` line", apply: modprobe::spaces_of_weakdep },
     Rule { reason: "modprobe: `-r`: a module that soft dependencies reach twice", apply: modprobe::removed_twice },
-    Rule { reason: "depmod: `-P` with an invalid value before an invalid option", apply: depmod::prefix_before_option },
     Rule {
         reason: "All tools: `KMOD_LOG=info`, `debug`; `-v` more than once",
         apply: all_tools::context_of_the_library,
@@ -29,8 +27,10 @@ pub const RULES: [Rule; 39] = [
         reason: "All tools: `--force` without finit_module(2), if there is no version information",
         apply: all_tools::nothing_to_strip,
     },
-    Rule { reason: "depmod: a FILE without a module suffix", apply: depmod::no_module_file },
     Rule { reason: "All tools: bytes of names, paths and values in messages", apply: all_tools::bytes_in_messages },
+    Rule { reason: super::inputs::BLACKLIST.reason, apply: modprobe::bracket_in_blacklist },
+    Rule { reason: "depmod: a FILE without a module suffix", apply: depmod::no_module_file },
+    Rule { reason: "modprobe: `-r -D` of a built-in module", apply: modprobe::builtin_as_if_loaded },
     Rule {
         reason: "modprobe: a bad line in the configuration that is continued",
         apply: modprobe::number_of_a_continued_line,
@@ -64,7 +64,6 @@ pub const RULES: [Rule; 39] = [
     },
     Rule { reason: "depmod: `-A` without a module directory", apply: depmod::quick_without_directory },
     Rule { reason: "All tools: candidates for an ambiguous abbreviation", apply: all_tools::candidates },
-    Rule { reason: "All tools: the reason for rejecting a file", apply: all_tools::reason_for_a_file },
     Rule { reason: "insmod, rmmod, lsmod: `rmmod` of an empty name, such as `''` or `.`", apply: others::empty_name },
     Rule { reason: "insmod, rmmod, lsmod: the source of `lsmod`'s figures", apply: others::order_in_lsmod },
     Rule {
@@ -78,12 +77,8 @@ pub const RULES: [Rule; 39] = [
         reason: "modprobe: output of a command when standard output is not a terminal",
         apply: modprobe::order_of_output,
     },
-    Rule { reason: "modprobe: `-w abc` before `-h`, `-V`, `-s` or an invalid option", apply: modprobe::wait_value },
-    Rule { reason: "kmod: `-f x` before `-h` or an invalid option", apply: others::unknown_format },
-    Rule {
-        reason: "modprobe: `-r`: a soft dependency that is in use or whose remove command fails; with `--first-time`, one that is not loaded",
-        apply: modprobe::failing_softdep,
-    },
+    Rule { reason: super::inputs::WAIT.reason, apply: modprobe::wait_value },
+    Rule { reason: super::inputs::FAILING_SOFTDEP.reason, apply: modprobe::soft_dependency_that_is_not_loaded },
     Rule { reason: "depmod: invalid items of the kernel command line", apply: depmod::kernel_command_line },
     Rule {
         reason: "depmod: order of modules that modules.order does not list, and of modules.symbols",
@@ -94,12 +89,32 @@ pub const RULES: [Rule; 39] = [
         reason: "depmod: a bad line in depmod.d; an `external` directory that is missing",
         apply: depmod::depmod_lines,
     },
+    Rule { reason: super::inputs::NO_NAME.reason, apply: modprobe::path_without_a_name },
+    Rule { reason: "All tools: the reason for rejecting a file", apply: all_tools::reason_for_a_file },
 ];
 
 /// Changes each line; `None` removes it.
 fn change_lines(text: &mut Vec<u8>, mut change: impl FnMut(String) -> Option<String>) {
     let lines: Vec<String> = text.split_inclusive(|&b| b == b'\n').filter_map(|line| change(latin(line))).collect();
     *text = lines.concat().chars().map(|c| c as u8).collect();
+}
+
+/// Changes lines of C kmod to ours where the function says so. The texts must have as many lines.
+fn pairs(theirs: &mut Vec<u8>, ours: &[u8], change: impl Fn(&str, &str) -> Option<String>) {
+    let count = |text: &[u8]| text.iter().filter(|&&b| b == b'\n').count();
+    let ours = latin(ours);
+    if count(theirs) == ours.matches('\n').count() {
+        let mut lines = ours.split_inclusive('\n');
+        change_lines(theirs, |line| Some(change(&line, lines.next().unwrap_or_default()).unwrap_or(line)));
+    }
+}
+
+/// Returns the start of a message in the system log without its time, which is not compared.
+fn untimed(start: &str) -> &str {
+    match start.strip_prefix('<') {
+        Some(rest) => rest.get(19..).unwrap_or_default(),
+        None => start,
+    }
 }
 
 fn keep_first(text: &mut Vec<u8>, key: impl Fn(&str) -> Option<String>) {
@@ -128,10 +143,38 @@ fn latin(text: &[u8]) -> String {
 }
 
 /// Whether this is a message of getopt(3).
-fn is_usage_error(text: &[u8], tool: &str) -> bool {
+pub fn is_usage_error(text: &[u8], tool: &str) -> bool {
     let text = String::from_utf8_lossy(text).into_owned();
     let message = text.strip_prefix(tool).and_then(|text| text.strip_prefix(": ")).unwrap_or_default();
     ["option ", "unrecognized option ", "invalid option "].iter().any(|start| message.starts_with(start))
+}
+
+/// Whether a removal did the same as with `-a`, up to a fatal message, which is a warning with `-a`.
+pub fn is_cut(done: &Done, with_all: &Done) -> bool {
+    let is_beginning = |text: &[u8], whole: &[u8]| {
+        let lines = latin(text);
+        let whole = latin(whole);
+        let mut same = lines.lines().zip(whole.lines()).map(|(line, other)| {
+            let plain = |line: &str| {
+                let (start, message) = line.split_once("modprobe: ").unwrap_or(("", line));
+                (untimed(start).to_owned(), message.to_owned())
+            };
+            let ((start, message), (other_start, other)) = (plain(line), plain(other));
+            // The number before the message in the system log is the priority.
+            message == other && start == other_start || message == other.replace("WARNING: ", "FATAL: ")
+        });
+        lines.lines().count() <= whole.lines().count() && same.all(|same| same)
+    };
+    let is_fatal = [&done.err, &done.syslog].iter().any(|text| latin(text).contains("modprobe: FATAL: "));
+    let texts = [(&done.out, &with_all.out), (&done.err, &with_all.err), (&done.syslog, &with_all.syslog)];
+    match is_fatal {
+        true => done.end == "exit 1" && texts.iter().all(|(text, whole)| is_beginning(text, whole)),
+        // The time in the system log is not compared.
+        false => {
+            let is_same = (&done.end, &done.out, &done.err) == (&with_all.end, &with_all.out, &with_all.err);
+            is_same && done.syslog.len() == with_all.syslog.len()
+        }
+    }
 }
 
 /// Replaces C kmod's messages about the configuration by those of another result: a changed configuration has others.

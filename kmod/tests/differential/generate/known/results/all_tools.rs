@@ -1,7 +1,10 @@
 //! Rules that concern all tools.
 
-use super::{change_lines, latin};
+use std::collections::BTreeSet;
+
+use super::{change_lines, latin, pairs, untimed};
 use crate::generate::judge::Differing;
+use crate::generate::known::inputs;
 use crate::results::Done;
 
 /// C kmod replaces the dashes before the bracket.
@@ -16,59 +19,60 @@ pub(super) fn bracket_in_item(_: &Differing<'_>, _: Option<&[u8]>, theirs: &mut 
     }
 }
 
+/// Options that only ours and master have.
+const NEWER: [&str; 4] = ["--show-alias", "--show-config", "--force-modversion", "--show-modversions"];
+
+/// Ours lists the candidates in another order, and newer options among them.
 pub(super) fn candidates(_: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, ours: &mut Done) {
-    for done in [theirs, ours] {
-        change_lines(&mut done.err, |line| match line.split_once("' is ambiguous; possibilities: ") {
-            Some((option, _)) => Some(format!("{option}' is ambiguous\n")),
-            None => Some(line),
-        });
+    fn parts(line: &str) -> Option<(&str, BTreeSet<&str>)> {
+        let (option, list) = line.trim_end().split_once("' is ambiguous; possibilities: ")?;
+        Some((option, list.split(' ').map(|name| name.trim_matches('\'')).collect()))
     }
+    pairs(&mut theirs.err, &ours.err, |theirs, ours| {
+        let ((option, old), (same_option, new)) = (parts(theirs)?, parts(ours)?);
+        let is_known = old.is_subset(&new) && new.difference(&old).all(|name| NEWER.contains(name));
+        (option == same_option && is_known).then(|| ours.to_owned())
+    });
 }
 
-/// Whether our tools may have reported this operand as a directory.
-fn is_directory(operand: &str) -> bool {
-    operand.ends_with('/') || operand.ends_with('.') || operand.contains("lib/modules")
-}
-
-/// The cause after `Failed to get module from path X` and similar messages.
-pub(super) fn reason_for_a_file(at: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, ours: &mut Done) {
-    let words = &at.case.steps[at.step].words;
-    let shows = words.iter().any(|word| word.starts_with(b"--show-") || word.starts_with(b"--du"));
-    const MESSAGES: [&str; 5] = [
+/// The cause after `Failed to get module from path X` and similar messages. If C kmod found no file, so must ours, except that
+/// ours reports a directory as one.
+pub(super) fn reason_for_a_file(_: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, ours: &mut Done) {
+    const MESSAGES: [&str; 6] = [
         "Failed to get module from path ",
         "could not load module ",
+        "could not insert module ",
         "could not get modinfo from ",
         "could not get symbols of ",
         "could not get modversions of ",
     ];
-    for text in [&mut theirs.err, &mut theirs.syslog, &mut ours.err, &mut ours.syslog] {
-        change_lines(text, |line| {
-            let missing = line
-                .split_once(": Module ")
-                .and_then(|(start, rest)| Some((start, rest.strip_suffix(" not found.\n")?)));
-            let insert = line
-                .split_once(": could not insert module ")
-                .and_then(|(start, rest)| Some((start, rest.split_once(": ")?.0)));
-            if let Some((start, name)) =
-                insert.filter(|(start, name)| start.ends_with("insmod: ERROR") && is_directory(name))
-            {
-                return Some(format!("{start}: could not load module {name}: (reason)\n"));
-            }
-            if let Some((start, name)) = missing.filter(|(_, name)| is_directory(name)) {
-                if start.ends_with("modinfo: ERROR") {
-                    return Some(format!("{start}: could not get modinfo from '{name}': (reason)\n"));
-                } else if shows {
-                    return Some(format!("{start}: could not read (file)\n"));
-                }
-            }
-            let message = MESSAGES.iter().find_map(|message| Some((message, line.find(message)?)));
-            match (message, line.rsplit_once(": ")) {
-                (Some((message, at)), _) if message.contains("symbols") || message.contains("versions") => {
-                    Some(format!("{}could not read (file)\n", &line[..at]))
-                }
-                (Some(_), Some((text, _))) => Some(format!("{text}: (reason)\n")),
-                _ => Some(line),
-            }
+    /// The start of the line, the message, the file, and the cause.
+    fn parts(line: &str) -> Option<(&str, &str, &str, &str)> {
+        let line = line.trim_end();
+        if let Some((message, at)) = MESSAGES.iter().find_map(|&message| Some((message, line.find(message)?))) {
+            let (file, cause) = line[at + message.len()..].rsplit_once(": ")?;
+            return Some((&line[..at], message, file.trim_matches('\''), cause));
+        }
+        let (start, rest) = line.split_once(": Module ")?;
+        Some((&line[..start.len() + 2], "Module ", rest.strip_suffix(" not found.")?, NOT_FOUND))
+    }
+    const NOT_FOUND: &str = "No such file or directory";
+    for (theirs, ours) in [(&mut theirs.err, &ours.err), (&mut theirs.syslog, &ours.syslog)] {
+        pairs(theirs, ours, |theirs, ours| {
+            let ((tool, message, file, cause), (our_tool, our_message, our_file, our_cause)) =
+                (parts(theirs)?, parts(ours)?);
+            // C kmod gets the paths of modules that ours gets by name.
+            let is_found = message.ends_with(" of ") && inputs::module_of(file) == inputs::module_of(our_file);
+            let is_same_file = untimed(tool) == untimed(our_tool) && (file == our_file || is_found);
+            let is_directory =
+                our_cause == "Is a directory" && (file.ends_with(['/', '.']) || file.contains("lib/modules"));
+            let is_known = match (message == our_message, cause == NOT_FOUND) {
+                // Symbols and versions are read by the same function.
+                (true, false) => true,
+                (_, true) => is_directory,
+                (false, false) => message.starts_with("could not get ") && our_message.starts_with("could not get "),
+            };
+            (is_same_file && is_known).then(|| ours.to_owned())
         });
     }
 }

@@ -1,12 +1,23 @@
 //! Rules on what depmod printed.
 
-use super::{change_lines, is_usage_error, keep_first, latin};
+use super::{change_lines, latin};
+use crate::case::Step;
 use crate::generate::judge::Differing;
 use crate::generate::known::getopt::tool;
 use crate::results::Done;
 
+/// Whether a command of depmod has an option, perhaps abbreviated.
+fn is_depmod_with(step: &Step, short: &str, long: &str) -> bool {
+    let has = |word: &Vec<u8>| {
+        let word = latin(word);
+        let name = word.split('=').next().unwrap_or_default();
+        word.starts_with(short) || name.len() > 2 && name.starts_with("--") && long.starts_with(name)
+    };
+    tool(step) == b"depmod" && step.words.iter().any(has)
+}
+
 pub(super) fn quick_without_dep(at: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, _: &mut Done) {
-    if tool(&at.case.steps[at.step]) == b"depmod" {
+    if is_depmod_with(&at.case.steps[at.step], "-A", "--quick") {
         change_lines(&mut theirs.err, |line| {
             let is_it =
                 line.contains("could not fstatat(") && line.ends_with("modules.dep): No such file or directory\n");
@@ -21,7 +32,8 @@ pub(super) fn depmod_lines(at: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Do
         return;
     }
     change_lines(&mut theirs.err, |line| {
-        if line.starts_with("depmod: ERROR: could not open directory ") && !line.contains("/lib/modules/") {
+        let opened = line.strip_prefix("depmod: ERROR: could not open directory ");
+        if opened.and_then(|rest| rest.split(": ").next()).is_some_and(|directory| is_external(at, directory)) {
             return None;
         }
         let Some((before, rest)) = line.split_once(".conf:") else { return Some(line) };
@@ -31,7 +43,8 @@ pub(super) fn depmod_lines(at: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Do
     });
     change_lines(&mut ours.err, |line| {
         let is_bad = line.strip_prefix("depmod: ERROR: ").and_then(|rest| {
-            let (path, rest) = rest.split_once(" line ")?;
+            let (path, rest) =
+                rest.split_once(" line ").filter(|_| rest.contains(": ignoring bad line starting with "))?;
             let number = rest.split(':').next()?.parse().ok()?;
             let text = crate::generate::plan::text(at.case, path);
             let (_, line) =
@@ -40,6 +53,19 @@ pub(super) fn depmod_lines(at: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Do
         });
         (is_bad != Some(true)).then_some(line)
     });
+}
+
+/// Whether a line of depmod.d names this directory as an external one, perhaps with surplus slashes.
+fn is_external(at: &Differing<'_>, directory: &str) -> bool {
+    fn parts(path: &str) -> impl Iterator<Item = &str> {
+        path.split('/').filter(|part| !part.is_empty())
+    }
+    let files = at.plan.files.iter().filter(|(path, _)| path.contains("/depmod.d/"));
+    files.flat_map(|(_, text)| super::super::inputs::logical_lines(text)).any(|(_, line)| {
+        let line = latin(&line);
+        let mut words = line.split([' ', '\t']).filter(|word| !word.is_empty());
+        words.next() == Some("external") && words.nth(1).is_some_and(|word| parts(word).eq(parts(directory)))
+    })
 }
 
 /// Whether a line of depmod.d, without continuations, has an invalid expression or a relative external directory.
@@ -75,43 +101,46 @@ pub(super) fn order_of_symbols(at: &Differing<'_>, _: Option<&[u8]>, theirs: &mu
     }
 }
 
-pub(super) fn quick_without_directory(at: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, _: &mut Done) {
-    if tool(&at.case.steps[at.step]) == b"depmod" {
-        keep_first(&mut theirs.err, |line| line.contains(": could not open directory ").then(|| line.to_owned()));
+pub(super) fn quick_without_directory(at: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, ours: &mut Done) {
+    if is_depmod_with(&at.case.steps[at.step], "-A", "--quick") {
+        // This report comes before those of the search, which ours does not reach if something else is wrong.
+        let count = |text: &[u8]| latin(text).matches(": could not open directory ").count();
+        let text = latin(&theirs.err);
+        let (first, rest) = text.split_once('\n').unwrap_or_default();
+        if first.starts_with("depmod: ERROR: could not open directory ") && count(&theirs.err) == count(&ours.err) + 1 {
+            theirs.err = rest.chars().map(|c| c as u8).collect();
+        }
     }
 }
 
-/// C kmod lists any file, or has another message.
+/// C kmod lists any file, and reports one that does not exist before it checks whether the next path is absolute.
 pub(super) fn no_module_file(at: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, ours: &mut Done) {
-    let message = latin(&ours.err);
-    let file = message
-        .strip_prefix("depmod: FATAL: ")
-        .and_then(|rest| rest.split_once(" is not a module file; "))
-        .map(|(file, _)| file);
-    let is_operand = |word: &Vec<u8>| file.is_some_and(|file| file.bytes().eq(word.iter().copied()));
     let has_suffix = |file: &str| [".ko", ".ko.xz", ".ko.gz", ".ko.zst"].iter().any(|suffix| file.ends_with(suffix));
-    let words = &at.case.steps[at.step].words;
-    let created = latin(&theirs.err);
-    let not_created =
-        created.strip_prefix("depmod: FATAL: could not create module ").and_then(|rest| rest.split_once(": "));
-    if words.iter().any(is_operand) && !file.is_some_and(has_suffix)
-        || not_created.is_some_and(|(file, _)| !has_suffix(file)) && theirs.end == ours.end
+    let is_operand = |file: &str| at.case.steps[at.step].words.iter().any(|word| latin(word) == file);
+    let (message, other) = (latin(&ours.err), latin(&theirs.err));
+    let (Some(message), created) = (
+        message.strip_prefix("depmod: FATAL: "),
+        other.strip_prefix("depmod: FATAL: could not create module ").and_then(|rest| rest.rsplit_once(": ")),
+    ) else {
+        return;
+    };
+    let is_refused =
+        message.split_once(" is not a module file; ").is_some_and(|(file, _)| is_operand(file) && !has_suffix(file));
+    let is_relative =
+        message.strip_suffix(": not absolute path.\n").is_some_and(|file| is_operand(file) && !file.starts_with('/'));
+    let is_not_created = created.is_some_and(|(file, _)| is_operand(file) && !has_suffix(file));
+    if (is_refused || is_relative && is_not_created)
+        && ours.end == "exit 1"
+        && ours.out.is_empty()
+        && ours.files.is_empty()
     {
-        *theirs = ours.clone();
-    }
-}
-
-/// C kmod checks the value while it parses the options.
-pub(super) fn prefix_before_option(_: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, ours: &mut Done) {
-    let is_it = theirs.err == b"depmod: FATAL: -P only takes a single char\n" && theirs.end == ours.end;
-    if is_it && is_usage_error(&ours.err, "depmod") {
         *theirs = ours.clone();
     }
 }
 
 /// C kmod reports each symbol. No module of a random case has versions.
 pub(super) fn no_versions(at: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, _: &mut Done) {
-    if tool(&at.case.steps[at.step]) == b"depmod" {
+    if is_depmod_with(&at.case.steps[at.step], "-E", "--symvers") {
         change_lines(&mut theirs.err, |line| (!line.contains(" disagrees about version of symbol ")).then_some(line));
     }
 }

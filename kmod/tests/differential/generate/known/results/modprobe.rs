@@ -1,6 +1,8 @@
 //! Rules on what modprobe printed.
 
-use super::{change_lines, is_about_configuration, is_usage_error, keep_first, latin};
+use std::collections::BTreeSet;
+
+use super::{change_lines, is_about_configuration, keep_first, latin};
 use crate::generate::judge::Differing;
 use crate::generate::known::getopt::{Arguments, tool};
 use crate::results::Done;
@@ -25,22 +27,32 @@ pub(super) fn number_of_a_continued_line(at: &Differing<'_>, _: Option<&[u8]>, t
 }
 
 /// Ours adds the number of the line.
-pub(super) fn deprecated_keyword(_: &Differing<'_>, _: Option<&[u8]>, _: &mut Done, ours: &mut Done) {
+pub(super) fn deprecated_keyword(at: &Differing<'_>, _: Option<&[u8]>, _: &mut Done, ours: &mut Done) {
     for text in [&mut ours.err, &mut ours.syslog] {
         change_lines(text, |line| {
             let changed =
                 line.split_once(".conf line ").filter(|_| line.contains(" is deprecated and not parsed anymore"));
-            let without = |(before, after): (&str, &str)| Some(format!("{before}.conf:{}", after.split_once(':')?.1));
+            let without = |(before, after): (&str, &str)| {
+                let (number, rest) = after.split_once(':')?;
+                let path = format!("{}.conf", &before[before.find('/')?..]);
+                let text = crate::generate::plan::text(at.case, &path);
+                let (_, line) = super::super::inputs::logical_lines(text)
+                    .into_iter()
+                    .find(|(first, _)| number.parse() == Ok(*first))?;
+                let word = latin(&line).split_whitespace().next().unwrap_or_default().to_owned();
+                matches!(&word[..], "include" | "config").then(|| format!("{before}.conf:{rest}"))
+            };
             Some(changed.and_then(without).unwrap_or(line))
         });
     }
 }
 
-/// With `-q` ours prints nothing, and with `-s` it sends the messages to the system log.
+/// With `-q`, unless three `-v` follow, ours prints nothing, and with `-s` it sends the messages to the system log.
 pub(super) fn quiet_configuration(at: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, _: &mut Done) {
     let step = &at.case.steps[at.step];
     let arguments = Arguments::of(step);
-    if tool(step) != b"modprobe" || !(arguments.has(b'q') || arguments.has(b's')) {
+    let is_quiet = arguments.level() < 3;
+    if tool(step) != b"modprobe" || !(is_quiet || arguments.has(b's')) {
         return;
     }
     let mut logged = Vec::new();
@@ -54,7 +66,7 @@ pub(super) fn quiet_configuration(at: &Differing<'_>, _: Option<&[u8]>, theirs: 
         logged.extend(format!("<27>Jan  1 00:00:00 modprobe: ERROR: {text}").bytes());
         None
     });
-    if !arguments.has(b'q') {
+    if !is_quiet {
         logged.extend_from_slice(&theirs.syslog);
         theirs.syslog = logged;
     }
@@ -72,29 +84,62 @@ pub(super) fn softdep_in_dump(_: &Differing<'_>, _: Option<&[u8]>, theirs: &mut 
 
 /// C kmod prints the steps of a module again each time that it reaches the module.
 pub(super) fn steps_printed_twice(at: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, ours: &mut Done) {
-    if tool(&at.case.steps[at.step]) != b"modprobe" {
+    let arguments = Arguments::of(&at.case.steps[at.step]);
+    if tool(&at.case.steps[at.step]) != b"modprobe" || !(arguments.has(b'D') || arguments.has(b'n')) {
         return;
     }
     let (all, kept) = (latin(&theirs.out), latin(&ours.out));
     let mut kept = kept.split_inclusive('\n').peekable();
-    let mut seen = std::collections::BTreeSet::new();
-    for line in all.split_inclusive('\n') {
-        // The options of the module itself are only in one of its lines.
-        let key = match line.strip_prefix("insmod ") {
-            Some(rest) => rest.split(' ').next().unwrap_or_default(),
-            None => line,
-        };
-        if kept.peek() == Some(&line) {
-            kept.next();
-        } else if !seen.contains(key)
-            || !["insmod ", "builtin ", "install "].iter().any(|start| line.starts_with(start))
-        {
-            return;
+    // The options of the module itself are only in one of its lines.
+    fn key(line: &str) -> Option<&str> {
+        match line.strip_prefix("insmod ") {
+            Some(rest) => rest.split(' ').next(),
+            None => ["builtin ", "install "].iter().any(|start| line.starts_with(start)).then_some(line),
         }
-        seen.insert(key.to_owned());
     }
-    if kept.peek().is_none() {
+    let (mut seen, mut early) = (BTreeSet::new(), BTreeSet::new());
+    for line in all.split_inclusive('\n') {
+        let Some(key) = key(line) else { return };
+        if kept.next_if_eq(&line).is_some() {
+            seen.insert(key);
+        } else if !seen.contains(key) {
+            early.insert(key);
+        }
+    }
+    // A soft dependency may lead back to the module itself, whose line then comes last.
+    let is_known = early.is_empty() || super::super::inputs::has_softdeps(at.plan) && early.is_subset(&seen);
+    if kept.peek().is_none() && is_known {
         theirs.out.clone_from(&ours.out);
+    }
+}
+
+/// C kmod prints the removal of a built-in module; ours reports the module, and ends there without `-a`.
+pub(super) fn builtin_as_if_loaded(at: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, ours: &mut Done) {
+    let arguments = Arguments::of(&at.case.steps[at.step]);
+    if !arguments.has(b'r') || !arguments.has(b'D') {
+        return;
+    }
+    let list =
+        latin(crate::generate::plan::text(at.case, &format!("/lib/modules/{}/modules.builtin", at.case.release)));
+    let is_builtin = |name: &str| list.lines().any(|path| super::super::inputs::module_of(path) == name);
+    for text in [&mut ours.err, &mut ours.syslog] {
+        let all = latin(text);
+        change_lines(text, |line| {
+            let name = line.split_once(": Module ").and_then(|(_, rest)| rest.strip_suffix(" is builtin.\n"));
+            let Some(name) = name.filter(|name| is_builtin(name)) else { return Some(line) };
+            let out = latin(&theirs.out);
+            let Some((before, after)) = out.split_once(&format!("rmmod {name}\n")) else { return Some(line) };
+            let is_last = line.contains("modprobe: FATAL: ") && all.ends_with(&line);
+            theirs.out = if is_last { before.bytes().collect() } else { format!("{before}{after}").into_bytes() };
+            if is_last {
+                change_lines(&mut theirs.err, |line| is_about_configuration(&line).then_some(line));
+                theirs.syslog.clear();
+                theirs.end.clone_from(&ours.end);
+            } else if arguments.has(b'a') {
+                theirs.end.clone_from(&ours.end);
+            }
+            None
+        });
     }
 }
 
@@ -133,7 +178,11 @@ pub(super) fn install_beside_softdep(at: &Differing<'_>, dump: Option<&[u8]>, th
 
 pub(super) fn cycle_of_softdeps(at: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, ours: &mut Done) {
     let arguments = Arguments::of(&at.case.steps[at.step]);
-    if theirs.end == "signal 11" && arguments.has(b'r') && super::super::inputs::has_softdep_cycle(at.plan) {
+    if theirs.end == "signal 11"
+        && ours.end.starts_with("exit ")
+        && arguments.has(b'r')
+        && super::super::inputs::has_softdep_cycle(at.plan)
+    {
         *theirs = ours.clone();
     }
 }
@@ -188,8 +237,10 @@ pub(super) fn holders_of_nothing(at: &Differing<'_>, _: Option<&[u8]>, theirs: &
     }
     for text in [&mut theirs.err, &mut theirs.syslog] {
         change_lines(text, |line| {
-            let is_it = line.contains(" could not open '/sys/module/")
-                && line.ends_with("/holders': No such file or directory\n");
+            let name = line
+                .split_once(" could not open '/sys/module/")
+                .and_then(|(_, rest)| rest.strip_suffix("/holders': No such file or directory\n"));
+            let is_it = name.is_some_and(|name| at.plan.loaded.iter().all(|module| module.name != name));
             (!is_it).then_some(line)
         });
     }
@@ -211,50 +262,56 @@ pub(super) fn order_of_output(at: &Differing<'_>, _: Option<&[u8]>, theirs: &mut
     }
 }
 
-/// C kmod checks the value while it parses the options.
-pub(super) fn wait_value(_: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, ours: &mut Done) {
-    let text = String::from_utf8_lossy(&theirs.err).into_owned();
-    if !text.starts_with("modprobe: ERROR: unexpected wait value ") || theirs.end != ours.end {
-        return;
-    }
-    if ours.err.is_empty() && !ours.syslog.is_empty() {
-        theirs.syslog = format!("<27>Jan  1 00:00:00 {text}").into_bytes();
+/// C kmod checks the value before it opens the system log.
+pub(super) fn wait_value(at: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, ours: &mut Done) {
+    let text = latin(&theirs.err);
+    let logs = Arguments::of(&at.case.steps[at.step]).has(b's');
+    if logs && text.starts_with("modprobe: ERROR: unexpected wait value ") && theirs.end == ours.end {
+        theirs.syslog = [b"<27>Jan  1 00:00:00 ", &theirs.err[..]].concat();
         theirs.err.clear();
-    } else if is_usage_error(&ours.err, "modprobe") {
-        *theirs = ours.clone();
     }
 }
 
-/// C kmod ends there. The message must not be about a module that the command names.
-pub(super) fn failing_softdep(at: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, ours: &mut Done) {
-    let operands = Arguments::of(&at.case.steps[at.step]).operands;
-    change_lines(&mut theirs.err, |line| {
-        let rest = line.strip_prefix("modprobe: WARNING: Module ");
-        let name = rest.and_then(|rest| rest.strip_suffix(" is not in kernel.\n"));
-        let is_soft = name.is_some_and(|name| !operands.iter().any(|word| latin(word).replace('-', "_") == name));
-        (!is_soft).then_some(line)
-    });
-    let in_log = theirs.err.is_empty();
-    let text = latin(if in_log { &theirs.syslog } else { &theirs.err });
-    let after = latin(if in_log { &ours.syslog } else { &ours.err });
-    let (before, last) =
-        text.trim_end().rsplit_once('\n').map_or(("", text.trim_end()), |(before, last)| (before, last));
-    let Some((_, message)) = last.split_once("modprobe: FATAL: ") else { return };
-    let named_by = |start: &str, end: &str| message.strip_prefix(start)?.strip_suffix(end);
-    let Some(module) = named_by("Error running remove command for ", "")
-        .or_else(|| named_by("Module ", " is in use."))
-        .or_else(|| named_by("Module ", " is not in kernel."))
-    else {
+/// Ours does not report a soft dependency that is not loaded. The message must not be about a module that the command names.
+pub(super) fn soft_dependency_that_is_not_loaded(
+    at: &Differing<'_>,
+    _: Option<&[u8]>,
+    theirs: &mut Done,
+    _: &mut Done,
+) {
+    let step = &at.case.steps[at.step];
+    let is_asked = step.words.iter().any(|word| word.starts_with(b"--fi"));
+    if !is_asked || !super::super::inputs::has_softdeps(at.plan) {
         return;
-    };
-    let named = |name: &Vec<u8>| latin(name).replace('-', "_") == module;
-    // The times in the log are not compared.
-    let goes_on = (in_log || after.starts_with(before)) && ours.out.starts_with(&theirs.out);
-    // Ours prints the same message as a warning, or nothing about a module that is not loaded.
-    let is_warned = after.contains(&format!("modprobe: WARNING: {message}"));
-    let removes = Arguments::of(&at.case.steps[at.step]).has(b'r');
-    if removes && goes_on && (is_warned || !operands.iter().any(named)) {
-        *theirs = ours.clone();
+    }
+    let operands = Arguments::of(step).operands;
+    for text in [&mut theirs.err, &mut theirs.syslog] {
+        change_lines(text, |line| {
+            let rest = line.split_once("modprobe: WARNING: Module ").map(|(_, rest)| rest);
+            let name = rest.and_then(|rest| rest.strip_suffix(" is not in kernel.\n"));
+            let is_soft = name.is_some_and(|name| !operands.iter().any(|word| latin(word).replace('-', "_") == name));
+            (!is_soft).then_some(line)
+        });
+    }
+}
+
+/// The input of C kmod has [`super::super::inputs::MISSING`] instead of a path without a module name.
+pub(super) fn path_without_a_name(at: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, ours: &mut Done) {
+    let missing = format!("path {}: No such file or directory\n", super::super::inputs::MISSING);
+    for (theirs, ours) in [(&theirs.err, &mut ours.err), (&theirs.syslog, &mut ours.syslog)] {
+        if !latin(theirs).contains(&missing) {
+            continue;
+        }
+        change_lines(ours, |line| {
+            let parts = line.split_once("Failed to get module from path ");
+            let parts =
+                parts.and_then(|(start, rest)| Some((start, rest.strip_suffix(": the module name is empty\n")?)));
+            let operands = Arguments::of(&at.case.steps[at.step]).operands;
+            match parts.filter(|(_, path)| operands.iter().any(|word| latin(word) == *path)) {
+                Some((start, _)) => Some(format!("{start}Failed to get module from {missing}")),
+                None => Some(line),
+            }
+        });
     }
 }
 
@@ -266,8 +323,12 @@ pub(super) fn unmatched_bracket(at: &Differing<'_>, _: Option<&[u8]>, _: &mut Do
     }
     for text in [&mut ours.err, &mut ours.syslog] {
         change_lines(text, |line| {
-            let name = line.split_once(": Module ").and_then(|(_, rest)| rest.strip_suffix(" not found.\n"));
-            let is_it = name.is_some_and(|name| name.contains(['[', ']']));
+            let name =
+                line.split_once("modprobe: ERROR: Module ").and_then(|(_, rest)| rest.strip_suffix(" not found.\n"));
+            let is_it = name.is_some_and(|name| {
+                let is_operand = arguments.operands.iter().any(|operand| latin(operand) == name);
+                is_operand && !super::super::inputs::has_matching_brackets(name.as_bytes())
+            });
             (!is_it).then_some(line)
         });
     }
@@ -275,13 +336,17 @@ pub(super) fn unmatched_bracket(at: &Differing<'_>, _: Option<&[u8]>, _: &mut Do
 
 /// Both tools report that the module does not exist, and then another cause.
 pub(super) fn no_such_target(_: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, ours: &mut Done) {
-    for done in [theirs, ours] {
+    for (done, cause) in
+        [(theirs, "Unknown symbol in module, or unknown parameter (see dmesg)\n"), (ours, "Function not implemented\n")]
+    {
         for text in [&mut done.err, &mut done.syslog] {
             let all = latin(text);
             change_lines(text, |line| {
                 let parts = line.split_once(": could not insert '").and_then(|(_, rest)| rest.split_once("': "));
                 match parts {
-                    Some((name, _)) if all.contains(&format!("could not find module by name='{name}'")) => {
+                    Some((name, why))
+                        if why == cause && all.contains(&format!("could not find module by name='{name}'")) =>
+                    {
                         Some(format!("modprobe: ERROR: could not insert '{name}': (cause)\n"))
                     }
                     _ => Some(line),
@@ -301,7 +366,8 @@ pub(super) fn spaces_of_weakdep(_: &Differing<'_>, _: Option<&[u8]>, theirs: &mu
 
 /// C kmod tries again to remove a module that it has tried to remove before.
 pub(super) fn removed_twice(at: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, ours: &mut Done) {
-    if tool(&at.case.steps[at.step]) != b"modprobe" || !Arguments::of(&at.case.steps[at.step]).has(b'r') {
+    let is_removal = tool(&at.case.steps[at.step]) == b"modprobe" && Arguments::of(&at.case.steps[at.step]).has(b'r');
+    if !is_removal || !super::super::inputs::has_softdeps(at.plan) {
         return;
     }
     for (theirs, ours) in
@@ -312,9 +378,8 @@ pub(super) fn removed_twice(at: &Differing<'_>, _: Option<&[u8]>, theirs: &mut D
             ["rmmod ", "remove "].iter().any(|start| line.starts_with(start)) || line.contains("could not remove ")
         };
         let mut kept = kept.split_inclusive('\n').peekable();
-        let mut seen = std::collections::BTreeSet::new();
-        let is_repeated =
-            |line: &str, seen: &std::collections::BTreeSet<String>| seen.contains(line) && is_removal(line);
+        let mut seen = BTreeSet::new();
+        let is_repeated = |line: &str, seen: &BTreeSet<String>| seen.contains(line) && is_removal(line);
         let explained = all.split_inclusive('\n').all(|line| {
             let known = kept.next_if_eq(&line).is_some() || is_repeated(line, &seen);
             seen.insert(line.to_owned());
@@ -334,7 +399,9 @@ pub(super) fn bracket_in_blacklist(at: &Differing<'_>, _: Option<&[u8]>, _: &mut
             let name =
                 line.split_once(" while parsing module name: '").map(|(_, rest)| rest.trim_end_matches(['\'', '\n']));
             let is_blacklisted = |name: &str| {
-                let after = |item: &str| item.split([',', '"', ' ', '\t', '\n']).any(|word| word == name);
+                let after = |item: &str| {
+                    item.split([',', '"', ' ', '\t', '\n', '\u{b}', '\u{c}', '\r']).any(|word| word == name)
+                };
                 line_of_kernel.split("modprobe.blacklist=").skip(1).any(after)
             };
             (!name.is_some_and(is_blacklisted)).then_some(line)

@@ -1,34 +1,37 @@
 //! Rules on what insmod, rmmod, lsmod and kmod printed.
 
-use super::{change_lines, is_usage_error};
+use super::{change_lines, latin};
 use crate::generate::judge::Differing;
 use crate::generate::known::getopt::tool;
 use crate::results::Done;
 
 /// C kmod's messages about the empty name differ with the options.
 pub(super) fn empty_name(at: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, ours: &mut Done) {
-    if tool(&at.case.steps[at.step]) != b"rmmod" {
+    let step = &at.case.steps[at.step];
+    if tool(step) != b"rmmod" {
         return;
     }
+    // `.x` and `lib/` are the empty name, too.
+    let is_empty = |word: &&Vec<u8>| {
+        word.rsplit(|&b| b == b'/').next().is_none_or(|name| matches!(name, [] | [b'.', ..])) || word.starts_with(b".")
+    };
+    let names: Vec<String> = step.words.iter().skip(1).filter(is_empty).map(|word| latin(word)).collect();
     for (theirs, ours) in [(&mut theirs.err, &mut ours.err), (&mut theirs.syslog, &mut ours.syslog)] {
-        let before = ours.len();
         change_lines(ours, |line| {
-            let is_it = line.contains("could not use module ") && line.ends_with(": the module name is empty\n");
+            let name = line
+                .split_once("could not use module ")
+                .and_then(|(_, rest)| rest.split_once(": the module name is empty"));
+            let is_it = name.is_some_and(|(name, _)| names.iter().any(|operand| operand == name));
             (!is_it).then_some(line)
         });
-        if ours.len() == before {
-            continue;
-        }
         change_lines(theirs, |line| {
             let message = line.split_once("rmmod: ERROR: ").map_or(&line[..], |(_, message)| message);
-            let starts = [
-                "could not open '/sys/module//holders'",
-                "could not remove '': ",
-                "could not remove module : ",
-                "could not use module ",
-            ];
-            let is_it = message == "Module unloading is not supported\n"
-                || starts.iter().any(|start| message.starts_with(start));
+            let is_it = !names.is_empty()
+                && (message == "Module unloading is not supported\n"
+                    || message.starts_with("could not open '/sys/module//holders'")
+                    || message.starts_with("could not remove '': ")
+                    || message.starts_with("could not remove module : ")
+                    || names.iter().any(|name| message.starts_with(&format!("could not remove module {name}: "))));
             (!is_it).then_some(line)
         });
     }
@@ -91,17 +94,11 @@ pub(super) fn verbose_rmmod(at: &Differing<'_>, _: Option<&[u8]>, _: &mut Done, 
 }
 
 fn verbose(at: &Differing<'_>, name: &[u8], message: &str, ours: &mut Done) {
-    if tool(&at.case.steps[at.step]) == name {
+    let step = &at.case.steps[at.step];
+    let is_asked = step.words.iter().any(|word| word.starts_with(b"-v") || word.starts_with(b"--v"));
+    if tool(step) == name && is_asked {
         for text in [&mut ours.err, &mut ours.syslog] {
             change_lines(text, |line| (!line.contains(message)).then_some(line));
         }
-    }
-}
-
-/// C kmod checks the value while it parses the options.
-pub(super) fn unknown_format(_: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, ours: &mut Done) {
-    let is_it = theirs.err.starts_with(b"Unknown format: ") && theirs.end == ours.end;
-    if is_it && is_usage_error(&ours.err, "static-nodes") {
-        *theirs = ours.clone();
     }
 }
