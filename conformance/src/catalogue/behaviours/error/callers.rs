@@ -11,10 +11,11 @@ use agent::plan::{Arg, End, HelperPlan};
 use agent::proto::{Action, Caller, Group, GuestMillis};
 
 pub(super) fn helper_fails(lab: &mut Lab<'_>) -> Check {
-    let taints = lab.taints()?;
     let node = format!("{SCRATCH}/node").into_bytes();
     lab.arrange(Action::Mknod { path: node.clone(), mode: libc::S_IFCHR | 0o600, major: 77, minor: 5 })?;
     lab.load("ip_tables")?;
+    // An unsigned module taints the kernel.
+    let taints = lab.taints()?;
     lab.mark_kmsg()?;
     let signal = |number| HelperPlan { end: End::Signal(number), ..exit_with(0) };
     let helpers = [
@@ -46,7 +47,6 @@ pub(super) fn helper_fails(lab: &mut Lab<'_>) -> Check {
 }
 
 pub(super) fn nothing_loaded(lab: &mut Lab<'_>) -> Check {
-    let taints = lab.taints()?;
     lab.mark_kmsg()?;
     lab.helper_as_path("fails", &exit_with(1))?;
     expect_fsopen(lab, "helper fails", "zz", errno::ENODEV, &[])?;
@@ -62,6 +62,7 @@ pub(super) fn nothing_loaded(lab: &mut Lab<'_>) -> Check {
     let lines = lines.into_iter().filter(|line| line.contains("request_module")).collect();
     lab.expect("helper loads the file system: request_module lines", List(lines), List::<&str>(vec![]));
 
+    let taints = lab.taints()?;
     lab.helper_as_path("nothing", &exit_with(0))?;
     let line = "<4> request_module fs-zz succeeded, but still no fs?";
     expect_fsopen(lab, "helper loads nothing", "zz", errno::ENODEV, &[line])?;
