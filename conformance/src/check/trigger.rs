@@ -37,6 +37,14 @@ pub fn vlan_ioctl() -> Action {
     Action::SocketIoctl { code: SIOCGIFVLAN, argument: Vec::new() }
 }
 
+/// `ioctl(SIOCGIFINDEX)` for an interface name of at most 15 bytes: requests `netdev-NAME`, and with `CAP_SYS_MODULE`
+/// `NAME` as well (`include/uapi/linux/sockios.h`).
+#[must_use]
+pub fn interface_index(name: &[u8]) -> Action {
+    const SIOCGIFINDEX: u32 = 0x8933;
+    Action::InterfaceIoctl { code: SIOCGIFINDEX, name: name.to_vec() }
+}
+
 /// A TCP socket over IPv4.
 const TCP: SocketSpec = SocketSpec { family: libc::AF_INET, kind: libc::SOCK_STREAM, protocol: 0 };
 

@@ -5,6 +5,7 @@ mod dep;
 mod env;
 mod error;
 mod guard;
+mod hostile;
 mod load;
 #[path = "loop.rs"]
 mod loops;
@@ -55,6 +56,7 @@ pub fn all() -> Vec<&'static Entry> {
         config::ENTRIES,
         tool::ENTRIES,
         guard::ENTRIES,
+        hostile::ENTRIES,
     ];
     groups.into_iter().flatten().collect()
 }
