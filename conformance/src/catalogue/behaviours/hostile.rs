@@ -339,21 +339,21 @@ fn script(lab: &mut Lab<'_>, path: &str, name: &str) -> Result<(), LabError> {
 
 fn set_id_helper(lab: &mut Lab<'_>) -> Check {
     const AGENT: &[u8] = b"/bin/agent";
-    const NOBODY: u32 = 65534;
+    const OWNER: u32 = 65534;
     let helper = lab.helper_as_path("log", &act_then_exit(vec![], 1))?;
     // The helper has no capability to create its log.
     lab.write(&helper.log_path(), b"")?;
     lab.arrange(Action::Chmod(helper.log_path().into_bytes(), 0o666))?;
     let owner =
-        [Argument::Bytes(b"/bin/agent\0".to_vec()), Argument::Number(NOBODY.into()), Argument::Number(NOBODY.into())];
+        [Argument::Bytes(b"/bin/agent\0".to_vec()), Argument::Number(OWNER.into()), Argument::Number(OWNER.into())];
     lab.arrange(Action::SystemCall { number: libc::SYS_chown, arguments: owner.to_vec() })?;
     lab.arrange(Action::Chmod(AGENT.to_vec(), 0o6755))?;
     let socket = lab.observe(unknown_socket())?;
     lab.expect("socket(2) with an unknown family", socket.result, errno::EAFNOSUPPORT);
     let record = lab.records(&helper)?.pop().unwrap_or_default();
     lab.expect("requested name", record.argv.last().cloned().unwrap_or_default(), "net-pf-3");
-    lab.expect("real, effective and saved uid", List(record.uids.to_vec()), List(vec![0, NOBODY, NOBODY]));
-    lab.expect("real, effective and saved gid", List(record.gids.to_vec()), List(vec![0, NOBODY, NOBODY]));
+    lab.expect("real, effective and saved uid", List(record.uids.to_vec()), List(vec![0, OWNER, OWNER]));
+    lab.expect("real, effective and saved gid", List(record.gids.to_vec()), List(vec![0, OWNER, OWNER]));
     lab.expect("effective capabilities", record.caps[2], 0_u64);
     lab.expect("permitted capabilities", record.caps[1] != 0, true);
     Ok(())
