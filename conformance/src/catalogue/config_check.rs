@@ -37,6 +37,7 @@ const MODULES: &[(&str, &str, &[&str])] = &[
     ("algif_hash", "CONFIG_CRYPTO_USER_API_HASH", &["CONFIG_CRYPTO_USER_API_HASH=m"]),
     ("dummy", "CONFIG_DUMMY", &["CONFIG_DUMMY=m"]),
     ("garp", "CONFIG_GARP", &["CONFIG_VLAN_8021Q=m", "CONFIG_VLAN_8021Q_GVRP=y"]),
+    ("inet_diag", "CONFIG_INET_DIAG", &["CONFIG_INET_DIAG=m"]),
     ("ip_tables", "CONFIG_IP_NF_IPTABLES", &["CONFIG_IP_NF_IPTABLES=m"]),
     ("llc", "CONFIG_LLC", &["CONFIG_VLAN_8021Q=m", "CONFIG_VLAN_8021Q_GVRP=y"]),
     ("loop", "CONFIG_BLK_DEV_LOOP", &["CONFIG_BLK_DEV_LOOP=m"]),

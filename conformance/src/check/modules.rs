@@ -11,6 +11,7 @@ pub const STANDARD: &[&str] = &[
     "af_alg",
     "algif_hash",
     "dummy",
+    "inet_diag",
     "ip_tables",
     "loop",
     "netconsole",

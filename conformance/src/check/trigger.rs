@@ -45,6 +45,13 @@ pub fn interface_index(name: &[u8]) -> Action {
     Action::InterfaceIoctl { code: SIOCGIFINDEX, name: name.to_vec() }
 }
 
+/// `ioctl(SIOCGIFBR)`: requests `bridge`; needs no privilege (`include/uapi/linux/sockios.h`).
+#[must_use]
+pub fn bridge_ioctl() -> Action {
+    const SIOCGIFBR: u32 = 0x8940;
+    Action::SocketIoctl { code: SIOCGIFBR, argument: Vec::new() }
+}
+
 /// A TCP socket over IPv4.
 const TCP: SocketSpec = SocketSpec { family: libc::AF_INET, kind: libc::SOCK_STREAM, protocol: 0 };
 
@@ -71,11 +78,11 @@ pub fn nfnetlink_group(group: i32) -> Action {
     Action::SetSockOpt { socket, level, option, value: group.to_ne_bytes().to_vec() }
 }
 
-/// `ioctl(TIOCSETD)` on a new pseudo-terminal: requests `tty-ldisc-NUMBER`.
+/// `ioctl(TIOCSETD)` on a new pseudo-terminal, from this `ptmx`: requests `tty-ldisc-NUMBER`.
 #[must_use]
-pub fn line_discipline(number: i32) -> Action {
+pub fn line_discipline(ptmx: &str, number: i32) -> Action {
     // include/uapi/asm-generic/ioctls.h
     const TIOCSETD: u32 = 0x5423;
     let flags = libc::O_RDWR | libc::O_NOCTTY;
-    Action::Ioctl { path: b"/dev/ptmx".to_vec(), flags, code: TIOCSETD, argument: number.to_ne_bytes().to_vec() }
+    Action::Ioctl { path: ptmx.as_bytes().to_vec(), flags, code: TIOCSETD, argument: number.to_ne_bytes().to_vec() }
 }

@@ -2,6 +2,7 @@
 
 mod alg;
 mod file;
+mod site;
 
 use super::BEHAVIOUR;
 use crate::catalogue::entry::Checked::By;
@@ -229,6 +230,32 @@ pub(super) const ENTRIES: &[Entry] = &[
         source: "xt_request_find_table_lock() (net/netfilter/x_tables.c); docs/facts/kernel.md#site-17",
         needs: &[Need::Module("ip_tables")],
         check: By(iptables_table),
+        ..NAME
+    },
+    Entry {
+        id: "name.constant",
+        catalogue: "NAME-26",
+        statement: "SIOCGIFVLAN and SIOCGIFBR request 8021q and bridge for any caller and fail with ENOPKG if that module is missing",
+        source: "sock_ioctl(), br_ioctl_call() (net/socket.c); docs/facts/kernel.md#site-24",
+        check: By(site::constant_name),
+        ..NAME
+    },
+    Entry {
+        id: "name.socket-diagnosis",
+        catalogue: "NAME-27",
+        statement: "a query for sockets requests net-pf-16-proto-4-type-FAMILY, or -FAMILY-PROTOCOL for IPv4, only for a registered family and protocol",
+        source: "sock_load_diag_module() (net/core/sock.c); docs/facts/kernel.md#site-21",
+        needs: &[Need::Module("inet_diag")],
+        check: By(site::socket_diagnosis_names),
+        ..NAME
+    },
+    Entry {
+        id: "name.line-discipline",
+        catalogue: "NAME-28",
+        statement: "setting an unknown line discipline requests tty-ldisc-NUMBER; with dev.tty.ldisc_autoload=0 only for a caller with CAP_SYS_MODULE",
+        source: "tty_ldisc_get() (drivers/tty/tty_ldisc.c); docs/facts/kernel.md#site-23",
+        needs: &[Need::Config("CONFIG_LDISC_AUTOLOAD=y")],
+        check: By(site::line_disciplines),
         ..NAME
     },
 ];

@@ -7,7 +7,7 @@ use crate::check::fact::List;
 use crate::check::helper::exit_with;
 use crate::check::lab::{Lab, LabError, SCRATCH, run_action, unprivileged};
 use crate::check::trigger::mount;
-use agent::proto::Action;
+use agent::proto::{Action, Caller};
 
 pub(super) fn file_system(lab: &mut Lab<'_>) -> Check {
     let log = recorder(lab)?;
@@ -50,7 +50,10 @@ pub(super) fn character_device(lab: &mut Lab<'_>) -> Check {
 pub(super) fn misc_device(lab: &mut Lab<'_>) -> Check {
     let log = recorder(lab)?;
     let open = node(lab, libc::S_IFCHR, 10, 77)?;
-    root_requests(lab, &log, ("10:77", open), errno::ENODEV, &["char-major-10-77"])
+    root_requests(lab, &log, ("10:77", open), errno::ENODEV, &["char-major-10-77"])?;
+    // From 255 on, minor numbers are allocated dynamically (include/linux/miscdevice.h).
+    let open = node(lab, libc::S_IFCHR, 10, 255)?;
+    root_requests(lab, &log, ("10:255", open), errno::ENODEV, NONE)
 }
 
 pub(super) fn block_device(lab: &mut Lab<'_>) -> Check {
@@ -60,6 +63,9 @@ pub(super) fn block_device(lab: &mut Lab<'_>) -> Check {
         let names = [format!("block-major-{major}-{minor}"), format!("block-major-{major}")];
         root_requests(lab, &log, (&format!("{major}:{minor}"), open), errno::ENXIO, &names)?;
     }
+    let stat = Action::Stat(format!("{SCRATCH}/node-77-5").into_bytes());
+    let (_, names) = requests(lab, &log, Caller::default(), stat)?;
+    lab.expect("lstat(2): requested names", List(names), List(NONE.to_vec()));
     Ok(())
 }
 
@@ -90,10 +96,11 @@ fn program(lab: &mut Lab<'_>, name: &str, bytes: &[u8]) -> Result<Action, LabErr
 pub(super) fn executable_format(lab: &mut Lab<'_>) -> Check {
     let log = recorder(lab)?;
     let requested = lab.probe("binfmt-requests")? == "yes";
-    let files: [(&str, &[u8], Option<&str>); 4] = [
+    let files: [(&str, &[u8], Option<&str>); 5] = [
         ("bytes", b"\x01\x02\x03\x04", Some("binfmt-0403")),
         ("elf", b"\x7fELFjunk", Some("binfmt-464c")),
         ("empty", b"", Some("binfmt-0000")),
+        ("letters and a control character", b"A\x01CD", Some("binfmt-4443")),
         ("letters", b"ABCD", None),
     ];
     for (what, bytes, name) in files {

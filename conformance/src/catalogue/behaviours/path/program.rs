@@ -87,6 +87,7 @@ pub(super) fn not_executable(lab: &mut Lab<'_>) -> Check {
     expect_eacces(lab, "mode 0600", &file)?;
 
     expect_eacces(lab, "directory", SCRATCH)?;
+    expect_eacces(lab, "path of one byte", "/")?;
 
     let mounted = format!("{SCRATCH}/noexec");
     lab.arrange(Action::MkdirAll(mounted.clone().into_bytes()))?;
