@@ -73,8 +73,8 @@ fn restore(kernel: &Kernel) -> Result<(), WorkError> {
 }
 
 fn make(kernel: &Kernel, jobs: &str) -> Result<(), WorkError> {
-    let mut make = Command::new("nice");
-    make.args(["make", "-s", "ARCH=x86", "-C"])
+    let mut make = Command::new("make");
+    make.args(["-s", "ARCH=x86", "-C"])
         .arg(kernel.dir.join("source"))
         .arg(format!("O={}", kernel.dir.join("objects").display()))
         .args([&format!("-j{jobs}"), "bzImage", "modules"])
