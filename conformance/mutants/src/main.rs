@@ -189,10 +189,6 @@ impl Select {
         let (part, of): (usize, usize) =
             part.filter(|(part, of)| part < of).ok_or("invalid --shard (expected K/N, e.g. 0/4)")?;
         let mut entries = table::read_all(&table::directory())?;
-        let mistakes = table::mistakes(&entries);
-        if !mistakes.is_empty() {
-            return Err(mistakes.join("\n").into());
-        }
         let is_selected = |entry: &Entry| {
             let table = entry.id.split('#').next().unwrap_or_default();
             self.fault.is_empty() || self.fault.iter().any(|name| *name == entry.id || name == table)
@@ -200,6 +196,10 @@ impl Select {
         entries.retain(is_selected);
         if entries.is_empty() {
             return Err("no such fault".into());
+        }
+        let mistakes = table::mistakes(&entries);
+        if !mistakes.is_empty() {
+            return Err(mistakes.join("\n").into());
         }
         let mut selected = Vec::new();
         for name in ["6.1", "7.3"] {
