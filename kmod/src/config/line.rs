@@ -90,8 +90,9 @@ fn next_word(text: &[u8]) -> (&[u8], &[u8]) {
     (word, rest.get(1..).unwrap_or_default())
 }
 
+/// Returns the names in a softdep or weakdep: separated by any white space, such as the carriage return of a DOS text.
 fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    text.split(|&b| is_blank(b)).filter(|word| !word.is_empty())
+    text.split(|b| matches!(b, b' ' | b'\t'..=b'\r')).filter(|word| !word.is_empty())
 }
 
 fn has_words(text: &[u8]) -> Option<&[u8]> {
@@ -118,6 +119,14 @@ mod tests {
     fn pre_and_post_are_recognised_as_whole_words_only() {
         let Ok(Some(Line::Softdep(softdep))) = parse(b"softdep foo x pre:a pre: q post: r pre: s") else { panic!() };
         assert_eq!((softdep.pre, softdep.post), (vec![b"q".to_vec(), b"s".to_vec()], vec![b"r".to_vec()]));
+    }
+
+    #[test]
+    fn a_carriage_return_is_not_part_of_the_name_of_a_soft_dependency() {
+        let Ok(Some(Line::Softdep(softdep))) = parse(b"softdep foo pre: a\x0bb\r post:\x0cc\r") else { panic!() };
+        assert_eq!((softdep.pre, softdep.post), (vec![b"a".to_vec(), b"b".to_vec()], vec![b"c".to_vec()]));
+        let Ok(Some(Line::Weakdep(weakdep))) = parse(b"weakdep foo a b\r") else { panic!() };
+        assert_eq!(weakdep.names, [b"a", b"b"]);
     }
 
     #[test]

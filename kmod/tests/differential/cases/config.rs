@@ -36,6 +36,7 @@ cases![
     blacklist_and_dependencies,
     blacklist_odd_shapes,
     softdep_shapes,
+    softdep_white_space,
     softdep_order,
     softdep_twice,
     softdep_patterns,
@@ -387,6 +388,15 @@ fn softdep_shapes() -> Case {
         )
         .run("depmod")
         .queries(&["modprobe -D leaf", "modprobe -D mid", "modprobe -D top", "modprobe -D other", "modprobe -c"])
+}
+
+fn softdep_white_space() -> Case {
+    Case::new()
+        .ko("kernel/leaf.ko", &module("leaf"))
+        .ko("kernel/x.ko", &module("x"))
+        .conf("a.conf", "softdep leaf pre: x\r\nsoftdep b pre: x\x0by post:\x0cz\nweakdep c x y\r\nsoftdep d pre: \r\n")
+        .run("depmod")
+        .queries(&["modprobe -c", "modprobe -D leaf"])
 }
 
 fn softdep_order() -> Case {
