@@ -20,7 +20,8 @@ pub(super) fn bracket_in_item(_: &Differing<'_>, _: Option<&[u8]>, theirs: &mut 
 }
 
 /// Options that only ours and master have.
-const NEWER: [&str; 4] = ["--show-alias", "--show-config", "--force-modversion", "--show-modversions"];
+const NEWER: [&str; 5] =
+    ["--show-alias", "--show-config", "--force-modversion", "--force-vermagic", "--show-modversions"];
 
 /// Ours lists the candidates in another order, and newer options among them.
 pub(super) fn candidates(_: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, ours: &mut Done) {
@@ -49,6 +50,13 @@ pub(super) fn reason_for_a_file(_: &Differing<'_>, _: Option<&[u8]>, theirs: &mu
     /// The start of the line, the message, the file, and the cause.
     fn parts(line: &str) -> Option<(&str, &str, &str, &str)> {
         let line = line.trim_end();
+        // Ours names the file in the cause.
+        if let Some((start, (name, cause))) =
+            line.split_once("could not insert '").and_then(|(start, rest)| Some((start, rest.split_once("': ")?)))
+        {
+            let cause = if cause.ends_with(": the file is empty") { EMPTY } else { cause };
+            return Some((start, "could not insert '", name, cause));
+        }
         if let Some((message, at)) = MESSAGES.iter().find_map(|&message| Some((message, line.find(message)?))) {
             let (file, cause) = line[at + message.len()..].rsplit_once(": ")?;
             return Some((&line[..at], message, file.trim_matches('\''), cause));
@@ -57,6 +65,7 @@ pub(super) fn reason_for_a_file(_: &Differing<'_>, _: Option<&[u8]>, theirs: &mu
         Some((&line[..start.len() + 2], "Module ", rest.strip_suffix(" not found.")?, NOT_FOUND))
     }
     const NOT_FOUND: &str = "No such file or directory";
+    const EMPTY: &str = "the file is empty";
     for (theirs, ours) in [(&mut theirs.err, &ours.err), (&mut theirs.syslog, &ours.syslog)] {
         pairs(theirs, ours, |theirs, ours| {
             let ((tool, message, file, cause), (our_tool, our_message, our_file, our_cause)) =
@@ -66,6 +75,10 @@ pub(super) fn reason_for_a_file(_: &Differing<'_>, _: Option<&[u8]>, theirs: &mu
             let is_same_file = untimed(tool) == untimed(our_tool) && (file == our_file || is_found);
             let is_directory =
                 our_cause == "Is a directory" && (file.ends_with(['/', '.']) || file.contains("lib/modules"));
+            if message == "could not insert '" {
+                let is_known = cause == "Invalid argument" && our_cause == EMPTY;
+                return (is_same_file && is_known).then(|| ours.to_owned());
+            }
             let is_known = match (message == our_message, cause == NOT_FOUND) {
                 // Symbols and versions are read by the same function.
                 (true, false) => true,
@@ -101,8 +114,8 @@ pub(super) fn bytes_in_messages(_: &Differing<'_>, _: Option<&[u8]>, _: &mut Don
 pub(super) fn context_of_the_library(_: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, _: &mut Done) {
     for text in [&mut theirs.err, &mut theirs.syslog] {
         change_lines(text, |line| {
-            let is_it =
-                [" INFO: custom logging function 0x", " INFO: context 0x"].iter().any(|part| line.contains(part));
+            let starts = ["custom logging function 0x", "context 0x", "Failed to insert module '"];
+            let is_it = starts.map(|start| format!(" INFO: {start}")).iter().any(|part| line.contains(&part[..]));
             (!is_it).then_some(line)
         });
     }
