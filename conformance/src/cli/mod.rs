@@ -52,7 +52,7 @@ use subject::SubjectCommand;
 
 /// Test Linux module auto-loading: boot kernels in QEMU and check named behaviours.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100, after_help = format!("{TERMS}\n\n{EXIT_CODES}"))]
+#[command(name = "kmodlab", version, max_term_width = 100, after_help = format!("{TERMS}\n\n{EXIT_CODES}"))]
 pub struct Args {
     #[command(flatten)]
     common: Common,
