@@ -2,8 +2,8 @@
 //!
 //! A helper that makes a system call for which the kernel needs a module waits for another helper. If that one does the
 //! same, and so on, helpers pile up until the kernel's limit. The kernel does not say which process waits for which helper.
-//! But a helper is younger than the process that waits for it, so of the helpers, sorted by age, the youngest can only
-//! belong to the second youngest if a process of that one waits, and so on: see [`chain`].
+//! But a helper is younger than the process that waits for it. So if a process of the second youngest helper waits, it waits
+//! for the youngest, and so on to older helpers: see [`chain`].
 //!
 //! ```text
 //!   processes   the processes in /proc, and which of them wait in a request
@@ -25,8 +25,10 @@ pub type Chain<'a> = Vec<&'a Helper>;
 /// one helper is younger and not yet accounted for. At the first helper of which no process waits, or more than one does,
 /// nothing more is certain.
 ///
-/// Unrelated requests can therefore hide a loop for a while, but cannot make a chain: each of their helpers that waits is
-/// followed by the helper that it waits for, which does not wait.
+/// Unrelated requests can hide a loop for as long as they continue. They do not form a chain once their helpers exist: each
+/// helper that waits is followed by the helper that it waits for, which does not wait. The kernel may have queued a helper
+/// without having started it, so [`Proc::unchanged`](processes::Proc::unchanged) looks again, and with more than
+/// [`UNRELATED`] other helpers, which could fill the kernel's workqueue, nothing is certain.
 #[must_use]
 pub fn chain(snapshot: &Snapshot) -> Chain<'_> {
     let mut chain: Chain<'_> =
@@ -35,6 +37,10 @@ pub fn chain(snapshot: &Snapshot) -> Chain<'_> {
     chain
 }
 
+/// How many helpers outside the chain may run. The workqueue runs at least 256 (`WQ_MAX_ACTIVE`), so it is not
+/// full with these.
+const UNRELATED: usize = 64;
+
 /// The decision about a request.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Decision<'a> {
@@ -42,7 +48,7 @@ pub enum Decision<'a> {
     Run,
     /// The request is part of a loop.
     Loop(Vec<&'a Helper>),
-    /// This many helpers are running, with this one.
+    /// This many helpers are running, including this one.
     Total(usize),
 }
 
@@ -55,7 +61,8 @@ pub fn decide<'a>(snapshot: &'a Snapshot, name: &[u8], limits: settings::Limits)
     }
     let chain = chain(snapshot);
     let same = chain.iter().filter(|helper| helper.name.as_deref() == Some(name)).count();
-    if same >= limits.chain.get() { Decision::Loop(chain) } else { Decision::Run }
+    let unrelated = snapshot.others.len() - chain.len();
+    if same >= limits.chain.get() && unrelated <= UNRELATED { Decision::Loop(chain) } else { Decision::Run }
 }
 
 #[cfg(test)]
@@ -65,7 +72,7 @@ mod tests {
     use settings::Limits;
 
     fn helper(pid: i32, name: &str, waiting: usize) -> Helper {
-        let waiting = (0..waiting).map(|nth| Waiting { pid: pid * 100 + nth as i32, started: 1 }).collect();
+        let waiting = (0..waiting).map(|nth| Waiting { pid: pid * 100 + nth as i32, started: 1, waits: 1 }).collect();
         Helper { pid, started: u64::from(pid.unsigned_abs()), name: Some(name.into()), trusted: true, waiting }
     }
 
@@ -128,6 +135,16 @@ mod tests {
     #[test]
     fn a_chain_of_different_names_is_not_a_loop() {
         assert!(!is_loop(&[("a", 1), ("b", 1), ("c", 1), ("d", 1), ("e", 1)], "f"));
+    }
+
+    #[test]
+    fn among_many_unrelated_helpers_nothing_is_certain() {
+        let with = |unrelated: usize| {
+            let mut helpers = vec![("u", 0); unrelated];
+            helpers.extend([("a", 1); 3]);
+            is_loop(&helpers, "a")
+        };
+        assert_eq!([with(UNRELATED), with(UNRELATED + 1)], [true, false]);
     }
 
     #[test]

@@ -182,9 +182,12 @@ fn is_drawn(kernel: &str, drawn: &[Fault]) -> Result<bool, String> {
     Ok(drawn == listed)
 }
 
+/// Faults by kernel.
+type ByKernel = Vec<(Kernel, Vec<Entry>)>;
+
 impl Select {
     /// Returns the selected faults by kernel.
-    fn entries(&self) -> Result<Vec<(Kernel, Vec<Entry>)>, Box<dyn Error>> {
+    fn entries(&self) -> Result<ByKernel, Box<dyn Error>> {
         let part = self.shard.split_once('/').and_then(|(part, of)| Some((part.parse().ok()?, of.parse().ok()?)));
         let (part, of): (usize, usize) =
             part.filter(|(part, of)| part < of).ok_or("invalid --shard (expected K/N, e.g. 0/4)")?;

@@ -26,8 +26,8 @@ pub mod runner;
 use crate::check::probes::Probes;
 use serde::{Deserialize, Serialize};
 
-/// Behaviours that may break the machine even if they pass. They are checked last.
-pub const LAST: [&str; 1] = ["unload.rmmod-forced"];
+/// Behaviours that may break the machine even if they pass, or that change it for good. They are checked last, in this order.
+pub const LAST: [&str; 4] = ["env.capabilities", "unload.rmmod-forced", "path.unshared-root", "path.modules-disabled"];
 /// The path of the program in the guest.
 pub const PROGRAM: &str = "/bin/kmodlab-self";
 /// The path of the manifest in the guest.

@@ -17,7 +17,7 @@ pub enum OverLimit {
     Stop,
     /// The request fails; the message names the module (2.6 to 4.12).
     Refuse,
-    /// The request waits and can be killed; the kernel logs the begin and the end of the wait (4.13 to 6.3).
+    /// The request waits and can be killed; the kernel logs the start and the end of the wait (4.13 to 6.3).
     WaitKillable,
     /// The request waits and cannot be killed; the kernel logs only a timeout (since 6.4).
     Wait,

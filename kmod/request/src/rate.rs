@@ -21,13 +21,13 @@ pub struct RateLimit {
 pub struct Rate {
     /// Whether the message is logged.
     pub logged: bool,
-    /// How many messages of the window before were not logged; reported once, before the message.
+    /// How many messages of the previous window were not logged; reported once, before the message.
     pub suppressed: Option<u32>,
 }
 
 impl RateLimit {
     /// Decides about a message at the time `now`. The first message, and the first one more than [`INTERVAL`] after the
-    /// begin of a window, begin a new one.
+    /// start of a window, start a new one.
     pub fn message(&mut self, now: Millis) -> Rate {
         let over = self.begin.is_none_or(|begin| now.saturating_sub(begin) > INTERVAL);
         let mut suppressed = None;

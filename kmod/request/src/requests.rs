@@ -1,10 +1,10 @@
-//! The requests of a kernel, from their begin to their end.
+//! The requests of a kernel, from beginning to end.
 
 use crate::merge::{Known, Merges};
 use crate::{CONCURRENT, HelperPath, MergeId, Message, Millis, Name, OverLimit, Policy, Queue, RateLimit};
 use core::fmt;
 
-/// How many refusals are logged in all before 4.13 (`kmod_loop_msg`).
+/// How many refusals are logged in total before 4.13 (`kmod_loop_msg`).
 const LOGGED_REFUSALS: u8 = 5;
 
 /// A request that occupies a place.
@@ -12,7 +12,7 @@ const LOGGED_REFUSALS: u8 = 5;
 pub struct Request {
     /// The place; none if there is no limit.
     place: Option<u8>,
-    /// How many requests had the place before.
+    /// How many earlier requests have used the place.
     generation: u32,
 }
 

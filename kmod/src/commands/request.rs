@@ -21,7 +21,7 @@ use std::time::Duration;
 /// The name of the tool.
 pub const NAME: &str = "kmod-request";
 
-/// Tells a second guard that a first one has started it: the number of guards so far.
+/// The environment variable with the number of guards that have run for this request.
 const MARKER: &str = "KMOD_REQUEST";
 
 /// How long the helpers of a suspected loop are observed. They are stuck only if nothing changes in that time.

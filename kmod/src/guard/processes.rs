@@ -23,7 +23,8 @@ const NAMESPACES: [&str; 3] = ["user", "pid", "mnt"];
 /// The maximum number of parents between a process and its helper.
 const DEPTH: usize = 64;
 
-/// How far the ids of a loop's helpers are expected to be apart. If they are not, the next request of the loop is refused.
+/// How far back in process ids the helpers of a loop are looked for. A loop whose helpers are further apart is left to the
+/// kernel's limit.
 const RECENT: i32 = 2048;
 
 /// A process of a helper that waits in a request.
@@ -33,6 +34,8 @@ pub struct Waiting {
     pub pid: i32,
     /// When it started, in clock ticks since the boot.
     pub started: u64,
+    /// How often it has waited for something (`voluntary_ctxt_switches`): the same while one wait lasts.
+    pub waits: u64,
 }
 
 /// A process that the kernel has started.
@@ -44,9 +47,9 @@ pub struct Helper {
     pub started: u64,
     /// The requested name; `None` if its arguments are not those of a request for a module.
     pub name: Option<Vec<u8>>,
-    /// Whether it runs as root in the initial namespaces.
+    /// Whether it runs as root in this process's namespaces.
     pub trusted: bool,
-    /// Its waiting processes: itself or descendants that run as root in the initial namespaces.
+    /// Its waiting processes: itself or descendants that run as root in this process's namespaces.
     pub waiting: Vec<Waiting>,
 }
 
@@ -59,7 +62,7 @@ pub struct Snapshot {
     pub processes: Vec<i32>,
 }
 
-/// What the guard cannot do without.
+/// Why the guard cannot look for a loop.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProcError {
     /// `/proc` cannot be read.
@@ -155,7 +158,7 @@ impl Proc {
     /// Reads all helpers.
     ///
     /// # Errors
-    /// Why nothing is certain about them.
+    /// [`ProcError::Unreadable`], or [`ProcError::Ages`] if the order of the helpers is unknown.
     pub fn snapshot(&self, me: i32) -> Result<Snapshot, ProcError> {
         let pids = self.pids()?;
         let stats: HashMap<i32, Stat> = pids
@@ -199,7 +202,8 @@ impl Proc {
         for stat in stats.values().filter(|stat| stat.sleeping && !stat.kernel_thread) {
             let Some(&place) = ancestors(stat, &stats).find_map(|pid| places.get(&pid)) else { continue };
             if self.waits_in_request(stat.pid) && self.is_trusted(stat.pid, own.as_ref()) {
-                others[place].waiting.push(Waiting { pid: stat.pid, started: stat.started });
+                let waits = self.waits(stat.pid);
+                others[place].waiting.push(Waiting { pid: stat.pid, started: stat.started, waits });
             }
         }
         for helper in &mut others {
@@ -220,7 +224,8 @@ impl Proc {
         let stat = |pid: i32| parse_stat(&self.read(&format!("{pid}/stat"), 1024)?);
         let lives = |pid: i32, started: u64| stat(pid).filter(|stat| stat.started == started);
         let waits = |waiting: &Waiting| {
-            lives(waiting.pid, waiting.started).is_some_and(|stat| stat.sleeping) && self.waits_in_request(waiting.pid)
+            let sleeps = lives(waiting.pid, waiting.started).is_some_and(|stat| stat.sleeping);
+            sleeps && self.waits_in_request(waiting.pid) && self.waits(waiting.pid) == waiting.waits
         };
         let still_wait =
             |helper: &&Helper| lives(helper.pid, helper.started).is_some() && helper.waiting.iter().all(waits);
@@ -230,8 +235,12 @@ impl Proc {
             let parent = parse_stat(&self.read(&format!("{}/stat", stat.parent), 1024).unwrap_or_default());
             parent.is_some_and(|parent| !parent.kernel_thread)
         };
+        if !chain.iter().all(still_wait) {
+            return Ok(false);
+        }
+        // Last, because a helper that was started before may only now be waited for.
         let new = sorted(self.pids()?).into_iter().filter(|pid| snapshot.processes.binary_search(pid).is_err());
-        Ok(chain.iter().all(still_wait) && new.into_iter().all(not_a_helper))
+        Ok(new.into_iter().all(not_a_helper))
     }
 
     fn pids(&self) -> Result<Vec<i32>, ProcError> {
@@ -275,12 +284,22 @@ impl Proc {
     }
 
     fn is_root(&self, pid: i32) -> bool {
-        let status = self.read(&format!("{pid}/status"), 4096).unwrap_or_default();
-        let mut lines = status.split(|&byte| byte == b'\n');
-        lines.find_map(|line| line.strip_prefix(b"Uid:")).is_some_and(|ids| {
+        self.status(pid, b"Uid:").is_some_and(|ids| {
             let ids: Vec<&[u8]> = ids.split(u8::is_ascii_whitespace).filter(|id| !id.is_empty()).collect();
             ids == [b"0"; 4]
         })
+    }
+
+    fn waits(&self, pid: i32) -> u64 {
+        let count = self.status(pid, b"voluntary_ctxt_switches:");
+        count.and_then(|count| number(count.trim_ascii())).unwrap_or_default()
+    }
+
+    /// The value of a line of `/proc/PID/status`.
+    fn status(&self, pid: i32, key: &[u8]) -> Option<Vec<u8>> {
+        let status = self.read(&format!("{pid}/status"), 4096)?;
+        let mut lines = status.split(|&byte| byte == b'\n');
+        lines.find_map(|line| line.strip_prefix(key)).map(<[u8]>::to_vec)
     }
 
     fn namespaces(&self, pid: i32) -> Option<[Vec<u8>; 3]> {

@@ -28,7 +28,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         id: "error.nothing-loaded",
         catalogue: "ERR-02",
-        statement: "a helper that succeeds without loading a file system is logged once per boot, without a taint",
+        statement: "if a helper succeeds but the file system is still missing, the kernel logs that once per boot and is not tainted",
         source: "get_fs_type() (fs/filesystems.c), commit 26c5d78c9761; docs/facts/kernel.md#log-no-fs",
         needs: &[Need::Module("squashfs")],
         check: By(callers::nothing_loaded),
@@ -66,7 +66,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         id: "error.elf-header",
         catalogue: "ERR-06",
-        statement: "a module with a wrong field in its ELF header is refused with ENOEXEC and a log line for that field",
+        statement: "a module with an invalid field in its ELF header is refused with ENOEXEC and a log line about that field",
         source: "elf_validity_check() (kernel/module/main.c); docs/facts/kernel.md#sys-11",
         needs: &[Need::Module("nls_utf8")],
         probes: &["elf-messages"],
@@ -86,7 +86,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         id: "error.licence",
         catalogue: "ERR-08",
-        statement: "a module with a licence that is not GPL and GPL-only symbols is refused with ENOENT, and the log names its licence and the symbols",
+        statement: "a module that uses GPL-only symbols without a GPL-compatible licence is refused with ENOENT, and the log names the licence and the symbols",
         source: "set_license() (kernel/module/main.c); docs/facts/kernel.md#sys-15",
         needs: &[DUMMY, Need::Module("nls_utf8")],
         check: By(symbols::licence),
@@ -104,7 +104,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         id: "error.parameters",
         catalogue: "ERR-10",
-        statement: "an invalid, out-of-range or missing parameter value is refused with EINVAL, ERANGE or EINVAL and a log line",
+        statement: "an invalid or missing parameter value is refused with EINVAL and an out-of-range one with ERANGE, each with a log line",
         source: "parse_args() (kernel/params.c); docs/facts/kernel.md#sys-24",
         needs: &[DUMMY],
         check: By(parameters::refused),
@@ -173,7 +173,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         id: "error.section-headers",
         catalogue: "ERR-17",
-        statement: "a module with a section header that is wrong is refused with ENOEXEC and a log line for that header",
+        statement: "a module with an invalid section header is refused with ENOEXEC and a log line about that header",
         source: "elf_validity_check() (kernel/module/main.c); docs/facts/kernel.md#err-17",
         needs: &[Need::Module("nls_utf8")],
         probes: &["elf-messages"],

@@ -27,14 +27,14 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         id: "guard.recursion",
         catalogue: "GRD-01",
-        statement: "a helper that repeats its own request is refused the fourth time, within 100 ms",
+        statement: "if a helper repeats the request that started it, the fourth request is refused, within 100 ms",
         check: By(recursion),
         ..GUARD
     },
     Entry {
         id: "guard.two-names",
         catalogue: "GRD-02",
-        statement: "a recursion through two names is refused when a name has occurred three times",
+        statement: "a recursion through two names is refused when a name occurs in the chain as often as the setting allows",
         check: By(two_names),
         ..GUARD
     },
@@ -48,7 +48,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         id: "guard.hands-on",
         catalogue: "GRD-04",
-        statement: "a request that is not part of a loop reaches the helper with the kernel's arguments, environment and closed descriptors, and the module is loaded",
+        statement: "a request that is not part of a loop reaches the helper with the kernel's arguments, its environment plus KMOD_REQUEST, and no open descriptors, and the module is loaded",
         check: By(hands_on),
         ..GUARD
     },
@@ -77,7 +77,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         id: "guard.unprivileged",
         catalogue: "GRD-08",
-        statement: "processes of an unprivileged user cannot cause a refusal, whatever their names, arguments, namespaces and requests",
+        statement: "with the default settings, processes of an unprivileged user are never part of a chain, whatever their names, arguments, namespaces and requests",
         cost: Cost::Slow,
         check: By(hostile::unprivileged_processes),
         ..GUARD

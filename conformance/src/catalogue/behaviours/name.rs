@@ -62,7 +62,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         id: "name.alg-algorithm",
         catalogue: "NAME-06",
-        statement: "bind(2) of an AF_ALG socket with an unknown algorithm requests crypto-NAME and crypto-NAME-all with the bytes of the name unchanged, then its unknown parts",
+        statement: "bind(2) of an AF_ALG socket with an unknown algorithm requests crypto-NAME and crypto-NAME-all with the bytes of the name unchanged, then the unknown algorithms of which the name is composed",
         source: "crypto_larval_lookup() (crypto/api.c), cryptomgr_probe() (crypto/algboss.c); docs/facts/kernel.md#site-06",
         needs: &[
             Need::Module("algif_hash"),
@@ -101,7 +101,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         id: "name.congestion-control",
         catalogue: "NAME-10",
-        statement: "an unknown congestion control requests tcp_NAME only for a caller with CAP_NET_ADMIN",
+        statement: "setting an unknown congestion control requests tcp_NAME only for a caller with CAP_NET_ADMIN",
         source: "tcp_set_congestion_control() (net/ipv4/tcp_cong.c); docs/facts/kernel.md#site-10",
         check: By(congestion_control),
         ..NAME
@@ -109,7 +109,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         id: "name.tcp-ulp",
         catalogue: "NAME-11",
-        statement: "an unknown TCP upper layer protocol requests tcp-ulp-NAME only for a caller with CAP_NET_ADMIN",
+        statement: "setting an unknown TCP upper layer protocol requests tcp-ulp-NAME only for a caller with CAP_NET_ADMIN",
         source: "__tcp_ulp_find_autoload() (net/ipv4/tcp_ulp.c); docs/facts/kernel.md#site-11",
         check: By(tcp_ulp),
         ..NAME

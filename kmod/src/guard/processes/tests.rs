@@ -47,7 +47,7 @@ impl FakeProc {
     fn process(&self, pid: i32, parent: i32, started: u64, arguments: &[u8], waits: bool) {
         self.stat(pid, "modprobe", if waits { 'D' } else { 'R' }, parent, 0x0040_0000, started);
         self.file(pid, "cmdline", arguments);
-        self.file(pid, "status", b"Name:\tmodprobe\nUid:\t0\t0\t0\t0\n");
+        self.file(pid, "status", b"Name:\tmodprobe\nUid:\t0\t0\t0\t0\nvoluntary_ctxt_switches:\t7\n");
         self.file(pid, "wchan", if waits { WAITS_IN } else { b"0" });
         self.link(pid, "exe", "/usr/bin/kmod");
         for kind in NAMESPACES {
@@ -92,7 +92,7 @@ fn a_descendant_waits_for_its_helper() {
     fake.helper(50, 10, 100, "a", false);
     fake.process(51, 50, 101, b"/bin/sh\0", false);
     fake.process(52, 51, 102, b"mount\0", true);
-    assert_eq!(fake.others()[0].waiting, [Waiting { pid: 52, started: 102 }]);
+    assert_eq!(fake.others()[0].waiting, [Waiting { pid: 52, started: 102, waits: 7 }]);
 }
 
 #[test]
@@ -247,6 +247,9 @@ fn a_chain_is_changed_by_an_end_a_new_process_id_or_another_wait() {
     assert!(!unchanged_after(|fake| fake.helper(60, 11, 950, "a", true)));
     assert!(!unchanged_after(|fake| fake.helper(60, 11, 200, "a", false)));
     assert!(!unchanged_after(|fake| fake.file(50, "wchan", b"do_wait")));
+    // It waits again, for another helper.
+    let again = b"Uid:\t0\t0\t0\t0\nvoluntary_ctxt_switches:\t8\n";
+    assert!(!unchanged_after(|fake| fake.file(50, "status", again)));
 }
 
 #[test]

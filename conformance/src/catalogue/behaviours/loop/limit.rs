@@ -26,7 +26,7 @@ pub(in super::super) const ENTRIES: &[Entry] = &[
     Entry {
         id: "loop.etime",
         catalogue: "LOOP-06",
-        statement: "beside 49 others a request gets its helper at once; beside 50 it fails with ETIME after five seconds",
+        statement: "while 49 other requests run, a request gets its helper at once; while 50 run, it fails with ETIME after five seconds",
         source: "MAX_KMOD_CONCURRENT and MAX_KMOD_ALL_BUSY_TIMEOUT (kernel/kmod.c; kernel/module/kmod.c since 6.4); docs/facts/kernel.md#errno-oracle",
         cost: Cost::Storm,
         needs: &[Need::Module("ip_tables")],
@@ -175,8 +175,8 @@ fn etime(lab: &mut Lab<'_>) -> Check {
     let helper = lab.helper_as_path("sleeper", &sleep(8000))?;
     let others = jobs(49, 0, vec![unknown_socket()]);
     let ends = lab.run_all(vec![others, jobs(1, 1000, vec![oracle()]), jobs(1, 1500, vec![oracle()])])?;
-    expect_action(lab, "request beside 49 others", &ends[49], 0, errno::ENOENT, 8000..=8900);
-    expect_action(lab, "request beside 50 others", &ends[50], 0, errno::ETIME, 5000..=5900);
+    expect_action(lab, "request besides 49 others", &ends[49], 0, errno::ENOENT, 8000..=8900);
+    expect_action(lab, "request besides 50 others", &ends[50], 0, errno::ETIME, 5000..=5900);
     let records = lab.records(&helper)?;
     lab.expect("helpers started", records.len(), 50);
     Ok(())

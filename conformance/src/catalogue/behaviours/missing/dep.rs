@@ -28,7 +28,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         id: "dep.unresolved-symbols",
         catalogue: "DEP-07",
-        statement: "depmod -e reports the symbols that no module and not the kernel exports",
+        statement: "depmod -e reports the symbols that neither the kernel nor a module exports",
         source: "depmod(8), -e; docs/facts/kernel.md#dep-07",
         about: About::Both,
         check: Missing("needs a System.map or a Module.symvers, which the kernel packages do not contain"),

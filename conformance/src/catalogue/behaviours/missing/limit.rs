@@ -9,7 +9,7 @@ const LOOP: Entry = Entry { group: Group::Loop, ..MISSING };
 pub(super) const ENTRIES: &[Entry] = &[Entry {
     id: "loop.small-memory",
     catalogue: "LOOP-18",
-    statement: "the limit is 50 in a guest with 64 MiB of memory, too",
+    statement: "the limit is 50 even in a guest with 64 MiB of memory",
     source: "MAX_KMOD_CONCURRENT and MAX_KMOD_ALL_BUSY_TIMEOUT (kernel/kmod.c; kernel/module/kmod.c since 6.4)",
     cost: Cost::Storm,
     check: Missing(

@@ -100,7 +100,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         statement: "a module whose init function returns EEXIST fails with EEXIST up to 6.18, and with EBUSY on 7.3",
         source: "do_init_module() (kernel/module/main.c); docs/facts/kernel.md#sys-34",
         probes: &["init-eexist"],
-        check: Missing("needs a module that fails so, which must be built for each kernel"),
+        check: Missing("needs a module that fails in this way, which must be built for each kernel"),
         ..MODULE
     },
 ];

@@ -28,8 +28,8 @@ static PAGE: Page = Page {
                 Block::Text(
                     "A request is refused when the helpers that wait for it, directly or through each other, have already \
                      requested the same name three times. Only helpers of which this is certain count: processes that the \
-                     kernel started, as root in the initial namespaces, each of which waits for the next. Other processes \
-                     cannot cause a refusal. In doubt, the request is handled.",
+                     kernel started, as root in its own namespaces, each of which waits for the next. In doubt, the request \
+                     is handled. The environment of the helper also contains `KMOD_REQUEST`.",
                 ),
             ],
         },
@@ -45,7 +45,8 @@ static PAGE: Page = Page {
                 ),
                 Block::Item(
                     "`total` NUMBER",
-                    "Refuse a request while more than this many helpers are running, with this one. Any user can make the \
+                    "Refuse a request while more than this many helpers are running, including this one and those for core dumps, \
+                     keys and control groups. Any user can make the \
                      kernel run helpers, and so cause such a refusal. The default is 0, which sets no limit.",
                 ),
             ],
@@ -54,7 +55,9 @@ static PAGE: Page = Page {
         Section {
             title: "DIAGNOSTICS",
             blocks: &[
-                Block::Text("Messages are written to the kernel's log."),
+                Block::Text(
+                    "Messages about requests are written to the kernel's log, errors of usage to standard error.",
+                ),
                 Block::Item(
                     "`kmod: runaway modprobe loop assumed and stopped:` NAME`[`PID`] >` ...",
                     "The request of the last process was refused. Each process waits for the next.",
@@ -67,19 +70,36 @@ static PAGE: Page = Page {
                     "`kmod-request[`PID`]: request for '`NAME`': ignoring` ...",
                     "A line of the settings cannot be used.",
                 ),
+                Block::Item(
+                    "`kmod-request[`PID`]: request for '`NAME`': cannot read /etc/kmod-request.conf:` ...",
+                    "The defaults apply.",
+                ),
+                Block::Item(
+                    "`kmod-request[`PID`]: request for '`NAME`': refused:` NUMBER `helpers are running`",
+                    "There are more helpers than `total` allows.",
+                ),
+                Block::Item(
+                    "`kmod-request[`PID`]: request for '`NAME`': cannot run` PATH`:` ...",
+                    "The request failed.",
+                ),
+                Block::Item(
+                    "`kmod-request[`PID`]: request for '`NAME`': started by another kmod-request;` ...",
+                    "The helper in the settings starts a guard. `/sbin/modprobe` handled the request.",
+                ),
             ],
         },
         Section {
             title: "LIMITS",
             blocks: &[Block::Text(
                 "A loop through a process that is not a descendant of a helper, such as a daemon that a helper asks, is not \
-                 recognised. While a younger helper that is not part of the loop is running, the loop continues. The \
-                 kernel's limit applies in both cases.",
+                 recognised. Unrelated helpers that start between those of a loop hide it. The kernel's limit applies in both \
+                 cases. On an overloaded machine, where the kernel takes more than three milliseconds to start a helper, \
+                 parallel requests for a name whose helper makes a nested request can look like a loop.",
             )],
         },
         Section {
             title: "EXAMPLE",
-            blocks: &[Block::Example("echo /usr/local/sbin/kmod-request > /proc/sys/kernel/modprobe")],
+            blocks: &[Block::Example("echo /opt/kmodlab/sbin/kmod-request > /proc/sys/kernel/modprobe")],
         },
     ],
     see_also: &[("modprobe", 8), ("kmod", 8)],
