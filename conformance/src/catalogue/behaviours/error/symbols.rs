@@ -49,20 +49,18 @@ pub(super) fn version_magic(lab: &mut Lab<'_>) -> Check {
 pub(super) fn symbol_versions(lab: &mut Lab<'_>) -> Check {
     let file = lab.unsigned_module("dummy")?;
     let layout = version(&file, "module_layout")?;
-    let symbol = version(&file, "register_netdevice")?;
+    let symbol = version(&file, "alloc_netdev_mqs")?;
     let flipped = |at: usize| vec![!file.image()[at]];
     lab.mark_kmsg()?;
     let line = "<4> dummy: disagrees about version of symbol module_layout";
     lab.expect_load_changed("module_layout", &file, &[(layout - 8, flipped(layout - 8))], errno::ENOEXEC, &[line])?;
     let lines = [
-        "<4> dummy: disagrees about version of symbol register_netdevice",
-        "<4> dummy: Unknown symbol register_netdevice (err -22)",
+        "<4> dummy: disagrees about version of symbol alloc_netdev_mqs",
+        "<4> dummy: Unknown symbol alloc_netdev_mqs (err -22)",
     ];
     lab.expect_load_changed("other version", &file, &[(symbol - 8, flipped(symbol - 8))], errno::EINVAL, &lines)?;
-    let lines = [
-        "<4> dummy: no symbol version for register_netdevice",
-        "<4> dummy: Unknown symbol register_netdevice (err -22)",
-    ];
+    let lines =
+        ["<4> dummy: no symbol version for alloc_netdev_mqs", "<4> dummy: Unknown symbol alloc_netdev_mqs (err -22)"];
     lab.expect_load_changed("no version", &file, &[(symbol, b"x".to_vec())], errno::EINVAL, &lines)?;
     lab.expect_load("no change", finit(file.path(), ""), 0_u32, &[])
 }
@@ -96,7 +94,7 @@ pub(super) fn licence(lab: &mut Lab<'_>) -> Check {
         with("module license '"),
         List(vec!["<4> dummy: module license 'XXX' taints kernel."]),
     );
-    for (symbol, gpl_only) in [("rtnl_link_unregister", true), ("register_netdevice", false)] {
+    for (symbol, gpl_only) in [("rtnl_link_unregister", true), ("alloc_netdev_mqs", false)] {
         let line = format!("<4> dummy: Unknown symbol {symbol} (err -2)");
         let expected = if gpl_only { vec![line] } else { vec![] };
         lab.expect(&format!("GPL-only symbols: {symbol}"), with(&format!(" {symbol} ")), List(expected));
