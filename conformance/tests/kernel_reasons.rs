@@ -48,6 +48,15 @@ const fn may_load(refusal: Refusal) -> Refusal {
 /// The kernel prints the line without a newline: it cannot be read before the next message.
 const UNFINISHED: &str = "";
 
+/// A parameter whose value has 256 bytes.
+const LONG_PARAMETER: &str = concat!(
+    "netconsole=",
+    "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy",
+    "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy",
+    "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy",
+    "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy",
+);
+
 const NO_SYMBOL: &str = "no_such_symbol";
 
 /// Refusals on a kernel with its default command line.
@@ -77,6 +86,15 @@ const REFUSALS: &[Refusal] = &[
     Refusal {
         parameters: &["numdummies=x"],
         ..shown("{module}: `*' invalid for parameter `*'", "parameter 'numdummies' of dummy cannot be 'x'", |_| {})
+    },
+    Refusal {
+        module: "netconsole",
+        parameters: &[LONG_PARAMETER],
+        ..shown(
+            "{module}: `*' too large for parameter `*'",
+            "parameter 'netconsole' of netconsole cannot be '*': string doesn't fit in 255 chars.",
+            |_| {},
+        )
     },
     may_load(refusal("{module}: module uses symbol (*) from namespace *, but does not import it.", |elf| {
         without_versions(elf);
@@ -283,10 +301,7 @@ const NOT_PROVOKED: &[(&str, &[&str])] = &[
     ("a module ignores unknown parameters", &["{module}: Unknown parameter `*'"]),
     (
         "no module of the guest has such a parameter",
-        &[
-            "{module}: `*' too large for parameter `*'",
-            "Lockdown: *: unsafe module parameters is restricted; see man kernel_lockdown.7",
-        ],
+        &["Lockdown: *: unsafe module parameters is restricted; see man kernel_lockdown.7"],
     ),
     (
         "needs a proprietary module that was built for it",
@@ -453,6 +468,9 @@ fn try_one(lab: &mut Lab<'_>, refusal: &Refusal) -> Check {
     let release = lab.pair().release.clone();
     if !has(&release, refusal.line) {
         return Ok(());
+    }
+    if refusal.module == "netconsole" {
+        lab.load_dependencies("netconsole")?;
     }
     if refusal.module == "llc" && refusal.line.contains("duplicate") {
         lab.load("llc")?;

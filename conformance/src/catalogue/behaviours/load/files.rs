@@ -3,6 +3,7 @@
 use crate::catalogue::entry::Check;
 use crate::check::fact::List;
 use crate::check::lab::{Lab, LabError};
+use crate::check::module_file::unsigned_length;
 use crate::check::modules::finit_flags;
 use crate::check::tools::{KERNEL_REASONS, TAINT_FORCED_MODULE};
 use crate::check::xz::Check as XzCheck;
@@ -98,14 +99,8 @@ fn version_magics(line: &[u8]) -> Option<String> {
 
 /// Returns the module with a changed version magic, and without the signature that this would invalidate.
 fn for_another_kernel(mut image: Vec<u8>) -> Result<Vec<u8>, LabError> {
-    const MARKER: &[u8] = b"~Module signature appended~\n";
     let missing = |what: &str| LabError::Unexpected(format!("the module has no {what}"));
-    if let Some(signed) = image.strip_suffix(MARKER) {
-        // The 12 bytes before the marker end with the length of the signature (include/linux/module_signature.h).
-        let &length = signed.last_chunk::<4>().ok_or_else(|| missing("signature"))?;
-        let rest = signed.len().checked_sub(12 + u32::from_be_bytes(length) as usize);
-        image.truncate(rest.ok_or_else(|| missing("signature"))?);
-    }
+    image.truncate(unsigned_length(&image));
     let find = |what: &[u8]| image.windows(what.len()).position(|window| window == what);
     let magic = find(b"vermagic=").ok_or_else(|| missing("vermagic"))?;
     // The flag after the release: SMP, or mod_unload on a uniprocessor kernel.
