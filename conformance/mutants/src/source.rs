@@ -133,7 +133,7 @@ mod tests {
     fn comments_and_the_contents_of_strings_are_not_code() {
         let lines = lines("a(\"x\\\"/*\"); /* one\n two */ b // three\n");
         assert_eq!(lines[0].code, "a(\"     \");       ");
-        assert_eq!(lines[0].strings, [3..8]);
+        assert_eq!(lines[0].strings, std::iter::once(3..8).collect::<Vec<_>>());
         assert_eq!(lines[1].code, "        b         ");
         assert!(lines[1].is_code());
     }

@@ -117,6 +117,9 @@ pub fn valid_format(inputs: &mut Inputs, _: &mut Rewritten, judge: &Judge<'_>) -
     with_valid_values(inputs, judge, b"kmod", "-f", "--format", (&is_valid, "human"))
 }
 
+/// Whether C kmod accepts a value.
+type IsValid<'a> = &'a dyn Fn(&[u8]) -> bool;
+
 /// C kmod checks the value of an option while it parses the options, and ours afterwards. Gives C kmod a valid value if it then
 /// reports another option, or prints its help.
 fn with_valid_values(
@@ -125,7 +128,7 @@ fn with_valid_values(
     of: &[u8],
     short: &str,
     long: &str,
-    (is_valid, valid): (&dyn Fn(&[u8]) -> bool, &str),
+    (is_valid, valid): (IsValid<'_>, &str),
 ) -> io::Result<bool> {
     let plan = &mut inputs.theirs;
     let before = plan.steps.clone();
