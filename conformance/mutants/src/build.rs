@@ -95,14 +95,10 @@ fn store(kernel: &Kernel, image: &Path) -> Result<(), WorkError> {
     let read = |path: &Path| fs::read(path).map_err(failed("read", path));
     let built = read(&objects.join("arch/x86/boot/bzImage"))?;
     let mut same = built == read(&kernel.dir.join("base/bzImage"))?;
-    let modules = kernel.modules()?;
+    // As make left them: the installed ones can be signed and compressed.
+    let modules = kernel.dir.join("base/modules");
     for file in files(&modules)? {
-        // `kernel/net/x.ko` is installed from `net/x.ko`.
-        let (Ok(inside), Some("ko")) = (file.strip_prefix("kernel"), file.extension().and_then(|name| name.to_str()))
-        else {
-            continue;
-        };
-        let module = read(&objects.join(inside))?;
+        let module = read(&objects.join(&file))?;
         if module != read(&modules.join(&file))? {
             same = false;
             replace(&image.join("modules").join(&file), module)?;

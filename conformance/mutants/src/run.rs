@@ -16,6 +16,9 @@ use std::process::Command;
 const GROUPS: [Group; 7] =
     [Group::Path, Group::Env, Group::Loop, Group::Dep, Group::Name, Group::Error, Group::Hostile];
 
+/// Behaviours that run at once, until one fails.
+const PART: usize = 12;
+
 /// The wall-clock limit of a behaviour, in seconds. One that takes longer is inconclusive.
 const LIMIT: &str = "90";
 
@@ -55,6 +58,11 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Whether no behaviour has failed yet.
+    fn is_open(&self) -> bool {
+        matches!(self, Outcome::Missed | Outcome::Inconclusive(_))
+    }
+
     /// Whether a behaviour that was expected to fail does, so that nothing is left to find out.
     pub fn is_expected(&self) -> bool {
         matches!(self, Outcome::Caught { expected, .. } if !expected.is_empty())
@@ -114,7 +122,7 @@ impl Runner {
         if let Some(stored) = stored(&path).filter(|stored| stored.kmodlab == self.hash) {
             return Ok(stored);
         }
-        let verdicts = self.run(&kernel.dir.join("base/bzImage"), &kernel.modules()?, &all(), false)?;
+        let verdicts = self.run(&kernel.dir.join("base/bzImage"), &kernel.modules()?, &all())?;
         store(&path, &verdicts)?;
         Ok(verdicts)
     }
@@ -134,7 +142,7 @@ impl Runner {
         let known = outcome(kernel, base, entry)?;
         let current = stored(&path).is_some_and(|stored| {
             let complete = all().iter().all(|id| stored.rows.contains_key(id));
-            stored.kmodlab == self.hash && (complete || known != Outcome::Missed)
+            stored.kmodlab == self.hash && (complete || !known.is_open())
         });
         if built != Built::Different || current || (again && (known.is_expected() || known == Outcome::NoBoot)) {
             return Ok(known);
@@ -144,13 +152,17 @@ impl Runner {
         let with_check: Vec<String> = all().into_iter().filter(|id| expected.contains(id)).collect();
         let mut verdicts = Verdicts { boots: true, ..Verdicts::default() };
         if !with_check.is_empty() {
-            verdicts = self.run(&image.join("bzImage"), &modules, &with_check, false)?;
+            verdicts = self.run(&image.join("bzImage"), &modules, &with_check)?;
         }
-        if judge(base, &verdicts, expected) == Outcome::Missed {
-            let first = verdicts.rows.clone();
-            let others: Vec<String> = all().into_iter().filter(|id| !first.contains_key(id)).collect();
-            verdicts = self.run(&image.join("bzImage"), &modules, &others, true)?;
-            verdicts.rows.extend(first);
+        let others: Vec<String> = all().into_iter().filter(|id| !verdicts.rows.contains_key(id)).collect();
+        for part in others.chunks(PART) {
+            if !judge(base, &verdicts, expected).is_open() {
+                break;
+            }
+            let more = self.run(&image.join("bzImage"), &modules, part)?;
+            verdicts.boots &= more.boots;
+            verdicts.kmodlab = more.kmodlab;
+            verdicts.rows.extend(more.rows);
         }
         store(&path, &verdicts)?;
         self.forget_guests()?;
@@ -168,8 +180,18 @@ impl Runner {
         let target = root.join("lib/modules").join(base.file_name().unwrap_or_default());
         let _ = fs::remove_dir_all(&root);
         for file in files(&base)? {
-            let from = if changed.join(&file).exists() { changed.join(&file) } else { base.join(&file) };
-            let to = target.join(&file);
+            // `net/x.ko` is installed as `kernel/net/x.ko`, or compressed as `kernel/net/x.ko.xz`.
+            let built = file.strip_prefix("kernel").unwrap_or(&file);
+            let built = if built.extension().is_some_and(|name| name == "xz") {
+                built.with_extension("")
+            } else {
+                built.into()
+            };
+            let (from, to) = if changed.join(&built).exists() {
+                (changed.join(&built), target.join("kernel").join(&built))
+            } else {
+                (base.join(&file), target.join(&file))
+            };
             if let Some(parent) = to.parent() {
                 fs::create_dir_all(parent).map_err(failed("create", parent))?;
             }
@@ -187,13 +209,13 @@ impl Runner {
         }
     }
 
-    fn run(&self, image: &Path, modules: &Path, ids: &[String], fail_fast: bool) -> Result<Verdicts, WorkError> {
+    fn run(&self, image: &Path, modules: &Path, ids: &[String]) -> Result<Verdicts, WorkError> {
         let report = self.cache.join("report.json");
         let _ = fs::remove_file(&report);
         let mut command = Command::new(&self.kmodlab);
         command.args(["run", "--boot-failure", "fail", "--shard", "all", "--timeout", LIMIT, "--jobs", &self.jobs]);
         command.arg("--cache").arg(&self.cache).arg("--kernel").arg(image).arg("--modules").arg(modules);
-        command.arg("--json").arg(&report).args(fail_fast.then_some("--fail-fast")).args(ids);
+        command.arg("--json").arg(&report).args(ids);
         let program = self.kmodlab.display().to_string();
         let failure = |reason: String| WorkError::Program { program: program.clone(), reason };
         let output = command.output().map_err(|error| failure(error.to_string()))?;

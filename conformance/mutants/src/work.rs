@@ -4,7 +4,8 @@
 //! WORK/KERNEL/source/        a copy of the sources; files with a fault are restored after the build
 //! WORK/KERNEL/pristine/      the original of each file that had a fault
 //! WORK/KERNEL/objects/       the directory of `make O=`
-//! WORK/KERNEL/base/          the kernel without a fault: bzImage, its modules, and `id`, which changes with sources and configuration
+//! WORK/KERNEL/base/          the kernel without a fault: bzImage, modules/ as built, lib/modules/ as installed, and `id`, which
+//!                            changes with sources and configuration
 //! WORK/KERNEL/images/KEY/    the kernel with a fault: bzImage, the modules that differ; or `error`, or `same`
 //! WORK/KERNEL/results/KEY    the verdicts on it
 //! ```
