@@ -130,6 +130,9 @@ pub(super) fn writers(lab: &mut Lab<'_>) -> Check {
         }
         let set = read_set(lab, file)?;
         lab.expect(&format!("{name} after these writes"), set, "all");
+        let write = Action::Write { path: file.as_bytes().to_vec(), data: b"x".to_vec(), flags: 0 };
+        let written = lab.observe(write)?.result;
+        lab.expect(&format!("{name}: a write that is not a number"), written, errno::EINVAL);
         let allowed = root(1 << CAP_SETPCAP | 1 << CAP_SYS_MODULE);
         let written = write_set(lab, allowed, file, 0)?.result;
         lab.expect(&format!("{name}: root with both capabilities alone"), written, halves(0).len());

@@ -10,7 +10,7 @@ use crate::check::running::wait_for_writer;
 use crate::check::settings;
 use crate::check::trigger::unknown_socket;
 use agent::plan::Record;
-use agent::proto::{Action, Caller, Group, GuestMillis, JobEnd, JobId};
+use agent::proto::{Action, Caller, Group, GuestMillis, JobEnd, JobId, Reply, Request};
 
 /// The environment of helpers that the kernel starts without TERM.
 const HOME_AND_PATH: [&str; 2] = ["HOME=/", "PATH=/sbin:/bin:/usr/sbin:/usr/bin"];
@@ -173,6 +173,13 @@ pub(super) fn uevent_helper(lab: &mut Lab<'_>) -> Check {
     let expected = [&device[..], &node, &HOME_AND_PATH].concat();
     lab.expect("environment apart from SEQNUM", List(variables), List(expected));
     lab.expect("other than for modprobe", differences(&modprobe, &record), List::<&str>(vec![]));
+    // Its parent is kthreadd, which ignores SIGCHLD, so that it needs no wait(2).
+    lab.arrange(Action::Sleep(200))?;
+    let Reply::Processes(processes) = lab.ask(&Request::Processes)? else {
+        return Err(LabError::Unexpected("no list of processes".to_owned()));
+    };
+    let zombies = processes.into_iter().filter(|process| process.ppid == 2 && process.state == b'Z');
+    lab.expect("zombies", List(zombies.map(|process| process.comm).collect()), List::<&str>(vec![]));
     Ok(())
 }
 

@@ -245,12 +245,14 @@ fn rate_limit(lab: &mut Lab<'_>) -> Check {
 }
 
 fn kill_throttled(lab: &mut Lab<'_>) -> Check {
-    lab.helper_as_path("sleeper", &sleep(8000))?;
+    let sleeper = lab.helper_as_path("sleeper", &sleep(8000))?;
     lab.mark_kmsg()?;
     let victim = Group { after: GuestMillis(500), ..signalled(1, 1000, libc::SIGKILL, unknown_socket()) };
     let ends = lab.run_all(vec![jobs(50, 0, vec![unknown_socket()]), victim])?;
     lab.expect("signal that killed the caller", ends[50].killed_by.unwrap_or_default(), libc::SIGKILL);
     let began = ends[0].results.first().map_or(GuestMicros(0), |result| result.began);
+    let started = lab.records(&sleeper)?.len();
+    lab.expect("helpers started", started, 50);
     let (range, lines) = match lab.probe("cutoff")? {
         "wait-queue" => (1000..=1900, [THROTTLING, SIGKILL_SENT]),
         _ => (5500..=6900, [CANNOT_BE_PROCESSED, ""]),

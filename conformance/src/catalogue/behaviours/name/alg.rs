@@ -68,6 +68,10 @@ pub(super) fn algorithm(lab: &mut Lab<'_>) -> Check {
     for (what, name, names) in algorithms {
         expect_algorithms(lab, &log, unprivileged(), (what, hash(name)), errno::ENOENT, names)?;
     }
+    // A kernel may have it as a module, which is then requested and not found.
+    let (first, names) = requests(lab, &log, unprivileged(), hash(b"sha256"))?;
+    let as_expected = if first.result.is_ok() { names.is_empty() } else { !names.is_empty() };
+    lab.expect("sha256: found without a request, or requested", as_expected, true);
     Ok(())
 }
 
