@@ -135,6 +135,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         catalogue: "NAME-14",
         statement: "opening a misc device without a driver requests char-major-10-MINOR only",
         source: "misc_open() (drivers/char/misc.c); docs/facts/kernel.md#site-14",
+        needs: &[Need::Module("loop")],
         check: By(file::misc_device),
         ..NAME
     },

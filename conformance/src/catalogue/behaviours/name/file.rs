@@ -7,7 +7,7 @@ use crate::check::fact::List;
 use crate::check::helper::exit_with;
 use crate::check::lab::{Lab, LabError, SCRATCH, run_action, unprivileged};
 use crate::check::trigger::mount;
-use agent::proto::{Action, Caller};
+use agent::proto::{Action, Caller, GuestMillis};
 
 pub(super) fn file_system(lab: &mut Lab<'_>) -> Check {
     let log = recorder(lab)?;
@@ -48,7 +48,11 @@ pub(super) fn character_device(lab: &mut Lab<'_>) -> Check {
 }
 
 pub(super) fn misc_device(lab: &mut Lab<'_>) -> Check {
+    // Its control device is a misc device.
+    lab.load("loop")?;
     let log = recorder(lab)?;
+    let open = node(lab, libc::S_IFCHR, 10, 237)?;
+    root_requests(lab, &log, ("10:237, which has a driver", open), SUCCESS, NONE)?;
     let open = node(lab, libc::S_IFCHR, 10, 77)?;
     root_requests(lab, &log, ("10:77", open), errno::ENODEV, &["char-major-10-77"])?;
     // From 255 on, minor numbers are allocated dynamically (include/linux/miscdevice.h).
@@ -71,6 +75,13 @@ pub(super) fn block_device(lab: &mut Lab<'_>) -> Check {
 
 pub(super) fn second_request(lab: &mut Lab<'_>) -> Check {
     let open = node(lab, libc::S_IFCHR, 77, 5)?;
+    lab.helper_as_path("first", &exit_with(1))?;
+    let jobs = lab.start(Caller::default(), vec![open.clone()], 1)?;
+    let ended = lab.wait(jobs[0], GuestMillis(5000))?.is_some();
+    lab.expect("open(2) ends with its helper", ended, true);
+    if !ended {
+        return Ok(());
+    }
     let both = ["char-major-77-5", "char-major-77"];
     for (status, names) in [(0, &both[..1]), (1, &both[..])] {
         let helper = lab.helper_as_path(&format!("exit-{status}"), &exit_with(status))?;
