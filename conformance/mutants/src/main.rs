@@ -17,7 +17,7 @@ mod work;
 
 use build::Built;
 use clap::{Args, Parser, Subcommand};
-use run::Runner;
+use run::{Extent, Runner};
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -66,6 +66,9 @@ enum Command {
         /// Keep the results of faults that an expected behaviour caught
         #[arg(long)]
         again: bool,
+        /// Run all behaviours on each fault
+        #[arg(long, conflicts_with = "again")]
+        all: bool,
     },
     /// Print the record of the last runs
     Record {
@@ -132,12 +135,17 @@ fn run(command: Command) -> Result<bool, Box<dyn Error>> {
             }
             Ok(compiles)
         }
-        Command::Run { select, kmodlab, jobs, again } => {
+        Command::Run { select, kmodlab, jobs, again, all } => {
+            let extent = match (again, all) {
+                (true, _) => Extent::Again,
+                (_, true) => Extent::All,
+                _ => Extent::First,
+            };
             let runner = Runner::new(kmodlab, &select.work, jobs)?;
             for (kernel, entries) in select.entries()? {
                 let base = runner.base(&kernel)?;
                 for entry in entries.iter().filter(|entry| entry.fault.struck.is_none()) {
-                    eprintln!("{}: {:?}", entry.id, runner.fault(&kernel, &base, entry, again)?);
+                    eprintln!("{}: {:?}", entry.id, runner.fault(&kernel, &base, entry, extent)?);
                 }
             }
             Ok(true)

@@ -26,9 +26,9 @@ pub fn record(rows: &[Row<'_>]) -> (String, Open) {
          which faults are drawn, and the columns.\n\n",
     );
     text.push_str(
-        "| | drawn | struck | caught by an expected behaviour | by another | not booted | inconclusive | missed |\n",
+        "| | drawn | struck | caught by an expected behaviour | by another | not booted | inconclusive | missed | not run |\n",
     );
-    text.push_str("|---|---|---|---|---|---|---|---|\n");
+    text.push_str("|---|---|---|---|---|---|---|---|---|\n");
     for (origin, kernel) in
         [(Origin::Drawn, "6.1"), (Origin::Drawn, "7.3"), (Origin::Planted, "6.1"), (Origin::Planted, "7.3")]
     {
@@ -46,17 +46,15 @@ pub fn record(rows: &[Row<'_>]) -> (String, Open) {
         };
         let _ = writeln!(
             text,
-            "| {name}, linux-source-{kernel} | {} | {} | {} | {} | {} | {} | {} |",
+            "| {name}, linux-source-{kernel} | {} | {} | {} | {} | {} | {} | {} | {} |",
             part.len(),
             part.iter().filter(|(entry, _)| entry.fault.struck.is_some()).count(),
             count(&Outcome::is_expected),
             count(&|outcome| matches!(outcome, Outcome::Caught { .. }) && !outcome.is_expected()),
             count(&|outcome| *outcome == Outcome::NoBoot),
             count(&|outcome| matches!(outcome, Outcome::Inconclusive(_))),
-            count(&|outcome| matches!(
-                outcome,
-                Outcome::Missed | Outcome::SameImage | Outcome::NotCompiled | Outcome::NotRun
-            )),
+            count(&|outcome| matches!(outcome, Outcome::Missed | Outcome::SameImage | Outcome::NotCompiled)),
+            count(&|outcome| *outcome == Outcome::NotRun),
         );
     }
     for (origin, heading) in [(Origin::Drawn, "Drawn faults"), (Origin::Planted, "Planted faults")] {

@@ -89,6 +89,17 @@ pub fn judge(base: &Verdicts, verdicts: &Verdicts, expected: &[String]) -> Outco
     }
 }
 
+/// What is run on a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// The expected behaviours, and if none fails the others, until one does.
+    First,
+    /// The same, but a fault that an expected behaviour has caught is not run with a new kmodlab.
+    Again,
+    /// All behaviours.
+    All,
+}
+
 /// Runs behaviours with kmodlab.
 #[derive(Debug)]
 pub struct Runner {
@@ -127,12 +138,11 @@ impl Runner {
         Ok(verdicts)
     }
 
-    /// Runs the behaviours on a kernel with a fault, unless their verdicts are known. With `again`, a fault that an
-    /// expected behaviour has caught is not run again with a new kmodlab.
+    /// Runs the behaviours on a kernel with a fault, unless their verdicts are known.
     ///
     /// # Errors
     /// [`WorkError`] if they cannot be run.
-    pub fn fault(&self, kernel: &Kernel, base: &Verdicts, entry: &Entry, again: bool) -> Result<Outcome, WorkError> {
+    pub fn fault(&self, kernel: &Kernel, base: &Verdicts, entry: &Entry, extent: Extent) -> Result<Outcome, WorkError> {
         let (edit, built) = match is_built(kernel, entry)? {
             Some(found) => found,
             None => return Ok(Outcome::NotRun),
@@ -142,9 +152,12 @@ impl Runner {
         let known = outcome(kernel, base, entry)?;
         let current = stored(&path).is_some_and(|stored| {
             let complete = all().iter().all(|id| stored.rows.contains_key(id));
-            stored.kmodlab == self.hash && (complete || !known.is_open())
+            stored.kmodlab == self.hash && (complete || (extent != Extent::All && !known.is_open()))
         });
-        if built != Built::Different || current || (again && (known.is_expected() || known == Outcome::NoBoot)) {
+        if built != Built::Different
+            || current
+            || (extent == Extent::Again && (known.is_expected() || known == Outcome::NoBoot))
+        {
             return Ok(known);
         }
         let image = kernel.image(&edit);
@@ -156,7 +169,7 @@ impl Runner {
         }
         let others: Vec<String> = all().into_iter().filter(|id| !verdicts.rows.contains_key(id)).collect();
         for part in others.chunks(PART) {
-            if !judge(base, &verdicts, expected).is_open() {
+            if extent != Extent::All && !judge(base, &verdicts, expected).is_open() {
                 break;
             }
             let more = self.run(&image.join("bzImage"), &modules, part)?;
