@@ -79,6 +79,10 @@ fn word(word: &[u8]) -> Vec<Found> {
     let word = if around { &word[1..word.len() - 1] } else { word };
     let mut halves = word.splitn(2, |byte| *byte == b'=');
     let (Some(key), value) = (halves.next(), halves.next()) else { return Vec::new() };
+    // Quotes around an item without a value hide it, as in C kmod.
+    if around && value.is_none() {
+        return Vec::new();
+    }
     let plain =
         |part: &[u8]| !part.is_empty() && !part.iter().any(|byte| separates(byte) || matches!(byte, b'"' | b'='));
     let key: Vec<&[u8]> = key.split(|byte| *byte == b'.').collect();
