@@ -14,17 +14,20 @@ type Names = BTreeSet<ModuleName>;
 pub(super) fn hits(tree: &Directory, config: &Config, name: &[u8]) -> Vec<Hit> {
     let itself = ModuleName::new(name).ok().filter(|module| module.as_bytes() == name);
     let by_name = |module: Option<ModuleName>| module.into_iter().map(|module| Hit { module, alias: None }).collect();
-    let by_alias = |modules: Vec<ModuleName>| {
-        let mut once: Vec<ModuleName> = Vec::new();
-        modules.into_iter().for_each(|module| {
-            if !once.contains(&module) {
-                once.push(module)
+    // The alias is the requested name, or the pattern of a line of the configuration.
+    let once = |found: Vec<(ModuleName, Vec<u8>)>| {
+        let mut hits: Vec<Hit> = Vec::new();
+        for (module, alias) in found {
+            if hits.iter().all(|hit| hit.module != module) {
+                hits.push(Hit { module, alias: Some(alias) });
             }
-        });
-        once.into_iter().map(|module| Hit { module, alias: Some(name.to_vec()) }).collect()
+        }
+        hits
     };
+    let by_alias = |modules: Vec<ModuleName>| once(modules.into_iter().map(|module| (module, name.to_vec())).collect());
     let configured = config.aliases.iter().filter(|line| fnmatch(&line.pattern, name));
-    let configured = configured.filter_map(|line| ModuleName::new(&line.target).ok()).collect();
+    let configured =
+        configured.filter_map(|line| Some((ModuleName::new(&line.target).ok()?, line.pattern.clone()))).collect();
     let plain = |name: &ModuleName| !name.as_bytes().contains(&b':');
     let listed = itself.clone().filter(plain).filter(|name| tree.modules.iter().any(|module| module.name == *name));
     let commands: Vec<&[u8]> =
@@ -32,7 +35,7 @@ pub(super) fn hits(tree: &Directory, config: &Config, name: &[u8]) -> Vec<Hit> {
     let commanded = itself.clone().filter(|name| commands.contains(&name.as_bytes()));
     let builtin = itself.filter(|name| tree.is_builtin(name).unwrap_or_default());
     let sources: [Vec<Hit>; 7] = [
-        by_alias(configured),
+        once(configured),
         by_name(listed),
         by_alias(tree.symbols(name).unwrap_or_default()),
         by_name(commanded),
