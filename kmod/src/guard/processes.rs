@@ -232,6 +232,9 @@ impl Proc {
         // Any new process may be a helper, if its parent is not known to be something else.
         let not_a_helper = |pid: i32| {
             let Some(stat) = stat(pid) else { return false };
+            if stat.kernel_thread && stat.parent == 2 {
+                return true;
+            }
             let parent = parse_stat(&self.read(&format!("{}/stat", stat.parent), 1024).unwrap_or_default());
             parent.is_some_and(|parent| !parent.kernel_thread)
         };

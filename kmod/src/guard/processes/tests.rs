@@ -239,6 +239,7 @@ fn unchanged_after(change: impl FnOnce(&FakeProc)) -> bool {
 fn a_chain_that_waits_is_unchanged() {
     assert!(unchanged_after(|_| ()));
     assert!(unchanged_after(|fake| fake.process(120, 1, 950, b"/bin/sh\0", false)));
+    assert!(unchanged_after(|fake| fake.kernel_thread(120, 2)));
 }
 
 #[test]
