@@ -27,18 +27,21 @@ pub type Chain<'a> = Vec<&'a Helper>;
 ///
 /// Unrelated requests can hide a loop for as long as they continue. They do not form a chain once their helpers exist: each
 /// helper that waits is followed by the helper that it waits for, which does not wait. The kernel may have queued a helper
-/// without having started it, so [`Proc::unchanged`](processes::Proc::unchanged) looks again, and with more than
-/// [`UNRELATED`] other helpers, which could fill the kernel's workqueue, nothing is certain.
+/// without having started it, so [`Proc::unchanged`](processes::Proc::unchanged) looks again, and with very
+/// many other helpers, which could fill the kernel's workqueue, nothing is certain.
 #[must_use]
 pub fn chain(snapshot: &Snapshot) -> Chain<'_> {
+    if !snapshot.youngest {
+        return Vec::new();
+    }
     let mut chain: Chain<'_> =
         snapshot.others.iter().rev().take_while(|helper| helper.waiting.len() == 1 && helper.trusted).collect();
     chain.reverse();
     chain
 }
 
-/// How many helpers outside the chain may run. The workqueue runs at least 256 (`WQ_MAX_ACTIVE`), so it is not
-/// full with these.
+/// How many helpers outside the chain may run. Their workqueue runs at least 512 works at a time (`WQ_UNBOUND_MAX_ACTIVE` in
+/// 6.1; 2048 in 7.3), so these do not keep another helper from starting.
 const UNRELATED: usize = 64;
 
 /// The decision about a request.
@@ -78,7 +81,7 @@ mod tests {
 
     fn snapshot(helpers: &[(&str, usize)]) -> Snapshot {
         let others = (10..).zip(helpers).map(|(pid, (name, waiting))| helper(pid, name, *waiting)).collect();
-        Snapshot { others, processes: Vec::new() }
+        Snapshot { others, youngest: true, processes: Vec::new() }
     }
 
     fn chain_length(helpers: &[(&str, usize)]) -> usize {
@@ -118,6 +121,12 @@ mod tests {
         let mut snapshot = snapshot(&[("a", 1), ("a", 1), ("a", 1), ("a", 1)]);
         snapshot.others[1].trusted = false;
         assert_eq!(chain(&snapshot).len(), 2);
+    }
+
+    #[test]
+    fn a_younger_helper_makes_a_chain_uncertain() {
+        let snapshot = Snapshot { youngest: false, ..snapshot(&[("a", 1), ("a", 1), ("a", 1)]) };
+        assert_eq!(decide(&snapshot, b"a", Limits::default()), Decision::Run);
     }
 
     #[test]

@@ -58,6 +58,8 @@ pub struct Helper {
 pub struct Snapshot {
     /// The helpers.
     pub others: Vec<Helper>,
+    /// Whether this process is the youngest helper. A younger one may belong to any of the others.
+    pub youngest: bool,
     /// All processes, sorted.
     pub processes: Vec<i32>,
 }
@@ -180,12 +182,11 @@ impl Proc {
         if wrapped {
             return Err(ProcError::Ages);
         }
-        // The youngest helper must be this one: a younger one may belong to any of them.
         let processes = sorted(pids);
         let Some(mine) = tops.iter().position(|stat| stat.pid == me) else {
-            return Ok(Snapshot { others: Vec::new(), processes });
+            return Ok(Snapshot { others: Vec::new(), youngest: false, processes });
         };
-        let younger = tops.len() - mine - 1;
+        let youngest = mine + 1 == tops.len();
         tops.remove(mine);
         let mut others: Vec<Helper> = tops
             .into_iter()
@@ -209,11 +210,7 @@ impl Proc {
         for helper in &mut others {
             helper.waiting.sort_unstable_by_key(|waiting| waiting.pid);
         }
-        if younger > 0 {
-            // A helper that is younger than this one makes every chain uncertain.
-            others.iter_mut().for_each(|helper| helper.trusted = false);
-        }
-        Ok(Snapshot { others, processes })
+        Ok(Snapshot { others, youngest, processes })
     }
 
     /// Returns whether the helpers of a chain have waited since the snapshot, and the kernel has started no other helper.

@@ -155,11 +155,13 @@ fn without_wchan_the_stack_says_where_a_process_waits() {
 }
 
 #[test]
-fn a_younger_helper_makes_all_uncertain() {
+fn a_younger_helper_is_noticed() {
     let fake = FakeProc::new();
     fake.helper(50, 10, 100, "a", true);
+    assert!(fake.open().snapshot(99).unwrap().youngest);
     fake.helper(120, 11, 901, "b", false);
-    assert_eq!(fake.shown(), ["a 1 untrusted", "b 0 untrusted"]);
+    assert!(!fake.open().snapshot(99).unwrap().youngest);
+    assert_eq!(fake.shown(), ["a 1", "b 0"]);
 }
 
 #[test]
