@@ -146,7 +146,7 @@ impl<'a> Lab<'a> {
     /// Waits for a job. Returns `None` if it still runs after `limit` of guest time.
     ///
     /// # Errors
-    /// [`LabError`] if there is no reply.
+    /// [`LabError`] if the guest does not reply.
     pub fn wait(&mut self, job: JobId, limit: GuestMillis) -> Result<Option<JobEnd>, LabError> {
         match self.ask(&Request::Wait { job, limit })? {
             Reply::Finished(end) => Ok(Some(end)),
@@ -252,6 +252,12 @@ pub(crate) fn run_action(argv: &[&str]) -> Action {
 #[must_use]
 pub fn unprivileged() -> Caller {
     Caller { uid: Some(1000), ..Caller::default() }
+}
+
+/// Returns a caller that is uid 0 in new namespaces of these `CLONE_NEW*` flags, and in no other: uid 1000 outside.
+#[must_use]
+pub fn root_of(namespaces: libc::c_int) -> Caller {
+    Caller { unshare: u64::from(namespaces.unsigned_abs()), map_uid: Some(0), ..unprivileged() }
 }
 
 fn unexpected(what: &'static str, reply: Reply) -> LabError {

@@ -1,5 +1,6 @@
 //! What checks are made of: the lab with its guest, the facts that a check records, and helpers for frequent steps.
 
+pub mod capability;
 pub mod errno;
 pub mod fact;
 pub mod helper;

@@ -6,7 +6,7 @@ use crate::check::helper::{Helper, act_then_exit};
 use crate::check::lab::{Lab, LabError, SCRATCH};
 use crate::check::trigger::unknown_socket;
 use agent::plan::Record;
-use agent::proto::{Action, Caller, Errno, GuestMillis, JobEnd, JobId, Value};
+use agent::proto::{Action, Caller, Errno, JobEnd, JobId, Value};
 
 /// A helper that waits. Only one of its processes may run at a time.
 #[derive(Debug)]
@@ -137,14 +137,13 @@ impl Lab<'_> {
 
     /// Waits for a job and requires that its first `count` actions succeeded.
     fn settings_applied(&mut self, job: JobId, count: usize) -> Result<(), LabError> {
-        let end = self.wait(job, GuestMillis(60_000))?.unwrap_or_default();
-        check_settings(&end, count)
+        check_settings(&self.wait_for(job)?, count)
     }
 
-    /// Returns a file of `/proc/PID`, empty if there is no such process.
+    /// Returns the contents of a file in `/proc/PID`; empty if the process does not exist.
     ///
     /// # Errors
-    /// [`LabError`] if there is no reply.
+    /// [`LabError`] if the guest does not reply.
     pub fn process_file(&mut self, pid: i32, name: &str) -> Result<Vec<u8>, LabError> {
         let read = Action::Read { path: format!("/proc/{pid}/{name}").into_bytes(), max: 1 << 20 };
         match self.observe(read)?.result {
@@ -156,7 +155,7 @@ impl Lab<'_> {
     /// Returns `/proc/PID/status`.
     ///
     /// # Errors
-    /// [`LabError`] if there is no reply.
+    /// [`LabError`] if the guest does not reply.
     pub fn process_status(&mut self, pid: i32) -> Result<Status, LabError> {
         Ok(Status(String::from_utf8_lossy(&self.process_file(pid, "status")?).into_owned()))
     }
@@ -164,16 +163,13 @@ impl Lab<'_> {
     /// Returns `/proc/PID/stat`.
     ///
     /// # Errors
-    /// [`LabError`] if there is no reply.
+    /// [`LabError`] if the guest does not reply.
     pub fn process_stat(&mut self, pid: i32) -> Result<Stat, LabError> {
         Ok(Stat(String::from_utf8_lossy(&self.process_file(pid, "stat")?).into_owned()))
     }
 }
 
 fn check_settings(end: &JobEnd, count: usize) -> Result<(), LabError> {
-    if let Some(failure) = &end.setup {
-        return Err(LabError::SetUp { what: failure.step.clone(), errno: failure.errno });
-    }
     if end.results.len() < count {
         return Err(LabError::Unexpected(format!("only {} of {count} settings were made", end.results.len())));
     }

@@ -4,7 +4,7 @@ use crate::predict::{Ended, Fate, Outcome};
 use crate::sequence::{DURATIONS, Program, Sequence, Step};
 use agent::proto::{Action, Group, GuestMicros, GuestMillis, JobEnd};
 use conformance::check::helper::{Helper, act_then_exit};
-use conformance::check::lab::{Lab, LabError, shown_line};
+use conformance::check::lab::{Lab, LabError, set_path_action, shown_line};
 
 /// How long the rate limits of the messages last, in milliseconds.
 const RATE_LIMIT: u64 = 5100;
@@ -12,10 +12,6 @@ const RATE_LIMIT: u64 = 5100;
 /// `getsockopt(IPT_SO_GET_INFO)`: returns the errno of `request_module()`, or ENOENT if a helper ran.
 fn request() -> Action {
     Action::IptGetInfo(b"zz".to_vec())
-}
-
-fn set_path(path: &str) -> Action {
-    Action::Write { path: b"/proc/sys/kernel/modprobe".to_vec(), data: path.as_bytes().to_vec(), flags: 0 }
 }
 
 /// A helper that sleeps this long. Its records are counted, so each sequence has its own.
@@ -64,7 +60,7 @@ pub fn observe(lab: &mut Lab<'_>, sequence: &Sequence) -> Result<Outcome, LabErr
                     Program::Missing => "/nonexistent".to_owned(),
                     Program::Disabled => "\n".to_owned(),
                 };
-                job(at, set_path(&path))
+                job(at, set_path_action(path.as_bytes()))
             }
         });
     }

@@ -10,7 +10,7 @@ use crate::catalogue::entry::{About, Check, Cost, Entry, Group, Need};
 use crate::check::errno;
 use crate::check::fact::List;
 use crate::check::helper::{Helper, act_then_exit, exec, exit_with, requested_names};
-use crate::check::lab::{Lab, LabError, SCRATCH, shown_line};
+use crate::check::lab::{Lab, LabError, SCRATCH, set_path_action, shown_line};
 use crate::check::trigger::{mount, unknown_socket, vlan_ioctl};
 use agent::plan::{HelperPlan, Record};
 use agent::proto::{Action, Caller, GuestMillis};
@@ -132,9 +132,7 @@ fn guard(lab: &mut Lab<'_>, plan: &HelperPlan) -> Result<Helper, LabError> {
 
 /// The messages of the guard in the kernel log, without process ids.
 fn messages(lab: &mut Lab<'_>) -> Result<Vec<String>, LabError> {
-    let (records, _) = lab.kmsg_records(true)?;
-    let lines = records.iter().filter(|record| record.facility != 0).map(shown_line);
-    Ok(lines.map(|line| without_process_ids(&line)).collect())
+    Ok(lab.kmsg_of_programs()?.iter().map(|record| without_process_ids(&shown_line(record))).collect())
 }
 
 /// Replaces `[123]` by `[PID]`.
@@ -240,11 +238,7 @@ fn parallel(lab: &mut Lab<'_>) -> Check {
     const CALLERS: u32 = 10;
     // When all helpers for net-pf-3 have started, each makes a request that takes two seconds.
     let sleeper = lab.helper("sleeper", &act_then_exit(vec![Action::Sleep(2000)], 1))?;
-    let to_sleeper = Action::Write {
-        path: b"/proc/sys/kernel/modprobe".to_vec(),
-        data: sleeper.path().as_bytes().to_vec(),
-        flags: 0,
-    };
+    let to_sleeper = set_path_action(sleeper.path().as_bytes());
     let waiting = guard(lab, &act_then_exit(vec![Action::Sleep(400), to_sleeper, mount("zz")], 1))?;
     let jobs = lab.start(Caller::default(), vec![unknown_socket()], CALLERS)?;
     lab.arrange(Action::Sleep(900))?;

@@ -3,6 +3,7 @@
 use super::BEHAVIOUR;
 use crate::catalogue::entry::Checked::By;
 use crate::catalogue::entry::{About, Check, Cost, Entry, Group, Need};
+use crate::check::capability::SYS_MODULE;
 use crate::check::errno;
 use crate::check::fact::List;
 use crate::check::helper::{act_then_exit, exec, exit_with, most_at_once, requested_names};
@@ -162,12 +163,11 @@ fn option_names(lab: &mut Lab<'_>) -> Check {
 }
 
 fn path_names(lab: &mut Lab<'_>) -> Check {
-    const CAP_SYS_MODULE: u32 = 16;
     let file = lab.module_file("nls_utf8")?;
     let link = if file.ends_with(".ko") { "/x.ko" } else { "/x.ko.xz" };
     lab.arrange(Action::Symlink(file.into_bytes(), link.as_bytes().to_vec()))?;
     let wrapper = lab.helper_as_path("wrapper", &exec("/sbin/modprobe"))?;
-    let without = Caller { caps: Some(!(1 << CAP_SYS_MODULE)), ..Caller::default() };
+    let without = Caller { caps: Some(!(1 << SYS_MODULE)), ..Caller::default() };
     for (name, caller, action) in [
         ("mount(2)", Caller::default(), mount(link)),
         ("ioctl(2) without CAP_SYS_MODULE", without, interface_index(link.as_bytes())),

@@ -279,12 +279,8 @@ fn historic_unix(lab: &mut Lab<'_>) -> Check {
     lab.expect("requests for net-pf-1", nested, 0);
     let cutoff = request_module_lines(lab, true)?;
     lab.expect("cut-off messages", List(cutoff), List::<&str>(vec![]));
-    let (records, _) = lab.kmsg_records(true)?;
-    let messages: Vec<String> = records
-        .iter()
-        .filter(|record| record.facility != 0)
-        .map(|record| shown_line(record).replace(&release, "RELEASE"))
-        .collect();
+    let messages = lab.kmsg_of_programs()?;
+    let messages = messages.iter().map(|record| shown_line(record).replace(&release, "RELEASE")).collect();
     let expected = "<2> modprobe: FATAL: Module fs-zz not found in directory /lib/modules/RELEASE";
     lab.expect("messages in the kernel log", List(messages), List(vec![expected]));
     Ok(())

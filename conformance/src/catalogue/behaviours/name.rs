@@ -7,10 +7,11 @@ mod site;
 use super::BEHAVIOUR;
 use crate::catalogue::entry::Checked::By;
 use crate::catalogue::entry::{Check, Entry, Group, Need};
+use crate::check::capability::SYS_MODULE;
 use crate::check::errno;
 use crate::check::fact::{List, Shown};
 use crate::check::helper::{Helper, exit_with, requested_names};
-use crate::check::lab::{Lab, LabError, Observed, unprivileged};
+use crate::check::lab::{Lab, LabError, Observed, root_of, unprivileged};
 use crate::check::netlink;
 use crate::check::trigger::{self, UNKNOWN_FAMILY, mount, socket, unknown_socket};
 use agent::proto::{Action, Caller, Value};
@@ -291,7 +292,18 @@ fn expect_requests<N: AsRef<[u8]>>(
     result: impl Shown,
     names: &[N],
 ) -> Check {
-    let (observed, requested) = requests(lab, helper, caller, action)?;
+    let requested = requests(lab, helper, caller, action)?;
+    expect_requested(lab, what, requested, result, names)
+}
+
+/// Expects the result of an action and the names that it has requested.
+fn expect_requested<N: AsRef<[u8]>>(
+    lab: &mut Lab<'_>,
+    what: &str,
+    (observed, requested): (Observed, Vec<Vec<u8>>),
+    result: impl Shown,
+    names: &[N],
+) -> Check {
     let names = names.iter().map(|name| name.as_ref().to_vec()).collect();
     lab.expect(&format!("{what}: result"), observed.result, result);
     lab.expect(&format!("{what}: requested names"), List(requested), List(names));
@@ -402,30 +414,21 @@ fn tcp_ulp(lab: &mut Lab<'_>) -> Check {
     expect_requests(lab, &log, unprivileged(), ("uid 1000", option()), errno::ENOENT, NONE)
 }
 
-/// `SIOCGIFINDEX`, `include/uapi/linux/sockios.h`.
-const GET_INDEX: u32 = 0x8933;
-/// `CAP_SYS_MODULE`.
-const SYS_MODULE: u32 = 16;
-
-fn interface_ioctl(name: &[u8]) -> Action {
-    Action::InterfaceIoctl { code: GET_INDEX, name: name.to_vec() }
-}
-
 fn interface(lab: &mut Lab<'_>) -> Check {
     let log = recorder(lab)?;
     let name = b"n..%s\x01\xffz";
     let names = [[b"netdev-", &name[..]].concat(), name.to_vec()];
-    root_requests(lab, &log, ("root", interface_ioctl(name)), errno::ENODEV, &names)?;
-    expect_requests(lab, &log, unprivileged(), ("uid 1000", interface_ioctl(name)), errno::ENODEV, NONE)?;
-    root_requests(lab, &log, ("a known interface", interface_ioctl(b"lo")), SUCCESS, NONE)
+    root_requests(lab, &log, ("root", trigger::interface_index(name)), errno::ENODEV, &names)?;
+    expect_requests(lab, &log, unprivileged(), ("uid 1000", trigger::interface_index(name)), errno::ENODEV, NONE)?;
+    root_requests(lab, &log, ("a known interface", trigger::interface_index(b"lo")), SUCCESS, NONE)
 }
 
 fn raw_interface(lab: &mut Lab<'_>) -> Check {
     let log = recorder(lab)?;
     let names = ["netdev-nn", "nn"];
-    root_requests(lab, &log, ("all capabilities", interface_ioctl(b"nn")), errno::ENODEV, &names)?;
+    root_requests(lab, &log, ("all capabilities", trigger::interface_index(b"nn")), errno::ENODEV, &names)?;
     let without = Caller { caps: Some(!(1 << SYS_MODULE)), ..Caller::default() };
-    let call = ("without CAP_SYS_MODULE", interface_ioctl(b"nn"));
+    let call = ("without CAP_SYS_MODULE", trigger::interface_index(b"nn"));
     expect_requests(lab, &log, without, call, errno::ENODEV, &["netdev-nn"])
 }
 
@@ -493,16 +496,12 @@ fn privileges(lab: &mut Lab<'_>) -> Check {
         ("new action", netlink::new_action(b"zz"), Root),
         ("congestion control", trigger::congestion_control(b"zz"), Root),
         ("upper layer protocol", trigger::upper_layer_protocol(b"zz"), Root),
-        ("interface", interface_ioctl(b"zz"), Root),
+        ("interface", trigger::interface_index(b"zz"), Root),
     ];
     let namespaces = libc::CLONE_NEWUSER | libc::CLONE_NEWNET | libc::CLONE_NEWNS;
     let callers = [
         ("uid 1000", unprivileged(), Nobody),
-        (
-            "root of a user namespace",
-            Caller { unshare: namespaces as u64, map_uid: Some(0), ..unprivileged() },
-            NamespaceRoot,
-        ),
+        ("root of a user namespace", root_of(namespaces), NamespaceRoot),
         ("root", Caller::default(), Root),
     ];
     for (site, action, needed) in sites {

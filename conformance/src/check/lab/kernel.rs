@@ -42,6 +42,15 @@ impl Lab<'_> {
         Ok(kernel_lines(self.kmsg_records(false)?.0))
     }
 
+    /// Returns the lines of programs since the mark.
+    ///
+    /// # Errors
+    /// [`LabError`] if the log cannot be read.
+    pub fn kmsg_of_programs(&mut self) -> Result<Vec<KmsgRecord>, LabError> {
+        let (records, _) = self.kmsg_records(true)?;
+        Ok(records.into_iter().filter(|record| record.facility != 0).collect())
+    }
+
     /// Returns all records since the mark, those from user space included, and the end of the log.
     ///
     /// # Errors

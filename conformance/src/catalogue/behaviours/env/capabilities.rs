@@ -1,6 +1,7 @@
 //! The capabilities of a helper, and the sysctls that limit them.
 
 use crate::catalogue::entry::Check;
+use crate::check::capability::{CHECKPOINT_RESTORE, SETPCAP, SYS_MODULE};
 use crate::check::errno;
 use crate::check::fact::List;
 use crate::check::helper::{act_then_exit, exit_with};
@@ -13,13 +14,8 @@ use agent::proto::{Action, Caller};
 const BSET: &str = "/proc/sys/kernel/usermodehelper/bset";
 const INHERITABLE: &str = "/proc/sys/kernel/usermodehelper/inheritable";
 
-// include/uapi/linux/capability.h
-const CAP_SETPCAP: u32 = 8;
-const CAP_SYS_MODULE: u32 = 16;
-const CAP_CHECKPOINT_RESTORE: u32 = 40;
-
 /// All capabilities since 5.9. A kernel that has more fails the check, which must then be extended.
-const ALL: u64 = (1 << (CAP_CHECKPOINT_RESTORE + 1)) - 1;
+const ALL: u64 = (1 << (CHECKPOINT_RESTORE + 1)) - 1;
 
 fn without(capability: u32) -> u64 {
     ALL & !(1 << capability)
@@ -78,7 +74,7 @@ fn write_set(lab: &mut Lab<'_>, caller: Caller, file: &str, set: u64) -> Result<
     lab.observe_as(caller, Action::Write { path: file.as_bytes().to_vec(), data, flags: 0 })
 }
 
-/// Returns the set in a sysctl as text, without numbers for which there is no capability.
+/// Returns the capability set in a sysctl as text, without the bits of unknown capabilities.
 fn read_set(lab: &mut Lab<'_>, file: &str) -> Result<String, LabError> {
     let text = lab.read(file)?;
     let text = String::from_utf8_lossy(&text);
@@ -94,7 +90,7 @@ pub(super) fn limited(lab: &mut Lab<'_>) -> Check {
     for (file, name) in [(BSET, "bset"), (INHERITABLE, "inheritable")] {
         let set = read_set(lab, file)?;
         lab.expect(&format!("{name} at boot"), set, "all");
-        let reduced = without(CAP_SYS_MODULE);
+        let reduced = without(SYS_MODULE);
         for (what, set) in [("a smaller set", reduced), ("the full set again", ALL)] {
             let written = write_set(lab, root(), file, set)?.result;
             lab.expect(&format!("{name}: write(2) of {what}"), written, halves(set).len());
@@ -117,8 +113,8 @@ pub(super) fn limited(lab: &mut Lab<'_>) -> Check {
 pub(super) fn writers(lab: &mut Lab<'_>) -> Check {
     let root = |caps| Caller { caps: Some(caps), ..Caller::default() };
     let callers = [
-        ("root without CAP_SETPCAP", root(without(CAP_SETPCAP)), errno::EPERM),
-        ("root without CAP_SYS_MODULE", root(without(CAP_SYS_MODULE)), errno::EPERM),
+        ("root without CAP_SETPCAP", root(without(SETPCAP)), errno::EPERM),
+        ("root without CAP_SYS_MODULE", root(without(SYS_MODULE)), errno::EPERM),
         ("root without capabilities", root(0), errno::EPERM),
         ("uid 1000", unprivileged(), errno::EACCES),
         ("uid 1000 with all capabilities", Caller { caps: Some(u64::MAX), ..unprivileged() }, errno::EACCES),
@@ -133,7 +129,7 @@ pub(super) fn writers(lab: &mut Lab<'_>) -> Check {
         let write = Action::Write { path: file.as_bytes().to_vec(), data: b"x".to_vec(), flags: 0 };
         let written = lab.observe(write)?.result;
         lab.expect(&format!("{name}: a write that is not a number"), written, errno::EINVAL);
-        let allowed = root(1 << CAP_SETPCAP | 1 << CAP_SYS_MODULE);
+        let allowed = root(1 << SETPCAP | 1 << SYS_MODULE);
         let written = write_set(lab, allowed, file, 0)?.result;
         lab.expect(&format!("{name}: root with both capabilities alone"), written, halves(0).len());
         let set = read_set(lab, file)?;
@@ -150,8 +146,8 @@ pub(super) fn no_module_capability(lab: &mut Lab<'_>) -> Check {
     lab.observe(unknown_socket())?;
     lab.expect_states("with all capabilities: nls_utf8", &["nls_utf8"], &["Live"])?;
     lab.arrange(Action::DeleteModule { name: b"nls_utf8".to_vec(), flags: 0 })?;
-    let written = write_set(lab, Caller::default(), BSET, without(CAP_SYS_MODULE))?.result;
-    lab.expect("bset: write(2) without CAP_SYS_MODULE", written, halves(without(CAP_SYS_MODULE)).len());
+    let written = write_set(lab, Caller::default(), BSET, without(SYS_MODULE))?.result;
+    lab.expect("bset: write(2) without CAP_SYS_MODULE", written, halves(without(SYS_MODULE)).len());
     lab.observe(unknown_socket())?;
     lab.expect_states("without CAP_SYS_MODULE: nls_utf8", &["nls_utf8"], &["absent"])?;
     Ok(())

@@ -4,18 +4,13 @@ use crate::catalogue::entry::Check;
 use crate::check::errno;
 use crate::check::fact::List;
 use crate::check::helper::exit_with;
-use crate::check::lab::{Lab, LabError, SCRATCH, run_action, unprivileged};
+use crate::check::lab::{Lab, LabError, SCRATCH, root_of, run_action, unprivileged};
 use crate::check::running::Waiting;
 use crate::check::settings;
 use crate::check::trigger::unknown_socket;
 use agent::plan::Record;
 use agent::proto::{Action, Caller, GuestMillis, Value};
 use std::collections::BTreeMap;
-
-/// Root of a new user namespace.
-fn root_of_namespace() -> Caller {
-    Caller { unshare: libc::CLONE_NEWUSER as u64, map_uid: Some(0), ..unprivileged() }
-}
 
 pub(super) fn credentials(lab: &mut Lab<'_>) -> Check {
     let no_new_privs = || Caller { no_new_privs: true, ..unprivileged() };
@@ -24,7 +19,7 @@ pub(super) fn credentials(lab: &mut Lab<'_>) -> Check {
         ("uid 1000", unprivileged(), vec![]),
         ("no_new_privs", no_new_privs(), vec![]),
         ("seccomp filter", no_new_privs(), vec![settings::seccomp_filter()]),
-        ("root of a user namespace", root_of_namespace(), vec![]),
+        ("root of a user namespace", root_of(libc::CLONE_NEWUSER), vec![]),
     ];
     let mut waiting = Waiting::install(lab)?;
     for (name, caller, settings) in callers {
@@ -203,7 +198,10 @@ pub(super) fn cgroup(lab: &mut Lab<'_>) -> Check {
     let group = lab.process_file(running.record.pid, "cgroup")?;
     lab.expect("group of the helper", unified(&group), "0::/");
     waiting.finish(lab, &running)?;
-    let group = own_file_after(lab, enter, own)?;
+    let read = lab.observe_all_as(Caller::default(), vec![enter, own])?.into_iter().nth(1).map(|read| read.result);
+    let Some(Ok(Value::Bytes(group))) = read else {
+        return Err(LabError::Unexpected("a job could not read its own file".to_owned()));
+    };
     lab.expect("group of the caller", unified(&group), "0::/caller");
     Ok(())
 }
@@ -212,17 +210,6 @@ pub(super) fn cgroup(lab: &mut Lab<'_>) -> Check {
 fn unified(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     text.lines().find(|line| line.starts_with("0::")).unwrap_or_default().to_owned()
-}
-
-/// Makes a setting in a job and returns what it then reads.
-fn own_file_after(lab: &mut Lab<'_>, setting: Action, read: Action) -> Result<Vec<u8>, LabError> {
-    let jobs = lab.start(Caller::default(), vec![setting, read], 1)?;
-    let [job] = jobs[..] else { return Err(LabError::Unexpected("not one job".to_owned())) };
-    let end = lab.wait(job, GuestMillis(1000))?.unwrap_or_default();
-    match end.results.into_iter().nth(1).map(|result| result.result) {
-        Some(Ok(Value::Bytes(bytes))) => Ok(bytes),
-        _ => Err(LabError::Unexpected("a job could not read its own file".to_owned())),
-    }
 }
 
 pub(super) fn personality(lab: &mut Lab<'_>) -> Check {
@@ -241,7 +228,7 @@ pub(super) fn ptrace(lab: &mut Lab<'_>) -> Check {
     let mut waiting = Waiting::install(lab)?;
     let callers = [
         ("uid 1000", unprivileged(), false),
-        ("root of a user namespace", root_of_namespace(), false),
+        ("root of a user namespace", root_of(libc::CLONE_NEWUSER), false),
         ("root", Caller::default(), true),
     ];
     for (name, caller, may) in callers {

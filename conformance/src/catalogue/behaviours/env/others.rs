@@ -10,7 +10,7 @@ use crate::check::running::wait_for_writer;
 use crate::check::settings;
 use crate::check::trigger::unknown_socket;
 use agent::plan::Record;
-use agent::proto::{Action, Caller, Group, GuestMillis, JobEnd, JobId, Reply, Request};
+use agent::proto::{Action, Caller, Group, GuestMillis, Reply, Request};
 
 /// The environment of helpers that the kernel starts without TERM.
 const HOME_AND_PATH: [&str; 2] = ["HOME=/", "PATH=/sbin:/bin:/usr/sbin:/usr/bin"];
@@ -92,19 +92,10 @@ fn dumping_job() -> Group {
     Group { caller: unprivileged(), actions, count: 1, signal, ..Group::default() }
 }
 
-fn end_of(lab: &mut Lab<'_>, jobs: &[JobId]) -> Result<JobEnd, LabError> {
-    let mut end = None;
-    for job in jobs {
-        end = lab.wait(*job, GuestMillis(20_000))?;
-    }
-    end.ok_or_else(|| LabError::Unexpected("a job did not end within 20 s".to_owned()))
-}
-
 pub(super) fn core_pattern(lab: &mut Lab<'_>) -> Check {
     let modprobe = modprobe(lab)?;
     let helper = install_core_pattern(lab)?;
-    let jobs = lab.start_all(vec![dumping_job()])?;
-    let killed = end_of(lab, &jobs)?.killed_by;
+    let killed = lab.run_all(vec![dumping_job()])?.pop().and_then(|end| end.killed_by);
     lab.expect("signal of the process", killed.unwrap_or_default(), libc::SIGQUIT);
     let record = only_record(lab, &helper)?;
     let path = helper.path();
@@ -197,8 +188,7 @@ pub(super) fn no_limit(lab: &mut Lab<'_>) -> Check {
     lab.expect_within("request_key(2) duration", key.millis, 0..=1000, "ms");
     let started = lab.records(&keys)?.len();
     lab.expect("helpers of request_key(2)", started, 1);
-    let dumps = lab.start_all(vec![dumping_job()])?;
-    end_of(lab, &dumps)?;
+    lab.run_all(vec![dumping_job()])?;
     let started = lab.records(&cores)?.len();
     lab.expect("helpers of the core dump", started, 1);
     let socket = lab.observe(unknown_socket())?;
@@ -207,7 +197,9 @@ pub(super) fn no_limit(lab: &mut Lab<'_>) -> Check {
     lab.expect("helpers of module requests after it", started, LIMIT);
 
     lab.release_helpers()?;
-    end_of(lab, &jobs)?;
+    for job in jobs {
+        lab.wait_for(job)?;
+    }
     Ok(())
 }
 

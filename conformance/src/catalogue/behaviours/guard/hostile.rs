@@ -4,7 +4,7 @@ use super::{guard, messages};
 use crate::catalogue::entry::Check;
 use crate::check::fact::List;
 use crate::check::helper::act_then_exit;
-use crate::check::lab::{Lab, SCRATCH, run_action, unprivileged};
+use crate::check::lab::{Lab, SCRATCH, root_of, run_action, unprivileged};
 use crate::check::trigger::{socket, unknown_socket};
 use agent::proto::{Action, Caller, GuestMillis};
 
@@ -24,11 +24,6 @@ struct Attempt {
 /// Another protocol family without a module (4, `AF_IPX`).
 fn other_socket() -> Action {
     socket(4, libc::SOCK_STREAM)
-}
-
-/// A caller without privileges that is uid 0 in these new namespaces.
-fn root_of(namespaces: libc::c_int) -> Caller {
-    Caller { unshare: u64::from(namespaces.unsigned_abs()), map_uid: Some(0), ..unprivileged() }
 }
 
 /// Runs a program of the scratch directory, which sleeps, with the arguments of a helper for net-pf-3.

@@ -1,9 +1,10 @@
 //! The names that AF_ALG sockets request.
 
-use super::{NONE, expect_requests, recorder, requests};
+use super::{NONE, expect_requested, expect_requests, recorder, requests};
 use crate::catalogue::entry::Check;
+use crate::check::capability::NET_ADMIN;
 use crate::check::errno;
-use crate::check::fact::{List, Shown};
+use crate::check::fact::Shown;
 use crate::check::helper::Helper;
 use crate::check::lab::{Lab, unprivileged};
 use agent::proto::{Action, Caller};
@@ -37,10 +38,7 @@ fn expect_algorithms<N: AsRef<[u8]>>(
 ) -> Check {
     let (observed, mut requested) = requests(lab, helper, caller, action)?;
     requested.retain(|name| name != b"cryptomgr");
-    let names = names.iter().map(|name| name.as_ref().to_vec()).collect();
-    lab.expect(&format!("{what}: result"), observed.result, result);
-    lab.expect(&format!("{what}: requested names"), List(requested), List(names));
-    Ok(())
+    expect_requested(lab, what, (observed, requested), result, names)
 }
 
 /// Sets `crypto.af_alg_restrict`.
@@ -74,9 +72,6 @@ pub(super) fn algorithm(lab: &mut Lab<'_>) -> Check {
     lab.expect("sha256: found without a request, or requested", as_expected, true);
     Ok(())
 }
-
-/// `CAP_NET_ADMIN`.
-const NET_ADMIN: u32 = 12;
 
 /// `zz` is not on the kernel's list, `md4` is on it for callers with `CAP_NET_ADMIN` or `CAP_SYS_ADMIN`, `sha1` for all.
 pub(super) fn restriction(lab: &mut Lab<'_>) -> Check {

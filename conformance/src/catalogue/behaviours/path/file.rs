@@ -4,7 +4,7 @@ use crate::catalogue::entry::Check;
 use crate::check::errno;
 use crate::check::fact::List;
 use crate::check::helper::{exit_with, requested_names};
-use crate::check::lab::{Lab, LabError, MODPROBE_SYSCTL, set_path_action, shown_line, unprivileged};
+use crate::check::lab::{Lab, LabError, MODPROBE_SYSCTL, root_of, set_path_action, shown_line, unprivileged};
 use crate::check::trigger::unknown_socket;
 use agent::proto::{Action, Argument, Caller, Errno, Value};
 
@@ -51,7 +51,7 @@ pub(super) fn who_may_write(lab: &mut Lab<'_>) -> Check {
         ("root in its own user namespace", Caller { unshare: user, map_uid: Some(0), ..root }, true),
         ("uid 1000", unprivileged(), false),
         ("uid 1000 with all capabilities", Caller { caps: Some(u64::MAX), ..unprivileged() }, false),
-        ("uid 1000 as root of a user namespace", Caller { unshare: user, map_uid: Some(0), ..unprivileged() }, false),
+        ("uid 1000 as root of a user namespace", root_of(libc::CLONE_NEWUSER), false),
     ];
     let mut path = b"/initial".to_vec();
     let written = lab.observe(set_path_action(&path))?;
