@@ -48,3 +48,20 @@ ensure() {
     say "installing with apt-get: $1"
     "${sudo[@]}" apt-get install -q -y --no-install-recommends "$1" >&2
 }
+
+# kernel_source PACKAGE DIR: unpacks a source package of the kernel, from the host's apt or from an area of kmodlab's.
+kernel_source() {
+    local configuration
+    mkdir -p "$2" "$2.deb"
+    for configuration in "" "$(cache_dir)"/v1/apt/*/etc/apt.conf; do
+        [[ -z $configuration ]] || export APT_CONFIG=$configuration
+        if apt-cache show "$1" >/dev/null 2>&1; then
+            say "fetching $1"
+            (cd "$2.deb" && apt-get download -q "$1" >&2) && break
+        fi
+    done
+    unset APT_CONFIG
+    dpkg-deb -x "$2.deb"/*.deb "$2.deb" 2>/dev/null || return 1
+    tar -xf "$2.deb/usr/src/$1.tar.xz" --strip-components=1 -C "$2"
+    rm -rf "$2.deb"
+}
