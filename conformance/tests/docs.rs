@@ -98,6 +98,14 @@ fn every_entry_cites_existing_documents() {
 }
 
 #[test]
+fn the_number_of_behaviours_is_up_to_date() {
+    let count = conformance::catalogue::behaviours::all().len();
+    let words = |page| read(&root().join(page)).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words("README.md").contains(&format!("checks {count} named behaviours")));
+    assert!(words("CHANGELOG.md").contains(&format!("{count} behaviours in the groups")));
+}
+
+#[test]
 fn the_ids_of_the_catalogue_are_unique() {
     let kernel = read(&root().join("docs/facts/kernel.md"));
     let ids: Vec<&str> = kernel.split("<a id=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();

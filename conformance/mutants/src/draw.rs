@@ -111,13 +111,13 @@ fn candidates(kernel: &str, site: &Site, text: &str) -> Result<Vec<Fault>, Strin
     for at in drawn {
         for (span, new) in changes(&all[at], is_last_statement(&all, &range, at)) {
             let Some(place) = Place::of(&all, &range, at, &span) else { continue };
-            let replacement = [place.before, &new, place.behind].concat();
+            let replacement = [place.prefix, &new, place.suffix].concat();
             let fault = Fault {
                 kernel: kernel.to_owned(),
                 file: site.file.clone(),
                 function: site.function.clone(),
                 after: place.after,
-                pattern: [place.before, &all[at].text[span], place.behind].concat(),
+                pattern: [place.prefix, &all[at].text[span], place.suffix].concat(),
                 replacement,
                 caught_by: site.caught_by.clone(),
                 struck: None,
@@ -348,8 +348,8 @@ fn ternary(code: &str) -> Option<(usize, usize, usize)> {
 
 /// Where a change is: the text around it on its line that makes it findable.
 struct Place<'a> {
-    before: &'a str,
-    behind: &'a str,
+    prefix: &'a str,
+    suffix: &'a str,
     after: Option<String>,
 }
 
@@ -390,7 +390,7 @@ impl<'a> Place<'a> {
             }
             Some(found.1)
         };
-        Some(Place { before: &text[start..span.start], behind: &text[span.end..end], after })
+        Some(Place { prefix: &text[start..span.start], suffix: &text[span.end..end], after })
     }
 }
 

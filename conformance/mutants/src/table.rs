@@ -143,7 +143,7 @@ pub fn mistakes(entries: &[Entry]) -> Vec<String> {
             mistake("`replacement` must be another text of one line".to_owned());
         }
         if !["6.1", "7.3"].contains(&fault.kernel.as_str()) {
-            mistake(format!("there are no sources for kernel {}", fault.kernel));
+            mistake(format!("unknown kernel {} (expected 6.1 or 7.3)", fault.kernel));
         }
         if fault.caught_by.is_empty() && fault.struck.is_none() && fault.missed.is_none() {
             mistake("`caught-by` names no behaviour".to_owned());
