@@ -86,10 +86,8 @@ pub fn definition(lines: &[Line], name: &str) -> Option<Range<usize>> {
             }
         }
         let first = line.code.as_bytes().first();
-        if first.is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_')
-            && has_word(&line.code, name)
-            && let Some(end) = body(lines, at)
-        {
+        let is_head = first.is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_');
+        if let Some(end) = body(lines, at).filter(|_| is_head && has_word(&line.code, name)) {
             return Some(at..end);
         }
     }
