@@ -44,7 +44,8 @@ pub fn each_line(config: &Config, each: &mut dyn FnMut(&[u8])) {
 }
 
 /// Returns the same as a modprobe.d file that parses to the same configuration: backslashes are doubled, and a softdep
-/// without names, which [`lines`] shows without a value, gets an empty `pre:`.
+/// or weakdep without names, which [`lines`] shows without a value, gets a carriage return as its value: white space
+/// among names, but part of the value for the parser of lines.
 #[must_use]
 pub fn as_file(config: &Config) -> Vec<u8> {
     let mut shown = Vec::new();
@@ -55,9 +56,10 @@ pub fn as_file(config: &Config) -> Vec<u8> {
             }
             shown.push(byte);
         }
-        if line.starts_with(b"softdep ") && line.ends_with(b" \n") {
+        let takes_names = line.starts_with(b"softdep ") || line.starts_with(b"weakdep ");
+        if takes_names && line.ends_with(b" \n") {
             shown.truncate(shown.len() - 1);
-            shown.extend_from_slice(b"pre:\n");
+            shown.extend_from_slice(b"\r\n");
         }
     }
     shown
@@ -67,6 +69,17 @@ pub fn as_file(config: &Config) -> Vec<u8> {
 mod tests {
     use super::*;
     use std::path::Path;
+
+    #[test]
+    fn soft_and_weak_dependencies_without_names_are_parsed_again() {
+        let (mut config, mut again) = (Config::default(), Config::default());
+        config.add_file(Path::new("x"), b"weakdep w \r\nsoftdep s \r\n", &mut Vec::new());
+        let mut warnings = Vec::new();
+        again.add_file(Path::new("x"), &as_file(&config), &mut warnings);
+        assert!(warnings.is_empty(), "{warnings:?}");
+        assert_eq!((config.weakdeps.len(), config.softdeps.len()), (1, 1));
+        assert_eq!(config, again);
+    }
 
     #[test]
     fn the_kinds_are_in_a_fixed_order() {
