@@ -8,7 +8,6 @@
 //!   run/         prepares kernels with subjects, runs the checks, judges them, emits events
 //!   catalogue/   the behaviours: their entries and checks, one file per group, and how they are selected
 //!   check/       what a check works with: lab, facts, helpers
-//!   replay/      the bodies of the fuzz targets
 //! ```
 //!
 //! Each room uses only rooms that are listed below it.
@@ -17,7 +16,6 @@ pub mod bundle;
 pub mod catalogue;
 pub mod check;
 pub mod cli;
-pub mod replay;
 pub mod report;
 pub mod run;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The fuzz target for [`conformance::replay::cmdline`].
+//! The fuzz target for [`laws::cmdline`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| conformance::replay::cmdline(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| laws::cmdline(data));

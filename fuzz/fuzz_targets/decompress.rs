@@ -1,4 +1,4 @@
-//! The fuzz target for [`conformance::replay::decompress`].
+//! The fuzz target for [`laws::decompress`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| conformance::replay::decompress(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| laws::decompress(data));

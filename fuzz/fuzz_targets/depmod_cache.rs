@@ -1,4 +1,4 @@
-//! The fuzz target for [`conformance::replay::depmod_cache`].
+//! The fuzz target for [`laws::depmod_cache`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| conformance::replay::depmod_cache(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| laws::depmod_cache(data));

@@ -1,4 +1,4 @@
-//! The fuzz target for [`conformance::replay::depmod_d`].
+//! The fuzz target for [`laws::depmod_d`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| conformance::replay::depmod_d(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| laws::depmod_d(data));

@@ -1,4 +1,4 @@
-//! The fuzz target for [`conformance::replay::index`].
+//! The fuzz target for [`laws::index`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| conformance::replay::index(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| laws::index(data));

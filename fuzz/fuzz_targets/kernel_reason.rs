@@ -1,4 +1,4 @@
-//! The fuzz target for [`conformance::replay::kernel_reason`].
+//! The fuzz target for [`laws::kernel_reason`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| conformance::replay::kernel_reason(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| laws::kernel_reason(data));

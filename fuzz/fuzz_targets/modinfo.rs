@@ -1,4 +1,4 @@
-//! The fuzz target for [`conformance::replay::modinfo`].
+//! The fuzz target for [`laws::modinfo`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| conformance::replay::modinfo(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| laws::modinfo(data));

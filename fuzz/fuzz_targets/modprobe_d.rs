@@ -1,4 +1,4 @@
-//! The fuzz target for [`conformance::replay::modprobe_d`].
+//! The fuzz target for [`laws::modprobe_d`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| conformance::replay::modprobe_d(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| laws::modprobe_d(data));

@@ -1,4 +1,4 @@
-//! The fuzz target for [`conformance::replay::module_lists`].
+//! The fuzz target for [`laws::module_lists`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| conformance::replay::module_lists(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| laws::module_lists(data));

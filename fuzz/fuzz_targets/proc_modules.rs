@@ -1,4 +1,4 @@
-//! The fuzz target for [`conformance::replay::proc_modules`].
+//! The fuzz target for [`laws::proc_modules`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| conformance::replay::proc_modules(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| laws::proc_modules(data));

@@ -1,4 +1,4 @@
-//! The fuzz target for [`conformance::replay::resolve`].
+//! The fuzz target for [`laws::resolve`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| conformance::replay::resolve(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| laws::resolve(data));

@@ -1,11 +1,11 @@
 //! Runs the bodies of the fuzz targets on all seeds and regressions, without a fuzzer.
 
-use conformance::replay::TARGETS;
+use laws::TARGETS;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 fn fuzz() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 /// The files of a directory, sorted by name; none if the directory does not exist.

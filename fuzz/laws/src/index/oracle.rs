@@ -4,13 +4,13 @@ use kmod::index::{KEY_LIMIT, Value};
 use kmod::name::fnmatch;
 
 /// A key and its value.
-pub(in crate::replay) type Entry = (Vec<u8>, Value);
+pub(crate) type Entry = (Vec<u8>, Value);
 
 const WILDCARDS: &[u8; 3] = b"*?[";
 
 /// Why an insertion must be rejected.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::replay) enum Refusal {
+pub(crate) enum Refusal {
     /// The key contains this byte.
     Byte(u8),
     /// The key is too long.
@@ -19,7 +19,7 @@ pub(in crate::replay) enum Refusal {
     Value,
 }
 
-pub(in crate::replay) fn refusal(key: &[u8], value: &[u8]) -> Option<Refusal> {
+pub(crate) fn refusal(key: &[u8], value: &[u8]) -> Option<Refusal> {
     match key.iter().find(|byte| !matches!(byte, 1..=0x7f)) {
         Some(byte) => Some(Refusal::Byte(*byte)),
         None if key.len() > KEY_LIMIT => Some(Refusal::Length),
@@ -28,14 +28,14 @@ pub(in crate::replay) fn refusal(key: &[u8], value: &[u8]) -> Option<Refusal> {
 }
 
 /// Sorted by key, then by priority; of equal entries the last inserted is first.
-pub(in crate::replay) fn in_order(inserted: &[Entry]) -> Vec<Entry> {
+pub(crate) fn in_order(inserted: &[Entry]) -> Vec<Entry> {
     let mut entries: Vec<Entry> = inserted.iter().rev().cloned().collect();
     entries.sort_by(|(a, left), (b, right)| a.cmp(b).then(left.priority.cmp(&right.priority)));
     entries
 }
 
 /// The pairs that occur more than once.
-pub(in crate::replay) fn duplicates(inserted: &[Entry]) -> Vec<(Vec<u8>, Vec<u8>)> {
+pub(crate) fn duplicates(inserted: &[Entry]) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut pairs: Vec<_> = inserted.iter().map(|(key, value)| (key.clone(), value.bytes.clone())).collect();
     pairs.sort();
     let mut twice: Vec<_> = pairs.windows(2).filter(|two| two[0] == two[1]).map(|two| two[0].clone()).collect();
@@ -43,13 +43,13 @@ pub(in crate::replay) fn duplicates(inserted: &[Entry]) -> Vec<(Vec<u8>, Vec<u8>
     twice
 }
 
-pub(in crate::replay) fn get<'e>(entries: &'e [Entry], key: &[u8]) -> Option<&'e [u8]> {
+pub(crate) fn get<'e>(entries: &'e [Entry], key: &[u8]) -> Option<&'e [u8]> {
     entries.iter().find(|(other, _)| other == key).map(|(_, value)| value.bytes.as_slice())
 }
 
 /// The values whose key is the name or a pattern that matches it: by priority, then in the reverse order of a walk along
 /// the name (patterns by the position of their first wildcard, the name itself after the patterns).
-pub(in crate::replay) fn matches(entries: &[Entry], name: &[u8]) -> Vec<Value> {
+pub(crate) fn matches(entries: &[Entry], name: &[u8]) -> Vec<Value> {
     let place = |key: &[u8]| {
         let at = key.iter().position(|byte| WILDCARDS.contains(byte))?;
         Some((at, WILDCARDS.iter().position(|wildcard| *wildcard == key[at])))
@@ -67,7 +67,7 @@ pub(in crate::replay) fn matches(entries: &[Entry], name: &[u8]) -> Vec<Value> {
 }
 
 /// A name that matches the key, if the key is a simple pattern.
-pub(in crate::replay) fn name_for(key: &[u8]) -> Vec<u8> {
+pub(crate) fn name_for(key: &[u8]) -> Vec<u8> {
     let replaced = |byte: &u8| match byte {
         b'*' => b"ab".to_vec(),
         b'?' => b"_".to_vec(),

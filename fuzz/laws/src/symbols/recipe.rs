@@ -1,7 +1,7 @@
 //! Modules with symbols, and the expected results.
 
 use super::Symbols;
-use crate::replay::elf::{Form, PROGBITS, STRTAB, SYMTAB, SYMTAB_SHNDX, Section};
+use crate::elf::{Form, PROGBITS, STRTAB, SYMTAB, SYMTAB_SHNDX, Section};
 use arbitrary::Arbitrary;
 
 /// The number of the section with checksums; section numbers are fixed.

@@ -17,7 +17,6 @@ mod depmod_d;
 mod deps;
 mod elf;
 mod file;
-mod filter;
 mod index;
 mod kernel_reason;
 mod modinfo;
@@ -37,7 +36,6 @@ pub use decompress::decompress;
 pub use depmod_cache::depmod_cache;
 pub use depmod_d::depmod_d;
 pub use deps::modules_dep;
-pub use filter::filter;
 pub use index::index;
 pub use kernel_reason::kernel_reason;
 pub use modinfo::modinfo;
@@ -61,7 +59,6 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("decompress", decompress),
     ("depmod_cache", depmod_cache),
     ("depmod_d", depmod_d),
-    ("filter", filter),
     ("index", index),
     ("kernel_reason", kernel_reason),
     ("modinfo", modinfo),

@@ -66,7 +66,7 @@ pub(super) fn is_open(text: &[u8]) -> bool {
 }
 
 /// The lines with their numbers. Undoes escapes first and marks the escaped bytes: an escaped newline joins two lines.
-pub(in crate::replay) fn joined(text: &[u8]) -> Vec<(usize, Vec<u8>)> {
+pub(crate) fn joined(text: &[u8]) -> Vec<(usize, Vec<u8>)> {
     let mut bytes: Vec<(u8, bool)> = Vec::new();
     let mut at = 0;
     while at < text.len() {

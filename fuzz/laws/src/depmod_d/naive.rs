@@ -1,6 +1,6 @@
 //! A second parser for depmod.d, written from its description.
 
-use crate::replay::modprobe_d::joined;
+use crate::modprobe_d::joined;
 use kmod::depmod::DepmodConfig;
 use kmod::depmod::config::{Override, Search};
 use kmod::name::ModuleName;
