@@ -1,0 +1,67 @@
+//! The record of the last runs as Markdown: docs/records/mutants-subject.md.
+
+use crate::run::Outcome;
+use crate::table::Entry;
+use std::fmt::Write as _;
+
+/// Returns the record.
+pub fn record(rows: &[(&Entry, Option<Outcome>)]) -> String {
+    let caught = rows.iter().filter(|(_, outcome)| outcome.as_ref().is_some_and(Outcome::is_caught)).count();
+    let run = rows.iter().filter(|(_, outcome)| outcome.is_some()).count();
+    let mut text = "# Faults in our tools\n\nWritten by `ci/mutants-subject`. [The guide](../guide/mutants.md#faults-in-our-tools) describes the\ntables.\n\n".to_owned();
+    let _ = write!(
+        text,
+        "Faults: {}. Run: {run}. Caught by every expected behaviour: {caught}.\n\n| fault | function | line | instead | kernel | fail |\n|---|---|---|---|---|---|\n",
+        rows.len(),
+    );
+    for (entry, outcome) in rows {
+        let fault = &entry.fault;
+        let outcome = outcome.as_ref().map_or("not run".to_owned(), Outcome::to_string);
+        let _ = writeln!(
+            text,
+            "| {} | {}: {} | {} | {} | {} | {outcome} |",
+            entry.id,
+            fault.file,
+            fault.function,
+            code(&fault.pattern),
+            code(&fault.replacement),
+            fault.kernel,
+        );
+    }
+    text
+}
+
+/// Returns code in a cell of a table.
+fn code(text: &str) -> String {
+    let text = text.trim();
+    if text.is_empty() { "nothing".to_owned() } else { format!("`{}`", text.replace('|', "\\|")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::Fault;
+
+    #[test]
+    fn the_record_lists_every_fault_with_the_behaviours_that_fail() {
+        let entry = |id: &str| Entry {
+            id: id.to_owned(),
+            fault: Fault {
+                file: "kmod/src/guard.rs".to_owned(),
+                function: "chain".to_owned(),
+                pattern: "a || b".to_owned(),
+                replacement: String::new(),
+                kernel: "6.1".to_owned(),
+                caught_by: vec!["guard.recursion".to_owned()],
+            },
+        };
+        let ran = |verdicts: &[&str]| {
+            let rows = (1..).zip(verdicts).map(|(at, verdict)| (format!("guard.{at}"), (*verdict).to_owned()));
+            Some(Outcome::Ran(rows.collect()))
+        };
+        let (a, b, c, d) = (entry("a#1"), entry("a#2"), entry("a#3"), entry("a#4"));
+        let rows =
+            [(&a, ran(&["fail", "fail"])), (&b, ran(&["fail", "pass"])), (&c, Some(Outcome::NotCompiled)), (&d, None)];
+        insta::assert_snapshot!(record(&rows));
+    }
+}
