@@ -20,6 +20,9 @@ const WAITS_IN: &[u8] = b"call_usermodehelper_exec";
 /// The namespaces in which a helper must be to count.
 const NAMESPACES: [&str; 3] = ["user", "pid", "mnt"];
 
+/// The namespaces of a process, in the order of [`NAMESPACES`].
+type Namespaces = [Option<Vec<u8>>; 3];
+
 /// The maximum number of parents between a process and its helper.
 const DEPTH: usize = 64;
 
@@ -279,7 +282,7 @@ impl Proc {
     }
 
     /// Whether a process runs as root, in the namespaces `own`.
-    fn is_trusted(&self, pid: i32, own: Option<&[Vec<u8>; 3]>) -> bool {
+    fn is_trusted(&self, pid: i32, own: Option<&Namespaces>) -> bool {
         own.is_some() && self.namespaces(pid).as_ref() == own && self.is_root(pid)
     }
 
@@ -302,10 +305,18 @@ impl Proc {
         lines.find_map(|line| line.strip_prefix(key)).map(<[u8]>::to_vec)
     }
 
-    fn namespaces(&self, pid: i32) -> Option<[Vec<u8>; 3]> {
-        let link = |kind| rustix::fs::readlinkat(&self.root, format!("{pid}/ns/{kind}"), Vec::new()).ok();
+    /// Returns the namespaces of a process, without those that the kernel does not support; `None` if they cannot be read.
+    fn namespaces(&self, pid: i32) -> Option<Namespaces> {
+        let link = |kind| match rustix::fs::readlinkat(&self.root, format!("{pid}/ns/{kind}"), Vec::new()) {
+            Ok(link) => Some(Some(link.into_bytes())),
+            // Without CONFIG_USER_NS or CONFIG_PID_NS there is no such file (fs/proc/namespaces.c).
+            Err(Errno::NOENT) => Some(None),
+            Err(_) => None,
+        };
         let [user, pid, mnt] = NAMESPACES.map(link);
-        Some([user?, pid?, mnt?].map(CString::into_bytes))
+        let namespaces = [user?, pid?, mnt?];
+        // Every kernel has mount namespaces. A process without one has ended.
+        namespaces[2].is_some().then_some(namespaces)
     }
 }
 

@@ -132,6 +132,27 @@ fn another_user_or_namespace_is_not_trusted() {
 }
 
 #[test]
+fn a_kernel_without_user_and_pid_namespaces_has_trusted_helpers() {
+    let fake = FakeProc::new();
+    fake.helper(50, 10, 100, "a", true);
+    let remove = |pid: i32, kind: &str| {
+        fs::remove_file(fake.directory.path().join(pid.to_string()).join("ns").join(kind)).unwrap();
+    };
+    for kind in ["user", "pid"] {
+        // A process without a namespace that this one has.
+        remove(50, kind);
+        assert_eq!(fake.shown(), ["a 0 untrusted"], "{kind}");
+        remove(99, kind);
+        assert_eq!(fake.shown(), ["a 1"], "{kind}");
+    }
+    // Every kernel has mount namespaces, so the process is gone.
+    remove(50, "mnt");
+    assert_eq!(fake.shown(), ["a 0 untrusted"]);
+    remove(99, "mnt");
+    assert_eq!(fake.shown(), ["a 0 untrusted"]);
+}
+
+#[test]
 fn a_descendant_of_another_user_does_not_count_as_waiting() {
     let fake = FakeProc::new();
     fake.helper(50, 10, 100, "a", false);
