@@ -1,12 +1,12 @@
 //! The reports that `kmodlab run` writes: options, checks of the options, and reporters.
 
 use super::error::CliError;
-use crate::report::format::{self, Format, InRuns, Parameter};
+use crate::report::format::{self, Format, InRuns, Parameter, Style};
 use crate::report::formats::{self, FORMATS};
 use crate::report::{ReportFile, Reporter};
 use anyhow::anyhow;
 use clap::builder::{PossibleValue, PossibleValuesParser};
-use clap::{Arg, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 pub struct OutputArgs {
     /// The report on standard output.
     stdout: &'static dyn Format,
+    /// Whether the terminal report leaves out the rows that are as expected.
+    quiet: bool,
     files: Vec<ToFile>,
 }
 
@@ -34,7 +36,7 @@ impl ToFile {
 
 impl Default for OutputArgs {
     fn default() -> Self {
-        OutputArgs { stdout: formats::DEFAULT, files: Vec::new() }
+        OutputArgs { stdout: formats::DEFAULT, quiet: false, files: Vec::new() }
     }
 }
 
@@ -43,6 +45,7 @@ impl std::fmt::Debug for OutputArgs {
         let files = self.files.iter().map(|file| (file.format.name(), &file.path));
         f.debug_struct("OutputArgs")
             .field("stdout", &self.stdout.name())
+            .field("quiet", &self.quiet)
             .field("files", &files.collect::<Vec<_>>())
             .finish()
     }
@@ -67,7 +70,12 @@ impl clap::Args for OutputArgs {
             .help("Select the report on standard output; with ktap, the terminal report goes to standard error")
             .value_parser(PossibleValuesParser::new(values))
             .default_value(formats::DEFAULT.name());
-        let mut command = command.next_help_heading("Reports").arg(stdout);
+        let quiet = Arg::new("quiet")
+            .long("quiet")
+            .short('q')
+            .action(ArgAction::SetTrue)
+            .help("Leave rows that passed, are known deviations or were skipped out of the terminal report");
+        let mut command = command.next_help_heading("Reports").arg(stdout).arg(quiet);
         for format in FORMATS {
             let InRuns::File { help, .. } = format.in_runs() else { continue };
             let parser = value_parser!(PathBuf);
@@ -98,6 +106,7 @@ impl clap::FromArgMatches for OutputArgs {
         let name = matches.get_one::<String>("format");
         let selected = name.and_then(|name| FORMATS.iter().find(|format| format.name() == name));
         self.stdout = selected.copied().unwrap_or(formats::DEFAULT);
+        self.quiet = matches.get_flag("quiet");
         let file = |format: &&'static dyn Format| {
             let InRuns::File { .. } = format.in_runs() else { return None };
             let path = matches.get_one::<PathBuf>(format.name())?.clone();
@@ -135,14 +144,15 @@ impl OutputArgs {
     pub(super) fn reporters(&self) -> Vec<Box<dyn Reporter + Send>> {
         let mut all: Vec<Box<dyn Reporter + Send>> = Vec::new();
         let other = self.stdout.name() != formats::DEFAULT.name();
+        let style = |interactive| Style { interactive, quiet: self.quiet };
         if other || self.files.iter().any(ToFile::is_stdout) {
-            all.push(format::reporter(formats::DEFAULT, Box::new(io::stderr()), io::stderr().is_terminal()));
+            all.push(format::reporter(formats::DEFAULT, Box::new(io::stderr()), style(io::stderr().is_terminal())));
         } else {
             let interactive = io::stdout().is_terminal() && io::stderr().is_terminal();
-            all.push(format::reporter(formats::DEFAULT, Box::new(io::stdout()), interactive));
+            all.push(format::reporter(formats::DEFAULT, Box::new(io::stdout()), style(interactive)));
         }
         if other {
-            all.push(format::reporter(self.stdout, Box::new(io::stdout()), false));
+            all.push(format::reporter(self.stdout, Box::new(io::stdout()), Style::default()));
         }
         for file in &self.files {
             all.push(Box::new(ReportFile::new(file.path.clone(), file.format, file.parameter.clone())));

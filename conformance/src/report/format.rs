@@ -35,8 +35,17 @@ pub trait Format: Sync {
     }
 }
 
-/// Makes a reporter that writes to a stream, with colours and a progress line if the stream is interactive.
-pub type LiveReporter = fn(Box<dyn Write + Send>, interactive: bool) -> Box<dyn Reporter + Send>;
+/// Makes a reporter that writes to a stream.
+pub type LiveReporter = fn(Box<dyn Write + Send>, Style) -> Box<dyn Reporter + Send>;
+
+/// How a reporter writes to a stream.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Style {
+    /// Use colours and a progress line.
+    pub interactive: bool,
+    /// Leave out the rows that are as expected.
+    pub quiet: bool,
+}
 
 /// How `kmodlab run` offers a format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,13 +76,9 @@ pub struct Parameter {
 }
 
 /// Returns the reporter that writes this format to a stream.
-pub fn reporter(
-    format: &'static dyn Format,
-    out: Box<dyn Write + Send>,
-    interactive: bool,
-) -> Box<dyn Reporter + Send> {
+pub fn reporter(format: &'static dyn Format, out: Box<dyn Write + Send>, style: Style) -> Box<dyn Reporter + Send> {
     match format.live() {
-        Some(live) => live(out, interactive),
+        Some(live) => live(out, style),
         None => Box::new(Rendered { format, out, report: Report::empty() }),
     }
 }

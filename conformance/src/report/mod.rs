@@ -13,6 +13,7 @@ pub mod kcidb;
 pub mod ktap;
 pub mod merge;
 pub mod mismatches;
+pub mod overview;
 pub mod stored;
 pub mod terminal;
 

@@ -1,8 +1,10 @@
-//! The terminal report: one line per row as it is judged, then the failures with their facts, then a summary.
+//! The terminal report: one line per row as it is judged, then the failures with their facts, then a summary. A quiet one
+//! has no lines for rows that are as expected.
 
 use super::differences::Differences;
 use super::document::Report;
-use super::format::{Format, InRuns, LiveReporter};
+use super::format::{Format, InRuns, LiveReporter, Style};
+use super::overview::{self, Overview};
 use super::{Reporter, stored};
 use crate::check::fact::Fact;
 use crate::run::event::{ConsoleFinding, Event, Row, RunEnd};
@@ -34,21 +36,21 @@ impl Format for Text {
 
     fn render(&self, report: &Report, _parameter: Option<&str>) -> io::Result<Vec<u8>> {
         let mut text = Vec::new();
-        let mut terminal = Terminal::new(&mut text, false);
+        let mut terminal = Terminal::new(&mut text, Style::default());
         stored::printable(report)?.events().iter().try_for_each(|event| terminal.event(event))?;
         drop(terminal);
         Ok(text)
     }
 
     fn live(&self) -> Option<LiveReporter> {
-        Some(|out, interactive| Box::new(Terminal::new(out, interactive)))
+        Some(|out, style| Box::new(Terminal::new(out, style)))
     }
 }
 
 /// Writes the terminal report.
 pub struct Terminal<W> {
     out: W,
-    colour: bool,
+    style: Style,
     bar: Option<ProgressBar>,
     counts: Counts,
     unsuccessful: Vec<Row>,
@@ -56,22 +58,16 @@ pub struct Terminal<W> {
     behaviours: BTreeSet<String>,
     skipped_kernels: usize,
     differences: Differences,
+    overview: Overview,
 }
 
 impl<W: Write> Terminal<W> {
     /// Returns a reporter for this stream, with colours and a progress line if it is interactive.
-    pub fn new(out: W, interactive: bool) -> Self {
-        let bar = interactive.then(|| {
-            let bar = ProgressBar::new(0);
-            if let Ok(style) = ProgressStyle::with_template("{spinner} {pos}/{len} {wide_msg}") {
-                bar.set_style(style);
-            }
-            bar.enable_steady_tick(Duration::from_millis(120));
-            bar
-        });
+    pub fn new(out: W, style: Style) -> Self {
+        let bar = style.interactive.then(progress_bar);
         Terminal {
             out,
-            colour: interactive,
+            style,
             bar,
             counts: Counts::default(),
             unsuccessful: Vec::new(),
@@ -79,6 +75,7 @@ impl<W: Write> Terminal<W> {
             behaviours: BTreeSet::new(),
             skipped_kernels: 0,
             differences: Differences::default(),
+            overview: Overview::default(),
         }
     }
 
@@ -98,21 +95,36 @@ impl<W: Write> Terminal<W> {
             Verdict::Known => "36",
             Verdict::Skip => "33",
         };
-        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.style.interactive { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
     fn judged(&mut self, row: &Row) -> io::Result<()> {
         self.counts.add(row.verdict);
         self.counts.flaky += usize::from(row.flaky);
         self.behaviours.insert(row.id.clone());
-        let word = self.paint(row.verdict, &format!("{:>5}", row.verdict.as_str()));
-        // A kernel given as a path is shown by its release, which is shorter.
-        let kernel = if row.kernel.name.contains('/') { &row.kernel.release } else { &row.kernel.name };
-        self.differences.add(row, kernel);
-        let id = format!("{:<26} {kernel:<8} {:<8}", row.id, row.subject);
+        self.overview.add(row);
+        self.differences.add(row, short_name(row));
+        let unsuccessful = matches!(row.verdict, Verdict::Fail | Verdict::Error);
+        if unsuccessful || !self.style.quiet {
+            self.row(row)?;
+        }
+        if let Some(bar) = &self.bar {
+            bar.inc(1);
+        }
+        if unsuccessful {
+            self.unsuccessful.push(row.clone());
+        } else if row.flaky {
+            self.flaky.push(row.clone());
+        }
+        Ok(())
+    }
+
+    /// Prints the line of a row, and the findings that the user has allowed.
+    fn row(&mut self, row: &Row) -> io::Result<()> {
+        let start = self.start_of_line(row);
         let text = match (&row.reason, row.verdict) {
-            (Some(reason), Verdict::Known | Verdict::Skip) => format!("{word}  {id} {reason}"),
-            _ => format!("{word}  {id} {:.2} s{}", seconds(row.wall_ms), attempts(row)),
+            (Some(reason), Verdict::Known | Verdict::Skip) => format!("{start} {reason}"),
+            _ => format!("{start} {:.2} s{}", seconds(row.wall_ms), attempts(row)),
         };
         self.line(&text)?;
         for finding in &row.findings {
@@ -120,15 +132,13 @@ impl<W: Write> Terminal<W> {
                 self.line(&format!("       allowed finding: {finding} ({reason})"))?;
             }
         }
-        if let Some(bar) = &self.bar {
-            bar.inc(1);
-        }
-        if matches!(row.verdict, Verdict::Fail | Verdict::Error) {
-            self.unsuccessful.push(row.clone());
-        } else if row.flaky {
-            self.flaky.push(row.clone());
-        }
         Ok(())
+    }
+
+    /// Returns the verdict, the id, the kernel and the subject of a row, in columns.
+    fn start_of_line(&self, row: &Row) -> String {
+        let word = self.paint(row.verdict, &format!("{:>5}", row.verdict.as_str()));
+        format!("{word}  {:<26} {:<8} {:<8}", row.id, short_name(row), row.subject)
     }
 
     /// Prints the attempts of a flaky row.
@@ -191,9 +201,8 @@ impl<W: Write> Terminal<W> {
         }
         let flaky_rows = std::mem::take(&mut self.flaky);
         flaky_rows.iter().try_for_each(|row| self.explain_flaky(row))?;
-        for row in std::mem::take(&mut self.unsuccessful) {
-            self.explain(&row)?;
-        }
+        let unsuccessful = std::mem::take(&mut self.unsuccessful);
+        unsuccessful.iter().try_for_each(|row| self.explain(row))?;
         let differing = self.differences.lines();
         if !differing.is_empty() {
             self.line("\nbehaviours whose facts differ between kernels or subjects:")?;
@@ -202,6 +211,19 @@ impl<W: Write> Terminal<W> {
         if !end.unmet.is_empty() {
             self.line("\nthe run is inconclusive:")?;
             end.unmet.iter().try_for_each(|line| self.line(&format!("  {line}")))?;
+        }
+        let table = overview::table(&self.overview.lines(), |verdict, text| self.paint(verdict, text));
+        if !table.is_empty() {
+            self.line("")?;
+            table.iter().try_for_each(|line| self.line(line))?;
+        }
+        // The explanations of several rows may have scrolled away.
+        if unsuccessful.len() > 1 {
+            self.line("\nfailed or inconclusive:")?;
+            for row in &unsuccessful {
+                let line = self.start_of_line(row);
+                self.line(line.trim_end())?;
+            }
         }
         let Counts { pass, fail, known, skip, error, flaky } = self.counts;
         let mut parts = vec![self.paint(Verdict::Pass, &format!("{pass} passed"))];
@@ -239,6 +261,16 @@ impl<W: Write> Terminal<W> {
     }
 }
 
+/// Returns a progress line on standard error, without rows so far.
+pub(crate) fn progress_bar() -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {pos}/{len} {wide_msg}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(120));
+    bar
+}
+
 /// Returns a fact as a line of a list of facts.
 pub(crate) fn fact_line(fact: &Fact) -> String {
     match &fact.deviation {
@@ -246,6 +278,11 @@ pub(crate) fn fact_line(fact: &Fact) -> String {
         Some(deviation) => format!("  fact    ~  {}; known: {deviation}", fact.mismatch()),
         None => format!("  fact    !  {}", fact.mismatch()),
     }
+}
+
+/// Returns a short name for the kernel of a row: a kernel given as a path is shown by its release.
+fn short_name(row: &Row) -> &str {
+    if row.kernel.name.contains('/') { &row.kernel.release } else { &row.kernel.name }
 }
 
 /// Returns the number of attempts at a row, and of the unsuccessful ones among them.
@@ -280,6 +317,7 @@ impl<W: Write> Reporter for Terminal<W> {
                     bar.set_message(what.clone());
                     Ok(())
                 }
+                None if self.style.quiet => Ok(()),
                 None => self.line(&format!("   ..  {what}")),
             },
             Event::Note(text) => self.line(&format!(" note  {text}")),
@@ -309,7 +347,7 @@ mod tests {
     #[test]
     fn a_flaky_row_is_shown_with_its_failed_attempt() {
         let mut out = Vec::new();
-        let mut terminal = Terminal::new(&mut out, false);
+        let mut terminal = Terminal::new(&mut out, Style::default());
         terminal.event(&Event::Judged(Box::new(sample::flaky()))).unwrap();
         let end = RunEnd { stopped: true, not_run: 3, wall_ms: 1000, ..RunEnd::default() };
         terminal.event(&Event::Ended(end)).unwrap();
@@ -319,7 +357,7 @@ mod tests {
     #[test]
     fn a_matrix_is_summarized_by_behaviours_and_rows() {
         let mut out = Vec::new();
-        let mut terminal = Terminal::new(&mut out, false);
+        let mut terminal = Terminal::new(&mut out, Style::default());
         for subject in ["ours", "busybox"] {
             let row = Row { subject: subject.into(), ..sample::row("path.one", Verdict::Pass, None) };
             terminal.event(&Event::Judged(Box::new(row))).unwrap();
@@ -331,9 +369,34 @@ mod tests {
     }
 
     #[test]
+    fn a_quiet_report_has_only_the_failures_and_the_summary() {
+        let mut out = Vec::new();
+        let mut terminal = Terminal::new(&mut out, Style { quiet: true, ..Style::default() });
+        sample::events().iter().for_each(|event| terminal.event(event).unwrap());
+        insta::assert_snapshot!(String::from_utf8(out).unwrap());
+    }
+
+    #[test]
+    fn a_long_run_ends_with_the_groups_and_the_failures() {
+        let mut out = Vec::new();
+        let mut terminal = Terminal::new(&mut out, Style::default());
+        for number in 0..40 {
+            let verdict = if number % 19 == 10 { Verdict::Fail } else { Verdict::Pass };
+            let (group, position) = if number < 20 { ("path", 0) } else { ("loop", 1) };
+            let row = sample::row(&format!("{group}.row-{number}"), verdict, None);
+            let row = Row { group: group.into(), position: (0, 0, position), ..row };
+            terminal.event(&Event::Judged(Box::new(row))).unwrap();
+        }
+        terminal.event(&Event::Ended(RunEnd { wall_ms: 1000, ..RunEnd::default() })).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        let (_, end) = out.split_once("\ngroup").unwrap();
+        insta::assert_snapshot!(format!("group{end}"));
+    }
+
+    #[test]
     fn failures_are_shown_at_the_end_with_their_facts() {
         let mut out = Vec::new();
-        let mut terminal = Terminal::new(&mut out, false);
+        let mut terminal = Terminal::new(&mut out, Style::default());
         sample::events().iter().for_each(|event| terminal.event(event).unwrap());
         insta::assert_snapshot!(String::from_utf8(out).unwrap());
     }
