@@ -9,13 +9,16 @@ use super::{Outcome, lookup, resolve};
 use crate::catalogue::select::{select, select_filtered};
 use crate::report::compare::{Comparison, compare as compare_reports};
 use crate::report::document::Report;
+use crate::report::terminal::progress_bar;
 use crate::report::{Reporter, compare_text, stored, write_to};
 use crate::run::event::Event;
 use crate::run::request::{Flow, KernelSource, Request, RevisionSource, Selection};
+use crate::run::verdict::Verdict;
 use anyhow::anyhow;
 use clap::Args as Group;
+use indicatif::ProgressBar;
 use std::collections::BTreeSet;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use vm_images::{Catalogue, Repository};
@@ -149,7 +152,8 @@ fn reports(common: &Common, args: &CompareArgs) -> Result<Option<(Report, Report
     }
     let catalogue = lookup::catalogue()?;
     let request = request(args, [base, head], &catalogue)?;
-    let session = Session::open(common, &request, &catalogue, vec![Box::new(Progress)])?;
+    let progress = Progress { err: io::stderr(), bar: io::stderr().is_terminal().then(progress_bar) };
+    let session = Session::open(common, &request, &catalogue, vec![Box::new(progress)])?;
     if args.guest.print_command {
         super::print(&session.commands()?)?;
         return Ok(None);
@@ -205,22 +209,67 @@ fn of_kernel(report: &Report, number: usize) -> Report {
     part
 }
 
-/// Prints the progress of the run on standard error.
-struct Progress;
+/// Prints the progress of the run on standard error. A row that failed or is inconclusive on one side is named at once; what
+/// changed follows on standard output.
+struct Progress<W> {
+    err: W,
+    bar: Option<ProgressBar>,
+}
 
-impl Reporter for Progress {
+impl<W: io::Write> Progress<W> {
+    fn line(&mut self, text: &str) -> io::Result<()> {
+        let err = &mut self.err;
+        match &self.bar {
+            Some(bar) => bar.suspend(|| writeln!(err, "{text}")),
+            None => writeln!(err, "{text}"),
+        }
+    }
+}
+
+impl<W: io::Write> Reporter for Progress<W> {
     fn event(&mut self, event: &Event) -> io::Result<()> {
-        let mut out = io::stderr().lock();
         match event {
-            Event::Preparing(what) => writeln!(out, "   ..  {what}"),
-            Event::Note(text) => writeln!(out, " note  {text}"),
-            Event::KernelSkipped(kernel) => writeln!(out, " skip  kernel {}: {}", kernel.name, kernel.reason),
+            Event::Preparing(what) => self.line(&format!("   ..  {what}")),
+            Event::Note(text) => self.line(&format!(" note  {text}")),
+            Event::KernelSkipped(kernel) => self.line(&format!(" skip  kernel {}: {}", kernel.name, kernel.reason)),
+            Event::PairReady { kernel, rows, .. } => {
+                if let Some(bar) = &self.bar {
+                    bar.inc_length(*rows as u64);
+                }
+                let rows = if *rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") };
+                self.line(&format!("   ..  {rows} on {}", kernel.name))
+            }
             Event::Judged(row) => {
+                if let Some(bar) = &self.bar {
+                    bar.inc(1);
+                }
+                if !matches!(row.verdict, Verdict::Fail | Verdict::Error) {
+                    return Ok(());
+                }
                 // A kernel given by its path is shown by its release, as in the terminal report.
                 let kernel = if row.kernel.name.contains('/') { &row.kernel.release } else { &row.kernel.name };
-                writeln!(out, "{:>5}  {:<26} {kernel}", row.verdict.as_str(), row.id)
+                self.line(&format!("{:>5}  {:<26} {kernel}", row.verdict.as_str(), row.id))
             }
-            _ => Ok(()),
+            Event::Ended(_) => {
+                if let Some(bar) = self.bar.take() {
+                    bar.finish_and_clear();
+                }
+                Ok(())
+            }
+            Event::Started(_) => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+
+    #[test]
+    fn only_failed_and_inconclusive_rows_are_printed_during_a_comparison() {
+        let mut progress = Progress { err: Vec::new(), bar: None };
+        sample::events().iter().for_each(|event| progress.event(event).unwrap());
+        insta::assert_snapshot!(String::from_utf8(progress.err).unwrap());
     }
 }

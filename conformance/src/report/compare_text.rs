@@ -7,6 +7,9 @@ use std::fmt::Write as _;
 /// The maximum number of rows listed as not compared.
 const NOT_COMPARED_LISTED: usize = 20;
 
+/// The number of changes from which they are counted by group, because they do not fit on a screen.
+const MANY: usize = 10;
+
 /// Returns the text for the terminal.
 #[must_use]
 pub fn terminal(comparison: &Comparison) -> String {
@@ -41,8 +44,24 @@ pub fn terminal(comparison: &Comparison) -> String {
     if comparison.unjudged.len() > NOT_COMPARED_LISTED {
         let _ = writeln!(out, "not compared  {} more", comparison.unjudged.len() - NOT_COMPARED_LISTED);
     }
+    if comparison.changes.len() >= MANY {
+        let _ = writeln!(out, "\nchanged rows by group: {}", by_group(comparison));
+    }
     let _ = writeln!(out, "\n{}", summary(comparison));
     out
+}
+
+/// Returns the number of changed rows of each group, as `path 12, loop 3`.
+fn by_group(comparison: &Comparison) -> String {
+    let mut groups: Vec<(&str, usize)> = Vec::new();
+    for change in &comparison.changes {
+        let group = change.id.split('.').next().unwrap_or_default();
+        match groups.iter_mut().find(|(known, _)| *known == group) {
+            Some((_, count)) => *count += 1,
+            None => groups.push((group, 1)),
+        }
+    }
+    groups.iter().map(|(group, count)| format!("{} {count}", plain(group))).collect::<Vec<_>>().join(", ")
 }
 
 /// Returns Markdown: a table of the changed rows, each with a collapsed table of its facts.
@@ -209,6 +228,18 @@ mod tests {
     #[test]
     fn the_terminal_shows_only_changes() {
         insta::assert_snapshot!(terminal(&comparison("")));
+    }
+
+    #[test]
+    fn many_changes_are_counted_by_group() {
+        let mut comparison = comparison("");
+        let change = comparison.changes[0].clone();
+        let ids = (0..MANY).map(|number| format!("{}.{number}", if number < 7 { "loop" } else { "path" }));
+        comparison.changes = ids.map(|id| Change { id, ..change.clone() }).collect();
+        let text = terminal(&comparison);
+        assert!(text.contains("\nchanged rows by group: loop 7, path 3\n\n10 of 3 rows changed"), "{text}");
+        comparison.changes.pop();
+        assert!(!terminal(&comparison).contains("by group"));
     }
 
     #[test]
