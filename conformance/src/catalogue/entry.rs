@@ -60,6 +60,40 @@ impl fmt::Display for Group {
     }
 }
 
+impl Group {
+    /// Returns what the behaviours of the group are about.
+    #[must_use]
+    pub fn subject(self) -> &'static str {
+        match self {
+            Group::Path => "the path in /proc/sys/kernel/modprobe",
+            Group::Env => "the environment in which the kernel starts a helper",
+            Group::Loop => "the limit on concurrent requests",
+            Group::Dep => "module directories: missing, damaged, dependencies",
+            Group::Name => "the names that system calls request",
+            Group::Error => "what callers and the kernel log report about a failure",
+            Group::Module => "the system calls that load and remove modules",
+            Group::Load => "loading with the tools",
+            Group::Unload => "removal with the tools",
+            Group::Config => "the configuration of the tools",
+            Group::Tool => "the tools as programs",
+            Group::Guard => "the loop guard",
+            Group::Hostile => "hostile input",
+        }
+    }
+
+    /// Returns where the checks of the group are, relative to the repository.
+    #[must_use]
+    pub fn sources(self) -> String {
+        let file = format!("conformance/src/catalogue/behaviours/{self}.rs");
+        match self {
+            Group::Path | Group::Env | Group::Loop | Group::Name | Group::Error | Group::Load | Group::Guard => {
+                format!("{file} and {self}/")
+            }
+            Group::Dep | Group::Module | Group::Unload | Group::Config | Group::Tool | Group::Hostile => file,
+        }
+    }
+}
+
 /// What a behaviour tests, which decides how often it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
