@@ -214,6 +214,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         catalogue: "NAME-23",
         statement: "each system call requests a module only with the privileges that the table of request sites lists",
         source: "docs/facts/kernel.md#what-requests-a-module",
+        needs: &[Need::Config("CONFIG_USER_NS=y"), Need::Config("CONFIG_NET_NS=y")],
         check: By(privileges),
         ..NAME
     },
