@@ -7,7 +7,7 @@ KERNELS = [("5.10", "5.10.0-46-cloud-amd64"), ("6.1", "6.1.0-56-cloud-amd64"), (
            ("/trees/a/arch/x86/boot/bzImage", "6.1.192"), ("/trees/b/arch/x86/boot/bzImage", "6.1.192")]
 SUBJECTS = ["ours", "kmod-34", HOSTILE]
 GROUPS = ["path", "loop", "dep", "load", "unload", "config", "tool"]
-BEHAVIOURS = 140
+BEHAVIOURS = 210
 
 
 def verdict(number, kernel, subject):

@@ -18,6 +18,8 @@ function element(name, attributes, ...children) {
 }
 
 const badge = (verdict, text) => element(`span.badge.${verdict}`, {}, `${MARKS[verdict]} ${text ?? verdict}`);
+// Up to this many columns leave room for the statements.
+const FEW_COLUMNS = 3;
 const seconds = (millis) => `${(millis / 1000).toFixed(2)} s`;
 const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
 
@@ -31,7 +33,7 @@ function showHead() {
   const words = { pass: "passed", fail: "failed", error: "inconclusive", known, skip: "skipped" };
   part("outcome").append(...Object.entries(words)
     .filter(([verdict]) => report.counts[verdict] > 0 || verdict === "pass")
-    .map(([verdict, word]) => badge(verdict, `${report.counts[verdict]} ${word}`)));
+    .map(([verdict, word]) => verdictButton(verdict, `${report.counts[verdict]} ${word}`)));
   if (report.counts.flaky > 0) part("outcome").append(element("span.badge.error", {}, `${report.counts.flaky} flaky`));
   const end = report.end;
   part("outcome").append(element("span.soft", {}, [
@@ -50,6 +52,20 @@ function showHead() {
       element("kbd", {}, "Esc"), " close, ", element("kbd", {}, "/"), " search"));
 }
 
+// A badge that shows only the behaviours with this verdict, or all again.
+function verdictButton(verdict, text) {
+  const button = element(`button.badge.${verdict}`, { type: "button", "aria-pressed": "false", onclick: () => toggle("verdict", verdict) },
+    `${MARKS[verdict]} ${text}`);
+  button.value = verdict;
+  return button;
+}
+
+// Adds a value to a filter, or removes it.
+function toggle(name, value) {
+  const chosen = state[name];
+  change({ [name]: chosen.includes(value) ? chosen.filter((other) => other !== value) : [...chosen, value] });
+}
+
 function showFilters() {
   const choices = {
     verdict: Object.keys(MARKS).filter((verdict) => model.report.counts[verdict] > 0),
@@ -61,10 +77,7 @@ function showFilters() {
     part(name).append(...values.map((value) => {
       const button = element("button", { type: "button", "aria-pressed": "false" }, value);
       button.value = value;
-      button.addEventListener("click", () => {
-        const chosen = state[name];
-        change({ [name]: chosen.includes(value) ? chosen.filter((other) => other !== value) : [...chosen, value] });
-      });
+      button.addEventListener("click", () => toggle(name, value));
       return button;
     }));
   }
@@ -79,6 +92,9 @@ function updateFilters() {
     for (const button of part(name).querySelectorAll("button")) {
       button.setAttribute("aria-pressed", String(state[name].includes(button.value)));
     }
+  }
+  for (const button of part("outcome").querySelectorAll("button")) {
+    button.setAttribute("aria-pressed", String(state.verdict.includes(button.value)));
   }
   if (part("search").value !== state.search) part("search").value = state.search;
   part("differences").value = state.differences;
@@ -97,18 +113,21 @@ function showMatrix() {
     return;
   }
   const columns = kernels.length * subjects.length;
+  const stated = columns <= FEW_COLUMNS;
   const head = element("thead", {},
     element("tr", {}, element("th.id", { rowspan: 2, scope: "col" }, "behaviour"), ...kernels.map((kernel) =>
-      element("th.kernel.edge", { colspan: subjects.length, scope: "colgroup", title: `${kernel.name} (${kernel.release})` }, kernel.label))),
+      element("th.kernel.edge", { colspan: subjects.length, scope: "colgroup", title: `${kernel.name} (${kernel.release})` }, kernel.label)),
+      stated ? element("th.statement", { rowspan: 2, scope: "col" }, "statement") : null),
     element("tr", {}, ...kernels.flatMap(() => subjects.map((subject, at) =>
       element(at === 0 ? "th.subject.edge" : "th.subject", { scope: "col", title: subject }, element("span", {}, subject))))));
-  const table = element(columns > 6 ? "table.matrix.narrow" : "table.matrix", {}, head);
+  const table = element(columns > 6 ? "table.matrix.narrow" : stated ? "table.matrix.stated" : "table.matrix", {}, head);
   for (const group of model.groups) {
     const members = rows.filter((behaviour) => behaviour.group === group);
     if (members.length === 0) continue;
     table.append(element("tbody", {},
-      element("tr.section", {}, element("th.id", { scope: "rowgroup" }, group), element("th", { colspan: columns })),
-      ...members.map((behaviour) => matrixRow(behaviour, kernels, subjects))));
+      element("tr.section", {}, element("th.id", { scope: "rowgroup" }, group, ...groupCounts(members)),
+        element("th", { colspan: columns }), stated ? element("th.statement", {}) : null),
+      ...members.map((behaviour) => matrixRow(behaviour, kernels, subjects, stated))));
   }
   const scroll = [part("matrix").scrollTop, part("matrix").scrollLeft];
   part("matrix").replaceChildren(table);
@@ -117,7 +136,15 @@ function showMatrix() {
   first?.setAttribute("tabindex", "0");
 }
 
-function matrixRow(behaviour, kernels, subjects) {
+// The number of behaviours in a group, and of its cells with a verdict other than pass.
+function groupCounts(members) {
+  const verdicts = members.flatMap((behaviour) => visibleCells(model, behaviour, state)).map((cell) => cell.verdict);
+  const count = (verdict) => verdicts.filter((other) => other === verdict).length;
+  return [element("span.soft", {}, ` ${members.length}`),
+    ...WORST_FIRST.filter((verdict) => verdict !== "pass" && count(verdict) > 0).map((verdict) => badge(verdict, count(verdict)))];
+}
+
+function matrixRow(behaviour, kernels, subjects, stated) {
   const open = behaviour.id === state.id;
   const name = element("button", { type: "button", title: behaviour.statement, tabindex: "-1",
     onclick: () => change({ id: behaviour.id, on: "", with: "" }, true) }, behaviour.id);
@@ -126,7 +153,15 @@ function matrixRow(behaviour, kernels, subjects) {
     if (behaviour.about === "kernel") return [cellOf(behaviour, here[0], kernel.label, subjects.length, true)];
     return subjects.map((subject, at) => cellOf(behaviour, here.find((cell) => cell.subject === subject), kernel.label, 1, at === 0));
   });
-  return element(open ? "tr.open" : "tr", {}, element("th.id", { scope: "row" }, name), ...cells);
+  return element(open ? "tr.open" : "tr", {}, element("th.id", { scope: "row" }, name), ...cells, stated ? statementOf(behaviour) : null);
+}
+
+// The statement, after the reason of the worst cell that is not as stated.
+function statementOf(behaviour) {
+  const cells = visibleCells(model, behaviour, state).filter((cell) => cell.verdict !== "pass" && cell.rows[0].reason !== null);
+  const [worst] = cells.sort((a, b) => WORST_FIRST.indexOf(a.verdict) - WORST_FIRST.indexOf(b.verdict));
+  const reason = worst ? element(`span.badge.${worst.verdict}`, {}, worst.rows[0].reason.split("\n")[0]) : null;
+  return element("td.statement", { title: behaviour.statement }, reason, behaviour.statement);
 }
 
 function cellOf(behaviour, cell, kernel, span, edge) {
