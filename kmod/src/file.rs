@@ -6,6 +6,8 @@ use std::io::{self, Read as _, Seek as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
+use crate::memory;
+
 /// Opens a regular file and returns its size.
 pub(crate) fn open_regular(path: &Path) -> io::Result<(File, u64)> {
     // Checked before it is opened: opening a device can rewind a tape, or make the kernel request a driver.
@@ -69,7 +71,7 @@ fn read_sized(mut file: &File, size: u64, limit: u64) -> io::Result<Vec<u8>> {
 /// Returns a buffer of zeros, or an error if there is not enough memory: sizes come from files.
 pub(crate) fn buffer(length: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    bytes.try_reserve_exact(length).map_err(out_of_memory)?;
+    memory::reserve_exact(&mut bytes, length).map_err(out_of_memory)?;
     bytes.resize(length, 0);
     Ok(bytes)
 }

@@ -12,6 +12,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::memory;
 use crate::object::ObjectErrorKind;
 
 /// What each thread may use at any time for a decompressed module, if there are few threads.
@@ -81,7 +82,7 @@ impl Budget {
 
 /// Returns the largest power of two up to 4 GiB of bytes that can be allocated.
 fn available_memory() -> usize {
-    let can_allocate = |size: &usize| Vec::<u8>::new().try_reserve_exact(*size).is_ok();
+    let can_allocate = |size: &usize| memory::allocate(*size).is_ok();
     (20..=32).rev().filter_map(|log| 1_usize.checked_shl(log)).find(can_allocate).unwrap_or(0)
 }
 

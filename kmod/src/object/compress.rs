@@ -7,6 +7,7 @@ use flate2::read::MultiGzDecoder;
 
 use super::{Limits, ObjectErrorKind, xz, zstd};
 use crate::file::out_of_memory;
+use crate::memory;
 use crate::stack::run_with_stack;
 
 /// The number of leading bytes that [`Compression::sniff`] needs.
@@ -146,9 +147,9 @@ pub(super) fn fill(
     }
 }
 
-/// Reserves memory for more bytes: with room to grow if there is enough memory, otherwise exactly.
+/// Reserves memory for more bytes of a module, see [`memory::reserve`].
 pub(super) fn reserve(out: &mut Vec<u8>, additional: usize) -> io::Result<()> {
-    out.try_reserve(additional).or_else(|_| out.try_reserve_exact(additional)).map_err(out_of_memory)
+    memory::reserve(out, additional).map_err(out_of_memory)
 }
 
 /// Classifies an error of the gzip decoder.

@@ -12,7 +12,7 @@ use std::ops::Range;
 use super::ObjectErrorKind;
 use super::ObjectErrorKind::Elf;
 use super::symbols::SymbolTable;
-use crate::file;
+use crate::{file, memory};
 
 /// The size limit of a section and of the section table, in bytes: far beyond any real one, and small enough to be read whole.
 const SECTION_LIMIT: u64 = 64 << 20;
@@ -82,7 +82,7 @@ impl FileSource {
     /// Reads the whole file; replaces the content of `bytes`.
     pub(super) fn read_all(&self, bytes: &mut Vec<u8>) -> io::Result<()> {
         bytes.clear();
-        bytes.try_reserve_exact(self.length as usize).map_err(file::out_of_memory)?;
+        memory::reserve_exact(bytes, self.length as usize).map_err(file::out_of_memory)?;
         bytes.resize(self.length as usize, 0);
         file::read_exact_at(&self.file, bytes, 0)
     }

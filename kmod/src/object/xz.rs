@@ -50,6 +50,7 @@ pub(super) mod in_rust {
 pub(super) mod in_c {
     use super::*;
     use crate::file::out_of_memory;
+    use crate::memory;
     use liblzma::stream::{Action, CONCATENATED, Error, Status, Stream};
 
     /// The initial capacity; most modules need no more.
@@ -76,8 +77,8 @@ pub(super) mod in_c {
                 let most = usize::try_from(limits.size.saturating_add(1)).unwrap_or(usize::MAX);
                 let wanted = (out.len() * 2).max(LEAST).min(most);
                 let more = wanted.saturating_sub(out.len()).max(1);
-                out.try_reserve_exact(more)
-                    .or_else(|_| out.try_reserve_exact(LEAST.min(more)))
+                memory::reserve_exact(out, more)
+                    .or_else(|_| memory::reserve_exact(out, LEAST.min(more)))
                     .map_err(out_of_memory)?;
             }
             let rest = bytes.get(stream.total_in() as usize..).unwrap_or_default();

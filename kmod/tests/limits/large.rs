@@ -2,7 +2,7 @@
 
 use crate::common::RELEASE;
 use crate::inputs::{lab_with, large, path_of};
-use crate::run::{Job, Limit, MEMORY, MORE_MEMORY, check_jobs};
+use crate::run::{FILLED_MEMORY, Job, Limit, MEMORY, MORE_MEMORY, check_jobs};
 use crate::testing::TinyModule;
 use std::fs;
 
@@ -21,7 +21,7 @@ fn large_modules_are_read_within_limits() {
     let directory = lab.tree().join("k");
     let mut jobs: Vec<Job> = Vec::new();
     // The slowest first. Each has its own output directory: two runs in one directory wait for each other.
-    let limits: Vec<Limit> = MEMORY.iter().chain(MORE_MEMORY).copied().collect();
+    let limits: Vec<Limit> = [MEMORY, MORE_MEMORY, FILLED_MEMORY].concat();
     for (number, &limit) in limits.iter().enumerate() {
         let out = format!("out{number}");
         jobs.push(("depmod", words(&[&["-C", "conf", "-b", ".", "-o", &out, RELEASE]]), limit));

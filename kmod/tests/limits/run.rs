@@ -51,6 +51,9 @@ pub const MORE_MEMORY: &[Limit] = &[
     Limit("ulimit -v 288000; ulimit -s 64", Stdout::Read),
 ];
 
+/// Memory that a buffer for the content of a module once filled to the last byte, so that the next small allocation failed.
+pub const FILLED_MEMORY: &[Limit] = &[Limit("ulimit -v 72800; ulimit -s 64; ulimit -n 8", Stdout::Read)];
+
 /// Words of the standard library when it gives up, and of an error that it formats. A tool has its own.
 const NOT_OURS: &[&str] =
     &["memory allocation", "panicked", "fatal runtime error", "overflowed its stack", "RUST_BACKTRACE", "os error"];
