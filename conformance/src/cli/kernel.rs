@@ -43,8 +43,8 @@ pub enum KernelCommand {
 /// How a source tree is built.
 #[derive(Clone, Debug, Default, Group)]
 pub struct TreeArgs {
-    /// Add a fragment to `make tinyconfig`: one of tiny, catalogue, modular-unix, kcov-kasan and test-kmod, or a file;
-    /// repeatable, later ones override earlier ones [default: tiny]
+    /// Add a fragment to `make tinyconfig`: one of tiny, catalogue, modular-unix, kcov-kasan, test-kmod and
+    /// autoload-dups, or a file; repeatable, later ones override earlier ones [default: tiny]
     #[arg(long, value_name = "FRAGMENT", requires = "tree")]
     pub fragment: Vec<String>,
     /// Pass this argument to make, e.g. LLVM=1; repeatable

@@ -1,18 +1,19 @@
 //! Runs a sequence in a guest.
 
 use crate::predict::{Ended, Fate, Outcome};
-use crate::sequence::{DURATIONS, Program, Sequence, Step};
+use crate::sequence::{Callers, DURATIONS, Program, Sequence, Step};
 use agent::proto::{Action, Group, GuestMicros, GuestMillis, JobEnd};
 use conformance::check::helper::{Helper, act_then_exit};
 use conformance::check::lab::{Lab, LabError, set_path_action, shown_line};
 
+/// What the messages of the kernel about requests contain.
+const MESSAGES: [&str; 2] = ["> request_module: ", "module-autoload: "];
+
 /// How long the rate limits of the messages last, in milliseconds.
 const RATE_LIMIT: u64 = 5100;
 
-/// `getsockopt(IPT_SO_GET_INFO)`: returns the errno of `request_module()`, or ENOENT if a helper ran.
-fn request() -> Action {
-    Action::IptGetInfo(b"zz".to_vec())
-}
+/// How long a sequence can last, in guest time.
+const LIMIT: GuestMillis = GuestMillis(600_000);
 
 /// A helper that sleeps this long. Its records are counted, so each sequence has its own.
 fn sleeper(lab: &mut Lab<'_>, millis: u64) -> Result<Helper, LabError> {
@@ -23,7 +24,7 @@ fn sleeper(lab: &mut Lab<'_>, millis: u64) -> Result<Helper, LabError> {
 }
 
 /// Runs the sequence and returns what happened.
-pub fn observe(lab: &mut Lab<'_>, sequence: &Sequence) -> Result<Outcome, LabError> {
+pub fn observe(lab: &mut Lab<'_>, sequence: &Sequence, run: u64) -> Result<Outcome, LabError> {
     let background = sleeper(lab, sequence.sleep)?;
     let mut helpers = vec![background.clone()];
     for millis in DURATIONS {
@@ -39,35 +40,34 @@ pub fn observe(lab: &mut Lab<'_>, sequence: &Sequence) -> Result<Outcome, LabErr
         after: GuestMillis(after),
         ..Group::default()
     };
-    let signal = |after: u64| Some((GuestMillis(after), libc::SIGKILL));
     // The first job only marks the beginning.
     let mut groups = vec![job(0, Action::Sleep(0))];
-    let (killed, after) = (sequence.killed.0.min(sequence.background), sequence.killed.1);
-    groups.extend((killed > 0).then(|| Group { count: killed, signal: signal(after), ..job(0, request()) }));
-    let others = sequence.background - killed;
-    groups.extend((others > 0).then(|| Group { count: others, ..job(0, request()) }));
-    let mut switches = Vec::new();
-    for step in &sequence.steps {
-        groups.push(match *step {
-            Step::Request { at, callers, killed_after } => {
-                let signal = killed_after.and_then(|after| signal(at + after));
-                Group { count: callers, signal, ..job(at, request()) }
-            }
-            Step::Path { at, program } => {
-                switches.push(groups.iter().map(|group| group.count as usize).sum::<usize>());
-                let path = match program {
-                    Program::Sleeps(millis) => format!("/run/lab/sleeps-{millis}"),
-                    Program::Missing => "/nonexistent".to_owned(),
-                    Program::Disabled => "\n".to_owned(),
-                };
-                job(at, set_path_action(path.as_bytes()))
-            }
-        });
+    let mut names = sequence.names(run).into_iter();
+    for Callers { at, count, killed_at, .. } in sequence.groups() {
+        let signal = killed_at.map(|at| (GuestMillis(at), libc::SIGKILL));
+        // getsockopt(IPT_SO_GET_INFO) fails with the errno of request_module(), or with ENOENT if that succeeds.
+        let request = |name: String| Group { signal, ..job(at, Action::IptGetInfo(name.into_bytes())) };
+        groups.extend(names.by_ref().take(count as usize).map(request));
     }
-    let ends = lab.run_all(groups)?;
+    let callers = 1..groups.len();
+    for step in &sequence.steps {
+        if let Step::Path { at, program } = *step {
+            let path = match program {
+                Program::Sleeps(millis) => format!("/run/lab/sleeps-{millis}"),
+                Program::Missing => "/nonexistent".to_owned(),
+                Program::Directory => "/run/lab".to_owned(),
+                Program::Disabled => "\n".to_owned(),
+            };
+            groups.push(job(at, set_path_action(path.as_bytes())));
+        }
+    }
+    let mut ends = Vec::new();
+    for job in lab.start_all(groups)? {
+        let end = lab.wait(job, LIMIT)?;
+        ends.push(end.ok_or_else(|| LabError::Unexpected("a caller does not end".to_owned()))?);
+    }
     let began = ends[0].results.first().map_or(GuestMicros(0), |result| result.began);
-    let callers = ends.iter().enumerate().filter(|(at, _)| *at > 0 && !switches.contains(at));
-    let ends = callers.map(|(_, end)| ended(end, began)).collect();
+    let ends = ends[callers].iter().map(|end| ended(end, began)).collect();
     // Helpers of killed callers still run, but have left their records.
     let mut started = 0;
     for helper in &helpers {
@@ -75,7 +75,7 @@ pub fn observe(lab: &mut Lab<'_>, sequence: &Sequence) -> Result<Outcome, LabErr
     }
     let lines = lab.kmsg()?;
     let mut messages: Vec<String> =
-        lines.iter().map(shown_line).filter(|line| line.contains("> request_module: ")).collect();
+        lines.iter().map(shown_line).filter(|line| MESSAGES.iter().any(|message| line.contains(message))).collect();
     messages.sort();
     let longest = sequence.sleep.max(DURATIONS[DURATIONS.len() - 1]);
     lab.arrange(Action::Sleep(longest))?;

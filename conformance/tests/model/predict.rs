@@ -1,16 +1,16 @@
 //! What the request core says about a sequence.
 
-use crate::sequence::{Program, SPREAD, Sequence, Step};
+use crate::sequence::{Callers, Program, SPREAD, Sequence, Step};
 use request::{
-    Begin, End, GaveUp, HelperPath, Launch, Message, Millis, Name, Next, OverLimit, Policy, Refusal, Request, Requests,
+    Begin, End, GaveUp, HelperPath, Launch, MergeId, Message, Millis, Name, Next, Policy, Refusal, Request, Requests,
     WAIT, Why,
 };
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 /// How a caller ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// `request_module()` returned this errno, or a helper ran (ENOENT).
+    /// `request_module()` returned this errno, or a number that is not negative (ENOENT: there is no such table).
     Errno(i32),
     /// It was killed.
     Killed,
@@ -44,8 +44,8 @@ impl Outcome {
     fn by_group(&self, sequence: &Sequence) -> Vec<Ended> {
         let mut ends = self.ends.clone();
         let mut from = 0;
-        for count in groups(sequence) {
-            let to = (from + count).min(ends.len());
+        for callers in sequence.groups() {
+            let to = (from + callers.count as usize).min(ends.len());
             ends[from..to].sort_by_key(|end| end.at);
             from = to;
         }
@@ -76,10 +76,16 @@ impl Outcome {
 /// How late a wait of five seconds can end: the timer wheel has steps of 64 jiffies for it (kernel/time/timer.c).
 const LATE: Millis = 300;
 
+/// How late a merged request can be forgotten: the timer wheel has steps of 512 jiffies for a minute.
+const LATE_FORGOTTEN: Millis = 2200;
+
 /// How late a process can act: the processes of a sequence are started one after another, and each counts from its start.
 const LATE_START: Millis = 400;
 
 const ENOENT: i32 = 2;
+
+/// What `request_module()` returns if the caller is killed while its helper runs (`-ERESTARTSYS`).
+const KILLED: i32 = -512;
 
 /// An event of the simulation.
 #[derive(Clone, Copy, Debug)]
@@ -88,7 +94,7 @@ enum Event {
     Path(Program),
     Kill(usize),
     Timeout(usize),
-    HelperEnds(usize, Request),
+    HelperEnds(usize, Request, i32),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,87 +102,89 @@ enum State {
     Before,
     Waits,
     Runs(Request),
+    Follows(Request, MergeId),
     Ended(Ended),
 }
 
+/// The first of several callers whose requests are merged.
+#[derive(Clone, Copy)]
+struct First {
+    caller: usize,
+    at: (Millis, Millis),
+}
+
 /// A simulated kernel and its callers.
-struct Simulation<'a> {
-    core: Requests<VecDeque<usize>>,
+struct Simulation {
+    core: Requests<VecDeque<usize>, 256>,
     program: Program,
     events: Vec<(Millis, Event)>,
     callers: Vec<State>,
-    names: &'a [Name],
+    names: Vec<Name>,
+    /// The group of each caller, and whether it is killed.
+    groups: Vec<(usize, bool)>,
     helpers: usize,
     messages: Vec<String>,
-    /// The callers that die when they no longer wait for a place.
+    /// The callers that have received a fatal signal.
     dying: Vec<usize>,
     /// How uncertain the time of the current event is, and that of the start of each caller's helper.
     spread: Millis,
     spreads: Vec<Millis>,
     /// The earliest and latest time of each event that changed something.
     times: Vec<(Millis, Millis)>,
+    firsts: HashMap<usize, First>,
+    /// The names that are forgotten at some time between two.
+    forgotten: Vec<(usize, (Millis, Millis))>,
+    /// Whether the outcome depends on more than the order of the events.
+    uncertain: bool,
 }
 
-/// The numbers of callers that act at the same time: those of the background that are killed, its others, then each step.
-fn groups(sequence: &Sequence) -> impl Iterator<Item = usize> {
-    let killed = sequence.killed.0.min(sequence.background);
-    let steps = sequence.steps.iter().filter_map(|step| match step {
-        Step::Request { callers, .. } => Some(*callers),
-        Step::Path { .. } => None,
-    });
-    [killed, sequence.background - killed].into_iter().chain(steps).map(|count| count as usize)
-}
-
-/// The names that the background and the other callers request.
-pub fn names(sequence: &Sequence) -> Vec<Name> {
-    let name = |text: &str| Name::new(text.as_bytes()).unwrap();
-    vec![name("iptable_zz"); groups(sequence).sum()]
-}
-
-fn simulate(sequence: &Sequence, over: OverLimit) -> Simulation<'static> {
-    let names: &'static [Name] = Box::leak(names(sequence).into_boxed_slice());
-    let background = sequence.background as usize;
-    let mut events: Vec<(Millis, Event)> = (0..background).map(|caller| (0, Event::Begin(caller))).collect();
-    let (killed, after) = sequence.killed;
-    events.extend((0..killed.min(sequence.background) as usize).map(|caller| (after, Event::Kill(caller))));
-    let mut caller = background;
-    for step in &sequence.steps {
-        match *step {
-            Step::Request { at, callers, killed_after } => {
-                let first = caller;
-                caller += callers as usize;
-                events.extend((first..caller).map(|caller| (at, Event::Begin(caller))));
-                let killed =
-                    killed_after.into_iter().flat_map(|after| (first..caller).map(move |caller| (at + after, caller)));
-                events.extend(killed.map(|(at, caller)| (at, Event::Kill(caller))));
-            }
-            Step::Path { at, program } => events.push((at, Event::Path(program))),
+fn simulate(sequence: &Sequence, policy: Policy, run: u64) -> Simulation {
+    let names: Vec<Name> =
+        sequence.names(run).iter().map(|name| Name::new(format!("iptable_{name}").as_bytes()).unwrap()).collect();
+    let mut events: Vec<(Millis, Event)> = Vec::new();
+    let mut groups = Vec::new();
+    for (group, Callers { at, count, killed_at, .. }) in sequence.groups().enumerate() {
+        for _ in 0..count {
+            let caller = groups.len();
+            events.push((at, Event::Begin(caller)));
+            events.extend(killed_at.map(|at| (at, Event::Kill(caller))));
+            groups.push((group, killed_at.is_some()));
         }
     }
+    for step in &sequence.steps {
+        if let Step::Path { at, program } = *step {
+            events.push((at, Event::Path(program)));
+        }
+    }
+    let callers = groups.len();
     let mut simulation = Simulation {
-        core: Requests::new(Policy::new(over)),
+        core: Requests::new(policy),
         program: Program::Sleeps(sequence.sleep),
         events,
-        callers: vec![State::Before; caller],
+        callers: vec![State::Before; callers],
         names,
+        groups,
         helpers: 0,
         messages: Vec::new(),
         dying: Vec::new(),
         spread: 0,
-        spreads: vec![0; caller],
+        spreads: vec![0; callers],
         times: Vec::new(),
+        firsts: HashMap::new(),
+        forgotten: Vec::new(),
+        uncertain: false,
     };
-    simulation.run(background);
+    simulation.run(sequence.background as usize);
     simulation
 }
 
-impl Simulation<'_> {
+impl Simulation {
     fn run(&mut self, background: usize) {
         while let Some(next) = (0..self.events.len()).min_by_key(|&at| self.events[at].0) {
             let (now, event) = self.events.remove(next);
             self.spread = match event {
                 Event::Begin(caller) if caller < background => SPREAD,
-                Event::HelperEnds(caller, _) => self.spreads[caller],
+                Event::HelperEnds(caller, ..) => self.spreads[caller],
                 Event::Timeout(_) => LATE_START + LATE,
                 Event::Begin(_) | Event::Kill(_) | Event::Path(_) => LATE_START,
             };
@@ -206,64 +214,121 @@ impl Simulation<'_> {
                     Begin::Refuse(refusal) => self.end(now, caller, Fate::Errno(refusal.errno())),
                 }
             }
-            Event::HelperEnds(caller, request) => {
+            Event::HelperEnds(caller, request, result) => {
                 if self.callers[caller] != State::Runs(request) {
                     return false;
                 }
-                self.end(now, caller, Fate::Errno(ENOENT));
-                self.free(now, caller, request, 256);
+                self.returns(now, caller, request, result);
             }
-            Event::Timeout(caller) | Event::Kill(caller) => {
-                let why = if matches!(event, Event::Kill(_)) { Why::Killed } else { Why::Timeout };
-                if let (State::Runs(request), Why::Killed) = (self.callers[caller], why) {
-                    self.end(now, caller, Fate::Killed);
-                    self.free(now, caller, request, -512);
-                    return true;
-                }
-                if self.callers[caller] != State::Waits {
-                    return false;
-                }
-                let messages = &mut self.messages;
-                let mut log = |message: Message<'_>| messages.push(text(message));
-                match self.core.give_up(now, &self.names[caller], caller, why, &mut log) {
-                    GaveUp::Refuse(Refusal::Killed) => self.end(now, caller, Fate::Killed),
-                    GaveUp::Refuse(_) if self.dying.contains(&caller) => self.end(now, caller, Fate::Killed),
-                    GaveUp::Refuse(refusal) => self.end(now, caller, Fate::Errno(refusal.errno())),
-                    // The signal takes effect when this wait ends.
-                    GaveUp::KeepsWaiting => self.dying.push(caller),
-                    GaveUp::NotWaiting => panic!("the core has forgotten caller {caller}"),
+            Event::Timeout(caller) => match self.callers[caller] {
+                State::Waits => self.give_up(now, caller, Why::Timeout),
+                _ => return false,
+            },
+            Event::Kill(caller) => {
+                let together = self.events.iter().filter_map(|&(at, event)| match event {
+                    Event::Kill(other) if at == now => Some(other),
+                    _ => None,
+                });
+                self.dying.extend(together.chain([caller]));
+                match self.callers[caller] {
+                    State::Waits => self.give_up(now, caller, Why::Killed),
+                    State::Runs(request) | State::Follows(request, _) => self.returns(now, caller, request, KILLED),
+                    State::Before | State::Ended(_) => return false,
                 }
             }
         }
         true
     }
 
-    fn launch(&mut self, now: Millis, caller: usize, request: Request) {
-        assert_eq!(self.core.launch(now, request, &self.names[caller], true, &mut |_| ()), Launch::Run);
-        self.callers[caller] = State::Runs(request);
-        self.spreads[caller] = self.spread;
-        if self.dying.contains(&caller) {
-            // The helper starts, but nothing waits for it.
-            self.helpers += usize::from(matches!(self.program, Program::Sleeps(_)));
-            self.end(now, caller, Fate::Killed);
-            return self.free(now, caller, request, -512);
-        }
-        match self.program {
-            Program::Sleeps(millis) => {
-                self.helpers += 1;
-                self.events.push((now + millis, Event::HelperEnds(caller, request)));
-            }
-            // The name of an empty path is not found either.
-            Program::Missing | Program::Disabled => self.events.push((now, Event::HelperEnds(caller, request))),
+    fn give_up(&mut self, now: Millis, caller: usize, why: Why) {
+        let messages = &mut self.messages;
+        let mut log = |message: Message<'_>| messages.push(text(message));
+        match self.core.give_up(now, &self.names[caller], caller, why, &mut log) {
+            GaveUp::Refuse(Refusal::Killed) => self.end(now, caller, Fate::Killed),
+            GaveUp::Refuse(refusal) => self.end(now, caller, Fate::Errno(refusal.errno())),
+            // The signal takes effect when this wait ends.
+            GaveUp::KeepsWaiting => {}
+            GaveUp::NotWaiting => panic!("the core has forgotten caller {caller}"),
         }
     }
 
+    fn launch(&mut self, now: Millis, caller: usize, request: Request) {
+        let messages = &mut self.messages;
+        let mut log = |message: Message<'_>| messages.push(text(message));
+        let launch = self.core.launch(now, request, &self.names[caller], true, &mut log);
+        self.spreads[caller] = self.spread;
+        self.note_order(now, caller, launch);
+        match launch {
+            Launch::Run => self.run_helper(now, caller, request),
+            Launch::Follow(first) => {
+                self.callers[caller] = State::Follows(request, first);
+                if self.dying.contains(&caller) {
+                    self.returns(now, caller, request, KILLED);
+                }
+            }
+            Launch::Ended(result) => self.returns(now, caller, request, result),
+            Launch::Stale => panic!("the core has forgotten the request of caller {caller}"),
+        }
+    }
+
+    /// Notes what is not certain about the order of merged requests.
+    fn note_order(&mut self, now: Millis, caller: usize, launch: Launch) {
+        let name = self.number(caller);
+        let time = (now, now + self.spread);
+        let overlaps = |other: (Millis, Millis)| time.0 <= other.1 && other.0 <= time.1;
+        self.uncertain |= self.forgotten.iter().any(|&(other, at)| other == name && overlaps(at));
+        match (launch, self.firsts.get(&name)) {
+            (Launch::Run, _) => {
+                self.firsts.insert(name, First { caller, at: time });
+            }
+            // Of two groups whose requests start at the same time, either may be the first.
+            (_, Some(first)) if overlaps(first.at) && self.groups[caller].0 != self.groups[first.caller].0 => {
+                self.uncertain |= self.groups[caller].1 || self.groups[first.caller].1;
+            }
+            _ => {}
+        }
+    }
+
+    /// The first caller with the name of this one.
+    fn number(&self, caller: usize) -> usize {
+        self.names.iter().position(|name| *name == self.names[caller]).unwrap_or(caller)
+    }
+
+    fn run_helper(&mut self, now: Millis, caller: usize, request: Request) {
+        self.callers[caller] = State::Runs(request);
+        let (lasts, result) = match self.program {
+            Program::Sleeps(millis) => (millis, 256),
+            Program::Missing => (0, -2),
+            Program::Directory => (0, -13),
+            // The path was not empty when the request began. Nothing is run, and that is a success.
+            Program::Disabled => (0, 0),
+        };
+        self.helpers += usize::from(matches!(self.program, Program::Sleeps(_)));
+        if self.dying.contains(&caller) && self.program != Program::Disabled {
+            // The helper starts, but nothing waits for it.
+            return self.returns(now, caller, request, KILLED);
+        }
+        self.events.push((now + lasts, Event::HelperEnds(caller, request, result)));
+    }
+
+    /// `request_module()` returns.
+    fn returns(&mut self, now: Millis, caller: usize, request: Request, result: i32) {
+        self.end(now, caller, Fate::Errno(if result < 0 { -result } else { ENOENT }));
+        self.free(now, caller, request, result);
+    }
+
     fn end(&mut self, at: Millis, caller: usize, fate: Fate) {
+        let fate = if self.dying.contains(&caller) { Fate::Killed } else { fate };
         self.callers[caller] = State::Ended(Ended { fate, at });
     }
 
     fn free(&mut self, now: Millis, caller: usize, request: Request, result: i32) {
-        let End { next, .. } = self.core.end(now, request, &self.names[caller], result);
+        let End { next, announced } = self.core.end(now, request, &self.names[caller], result);
+        if announced.is_some() {
+            let name = self.number(caller);
+            let from = now + 60_000;
+            self.forgotten.push((name, (from, from + self.spread + LATE_FORGOTTEN)));
+        }
         match next {
             Next::NoRequest => {}
             Next::Grant(waiter, request) => self.launch(now, waiter, request),
@@ -278,12 +343,20 @@ impl Simulation<'_> {
                 }
             }
         }
+        for follower in 0..self.callers.len() {
+            match self.callers[follower] {
+                State::Follows(request, first) if Some(first) == announced => {
+                    self.returns(now, follower, request, result);
+                }
+                _ => {}
+            }
+        }
     }
 }
 
 /// Returns what the core predicts.
-pub fn predict(sequence: &Sequence, over: OverLimit) -> Outcome {
-    let simulation = simulate(sequence, over);
+pub fn predict(sequence: &Sequence, policy: Policy, run: u64) -> Outcome {
+    let simulation = simulate(sequence, policy, run);
     let ends = simulation.callers.iter().map(|state| match state {
         State::Ended(ended) => *ended,
         other => panic!("a caller has not ended: {other:?}"),
@@ -296,15 +369,13 @@ pub fn predict(sequence: &Sequence, over: OverLimit) -> Outcome {
     Outcome { ends, helpers: simulation.helpers, messages }
 }
 
-/// Returns whether the events of a sequence are so far apart that it has one outcome, with every policy that waits.
-pub fn is_certain(sequence: &Sequence, apart: Millis) -> bool {
-    [OverLimit::WaitKillable, OverLimit::Wait].into_iter().all(|over| {
-        let mut times = simulate(sequence, over).times;
-        times.sort_unstable();
-        // The callers of the background act at the same time.
-        times.dedup();
-        times.windows(2).all(|pair| pair[1].0 >= pair[0].1 + apart)
-    })
+/// Returns whether the events of a sequence are so far apart that it has one outcome.
+pub fn is_certain(sequence: &Sequence, policy: Policy, apart: Millis) -> bool {
+    let Simulation { mut times, uncertain, .. } = simulate(sequence, policy, 0);
+    times.sort_unstable();
+    // The callers of the background act at the same time.
+    times.dedup();
+    !uncertain && times.windows(2).all(|pair| pair[1].0 >= pair[0].1 + apart)
 }
 
 fn text(message: Message<'_>) -> String {

@@ -1,5 +1,7 @@
 //! Generated sequences of events.
 
+use request::Policy;
+
 /// The program that the path names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Program {
@@ -7,6 +9,8 @@ pub enum Program {
     Sleeps(u64),
     /// A path that does not exist.
     Missing,
+    /// A directory, which cannot be executed.
+    Directory,
     /// The empty path.
     Disabled,
 }
@@ -14,11 +18,20 @@ pub enum Program {
 /// Helpers of different durations, in milliseconds.
 pub const DURATIONS: [u64; 4] = [0, 1300, 2600, 6300];
 
+/// The module that a caller requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Module {
+    /// One that no other caller requests.
+    Own,
+    /// One of a few that several callers request.
+    Shared(u8),
+}
+
 /// An event after the background has started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Callers make a request, and are killed after a number of milliseconds if they still wait.
-    Request { at: u64, callers: u32, killed_after: Option<u64> },
+    Request { at: u64, module: Module, callers: u32, killed_after: Option<u64> },
     /// The path changes.
     Path { at: u64, program: Program },
 }
@@ -28,12 +41,27 @@ pub enum Step {
 pub struct Sequence {
     /// How many callers request a module at the beginning.
     pub background: u32,
-    /// How many of them are killed after a number of milliseconds.
-    pub killed: (u32, u64),
+    /// What they request.
+    pub module: Module,
+    /// How many of them are killed after a number of milliseconds, and what these request.
+    pub killed: (u32, u64, Module),
     /// How long their helpers sleep, in milliseconds.
     pub sleep: u64,
     /// Further events, in order.
     pub steps: Vec<Step>,
+}
+
+/// Callers that act at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Callers {
+    /// When they begin, in milliseconds.
+    pub at: u64,
+    /// How many they are.
+    pub count: u32,
+    /// What they request.
+    pub module: Module,
+    /// When they are killed, in milliseconds.
+    pub killed_at: Option<u64>,
 }
 
 /// The time within which the callers of the background get their helpers, or end, in milliseconds.
@@ -57,44 +85,90 @@ impl Random {
 
 impl Sequence {
     /// Generates the sequence of a seed: the first of that seed whose events are far enough apart to have one outcome.
-    pub fn generate(seed: u64) -> Sequence {
+    pub fn generate(seed: u64, policy: Policy) -> Sequence {
         let mut random = Random(seed);
         loop {
             let sequence = Sequence::draw(&mut random);
-            if crate::predict::is_certain(&sequence, APART) {
+            if sequence.is_certain(policy) {
                 return sequence;
             }
         }
     }
 
+    /// Returns whether the events are so far apart that the sequence has one outcome.
+    pub fn is_certain(&self, policy: Policy) -> bool {
+        crate::predict::is_certain(self, policy, APART)
+    }
+
+    /// Returns the callers in the order in which they are numbered: those of the background that are killed, its others,
+    /// then each step.
+    pub fn groups(&self) -> impl Iterator<Item = Callers> {
+        let (killed, killed_at, module) = self.killed;
+        let killed = killed.min(self.background);
+        let background = [
+            Callers { at: 0, count: killed, module, killed_at: Some(killed_at) },
+            Callers { at: 0, count: self.background - killed, module: self.module, killed_at: None },
+        ];
+        let steps = self.steps.iter().filter_map(|step| match *step {
+            Step::Request { at, module, callers, killed_after } => {
+                Some(Callers { at, count: callers, module, killed_at: killed_after.map(|after| at + after) })
+            }
+            Step::Path { .. } => None,
+        });
+        background.into_iter().chain(steps)
+    }
+
+    /// Returns the names that the callers request, in their order; `run` distinguishes them from those of other sequences
+    /// in the same guest.
+    pub fn names(&self, run: u64) -> Vec<String> {
+        let modules = self.groups().flat_map(|callers| (0..callers.count).map(move |_| callers.module));
+        let name = |(caller, module)| match module {
+            Module::Own => format!("r{run}-{caller}"),
+            Module::Shared(number) => format!("r{run}-{}", char::from(b'a' + number)),
+        };
+        modules.enumerate().map(name).collect()
+    }
+
     fn draw(random: &mut Random) -> Sequence {
         let background = [0, 48, 49, 50, 50, 50, 50][random.below(7) as usize];
+        // Which one of several callers for a module is the first is not known, so the callers to kill request another one.
+        let (module, other) =
+            if random.below(3) == 0 { (Module::Shared(0), Module::Shared(1)) } else { (Module::Own, Module::Own) };
         let killed = if background > 0 && random.below(2) == 0 {
-            (1 + random.below(2) as u32, 2000 + 10 * random.below(400))
+            (1 + random.below(2) as u32, 2000 + 10 * random.below(400), other)
         } else {
-            (0, 0)
+            (0, 0, other)
         };
         let mut at = 1000;
         let steps = (0..1 + random.below(8)).map(|_| {
             at += 500 + 10 * random.below(120);
+            if random.below(16) == 0 {
+                // The kernel remembers a request for a minute if it merges requests.
+                at += 55_000 + 10 * random.below(1000);
+            }
             match random.below(4) {
                 0 => {
-                    let program = match random.below(6) {
+                    let program = match random.below(8) {
                         0 => Program::Missing,
                         1 => Program::Disabled,
+                        2 => Program::Directory,
                         _ => Program::Sleeps(DURATIONS[random.below(4) as usize]),
                     };
                     Step::Path { at, program }
                 }
                 kind => {
+                    let module = match random.below(5) {
+                        shared @ ..=2 => Module::Shared(shared as u8),
+                        _ => Module::Own,
+                    };
                     let callers = [1, 1, 1, 2, 14][random.below(5) as usize];
                     // Of several callers that are killed, the place of the first may go to another one before that dies.
                     let killed_after = (kind == 1 && callers == 1).then(|| 300 + 10 * random.below(500));
-                    Step::Request { at, callers, killed_after }
+                    Step::Request { at, module, callers, killed_after }
                 }
             }
         });
         let steps = steps.collect();
-        Sequence { background, killed, sleep: 4000 + 1000 * random.below(8), steps }
+        Sequence { background, module, killed, sleep: 4000 + 1000 * random.below(8), steps }
     }
 }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
-use vm_images::{Cache, Catalogue, Options, Subject};
+use vm_images::{Cache, Catalogue, Kernel, Options, Subject};
 
 /// Returns an entry of the catalogue for a test, about the kernel alone and without needs.
 pub const fn entry(id: &'static str, statement: &'static str, check: fn(&mut Lab<'_>) -> Check) -> Entry {
@@ -84,6 +84,21 @@ pub fn guest_dir() -> PathBuf {
     Path::new(env!("CARGO_BIN_EXE_kmodlab")).parent().unwrap().join("../guest")
 }
 
+/// Returns a kernel of the catalogue. One that is not in the cache is fetched or built.
+pub fn kernel(name: &str) -> Kernel {
+    let catalogue = Catalogue::builtin().unwrap();
+    let options = Options::new(cache());
+    match catalogue.resolve(name).unwrap().is_built() {
+        true => vm_images::build(name, &options).unwrap(),
+        false => vm_images::fetch(&catalogue, name, &options).unwrap(),
+    }
+}
+
+/// Opens the cache.
+pub fn cache() -> Cache {
+    Cache::open(Cache::default_dir(|name| std::env::var_os(name)).unwrap()).unwrap()
+}
+
 /// Runs these behaviours, two in parallel. Returns the rows, sorted by id, and asserts that no QEMU process is left.
 pub fn run(behaviours: Vec<&'static Entry>, setup: &Setup<'_>) -> Vec<Row> {
     run_with_notes(behaviours, setup).0
@@ -91,8 +106,7 @@ pub fn run(behaviours: Vec<&'static Entry>, setup: &Setup<'_>) -> Vec<Row> {
 
 /// Like [`run`]; also returns the notes that the engine emitted.
 pub fn run_with_notes(behaviours: Vec<&'static Entry>, setup: &Setup<'_>) -> (Vec<Row>, Vec<String>) {
-    let dir = Cache::default_dir(|name| std::env::var_os(name)).unwrap();
-    let cache = Cache::open(dir).unwrap();
+    let cache = cache();
     let guest = GuestOptions {
         append: vec![setup.mark.to_owned()],
         cold: setup.cold,
@@ -106,9 +120,9 @@ pub fn run_with_notes(behaviours: Vec<&'static Entry>, setup: &Setup<'_>) -> (Ve
             .unwrap(),
         agent: guest_dir().join("agent"),
         boot: Boot { guest, accel: Accel::Tcg, allowed: setup.allowed.clone() },
-        cache: cache.clone(),
+        cache,
     };
-    let kernel = vm_images::fetch(&Catalogue::builtin().unwrap(), setup.kernel, &Options::new(cache)).unwrap();
+    let kernel = kernel(setup.kernel);
     let judging = Judging { allowed: setup.allowed.clone(), ..setup.judging.clone() };
     let request = Request {
         selection: Selection { behaviours, shard: None },

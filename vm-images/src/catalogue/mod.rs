@@ -214,7 +214,7 @@ mod tests {
         let error = catalogue.resolve("4.19").unwrap_err();
         assert_eq!(error.to_string(), "unknown kernel '4.19'");
         let CatalogueError::Unknown { known, .. } = error else { panic!("{error}") };
-        assert_eq!(known, ["5.10", "6.1", "6.12", "6.18", "7.3", "5.10-modular-unix"]);
+        assert_eq!(known, ["5.10", "6.1", "6.12", "6.18", "7.3", "5.10-modular-unix", "7.3-autoload-dups"]);
         let error = catalogue.subject("sbase").unwrap_err();
         assert_eq!(error.to_string(), "unknown subject 'sbase'");
         let CatalogueError::Unknown { known, .. } = error else { panic!("{error}") };

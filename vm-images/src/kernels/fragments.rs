@@ -1,7 +1,7 @@
 //! Fragments of kernel configurations: those in `configs/`, merging several, and finding lines without effect.
 
 /// The names of the fragments in `configs/`.
-pub const NAMES: [&str; 5] = ["tiny", "catalogue", "modular-unix", "kcov-kasan", "test-kmod"];
+pub const NAMES: [&str; 6] = ["tiny", "catalogue", "modular-unix", "kcov-kasan", "test-kmod", "autoload-dups"];
 
 /// Returns the text of a fragment in `configs/`.
 pub(crate) fn fragment(name: &str) -> Option<&'static str> {
@@ -11,14 +11,21 @@ pub(crate) fn fragment(name: &str) -> Option<&'static str> {
         "modular-unix" => Some(include_str!("../../configs/modular-unix")),
         "kcov-kasan" => Some(include_str!("../../configs/kcov-kasan")),
         "test-kmod" => Some(include_str!("../../configs/test-kmod")),
+        "autoload-dups" => Some(include_str!("../../configs/autoload-dups")),
         _ => None,
     }
 }
 
 /// Returns a fragment, preceded by the one it is based on.
 pub(crate) fn with_base(name: &str) -> Option<Vec<&'static str>> {
-    let base = matches!(name, "catalogue" | "kcov-kasan" | "test-kmod").then_some("tiny");
+    let base = matches!(name, "catalogue" | "kcov-kasan" | "test-kmod" | "autoload-dups").then_some("tiny");
     base.into_iter().chain([name]).map(fragment).collect()
+}
+
+/// Returns a fragment merged over the one it is based on.
+pub(crate) fn merged(name: &str) -> Option<String> {
+    let parts: Vec<String> = with_base(name)?.into_iter().map(str::to_owned).collect();
+    Some(merge(&parts))
 }
 
 /// Merges fragments: of several lines for an option, the last is kept.
@@ -83,13 +90,15 @@ mod tests {
         assert!(NAMES.iter().all(|name| with_base(name).is_some()));
         assert_eq!(with_base("huge"), None);
         assert_eq!(with_base("kcov-kasan").map(|parts| parts.len()), Some(2));
+        let whole = merged("autoload-dups").unwrap();
+        assert!(whole.contains("CONFIG_MODULES=y\n") && whole.contains("CONFIG_LOCALVERSION=\"-autoload-dups\"\n"));
     }
 
     #[test]
     fn every_fragment_named_in_the_catalogue_exists() {
         for entry in crate::Catalogue::builtin().unwrap().kernels() {
             if let Some(config) = &entry.config {
-                assert!(fragment(config).is_some(), "{config}");
+                assert!(merged(config).is_some(), "{config}");
             }
         }
     }

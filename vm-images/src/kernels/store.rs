@@ -1,7 +1,7 @@
 //! Kernels in the cache: the records of those fetched and built.
 
 use super::bzimage::Header;
-use super::fragments::{fragment, merge};
+use super::fragments::{merge, merged};
 use super::kernel::{Kernel, KernelError};
 use super::release::KernelRelease;
 use crate::cache::{CacheError, ContentId, paths_in, read_json, sha256, touch, write_json};
@@ -148,10 +148,11 @@ pub(crate) fn built(entry: &KernelEntry, options: &Options<'_>) -> Result<Option
     }))
 }
 
-/// Returns the name of the pointer to a built kernel. It contains a hash of the options in the fragment, so that a changed option leads to a new build.
+/// Returns the name of the pointer to a built kernel. It contains a hash of the configured options, so that a changed option
+/// leads to a new build.
 pub(crate) fn pointer_name(entry: &KernelEntry) -> String {
-    let text = entry.config.as_deref().and_then(fragment).unwrap_or_default();
-    format!("{}-{}.json", entry.name, &options_id(text)[..16])
+    let text = entry.config.as_deref().and_then(merged).unwrap_or_default();
+    format!("{}-{}.json", entry.name, &options_id(&text)[..16])
 }
 
 /// Hashes the options of a fragment without its comments.

@@ -1,4 +1,4 @@
-//! Builds a kernel from a distribution's source package: tinyconfig and a fragment of `configs/`.
+//! Builds a kernel from a distribution's source package: tinyconfig and a fragment of `configs/`, with its base.
 //!
 //! Everything happens in the cache. The next build continues an interrupted one; after a successful build only the
 //! kernel, its modules and its configuration are kept.
@@ -8,7 +8,7 @@ use super::{BuildError, programs};
 use crate::cache::{CacheError, lock_file, read_json, write_json};
 use crate::catalogue::{Catalogue, KernelEntry};
 use crate::child;
-use crate::kernels::fragments::{fragment, without_effect};
+use crate::kernels::fragments::{fragment, merged, without_effect};
 use crate::kernels::kernel::Kernel;
 use crate::kernels::store;
 use crate::options::{Options, Progress};
@@ -32,7 +32,8 @@ pub fn build(name: &str, options: &Options<'_>) -> Result<Kernel, BuildError> {
     if let Some(kernel) = store::built(entry, options)? {
         return Ok(kernel);
     }
-    let text = fragment(config).ok_or_else(|| unavailable(format!("configs/{config} does not exist")))?;
+    let missing = || unavailable(format!("configs/{config} does not exist"));
+    let (own, text) = (fragment(config).ok_or_else(missing)?, merged(config).ok_or_else(missing)?);
     programs::check(&entry.name)?;
     let log = options.cache.area("logs")?.join(format!("build-{}.log", entry.name));
     // The log is also the lock: a make that outlives this process inherits it and so keeps others out.
@@ -48,7 +49,7 @@ pub fn build(name: &str, options: &Options<'_>) -> Result<Kernel, BuildError> {
     let (source_tree, objects) = (work.join("source"), work.join("objects"));
     let make = Make::new(&entry.name, (&source_tree, &objects), (&log, &log_file), options);
     let job = Job { work: &work, make };
-    job.configure(config, text)?;
+    job.configure(config, own, &text)?;
     job.make.all()?;
     job.install()?;
 
@@ -58,7 +59,7 @@ pub fn build(name: &str, options: &Options<'_>) -> Result<Kernel, BuildError> {
     let root = result.path().join(store::ROOT);
     fs::rename(work.join("install"), &root).map_err(CacheError::new("move the built kernel to", &root))?;
     store::record(result.path(), &package)?;
-    let target = area.join(format!("{dir}_{}", &store::options_id(text)[..8]));
+    let target = area.join(format!("{dir}_{}", &store::options_id(&text)[..8]));
     // A build of the same contents whose pointer was lost; replace it.
     let _ = fs::remove_dir_all(&target);
     options.cache.publish(result, &target)?;
@@ -137,11 +138,13 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    fn configure(&self, config: &str, text: &str) -> Result<(), BuildError> {
+    /// Configures with the fragments `text`. Each line of the entry's own fragment must be effective; the fragment that it is
+    /// based on is for kernels of several versions, of which some do not know all its options.
+    fn configure(&self, config: &str, own: &str, text: &str) -> Result<(), BuildError> {
         let fragment = self.work.join("source/kernel/configs/kmodlab.config");
         fs::write(&fragment, text).map_err(CacheError::new("write", &fragment))?;
         let path = self.work.join("objects/.config");
-        let lost = || fs::read_to_string(&path).map(|made| without_effect(text, &made));
+        let lost = || fs::read_to_string(&path).map(|made| without_effect(own, &made));
         // An interrupted build continues with its configuration if that was complete.
         let mut lines = lost().unwrap_or_else(|_| vec![String::new()]);
         if !lines.is_empty() {

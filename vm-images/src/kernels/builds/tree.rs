@@ -164,7 +164,7 @@ mod tests {
         insta::assert_snapshot!(message(&dir.join("gone"), "tiny"), @"cannot read TREE/gone: No such file or directory");
         insta::assert_snapshot!(message(dir, "tiny"), @"cannot build TREE: not a kernel source tree");
         tree(dir);
-        insta::assert_snapshot!(message(dir, "huge"), @"cannot build TREE: unknown fragment 'huge' (known: tiny, catalogue, modular-unix, kcov-kasan, test-kmod, or the path of a file)");
+        insta::assert_snapshot!(message(dir, "huge"), @"cannot build TREE: unknown fragment 'huge' (known: tiny, catalogue, modular-unix, kcov-kasan, test-kmod, autoload-dups, or the path of a file)");
         insta::assert_snapshot!(message(dir, "/nowhere/fragment"), @"cannot read /nowhere/fragment: No such file or directory");
         fs::write(dir.join(".config"), "").unwrap();
         insta::assert_snapshot!(message(dir, "tiny"), @"cannot build TREE: the tree was configured or built in place, so make refuses a separate build directory (run `make mrproper` in it, or use a clean worktree)");
