@@ -168,7 +168,8 @@ impl Pair {
         let earlier = self.naive.remembered.iter().find(|(other, _)| *other == name).map(|(_, result)| *result);
         let log = &mut |message: Message<'_>| self.log.push(text(message));
         let launch = self.core.launch(now, request, &name, waits, log);
-        let duplicate = format!("module-autoload: duplicate request for module {}", name.as_bytes().escape_ascii());
+        let duplicate =
+            format!("module: module-autoload: duplicate request for module {}", name.as_bytes().escape_ascii());
         let merged = self.naive.merging && earlier.is_some();
         assert_eq!(self.logged(), Vec::from_iter(merged.then_some(duplicate)));
         let state = match (launch, earlier.filter(|_| merged)) {

@@ -79,7 +79,7 @@ impl Message<'_> {
                 write(b", giving up");
             }
             Self::Duplicate(name) => {
-                write(b"module-autoload: duplicate request for module ");
+                write(b"module: module-autoload: duplicate request for module ");
                 write(name.as_bytes());
             }
             Self::Suppressed(count) => {
@@ -134,10 +134,26 @@ mod tests {
                 "request_module: modprobe net-pf-3 cannot be processed, kmod busy with 50 threads for more than 5 seconds now",
             ),
             (Message::Killed(&name), "request_module: sigkill sent for modprobe net-pf-3, giving up"),
-            (Message::Duplicate(&name), "module-autoload: duplicate request for module net-pf-3"),
+            (Message::Duplicate(&name), "module: module-autoload: duplicate request for module net-pf-3"),
             (Message::Suppressed(20), "__request_module: 20 callbacks suppressed"),
         ] {
             assert_eq!(text(message), expected);
+        }
+    }
+
+    #[test]
+    fn messages_have_the_levels_and_newlines_of_the_kernels() {
+        let name = Name::new(b"x").unwrap();
+        for (message, level, newline) in [
+            (Message::Stopped, 3, true),
+            (Message::Runaway(&name), 3, true),
+            (Message::Throttling(&name), 4, false),
+            (Message::Busy(&name), 4, false),
+            (Message::Killed(&name), 4, false),
+            (Message::Duplicate(&name), 4, true),
+            (Message::Suppressed(1), 4, true),
+        ] {
+            assert_eq!((message.level() as u8, message.has_newline()), (level, newline), "{message:?}");
         }
     }
 

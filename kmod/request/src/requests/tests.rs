@@ -49,7 +49,7 @@ impl Kernel {
     }
 
     fn fill(&mut self) -> Vec<Request> {
-        (0..CONCURRENT).map(|_| self.start()).collect()
+        (0..50).map(|_| self.start()).collect()
     }
 
     fn launch(&mut self, request: Request, name: &Name, waits: bool) -> Launch {
@@ -120,7 +120,7 @@ fn a_request_over_the_limit_waits_and_fails_at_the_timeout() {
         let mut kernel = Kernel::with(over);
         kernel.fill();
         assert_eq!(kernel.begin(), Begin::Wait);
-        kernel.now = crate::WAIT;
+        kernel.now = 5000;
         assert_eq!(kernel.give_up(51, Why::Timeout), GaveUp::Refuse(Refusal::Busy));
         assert_eq!(kernel.give_up(51, Why::Timeout), GaveUp::NotWaiting);
         assert_eq!(kernel.log, log);
@@ -173,6 +173,26 @@ fn a_free_place_wakes_all_waiters_before_6_4() {
 }
 
 #[test]
+fn refusals_have_the_errnos_of_the_kernel() {
+    // ENOENT, ENOMEM, ETIME, ERESTARTSYS.
+    for (refusal, errno) in
+        [(Refusal::Disabled, 2), (Refusal::Runaway, 12), (Refusal::Busy, 62), (Refusal::Killed, 512)]
+    {
+        assert_eq!(refusal.errno(), errno);
+    }
+}
+
+#[test]
+fn the_constants_are_those_of_the_kernel() {
+    assert_eq!((CONCURRENT, crate::WAIT, crate::REMEMBERED), (50, 5000, 60_000));
+    assert_eq!((crate::INTERVAL, crate::BURST), (5000, 10));
+    assert_eq!((crate::NAME_SIZE, crate::PATH_SIZE), (56, 256));
+    assert_eq!(HelperPath::default().as_bytes(), b"/sbin/modprobe");
+    assert_eq!(crate::ARGUMENTS, ["-q", "--"]);
+    assert_eq!(crate::ENVIRONMENT, ["HOME=/", "TERM=linux", "PATH=/sbin:/usr/sbin:/bin:/usr/bin"]);
+}
+
+#[test]
 fn a_request_ends_once() {
     let mut kernel = Kernel::with(OverLimit::Wait);
     let request = kernel.start();
@@ -194,7 +214,7 @@ fn a_duplicate_ends_with_the_result_of_the_first_request() {
     let (first, second) = (kernel.start(), kernel.start());
     assert_eq!(kernel.launch(first, &name("x"), true), Launch::Run);
     let Launch::Follow(followed) = kernel.launch(second, &name("x"), true) else { panic!("not merged") };
-    assert_eq!(kernel.log, ["module-autoload: duplicate request for module x"]);
+    assert_eq!(kernel.log, ["module: module-autoload: duplicate request for module x"]);
     assert_eq!(kernel.requests.announced(followed), None);
     assert_eq!(kernel.end(first, 256).announced, Some(followed));
     assert_eq!(kernel.requests.announced(followed), Some(256));
@@ -211,10 +231,10 @@ fn a_result_is_forgotten_after_a_minute() {
     let first = kernel.start();
     kernel.launch(first, &name("x"), true);
     kernel.end(first, 0);
-    kernel.now = crate::REMEMBERED - 1;
+    kernel.now = 59_999;
     let second = kernel.start();
     assert_eq!(kernel.launch(second, &name("x"), true), Launch::Ended(0));
-    kernel.now = crate::REMEMBERED;
+    kernel.now = 60_000;
     let third = kernel.start();
     assert_eq!(kernel.launch(third, &name("x"), true), Launch::Run);
 }
