@@ -27,8 +27,8 @@ pub type Chain<'a> = Vec<&'a Helper>;
 ///
 /// Unrelated requests can hide a loop for as long as they continue. They do not form a chain once their helpers exist: each
 /// helper that waits is followed by the helper that it waits for, which does not wait. The kernel may have queued a helper
-/// without having started it, so [`Proc::unchanged`](processes::Proc::unchanged) looks again, and with very
-/// many other helpers, which could fill the kernel's workqueue, nothing is certain.
+/// without having started it. [`Proc::unchanged`](processes::Proc::unchanged) finds out; and with many other helpers, which
+/// could fill the kernel's workqueue, nothing is certain.
 #[must_use]
 pub fn chain(snapshot: &Snapshot) -> Chain<'_> {
     if !snapshot.youngest {
@@ -40,9 +40,10 @@ pub fn chain(snapshot: &Snapshot) -> Chain<'_> {
     chain
 }
 
-/// How many helpers outside the chain may run. Their workqueue runs at least 512 works at a time (`WQ_UNBOUND_MAX_ACTIVE` in
-/// 6.1; 2048 in 7.3), so these do not keep another helper from starting.
-const UNRELATED: usize = 64;
+/// How many other helpers may run. Their workqueue runs at least 512 works at a time (`WQ_UNBOUND_MAX_ACTIVE` in 6.1; 2048 in
+/// 7.3), or since 6.9 that share of them which a NUMA node has of the processors. So these do not keep another helper from
+/// starting.
+const HELPERS: usize = 64;
 
 /// The decision about a request.
 #[derive(Debug, PartialEq, Eq)]
@@ -64,8 +65,8 @@ pub fn decide<'a>(snapshot: &'a Snapshot, name: &[u8], limits: settings::Limits)
     }
     let chain = chain(snapshot);
     let same = chain.iter().filter(|helper| helper.name.as_deref() == Some(name)).count();
-    let unrelated = snapshot.others.len() - chain.len();
-    if same >= limits.chain.get() && unrelated <= UNRELATED { Decision::Loop(chain) } else { Decision::Run }
+    let certain = snapshot.others.len() <= HELPERS;
+    if same >= limits.chain.get() && certain { Decision::Loop(chain) } else { Decision::Run }
 }
 
 #[cfg(test)]
@@ -81,7 +82,7 @@ mod tests {
 
     fn snapshot(helpers: &[(&str, usize)]) -> Snapshot {
         let others = (10..).zip(helpers).map(|(pid, (name, waiting))| helper(pid, name, *waiting)).collect();
-        Snapshot { others, youngest: true, processes: Vec::new() }
+        Snapshot { others, youngest: true, ..Snapshot::default() }
     }
 
     fn chain_length(helpers: &[(&str, usize)]) -> usize {
@@ -147,13 +148,13 @@ mod tests {
     }
 
     #[test]
-    fn among_many_unrelated_helpers_nothing_is_certain() {
+    fn among_many_helpers_nothing_is_certain() {
         let with = |unrelated: usize| {
             let mut helpers = vec![("u", 0); unrelated];
             helpers.extend([("a", 1); 3]);
             is_loop(&helpers, "a")
         };
-        assert_eq!([with(UNRELATED), with(UNRELATED + 1)], [true, false]);
+        assert_eq!([with(61), with(62)], [true, false]);
     }
 
     #[test]

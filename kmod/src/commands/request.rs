@@ -27,6 +27,9 @@ const MARKER: &str = "KMOD_REQUEST";
 /// How long the helpers of a suspected loop are observed. They are stuck only if nothing changes in that time.
 const PAUSE: Duration = Duration::from_millis(3);
 
+/// How often they are observed. Other work of the kernel can make a loop uncertain.
+const LOOKS: usize = 4;
+
 /// The maximum size of the settings in bytes.
 const SIZE: usize = 64 * 1024;
 
@@ -145,19 +148,24 @@ fn refusal(log: &KernelLog<'_>, limits: Limits) -> Result<bool, ProcError> {
     if limits.total.is_none() && !proc.may_be_a_loop(me, log.name, limits.chain.get())? {
         return Ok(false);
     }
-    let snapshot = proc.snapshot(me)?;
-    match decide(&snapshot, log.name, limits) {
-        Decision::Run => return Ok(false),
-        Decision::Total(total) => log.line(Priority::Error, format_args!("refused: {total} helpers are running")),
-        Decision::Loop(chain) => {
-            std::thread::sleep(PAUSE);
-            if !proc.unchanged(&snapshot, &chain)? {
-                return Ok(false);
+    for _ in 0..LOOKS {
+        let snapshot = proc.snapshot(me)?;
+        match decide(&snapshot, log.name, limits) {
+            Decision::Run => return Ok(false),
+            Decision::Total(total) => {
+                log.line(Priority::Error, format_args!("refused: {total} helpers are running"));
+                return Ok(true);
             }
-            log.stopped(&chain);
+            Decision::Loop(chain) => {
+                std::thread::sleep(PAUSE);
+                if proc.unchanged(&snapshot, &chain)? {
+                    log.stopped(&chain);
+                    return Ok(true);
+                }
+            }
         }
     }
-    Ok(true)
+    Ok(false)
 }
 
 /// Replaces this process by the helper. Returns if no helper can be started, after a line in the log.

@@ -14,8 +14,14 @@ use std::path::Path;
 /// `PF_KTHREAD` (include/linux/sched.h): the flag of a kernel thread, in field 9 of `/proc/PID/stat`.
 const KERNEL_THREAD: u64 = 0x0020_0000;
 
+/// The kernel thread that is the parent of all others.
+const KTHREADD: i32 = 2;
+
 /// The function in which the kernel waits for a helper (`/proc/PID/wchan`, `/proc/PID/stack`).
 const WAITS_IN: &[u8] = b"call_usermodehelper_exec";
+
+/// The end of the keys `voluntary_ctxt_switches` and `nonvoluntary_ctxt_switches` in `/proc/PID/status`.
+const COUNT: &[u8] = b"voluntary_ctxt_switches:";
 
 /// The namespaces in which a helper must be to count.
 const NAMESPACES: [&str; 3] = ["user", "pid", "mnt"];
@@ -65,6 +71,19 @@ pub struct Snapshot {
     pub youngest: bool,
     /// All processes, sorted.
     pub processes: Vec<i32>,
+    /// The kernel threads that start helpers.
+    pub workers: Vec<Worker>,
+}
+
+/// A kernel thread of the workqueue that starts helpers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Worker {
+    /// The thread.
+    pid: i32,
+    /// Whether it has nothing to do, or waits for a helper.
+    rests: bool,
+    /// How often it has been scheduled: the same while one rest lasts.
+    switches: u64,
 }
 
 /// Why the guard cannot look for a loop.
@@ -86,21 +105,37 @@ pub enum ProcError {
 struct Stat {
     pid: i32,
     parent: i32,
-    sleeping: bool,
+    state: u8,
     kernel_thread: bool,
+    /// Whether the name is that of a worker of a workqueue without a fixed processor (`kworker/uPOOL:NUMBER`).
+    worker_name: bool,
     started: u64,
+}
+
+impl Stat {
+    fn sleeping(&self) -> bool {
+        matches!(self.state, b'S' | b'D')
+    }
+
+    /// Whether this is a kernel thread that may start helpers. No other process can be a child of kthreadd and a kernel
+    /// thread.
+    fn is_worker(&self) -> bool {
+        self.kernel_thread && self.parent == KTHREADD && self.worker_name
+    }
 }
 
 /// Parses `/proc/PID/stat`. The name of the program, in brackets, may contain anything.
 fn parse_stat(text: &[u8]) -> Option<Stat> {
     let (start, rest) = (text.iter().position(|&byte| byte == b'(')?, text.iter().rposition(|&byte| byte == b')')?);
     let pid = number(text.get(..start)?.trim_ascii())?;
+    let worker_name = text.get(start + 1..rest)?.starts_with(b"kworker/u");
     // The first field after the name is number 3.
     let fields: Vec<&[u8]> = text.get(rest + 1..)?.trim_ascii().split(|&byte| byte == b' ').collect();
     let field = |number: usize| fields.get(number - 3).copied();
     Some(Stat {
         pid: i32::try_from(pid).ok()?,
-        sleeping: matches!(field(3)?, b"S" | b"D"),
+        state: *field(3)?.first()?,
+        worker_name,
         parent: i32::try_from(number(field(4)?)?).ok()?,
         kernel_thread: number(field(9)?)? & KERNEL_THREAD != 0,
         started: number(field(22)?)?,
@@ -174,8 +209,8 @@ impl Proc {
         let own = self.namespaces(me);
         let is_helper = |stat: &Stat| {
             let kernel_child = stats.get(&stat.parent).is_some_and(|parent| parent.kernel_thread);
-            // kthreadd (2) is the parent of all kernel threads, and of helpers of asynchronous requests.
-            kernel_child && (stat.parent != 2 || !stat.kernel_thread)
+            // kthreadd is also the parent of helpers of asynchronous requests.
+            kernel_child && (stat.parent != KTHREADD || !stat.kernel_thread)
         };
         let mut tops: Vec<&Stat> = stats.values().filter(|stat| is_helper(stat)).collect();
         tops.sort_unstable_by_key(|stat| (stat.started, stat.pid));
@@ -186,8 +221,14 @@ impl Proc {
             return Err(ProcError::Ages);
         }
         let processes = sorted(pids);
+        let workers = stats.values().filter(|stat| stat.is_worker());
+        let workers = workers.map(|stat| {
+            let waits = stat.state == b'S' && tops.iter().any(|helper| helper.parent == stat.pid);
+            Worker { pid: stat.pid, rests: stat.state == b'I' || waits, switches: self.switches(stat.pid) }
+        });
+        let workers = workers.collect();
         let Some(mine) = tops.iter().position(|stat| stat.pid == me) else {
-            return Ok(Snapshot { others: Vec::new(), youngest: false, processes });
+            return Ok(Snapshot { others: Vec::new(), youngest: false, processes, workers });
         };
         let youngest = mine + 1 == tops.len();
         tops.remove(mine);
@@ -203,7 +244,7 @@ impl Proc {
             .collect();
         let places: HashMap<i32, usize> =
             others.iter().enumerate().map(|(place, helper)| (helper.pid, place)).collect();
-        for stat in stats.values().filter(|stat| stat.sleeping && !stat.kernel_thread) {
+        for stat in stats.values().filter(|stat| stat.sleeping() && !stat.kernel_thread) {
             let Some(&place) = ancestors(stat, &stats).find_map(|pid| places.get(&pid)) else { continue };
             if self.waits_in_request(stat.pid) && self.is_trusted(stat.pid, own.as_ref()) {
                 let waits = self.waits(stat.pid);
@@ -213,10 +254,16 @@ impl Proc {
         for helper in &mut others {
             helper.waiting.sort_unstable_by_key(|waiting| waiting.pid);
         }
-        Ok(Snapshot { others, youngest, processes })
+        Ok(Snapshot { others, youngest, processes, workers })
     }
 
-    /// Returns whether the helpers of a chain have waited since the snapshot, and the kernel has started no other helper.
+    /// Returns whether the helpers of a chain have waited since the snapshot, and the kernel has started no other helper and
+    /// has none to start.
+    ///
+    /// A request puts its helper into the queue of the workers and then waits. While it is in the queue, the kernel wakes a
+    /// worker or makes one, and that worker is busy until the helper exists. So if there was a moment at which all workers
+    /// rested, every helper that is waited for exists. Workers that rest in the snapshot and have not been scheduled since
+    /// rested at the same time.
     ///
     /// # Errors
     /// [`ProcError::Unreadable`]
@@ -224,26 +271,30 @@ impl Proc {
         let stat = |pid: i32| parse_stat(&self.read(&format!("{pid}/stat"), 1024)?);
         let lives = |pid: i32, started: u64| stat(pid).filter(|stat| stat.started == started);
         let waits = |waiting: &Waiting| {
-            let sleeps = lives(waiting.pid, waiting.started).is_some_and(|stat| stat.sleeping);
+            let sleeps = lives(waiting.pid, waiting.started).is_some_and(|stat| stat.sleeping());
             sleeps && self.waits_in_request(waiting.pid) && self.waits(waiting.pid) == waiting.waits
         };
         let still_wait =
             |helper: &&Helper| lives(helper.pid, helper.started).is_some() && helper.waiting.iter().all(waits);
-        // Any new process may be a helper, if its parent is not known to be something else.
-        let not_a_helper = |pid: i32| {
+        let still_rests = |worker: &Worker| {
+            let asleep = stat(worker.pid).is_some_and(|stat| matches!(stat.state, b'S' | b'I'));
+            worker.rests && asleep && self.switches(worker.pid) == worker.switches
+        };
+        // Any new process may be a helper, or start one, if it is not known to be something else.
+        let is_unrelated = |pid: i32| {
             let Some(stat) = stat(pid) else { return false };
-            if stat.kernel_thread && stat.parent == 2 {
-                return true;
+            if stat.kernel_thread && stat.parent == KTHREADD {
+                return !stat.worker_name;
             }
             let parent = parse_stat(&self.read(&format!("{}/stat", stat.parent), 1024).unwrap_or_default());
             parent.is_some_and(|parent| !parent.kernel_thread)
         };
-        if !chain.iter().all(still_wait) {
+        if !snapshot.workers.iter().all(still_rests) || !chain.iter().all(still_wait) {
             return Ok(false);
         }
         // Last, because a helper that was started before may only now be waited for.
         let new = sorted(self.pids()?).into_iter().filter(|pid| snapshot.processes.binary_search(pid).is_err());
-        Ok(new.into_iter().all(not_a_helper))
+        Ok(new.into_iter().all(is_unrelated))
     }
 
     fn pids(&self) -> Result<Vec<i32>, ProcError> {
@@ -296,6 +347,16 @@ impl Proc {
     fn waits(&self, pid: i32) -> u64 {
         let count = self.status(pid, b"voluntary_ctxt_switches:");
         count.and_then(|count| number(count.trim_ascii())).unwrap_or_default()
+    }
+
+    /// How often a thread has been scheduled.
+    fn switches(&self, pid: i32) -> u64 {
+        let status = self.read(&format!("{pid}/status"), 4096).unwrap_or_default();
+        let counts = status.split(|&byte| byte == b'\n').filter_map(|line| {
+            let at = line.windows(COUNT.len()).position(|part| part == COUNT)?;
+            number(line[at + COUNT.len()..].trim_ascii())
+        });
+        counts.sum()
     }
 
     /// The value of a line of `/proc/PID/status`.

@@ -3,7 +3,8 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use tempfile::TempDir;
 
-/// A `/proc` with kthreadd (2), three kernel workers (10, 11, 12) and this process (99), which the kernel has started last.
+/// A `/proc` with kthreadd (2), three workers that wait for helpers (10, 11, 12), one that is idle (13), and this process
+/// (99), which the kernel has started last.
 struct FakeProc {
     directory: TempDir,
 }
@@ -14,8 +15,9 @@ impl FakeProc {
         fake.stat(1, "init", 'S', 0, 0x0040_0000, 1);
         fake.kernel_thread(2, 0);
         for worker in [10, 11, 12] {
-            fake.kernel_thread(worker, 2);
+            fake.worker(worker, 'S');
         }
+        fake.worker(13, 'I');
         fake.helper(99, 12, 900, "net-pf-1", false);
         fake
     }
@@ -40,7 +42,18 @@ impl FakeProc {
     }
 
     fn kernel_thread(&self, pid: i32, parent: i32) {
-        self.stat(pid, "kworker/u2:1", 'I', parent, 0x0420_8060, 1);
+        self.stat(pid, "kworker/0:1", 'I', parent, 0x0420_8060, 1);
+    }
+
+    /// A kernel thread that starts helpers.
+    fn worker(&self, pid: i32, state: char) {
+        self.stat(pid, "kworker/u2:1-events_unbound", state, 2, 0x0420_8060, 1);
+        self.switches(pid, 5, 1);
+    }
+
+    fn switches(&self, pid: i32, voluntary: u32, forced: u32) {
+        let text = format!("voluntary_ctxt_switches:\t{voluntary}\nnonvoluntary_ctxt_switches:\t{forced}\n");
+        self.file(pid, "status", text.as_bytes());
     }
 
     /// A process of root in the initial namespaces.
@@ -247,9 +260,14 @@ fn a_directory_without_processes_has_no_helpers() {
 
 /// A chain of two helpers that wait, and what happens to `fake` before the second look.
 fn unchanged_after(change: impl FnOnce(&FakeProc)) -> bool {
+    unchanged_after_setup(|_| (), change)
+}
+
+fn unchanged_after_setup(setup: impl FnOnce(&FakeProc), change: impl FnOnce(&FakeProc)) -> bool {
     let fake = FakeProc::new();
     fake.helper(50, 10, 100, "a", true);
     fake.helper(60, 11, 200, "a", true);
+    setup(&fake);
     let proc = fake.open();
     let snapshot = proc.snapshot(99).unwrap();
     let chain = crate::guard::chain(&snapshot);
@@ -281,4 +299,30 @@ fn a_chain_is_changed_by_a_new_helper() {
     assert!(!unchanged_after(|fake| fake.helper(120, 12, 950, "b", false)));
     assert!(!unchanged_after(|fake| fake.stat(120, "kworker/u2:1", 'R', 10, 0x0420_8060, 950)));
     assert!(!unchanged_after(|fake| fake.file(120, "stat", b"")));
+}
+
+#[test]
+fn a_chain_is_uncertain_while_a_helper_may_be_queued() {
+    // A worker is about to start a helper, or is blocked before it does.
+    for state in ['R', 'D', 'S'] {
+        assert!(!unchanged_after_setup(|fake| fake.worker(13, state), |_| ()), "{state}");
+        assert!(!unchanged_after_setup(|fake| fake.worker(11, 'R'), |_| ()));
+    }
+    for state in ['R', 'D'] {
+        assert!(!unchanged_after(|fake| fake.worker(13, state)), "{state}");
+        assert!(!unchanged_after(|fake| fake.worker(11, state)), "{state}");
+    }
+    // It has started one that has ended, or has handed the work on.
+    assert!(!unchanged_after(|fake| fake.switches(13, 6, 1)));
+    assert!(!unchanged_after(|fake| fake.switches(11, 5, 2)));
+    assert!(!unchanged_after(|fake| fs::remove_dir_all(fake.directory.path().join("13")).unwrap()));
+    // A new worker.
+    assert!(!unchanged_after(|fake| fake.worker(120, 'I')));
+}
+
+#[test]
+fn a_busy_thread_that_starts_no_helpers_does_not_make_a_chain_uncertain() {
+    assert!(unchanged_after_setup(|fake| fake.stat(14, "kworker/0:2", 'R', 2, 0x0420_8060, 1), |_| ()));
+    // A process with the name of a worker.
+    assert!(unchanged_after_setup(|fake| fake.stat(14, "kworker/u2:7", 'R', 1, 0x0040_0000, 1), |_| ()));
 }
