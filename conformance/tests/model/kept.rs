@@ -58,10 +58,10 @@ pub fn kept() -> Vec<(&'static str, Sequence)> {
             sequence(50, Module::Own, 4000, vec![request(1500, SAME, 14), request(6000, SAME, 1)]),
         ),
         (
-            "a duplicate of a request that was killed while it waited for a place",
+            "a request that got its place after its caller was killed fails its duplicates",
             Sequence {
-                killed: (1, 3500, Module::Own),
-                ..sequence(50, Module::Own, 9000, vec![request(1500, SAME, 1), killed(2500, OTHER, 3000)])
+                killed: (1, 5000, Module::Own),
+                ..sequence(50, Module::Own, 9000, vec![killed(1500, SAME, 2000), request(7500, SAME, 1)])
             },
         ),
     ]

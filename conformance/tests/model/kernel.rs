@@ -1,6 +1,6 @@
 //! Runs a sequence in a guest.
 
-use crate::predict::{Ended, Fate, Outcome};
+use crate::predict::{Ended, Fate, Outcome, message_of_group};
 use crate::sequence::{Callers, DURATIONS, Program, Sequence, Step};
 use agent::proto::{Action, Group, GuestMicros, GuestMillis, JobEnd};
 use conformance::check::helper::{Helper, act_then_exit};
@@ -74,8 +74,12 @@ pub fn observe(lab: &mut Lab<'_>, sequence: &Sequence, run: u64) -> Result<Outco
         started += lab.records(helper)?.len();
     }
     let lines = lab.kmsg()?;
-    let mut messages: Vec<String> =
-        lines.iter().map(shown_line).filter(|line| MESSAGES.iter().any(|message| line.contains(message))).collect();
+    let mut messages: Vec<String> = lines
+        .iter()
+        .map(shown_line)
+        .filter(|line| MESSAGES.iter().any(|message| line.contains(message)))
+        .map(|line| message_of_group(&line))
+        .collect();
     messages.sort();
     let longest = sequence.sleep.max(DURATIONS[DURATIONS.len() - 1]);
     lab.arrange(Action::Sleep(longest))?;

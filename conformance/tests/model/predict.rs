@@ -5,7 +5,7 @@ use request::{
     Begin, End, GaveUp, HelperPath, Launch, MergeId, Message, Millis, Name, Next, Policy, Refusal, Request, Requests,
     WAIT, Why,
 };
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 /// How a caller ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +32,20 @@ pub struct Outcome {
     pub ends: Vec<Ended>,
     /// How many helpers were started.
     pub helpers: usize,
-    /// The messages, sorted.
+    /// The messages, sorted, with the group of a caller instead of its number: see [`message_of_group`].
     pub messages: Vec<String>,
+}
+
+/// Removes the number of the caller from the name in a message: which caller of a group is the first to act is not known.
+pub fn message_of_group(message: &str) -> String {
+    match message.split_once("iptable_r") {
+        Some((before, name)) => {
+            let (run, caller) = name.split_once('-').unwrap_or((name, ""));
+            let group = caller.trim_start_matches(|digit: char| digit.is_ascii_digit());
+            format!("{before}iptable_r{run}-{group}")
+        }
+        None => message.to_owned(),
+    }
 }
 
 /// The times of two ends are the same if they differ by less than this, in milliseconds: helpers take time to start.
@@ -131,6 +143,10 @@ struct Simulation {
     spreads: Vec<Millis>,
     /// The earliest and latest time of each event that changed something.
     times: Vec<(Millis, Millis)>,
+    /// When each caller changed its state the last time, and how uncertain that time is.
+    since: Vec<(Millis, Millis)>,
+    /// When a helper that ends at once was started.
+    instant: Option<Millis>,
     firsts: HashMap<usize, First>,
     /// The names that are forgotten at some time between two.
     forgotten: Vec<(usize, (Millis, Millis))>,
@@ -170,6 +186,8 @@ fn simulate(sequence: &Sequence, policy: Policy, run: u64) -> Simulation {
         spread: 0,
         spreads: vec![0; callers],
         times: Vec::new(),
+        since: vec![(0, 0); callers],
+        instant: None,
         firsts: HashMap::new(),
         forgotten: Vec::new(),
         uncertain: false,
@@ -190,6 +208,10 @@ impl Simulation {
             };
             if self.step(now, event) {
                 self.times.push((now, now + self.spread));
+            } else if let Event::Kill(caller) | Event::Timeout(caller) | Event::HelperEnds(caller, ..) = event {
+                // It would have changed something a little earlier.
+                let (since, spread) = self.since[caller];
+                self.uncertain |= now <= since + spread + TOLERANCE;
             }
         }
     }
@@ -208,6 +230,8 @@ impl Simulation {
                 match self.core.begin(now, &path, &self.names[caller], caller, &mut log) {
                     Begin::Start(request) => self.launch(now, caller, request),
                     Begin::Wait => {
+                        // Whether the helper of another one of the group has ended is not known.
+                        self.uncertain |= self.instant == Some(now);
                         self.callers[caller] = State::Waits;
                         self.events.push((now + WAIT, Event::Timeout(caller)));
                     }
@@ -225,11 +249,7 @@ impl Simulation {
                 _ => return false,
             },
             Event::Kill(caller) => {
-                let together = self.events.iter().filter_map(|&(at, event)| match event {
-                    Event::Kill(other) if at == now => Some(other),
-                    _ => None,
-                });
-                self.dying.extend(together.chain([caller]));
+                self.dying.push(caller);
                 match self.callers[caller] {
                     State::Waits => self.give_up(now, caller, Why::Killed),
                     State::Runs(request) | State::Follows(request, _) => self.returns(now, caller, request, KILLED),
@@ -262,6 +282,7 @@ impl Simulation {
             Launch::Run => self.run_helper(now, caller, request),
             Launch::Follow(first) => {
                 self.callers[caller] = State::Follows(request, first);
+                self.since[caller] = (now, self.spread);
                 if self.dying.contains(&caller) {
                     self.returns(now, caller, request, KILLED);
                 }
@@ -296,6 +317,7 @@ impl Simulation {
 
     fn run_helper(&mut self, now: Millis, caller: usize, request: Request) {
         self.callers[caller] = State::Runs(request);
+        self.since[caller] = (now, self.spread);
         let (lasts, result) = match self.program {
             Program::Sleeps(millis) => (millis, 256),
             Program::Missing => (0, -2),
@@ -307,6 +329,9 @@ impl Simulation {
         if self.dying.contains(&caller) && self.program != Program::Disabled {
             // The helper starts, but nothing waits for it.
             return self.returns(now, caller, request, KILLED);
+        }
+        if lasts < LATE_START {
+            self.instant = Some(now);
         }
         self.events.push((now + lasts, Event::HelperEnds(caller, request, result)));
     }
@@ -320,6 +345,7 @@ impl Simulation {
     fn end(&mut self, at: Millis, caller: usize, fate: Fate) {
         let fate = if self.dying.contains(&caller) { Fate::Killed } else { fate };
         self.callers[caller] = State::Ended(Ended { fate, at });
+        self.since[caller] = (at, self.spread);
     }
 
     fn free(&mut self, now: Millis, caller: usize, request: Request, result: i32) {
@@ -332,8 +358,12 @@ impl Simulation {
         match next {
             Next::NoRequest => {}
             Next::Grant(waiter, request) => self.launch(now, waiter, request),
-            // All waiters are woken; the one that has waited longest is the first to run.
+            // All waiters are woken, and the scheduler decides which is the first to run.
             Next::WakeAll => {
+                let waiting = |callers: &[State]| -> Vec<usize> {
+                    (0..callers.len()).filter(|&caller| callers[caller] == State::Waits).collect()
+                };
+                let woken = waiting(&self.callers);
                 for waiter in 0..self.callers.len() {
                     if self.callers[waiter] == State::Waits {
                         if let Some(request) = self.core.retry(waiter) {
@@ -341,6 +371,8 @@ impl Simulation {
                         }
                     }
                 }
+                let groups: HashSet<usize> = woken.iter().map(|&caller| self.groups[caller].0).collect();
+                self.uncertain |= groups.len() > 1 && !waiting(&self.callers).is_empty();
             }
         }
         for follower in 0..self.callers.len() {
@@ -363,8 +395,8 @@ pub fn predict(sequence: &Sequence, policy: Policy, run: u64) -> Outcome {
     });
     let ends = ends.collect();
     // The kernel also reports what it suppressed in earlier sequences.
-    let mut messages = simulation.messages;
-    messages.retain(|message| !message.ends_with("callbacks suppressed"));
+    let messages = simulation.messages.iter().filter(|message| !message.ends_with("callbacks suppressed"));
+    let mut messages: Vec<String> = messages.map(|message| message_of_group(message)).collect();
     messages.sort();
     Outcome { ends, helpers: simulation.helpers, messages }
 }

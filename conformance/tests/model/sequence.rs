@@ -119,11 +119,12 @@ impl Sequence {
     }
 
     /// Returns the names that the callers request, in their order; `run` distinguishes them from those of other sequences
-    /// in the same guest.
+    /// in the same guest. A name that only one caller requests consists of the caller's and its group's numbers.
     pub fn names(&self, run: u64) -> Vec<String> {
-        let modules = self.groups().flat_map(|callers| (0..callers.count).map(move |_| callers.module));
-        let name = |(caller, module)| match module {
-            Module::Own => format!("r{run}-{caller}"),
+        let groups = self.groups().enumerate();
+        let modules = groups.flat_map(|(group, callers)| (0..callers.count).map(move |_| (group, callers.module)));
+        let name = |(caller, (group, module))| match module {
+            Module::Own => format!("r{run}-{caller:03}g{group}"),
             Module::Shared(number) => format!("r{run}-{}", char::from(b'a' + number)),
         };
         modules.enumerate().map(name).collect()
@@ -135,7 +136,9 @@ impl Sequence {
         let (module, other) =
             if random.below(3) == 0 { (Module::Shared(0), Module::Shared(1)) } else { (Module::Own, Module::Own) };
         let killed = if background > 0 && random.below(2) == 0 {
-            (1 + random.below(2) as u32, 2000 + 10 * random.below(400), other)
+            // If one of two that request the same module is killed, the other one may end before it is killed too.
+            let most = if other == Module::Own { 2 } else { 1 };
+            (1 + random.below(most) as u32, 2000 + 10 * random.below(400), other)
         } else {
             (0, 0, other)
         };
