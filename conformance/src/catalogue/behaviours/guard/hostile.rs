@@ -1,12 +1,14 @@
 //! What an unprivileged user can try in order to make the guard refuse a request.
 
-use super::{guard, messages};
+use super::{SETTINGS, guard, messages, set_guard};
 use crate::catalogue::entry::Check;
 use crate::check::fact::List;
-use crate::check::helper::act_then_exit;
+use crate::check::helper::{act_then_exit, exit_with, requested_names};
 use crate::check::lab::{Lab, SCRATCH, root_of, run_action, unprivileged};
+use crate::check::settings::call;
 use crate::check::trigger::{socket, unknown_socket};
-use agent::proto::{Action, Caller, GuestMillis};
+use agent::plan::HelperPlan;
+use agent::proto::{Action, Argument, Caller, GuestMillis};
 
 /// How long the processes of an attempt last, in milliseconds.
 const LASTING: u64 = 400;
@@ -45,6 +47,7 @@ fn attempts() -> Vec<Attempt> {
             vec![imitation("modprobe")],
             0,
         ),
+        attempt("waiting processes with the arguments of a helper", user(), vec![imitation("requests")], 1),
         attempt("the guard itself", user(), vec![run_action(&["/sbin/kmod-request", "-q", "--", "net-pf-3"])], 0),
         attempt("requests for the same name", user(), vec![unknown_socket()], 1),
         attempt("requests for another name", user(), vec![other_socket()], 1),
@@ -70,6 +73,7 @@ pub(super) fn unprivileged_processes(lab: &mut Lab<'_>) -> Check {
     for program in ["modprobe", "kworker"] {
         lab.helper(program, &act_then_exit(vec![Action::Sleep(LASTING)], 1))?;
     }
+    lab.helper("requests", &HelperPlan { record: false, ..act_then_exit(vec![unknown_socket()], 1) })?;
     let helper = guard(lab, &act_then_exit(vec![Action::Sleep(LASTING / 4)], 1))?;
     let mut before = 0;
     for Attempt { name, caller, actions, processes, requests } in attempts() {
@@ -85,5 +89,27 @@ pub(super) fn unprivileged_processes(lab: &mut Lab<'_>) -> Check {
     }
     let got = messages(lab)?;
     lab.expect("messages", List(got), List::<&str>(vec![]));
+    let user = [1000; 3].map(Argument::Number);
+    after(lab, "has become a process of the user", libc::SYS_setresuid, &user)?;
+    let namespace = [Argument::Number(libc::CLONE_NEWNS.unsigned_abs().into())];
+    after(lab, "has moved to another mount namespace", libc::SYS_unshare, &namespace)
+}
+
+/// A helper makes a system call and repeats its request, which is a loop if the helper counts.
+fn after(lab: &mut Lab<'_>, what: &str, number: libc::c_long, arguments: &[Argument]) -> Check {
+    let next = lab.helper(&format!("next-{number}"), &exit_with(1))?;
+    let settings = Action::Write {
+        path: SETTINGS.as_bytes().to_vec(),
+        data: format!("helper {}\nchain 1\n", next.path()).into_bytes(),
+        flags: libc::O_TRUNC,
+    };
+    let actions = vec![settings, call(number, arguments), unknown_socket()];
+    let first = lab.helper(&format!("first-{number}"), &act_then_exit(actions, 1))?;
+    set_guard(lab, &format!("helper {}\n", first.path()))?;
+    lab.observe(unknown_socket())?;
+    let names = requested_names(&lab.records(&next)?);
+    lab.expect(&format!("further requests of a helper that {what}"), List(names), List(vec!["net-pf-3"]));
+    let got = messages(lab)?;
+    lab.expect(&format!("messages about a helper that {what}"), List(got), List::<&str>(vec![]));
     Ok(())
 }
