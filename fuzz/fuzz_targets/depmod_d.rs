@@ -1,4 +1,4 @@
 //! The fuzz target for [`laws::depmod_d`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| laws::depmod_d(data));
+kmodlab_fuzz::target!(laws::depmod_d);

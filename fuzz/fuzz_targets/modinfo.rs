@@ -1,4 +1,4 @@
 //! The fuzz target for [`laws::modinfo`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| laws::modinfo(data));
+kmodlab_fuzz::target!(laws::modinfo);

@@ -1,4 +1,4 @@
 //! The fuzz target for [`laws::modprobe_d`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| laws::modprobe_d(data));
+kmodlab_fuzz::target!(laws::modprobe_d);

@@ -1,4 +1,4 @@
 //! The fuzz target for [`laws::resolve`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| laws::resolve(data));
+kmodlab_fuzz::target!(laws::resolve);

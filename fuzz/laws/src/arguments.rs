@@ -1,7 +1,8 @@
 //! The body of the fuzz target `arguments`.
 
+use crate::sys::{Found, LongOption, parse_options};
 use kmod::commands::options::{Apply, Flag, Order, Parsed, parse};
-use std::ffi::OsString;
+use std::ffi::{CStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
 /// The parsed flags in order, each with its value if it has one.
@@ -59,7 +60,8 @@ pub fn arguments(data: &[u8]) {
         }
     };
     let mut naive = Naive { words: &words, applied: Applied::new() };
-    assert_eq!((naive.read(order), naive.applied), (outcome, applied), "the naive parser differs");
+    assert_eq!((naive.read(order), naive.applied), (outcome.clone(), applied.clone()), "the naive parser differs");
+    assert_eq!(by_libc(&words, order), Some((outcome, applied)), "the C library's getopt_long differs");
 }
 
 fn owned(words: &[Vec<u8>]) -> Vec<OsString> {
@@ -83,6 +85,49 @@ fn check_round_trip(applied: &Applied, operands: &[&[u8]], order: Order) {
         (Ok(Parsed::Run(operands)), applied),
         "the parsed options, written out, parse differently"
     );
+}
+
+/// The outcome and the flags according to the C library.
+fn by_libc(words: &[Vec<u8>], order: Order) -> Option<(String, Applied)> {
+    /// The numbers of flags without a letter start here.
+    const FIRST: u8 = 128;
+    const NAMES: &[(&CStr, usize)] = &[
+        (c"all", 0),
+        (c"all-of-them", 1),
+        (c"any", 1),
+        (c"config", 2),
+        (c"config-check", 3),
+        (c"set-version", 4),
+        (c"set", 4),
+        (c"show", 5),
+        (c"showing", 5),
+        (c"display", 5),
+        (c"dirname", 6),
+        (c"help", 7),
+        (c"version", 8),
+    ];
+    let option = |&(name, flag): &(&'static CStr, usize)| {
+        let has_value = matches!(FLAGS[flag].apply, Apply::Value(..));
+        LongOption { name, has_value, number: FIRST + flag as u8 }
+    };
+    let options: Vec<LongOption> = NAMES.iter().map(option).collect();
+    let letters = if order == Order::Any { c"aAC:S:hV" } else { c"+aAC:S:hV" };
+    let flag = |option: u8| match option {
+        FIRST.. => &FLAGS[usize::from(option - FIRST)],
+        letter => FLAGS.iter().find(|flag| flag.short == Some(char::from(letter))).unwrap_or(&FLAGS[0]),
+    };
+    let ends = |option| matches!(flag(option).apply, Apply::Help | Apply::Version);
+    let Found { mut options, operands, invalid } = parse_options(words, letters, &options, ends)?;
+    let last = options.last().map(|(option, _)| *option).filter(|option| ends(*option));
+    let outcome = match last {
+        Some(option) => {
+            options.pop();
+            flag(option).long.to_owned()
+        }
+        None if invalid => "wrong".to_owned(),
+        None => format!("run {:?}", operands.iter().map(Vec::as_slice).collect::<Vec<_>>()),
+    };
+    Some((outcome, options.into_iter().map(|(option, value)| (flag(option).long, value)).collect()))
 }
 
 /// A second parser, which reads the arguments by index.

@@ -1,6 +1,6 @@
 //! The body of the fuzz target `decompress`.
 
-mod encode;
+pub(crate) mod encode;
 mod real;
 
 use arbitrary::{Arbitrary, Unstructured};

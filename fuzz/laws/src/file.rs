@@ -1,9 +1,17 @@
-//! Files in memory, for functions that need a path.
+//! Files and directories in memory, for functions that need a path.
 
 use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::AsRawFd as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// A temporary directory, in memory if possible.
+pub(super) fn directory() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    dir.unwrap_or_else(|error| panic!("cannot create a temporary directory: {error}"))
+}
 
 /// A regular file in memory, removed on drop.
 pub(super) struct Unnamed(File);

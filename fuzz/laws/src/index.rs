@@ -4,6 +4,7 @@ mod children_first;
 pub(super) mod oracle;
 
 use super::file::Unnamed;
+use crate::pattern;
 use arbitrary::{Arbitrary, Unstructured};
 use kmod::index::{Index, IndexError, IndexWriter, InsertError, KEY_LIMIT, Value};
 use oracle::Entry;
@@ -11,7 +12,9 @@ use oracle::Entry;
 /// The first byte of a structured input; any other input is an index file.
 const STRUCTURED: u8 = b'S';
 /// How many keys of an index are looked up.
-const LOOKUPS: usize = 8;
+const LOOKUPS: usize = 6;
+/// How many keys are inserted at most: every lookup is compared with a search through all of them.
+const INSERTIONS: usize = 24;
 /// A file of this size is read in blocks, not as a whole.
 const LARGE: usize = 40 << 10;
 /// The minimum size of a value in a file: its priority and the NUL after it.
@@ -44,11 +47,17 @@ fn check_any_index(data: &[u8]) {
     assert!(listed.iter().all(|(key, _)| key.len() <= KEY_LIMIT));
     assert!(listed.is_sorted_by(|(a, _), (b, _)| a <= b), "the keys are not in order");
     let end: Vec<u8> = data[data.len().saturating_sub(6)..].iter().map(|byte| byte & 0x7f).collect();
-    check_file_and_memory(data, &listed, &end);
+    // A file is much slower than memory, so only some inputs are read from one.
+    if data.last().is_some_and(|last| last % 8 == 0) {
+        check_file_and_memory(data, &listed, &end);
+    }
     match whole {
         Ok(()) => {
-            assert_eq!(index.entries().ok().as_ref(), Some(&listed));
-            check_lookups(&index, &listed, &[end.as_slice(), b"", b"ab", b"a*"]);
+            // Again only for some inputs, because lists of damaged indexes are slow.
+            if data.last().is_some_and(|last| last % 8 < 2) {
+                assert_eq!(index.entries().ok().as_ref(), Some(&listed));
+            }
+            check_lookups(&index, &listed, &[end.as_slice(), b"ab"]);
         }
         Err(_) => {
             // A lookup may not pass the damaged part; its result must be bounded too.
@@ -63,7 +72,8 @@ fn check_any_index(data: &[u8]) {
 /// A file that is read in blocks gives the same results and errors as the same bytes in memory.
 fn check_file_and_memory(data: &[u8], entries: &[Entry], name: &[u8]) {
     let mut bytes = data.to_vec();
-    bytes.resize(LARGE.max(data.len()), 0);
+    // Zeros could be read as thousands of empty values.
+    bytes.resize(LARGE.max(data.len()), 0xff);
     let file = Unnamed::new(&bytes);
     let (Ok(file), Ok(memory)) = (Index::read(&file.path()), Index::parse(bytes)) else {
         panic!("a longer file is rejected")
@@ -80,13 +90,16 @@ fn kind<T>(result: Result<T, IndexError>) -> Result<T, String> {
     result.map_err(|error| error.kind.to_string())
 }
 
-/// `get` and `matches` agree with the list of all entries, for its keys, for names made from them, and for `more`.
+/// `get` and `matches` agree with the list of all entries, for some of its keys, names made from them, and `more`.
 fn check_lookups(index: &Index, entries: &[Entry], more: &[&[u8]]) {
     let mut names: Vec<Vec<u8>> = more.iter().map(|name| name.to_vec()).collect();
-    for (key, _) in entries.iter().take(LOOKUPS) {
-        names.push(oracle::name_for(key));
-        names.push(key.clone());
-        names.push(key[..key.len() / 2].to_vec());
+    for (number, (key, _)) in entries.iter().step_by(entries.len() / LOOKUPS + 1).enumerate() {
+        // Most are names that the key matches.
+        names.push(match number % 4 {
+            1 => key.clone(),
+            3 => key[..key.len() / 2].to_vec(),
+            _ => pattern::name_for(key),
+        });
     }
     for name in names {
         match index.get(&name) {
@@ -105,6 +118,8 @@ fn check_lookups(index: &Index, entries: &[Entry], more: &[&[u8]]) {
 struct Recipe {
     insertions: Vec<Insertion>,
     shape: children_first::Shape,
+    /// Whether to read the index from a file, too, if this is divisible by 8.
+    file: u8,
     /// Bytes to change afterwards: positions and values.
     damage: Vec<(u16, u8)>,
 }
@@ -163,7 +178,7 @@ impl Recipe {
     fn check_round_trip(&self) {
         let mut writer = IndexWriter::new();
         let mut accepted: Vec<Entry> = Vec::new();
-        for insertion in &self.insertions {
+        for insertion in self.insertions.iter().take(INSERTIONS) {
             let (key, bytes) = (insertion.key.bytes(), insertion.value.bytes());
             let value = Value { priority: u32::from(insertion.priority % 4), bytes };
             let expected = oracle::refusal(&key, &value.bytes);
@@ -183,14 +198,16 @@ impl Recipe {
         assert_eq!(duplicates, oracle::duplicates(&accepted));
         let ours = writer.to_bytes().unwrap_or_else(|error| panic!("accepted entries cannot be written: {error}"));
         for mut bytes in [ours, children_first::write(&entries, &self.shape)] {
-            check_file_and_memory(&bytes, &entries, b"ab");
+            if self.file % 8 == 0 {
+                check_file_and_memory(&bytes, &entries, b"ab");
+            }
             let index =
                 Index::parse(bytes.clone()).unwrap_or_else(|error| panic!("a written header is rejected: {error}"));
             match index.entries() {
                 Ok(read) => assert_eq!(read, entries),
                 Err(error) => panic!("a written index is rejected: {error}"),
             }
-            check_lookups(&index, &entries, &[b"", b"a", b"ab_", b"nosuch"]);
+            check_lookups(&index, &entries, &[b"", b"ab_"]);
             for (at, byte) in &self.damage {
                 let at = usize::from(*at) % bytes.len();
                 bytes[at] = *byte;

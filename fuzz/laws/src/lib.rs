@@ -14,6 +14,7 @@ mod cmdline;
 mod decompress;
 mod depmod_cache;
 mod depmod_d;
+mod depmod_tree;
 mod deps;
 mod elf;
 mod file;
@@ -24,17 +25,21 @@ mod modprobe_d;
 mod modprobe_options;
 mod module_lists;
 mod names;
+mod pattern;
 mod proc_modules;
+mod protocol;
 mod request;
 mod resolve;
 mod signature;
 mod symbols;
+mod sys;
 
 pub use arguments::arguments;
 pub use cmdline::cmdline;
 pub use decompress::decompress;
 pub use depmod_cache::depmod_cache;
 pub use depmod_d::depmod_d;
+pub use depmod_tree::depmod_tree;
 pub use deps::modules_dep;
 pub use index::index;
 pub use kernel_reason::kernel_reason;
@@ -44,6 +49,7 @@ pub use modprobe_options::modprobe_options;
 pub use module_lists::module_lists;
 pub use names::module_name;
 pub use proc_modules::proc_modules;
+pub use protocol::protocol;
 pub use request::request;
 pub use resolve::resolve;
 pub use signature::signature;
@@ -59,6 +65,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("decompress", decompress),
     ("depmod_cache", depmod_cache),
     ("depmod_d", depmod_d),
+    ("depmod_tree", depmod_tree),
     ("index", index),
     ("kernel_reason", kernel_reason),
     ("modinfo", modinfo),
@@ -68,6 +75,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("module_name", module_name),
     ("modules_dep", modules_dep),
     ("proc_modules", proc_modules),
+    ("protocol", protocol),
     ("request", request),
     ("resolve", resolve),
     ("signature", signature),

@@ -2,8 +2,9 @@
 
 mod naive;
 
+use crate::pattern;
 use kmod::config::{Config, ConfigWarning, Masks, show};
-use kmod::name::{Escaped, ModuleName, fnmatch};
+use kmod::name::{Escaped, ModuleName};
 use std::path::Path;
 
 pub(super) use naive::joined;
@@ -53,7 +54,8 @@ fn check_masks(text: &[u8]) {
     assert_eq!(rejected, bad, "the naive parser rejects other lines");
     for (line, pattern) in &expected {
         let Ok(name) = ModuleName::new(pattern) else { continue };
-        let first = expected.iter().find(|(_, pattern)| fnmatch(pattern, name.as_bytes())).map(|(line, _)| *line);
+        let first =
+            expected.iter().find(|(_, pattern)| pattern::matches(pattern, name.as_bytes())).map(|(line, _)| *line);
         assert_eq!(masks.find(&name).map(|mask| mask.line), first, "the mask of the name in line {line}");
     }
 }

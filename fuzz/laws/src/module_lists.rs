@@ -4,6 +4,7 @@
 mod naive;
 
 use super::index::oracle;
+use crate::{file, pattern};
 use kmod::depmod::KernelSymbols;
 use kmod::index::{IndexWriter, Value};
 use kmod::name::ModuleName;
@@ -21,9 +22,7 @@ const LOOKUPS: usize = 12;
 /// # Panics
 /// Panics if a promise about lists is broken, or if the temporary directory cannot be written.
 pub fn module_lists(data: &[u8]) {
-    let memory = Path::new("/dev/shm");
-    let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
-    let dir = dir.unwrap_or_else(|error| panic!("cannot create a temporary directory: {error}"));
+    let dir = file::directory();
     let lists = Lists { dir: dir.path(), data };
     lists.check_aliases("modules.alias", Tree::aliases, Tree::alias_entries);
     lists.check_aliases("modules.symbols", Tree::symbols, Tree::symbol_entries);
@@ -61,7 +60,7 @@ impl Lists<'_> {
             (Err(bad), Err(TreeError::Line { line, .. })) => return assert_eq!(line, bad, "the bad line of {file}"),
             (naive, read) => panic!("{file}: {naive:?} and {read:?}"),
         };
-        let names: Vec<Vec<u8>> = lines.iter().take(LOOKUPS).map(|(key, _)| oracle::name_for(key)).collect();
+        let names: Vec<Vec<u8>> = lines.iter().take(LOOKUPS).map(|(key, _)| pattern::name_for(key)).collect();
         let answers = |tree: &Tree| -> Vec<Result<Vec<ModuleName>, String>> {
             names.iter().map(|name| lookup(tree, name).map_err(|error| error.to_string())).collect()
         };
@@ -105,7 +104,7 @@ impl Lists<'_> {
         let tree = Tree::new(self.dir);
         let entries = oracle::in_order(&naive::builtin_aliases(&found));
         for (key, _) in entries.iter().take(LOOKUPS) {
-            let name = oracle::name_for(key);
+            let name = pattern::name_for(key);
             let values: Vec<Value> = oracle::matches(&entries, &name);
             let expected: Vec<ModuleName> =
                 values.iter().filter_map(|value| ModuleName::new(&value.bytes).ok()).collect();
@@ -123,7 +122,8 @@ fn check_device_nodes(data: &[u8]) {
         assert!(!path.starts_with('/') && Path::new(path.as_ref()).components().count() == path.split('/').count());
         assert!(!format!("/{path}/").contains("/../"));
         let kind = if node.is_block { 'b' } else { 'c' };
-        let line = format!("{} {path} {kind}{}:{}", String::from_utf8_lossy(node.module), node.major, node.minor);
+        // A `#` is part of the name only after a space.
+        let line = format!(" {} {path} {kind}{}:{}", String::from_utf8_lossy(node.module), node.major, node.minor);
         let again: Vec<_> = devname_lines(line.as_bytes()).collect();
         assert_eq!(again, [(1, Ok(*node))], "a printed node parses differently");
     }

@@ -1,5 +1,6 @@
 //! The body of the fuzz target `module_name`.
 
+use crate::pattern;
 use kmod::name::{ModuleName, NAME_LIMIT, NameError, fnmatch, normalise_alias};
 use request::{Begin, HelperPath, Launch, NAME_SIZE, Name, OverLimit, PATH_SIZE, Policy, Refusal, Requests};
 use std::collections::VecDeque;
@@ -19,6 +20,7 @@ pub fn module_name(data: &[u8]) {
     check_name(name);
     check_alias(pattern);
     check_alias(name);
+    check_with_libc(pattern, name);
     check_pattern(pattern, name);
     check_request(pattern, name);
 }
@@ -75,7 +77,23 @@ fn check_alias(alias: &[u8]) {
     }
 }
 
-/// The matches of a pattern follow from those of its rest, and an escaped name matches only itself.
+/// The C library agrees about a portable pattern. This also holds for every name of one byte if the pattern starts with a bracket,
+/// and for a name that is made from the pattern.
+fn check_with_libc(pattern: &[u8], name: &[u8]) {
+    let check = |name: &[u8]| {
+        if let Some(expected) = pattern::by_libc(pattern, name) {
+            assert_eq!(fnmatch(pattern, name), expected, "{} on {}", pattern.escape_ascii(), name.escape_ascii());
+        }
+    };
+    check(name);
+    check(&pattern::name_for(pattern));
+    if pattern.starts_with(b"[") {
+        (1..=u8::MAX).for_each(|byte| check(&[byte]));
+    }
+}
+
+/// The matches of a pattern follow from those of its rest, and an escaped name matches only itself. Most of this compares the
+/// code with itself; [`check_with_libc`] does not.
 fn check_pattern(pattern: &[u8], name: &[u8]) {
     let matched = fnmatch(pattern, name);
     let literal = escaped(name);

@@ -1,7 +1,7 @@
 //! The expected results of index lookups, computed from the list of entries alone.
 
+use crate::pattern;
 use kmod::index::{KEY_LIMIT, Value};
-use kmod::name::fnmatch;
 
 /// A key and its value.
 pub(crate) type Entry = (Vec<u8>, Value);
@@ -56,7 +56,7 @@ pub(crate) fn matches(entries: &[Entry], name: &[u8]) -> Vec<Value> {
     };
     let matches = |key: &[u8]| match place(key) {
         // Before the first wildcard every byte is literal, even a backslash.
-        Some((at, _)) => name.starts_with(&key[..at]) && fnmatch(key, name),
+        Some((at, _)) => name.starts_with(&key[..at]) && pattern::matches(key, name),
         None => key == name,
     };
     let mut matching: Vec<&Entry> = entries.iter().filter(|(key, _)| matches(key)).collect();
@@ -64,15 +64,4 @@ pub(crate) fn matches(entries: &[Entry], name: &[u8]) -> Vec<Value> {
     matching.reverse();
     matching.sort_by_key(|(_, value)| value.priority);
     matching.into_iter().map(|(_, value)| value.clone()).collect()
-}
-
-/// A name that matches the key, if the key is a simple pattern.
-pub(crate) fn name_for(key: &[u8]) -> Vec<u8> {
-    let replaced = |byte: &u8| match byte {
-        b'*' => b"ab".to_vec(),
-        b'?' => b"_".to_vec(),
-        b'[' | b']' => Vec::new(),
-        other => vec![*other],
-    };
-    key.iter().flat_map(replaced).collect()
 }

@@ -1,8 +1,9 @@
 //! A second parser for modprobe.d, written from its description: slow and simple. It shares only the normalisation of names
 //! and the matching of patterns with the parser under test; the target `module_name` checks these.
 
+use crate::pattern;
 use kmod::config::{Alias, Command, Config, ModuleOptions, Softdep, Weakdep};
-use kmod::name::{ModuleName, fnmatch, normalise_alias};
+use kmod::name::{ModuleName, normalise_alias};
 
 /// A rejected line: its number, its first word, and whether it is deprecated.
 pub(super) type BadLine = (usize, Vec<u8>, bool);
@@ -112,6 +113,9 @@ impl Reading {
         if line.contains(&0) || (words.is_empty() && keyword != b"blacklist") {
             return None;
         }
+        // Names of soft and weak dependencies end at any white space.
+        let names = words.iter().flat_map(|word| word.split(|byte| b"\n\x0b\x0c\r".contains(byte)));
+        let names: Vec<Vec<u8>> = names.filter(|name| !name.is_empty()).map(<[u8]>::to_vec).collect();
         match keyword {
             b"blacklist" => config.blacklist.push(pattern),
             b"alias" => config.aliases.push(Alias { pattern, target: normalise_alias(words.first()?).ok()? }),
@@ -124,14 +128,14 @@ impl Reading {
             b"softdep" => {
                 let under = |mark: &[u8]| {
                     let last_mark =
-                        |at: usize| words[..at].iter().rfind(|w| matches!(w.as_slice(), b"pre:" | b"post:"));
+                        |at: usize| names[..at].iter().rfind(|w| matches!(w.as_slice(), b"pre:" | b"post:"));
                     let is_mark = |word: &[u8]| matches!(word, b"pre:" | b"post:");
-                    let here = |at: &usize| !is_mark(&words[*at]) && last_mark(*at).is_some_and(|last| last == mark);
-                    (0..words.len()).filter(here).map(|at| words[at].clone()).collect()
+                    let here = |at: &usize| !is_mark(&names[*at]) && last_mark(*at).is_some_and(|last| last == mark);
+                    (0..names.len()).filter(here).map(|at| names[at].clone()).collect()
                 };
                 config.softdeps.push(Softdep { pattern, pre: under(b"pre:"), post: under(b"post:") });
             }
-            b"weakdep" => config.weakdeps.push(Weakdep { pattern, names: words }),
+            b"weakdep" => config.weakdeps.push(Weakdep { pattern, names }),
             _ => return None,
         }
         Some(())
@@ -149,13 +153,13 @@ pub(super) fn options(config: &Config, module: &ModuleName, alias: Option<&[u8]>
 pub(super) fn command<'c>(commands: &'c [Command], module: &ModuleName) -> Option<&'c [u8]> {
     commands
         .iter()
-        .find(|command| fnmatch(&command.pattern, module.as_bytes()))
+        .find(|command| pattern::matches(&command.pattern, module.as_bytes()))
         .map(|command| command.command.as_slice())
 }
 
 pub(super) fn weakdeps<'c>(config: &'c Config, module: &ModuleName) -> Vec<&'c [u8]> {
     let mut all: Vec<&[u8]> = Vec::new();
-    for weakdep in config.weakdeps.iter().filter(|weakdep| fnmatch(&weakdep.pattern, module.as_bytes())) {
+    for weakdep in config.weakdeps.iter().filter(|weakdep| pattern::matches(&weakdep.pattern, module.as_bytes())) {
         for name in &weakdep.names {
             if !all.contains(&name.as_slice()) {
                 all.push(name);
@@ -167,7 +171,7 @@ pub(super) fn weakdeps<'c>(config: &'c Config, module: &ModuleName) -> Vec<&'c [
 
 pub(super) fn softdeps<'c>(config: &'c Config, module: &ModuleName) -> (Vec<&'c [u8]>, Vec<&'c [u8]>) {
     let (mut pre, mut post): (Vec<&[u8]>, Vec<&[u8]>) = (Vec::new(), Vec::new());
-    for softdep in config.softdeps.iter().filter(|softdep| fnmatch(&softdep.pattern, module.as_bytes())) {
+    for softdep in config.softdeps.iter().filter(|softdep| pattern::matches(&softdep.pattern, module.as_bytes())) {
         for (list, names) in [(&mut pre, &softdep.pre), (&mut post, &softdep.post)] {
             for name in names {
                 if !list.contains(&name.as_slice()) {

@@ -1,8 +1,9 @@
 //! The laws that the plans of a request must obey, checked against the directory and the configuration alone.
 
 use super::recipe::Directory;
+use crate::pattern;
 use kmod::config::Config;
-use kmod::name::{ModuleName, fnmatch};
+use kmod::name::ModuleName;
 use kmod::resolve::{Action, Hit, LoadPlan, LoadRequest, Lookup as _, RemovalPlan, RemovalStep};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::OsStrExt as _;
@@ -25,7 +26,7 @@ pub(super) fn hits(tree: &Directory, config: &Config, name: &[u8]) -> Vec<Hit> {
         hits
     };
     let by_alias = |modules: Vec<ModuleName>| once(modules.into_iter().map(|module| (module, name.to_vec())).collect());
-    let configured = config.aliases.iter().filter(|line| fnmatch(&line.pattern, name));
+    let configured = config.aliases.iter().filter(|line| pattern::matches(&line.pattern, name));
     let configured =
         configured.filter_map(|line| Some((ModuleName::new(&line.target).ok()?, line.pattern.clone()))).collect();
     let plain = |name: &ModuleName| !name.as_bytes().contains(&b':');
@@ -75,7 +76,7 @@ impl<'a> Oracle<'a> {
             return Default::default();
         }
         let mut soft: (Names, Names) = Default::default();
-        for line in self.config.softdeps.iter().filter(|line| fnmatch(&line.pattern, module.as_bytes())) {
+        for line in self.config.softdeps.iter().filter(|line| pattern::matches(&line.pattern, module.as_bytes())) {
             for (names, list) in [(&line.pre, &mut soft.0), (&line.post, &mut soft.1)] {
                 let found = names.iter().flat_map(|name| hits(self.tree, self.config, name));
                 list.extend(found.map(|hit| hit.module));
@@ -143,8 +144,9 @@ impl<'a> Oracle<'a> {
     pub(super) fn masked(&self, module: &ModuleName) -> Names {
         let mut all = self.closure(module);
         all.insert(module.clone());
-        let is_masked =
-            |module: &ModuleName| self.config.masks.lines.iter().any(|mask| fnmatch(&mask.pattern, module.as_bytes()));
+        let is_masked = |module: &ModuleName| {
+            self.config.masks.lines.iter().any(|mask| pattern::matches(&mask.pattern, module.as_bytes()))
+        };
         all.into_iter().filter(is_masked).collect()
     }
 
@@ -188,7 +190,7 @@ impl<'a> Oracle<'a> {
 
     fn check_step(&self, module: &ModuleName, action: &Action, options: &[u8]) {
         let is_target = *module == self.hit.module;
-        let install = self.config.install.iter().find(|line| fnmatch(&line.pattern, module.as_bytes()));
+        let install = self.config.install.iter().find(|line| pattern::matches(&line.pattern, module.as_bytes()));
         let install = install.filter(|_| !(is_target && self.request.ignore_commands));
         // The path of a module without a line comes from the line of a module that needs it.
         let named = |path: &&PathBuf| name_of(path) == *module;
@@ -257,7 +259,7 @@ impl<'a> Oracle<'a> {
     }
 
     fn remove_command(&self, module: &ModuleName) -> Option<&[u8]> {
-        let line = self.config.remove.iter().find(|line| fnmatch(&line.pattern, module.as_bytes()));
+        let line = self.config.remove.iter().find(|line| pattern::matches(&line.pattern, module.as_bytes()));
         line.filter(|_| !self.request.ignore_commands).map(|line| line.command.as_slice())
     }
 }

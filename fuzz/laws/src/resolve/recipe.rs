@@ -1,8 +1,9 @@
 //! A module directory, a configuration and a request, generated from the fuzzer's bytes.
 
+use crate::pattern;
 use arbitrary::Arbitrary;
 use kmod::config::Config;
-use kmod::name::{ModuleName, fnmatch};
+use kmod::name::ModuleName;
 use kmod::resolve::Lookup;
 use kmod::tree::{ModuleEntry, TreeError};
 use std::collections::BTreeSet;
@@ -191,7 +192,10 @@ pub(super) struct Directory {
 }
 
 fn matching(list: &[(&str, ModuleName)], alias: &[u8]) -> Vec<ModuleName> {
-    list.iter().filter(|(pattern, _)| fnmatch(pattern.as_bytes(), alias)).map(|(_, module)| module.clone()).collect()
+    list.iter()
+        .filter(|(pattern, _)| pattern::matches(pattern.as_bytes(), alias))
+        .map(|(_, module)| module.clone())
+        .collect()
 }
 
 impl Lookup for Directory {
