@@ -407,8 +407,11 @@ class Runner:
             if state == "found":
                 times.append(result["seconds"])
             rows.append(f"| {ident} | {fault['file'].removeprefix('kmod/src/')} | {cell(fault['line'])} | {cell(fault['new'])} | {text} |")
-        print(", ".join(f"{count} {state}" for state, count in sorted(counts.items())) + ".", end="")
-        print(f" Median time to detection: {statistics.median(times):.2f} s of one processor.\n" if times else "\n")
+        print("# Faults in the parsers and the fuzz targets\n")
+        print("Printed by `ci/mutants-fuzz record`; [fuzzing](../guide/fuzzing.md#planted-faults) describes the")
+        print("faults. A time is that of one processor until the target that found the fault stopped.\n")
+        print(f"Of {sum(counts.values())} faults: " + ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) + ".", end="")
+        print(f" The median time is {statistics.median(times):.2f} s.\n" if times else "\n")
         print("| fault | file | line | changed to | result |\n|---|---|---|---|---|")
         print("\n".join(rows))
 
