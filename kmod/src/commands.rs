@@ -17,8 +17,9 @@ pub mod rmmod;
 pub mod shell_words;
 pub mod static_nodes;
 
-use crate::log::{Destination, Log, Priority, SystemLog};
+use crate::log::{Destination, Log, Priority, RequestLog, SystemLog};
 use crate::name::Escaped;
+use crate::parent;
 use crate::sys::StandardStreams;
 use options::{Flag, Order, Parsed};
 use output::Output;
@@ -95,6 +96,30 @@ impl Invocation {
         }
     }
 
+    /// Returns the kernel's log for a request for `name`, if the kernel started this tool.
+    #[must_use]
+    pub fn request_log(&self, name: &OsStr) -> Option<RequestLog> {
+        let tool = Path::new(self.arguments.first()?).file_name().unwrap_or_default();
+        parent::is_kernel(self.streams).then(|| RequestLog::new(&Escaped(tool.as_bytes()).to_string(), name.as_bytes()))
+    }
+
+    /// Returns a log like [`Invocation::log`]. If the kernel started this tool for a request, messages go to the kernel's log
+    /// unless `syslog` is set, and so do errors that the level hides.
+    #[must_use]
+    pub fn log_of_request(
+        &self,
+        tool: &'static str,
+        level: Priority,
+        syslog: bool,
+        request: Option<RequestLog>,
+    ) -> Log {
+        let mut log = self.log(tool, level, syslog).with_hidden_errors(request.clone().map(Destination::Request));
+        if let Some(request) = request.filter(|_| !syslog) {
+            log.set_destination(Destination::Request(request));
+        }
+        log
+    }
+
     /// Parses options and returns the operands, or `None` after printing the help or the version.
     ///
     /// # Errors
@@ -125,6 +150,10 @@ impl Invocation {
             Err(error) => {
                 let program = self.arguments.first().map(|name| name.as_bytes()).unwrap_or_default();
                 output::print_error(&format!("{}: {error}\n", Escaped(program)));
+                let name = self.operands().last().map(OsString::as_os_str).unwrap_or_default();
+                if let Some(log) = self.request_log(name) {
+                    log.write(Priority::Error, error);
+                }
                 return Err(Failed);
             }
         }

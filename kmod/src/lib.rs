@@ -80,6 +80,7 @@ pub mod log;
 mod memory;
 pub mod name;
 pub mod object;
+mod parent;
 pub mod resolve;
 mod stack;
 pub mod sys;

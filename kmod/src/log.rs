@@ -1,13 +1,16 @@
 //! Messages of the tools: their priorities and destinations. `TOOL: PRIORITY: text` is written to standard error, or to the
-//! system log ([`system`]) with `-s` or if standard error was closed at startup. `kernel` reads the kernel's own log.
+//! system log ([`system`]) with `-s` or if standard error was closed at startup. If the kernel started the tool, errors are
+//! written to the kernel's log ([`request`]) even with `-q`. `kernel` reads that log.
 //!
 //! A message is one line. Bytes from files and arguments must be formatted with [`crate::name::Escaped`].
 
 pub(crate) mod kernel;
+pub mod request;
 pub mod system;
 
 use std::fmt::Display;
 
+pub use request::RequestLog;
 pub use system::SystemLog;
 
 /// The priority of a message, numbered as in syslog(3).
@@ -54,6 +57,8 @@ pub enum Destination {
     Stderr,
     /// The system log.
     System(SystemLog),
+    /// The kernel's log, for a tool that the kernel started.
+    Request(RequestLog),
     /// Memory, for tests.
     Memory(Vec<String>),
 }
@@ -65,13 +70,14 @@ pub struct Log {
     level: u8,
     library_level: u8,
     destination: Destination,
+    hidden_errors: Option<Destination>,
 }
 
 impl Log {
     /// Creates a log that shows messages up to `level`.
     #[must_use]
     pub fn new(tool: &'static str, level: Priority, destination: Destination) -> Self {
-        Self { tool, level: level as u8, library_level: Priority::Error as u8, destination }
+        Self { tool, level: level as u8, library_level: Priority::Error as u8, destination, hidden_errors: None }
     }
 
     /// Applies `KMOD_LOG`, the level of the library's messages ([`Log::library_error`]): a number, `err`, `info` or `debug`.
@@ -80,6 +86,18 @@ impl Log {
     pub fn with_variable(mut self, kmod_log: &[u8]) -> Self {
         self.library_level = level_of(kmod_log);
         self
+    }
+
+    /// Sets the destination of errors that the level hides. Without one they are lost.
+    #[must_use]
+    pub fn with_hidden_errors(mut self, destination: Option<Destination>) -> Self {
+        self.hidden_errors = destination;
+        self
+    }
+
+    /// Sets the destination of its messages.
+    pub fn set_destination(&mut self, destination: Destination) {
+        self.destination = destination;
     }
 
     /// Returns the destination of its messages.
@@ -102,24 +120,22 @@ impl Log {
     /// Writes a message if its priority is shown. A message that cannot be written is lost.
     pub fn write(&mut self, priority: Priority, text: impl Display) {
         if self.shows(priority) {
-            self.put(priority, text);
+            deliver(&mut self.destination, self.tool, priority, text);
+        } else if let Some(hidden) = self.hidden_errors.as_mut().filter(|_| priority <= Priority::Error) {
+            deliver(hidden, self.tool, priority, text);
+        }
+    }
+
+    /// Writes a message about something that a request must not log: only if its priority is shown.
+    pub fn write_if_shown(&mut self, priority: Priority, text: impl Display) {
+        if self.shows(priority) {
+            self.write(priority, text);
         }
     }
 
     /// Writes an error even if no messages are shown ([`Log::set_level`]).
     pub fn error_even_if_silent(&mut self, text: impl Display) {
-        self.put(Priority::Error, text);
-    }
-
-    fn put(&mut self, priority: Priority, text: impl Display) {
-        match &mut self.destination {
-            Destination::Stderr => {
-                let line = format!("{}: {}: {text}\n", self.tool, priority.word());
-                write_all(line.as_bytes());
-            }
-            Destination::System(system) => system.send(priority, self.tool, &format!("{}: {text}", priority.word())),
-            Destination::Memory(lines) => lines.push(format!("{}: {}: {text}", self.tool, priority.word())),
-        }
+        deliver(&mut self.destination, self.tool, Priority::Error, text);
     }
 
     /// Writes an error.
@@ -146,16 +162,50 @@ impl Log {
     /// [`Stop`] if the message is shown. If it is filtered out (`-q`), the tool continues, as C kmod does.
     pub fn fatal(&mut self, text: impl Display) -> Result<(), Stop> {
         self.write(Priority::Fatal, text);
+        self.stop_if_shown()
+    }
+
+    /// Writes a fatal message that a name was not found, which a request must not log ([`Log::write_if_shown`]).
+    ///
+    /// # Errors
+    /// Like [`Log::fatal`].
+    pub fn not_found(&mut self, text: impl Display) -> Result<(), Stop> {
+        self.write_if_shown(Priority::Fatal, text);
+        self.stop_if_shown()
+    }
+
+    fn stop_if_shown(&self) -> Result<(), Stop> {
         if self.shows(Priority::Fatal) { Err(Stop) } else { Ok(()) }
     }
 
     /// Returns the messages so far if the destination is [`Destination::Memory`], else nothing.
     #[must_use]
     pub fn lines(&self) -> &[String] {
-        match &self.destination {
-            Destination::Memory(lines) => lines,
-            Destination::Stderr | Destination::System(_) => &[],
+        self.destination.lines()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn hidden_lines(&self) -> &[String] {
+        self.hidden_errors.as_ref().map_or(&[], Destination::lines)
+    }
+}
+
+impl Destination {
+    fn lines(&self) -> &[String] {
+        match self {
+            Self::Memory(lines) => lines,
+            Self::Stderr | Self::System(_) | Self::Request(_) => &[],
         }
+    }
+}
+
+fn deliver(destination: &mut Destination, tool: &str, priority: Priority, text: impl Display) {
+    let word = priority.word();
+    match destination {
+        Destination::Stderr => write_all(format!("{tool}: {word}: {text}\n").as_bytes()),
+        Destination::System(system) => system.send(priority, tool, &format!("{word}: {text}")),
+        Destination::Request(request) => request.write(priority, text),
+        Destination::Memory(lines) => lines.push(format!("{tool}: {word}: {text}")),
     }
 }
 
@@ -244,6 +294,22 @@ mod tests {
             [messages("3"), messages("debug")],
             ["modprobe: ERROR: amodprobe: ERROR: b", "modprobe: ERROR: amodprobe: ERROR: b"]
         );
+    }
+
+    #[test]
+    fn hidden_errors_have_their_own_destination() {
+        let memory = || Destination::Memory(Vec::new());
+        let mut log = Log::new("modprobe", Priority::Warning, memory()).with_hidden_errors(Some(memory()));
+        log.error("shown");
+        log.set_level(0);
+        log.error("a");
+        log.warning("b");
+        log.library_error("c");
+        assert_eq!([log.fatal("d"), log.not_found("e")], [Ok(()), Ok(())]);
+        log.write_if_shown(Priority::Error, "f");
+        log.error_even_if_silent("g");
+        assert_eq!(log.lines(), ["modprobe: ERROR: shown", "modprobe: ERROR: g"]);
+        assert_eq!(log.hidden_lines(), ["modprobe: ERROR: a", "modprobe: ERROR: c", "modprobe: FATAL: d"]);
     }
 
     #[test]

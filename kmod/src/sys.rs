@@ -271,6 +271,25 @@ pub fn open_device(path: &str, (major, minor): (u32, u32), flags: OFlags) -> Res
     Ok(descriptor)
 }
 
+/// Returns the id of this process's session; 0 is the session of the kernel threads.
+#[must_use]
+pub fn session() -> i32 {
+    // SAFETY: getsid(2) has no memory effects. rustix cannot represent session 0.
+    unsafe { libc::getsid(0) }
+}
+
+/// Returns at most the last `size` bytes of the kernel's log, in the form of syslog(2); nothing if it cannot be read.
+#[must_use]
+pub fn end_of_kernel_log(size: usize) -> Vec<u8> {
+    const SYSLOG_ACTION_READ_ALL: c_int = 3;
+    let mut text = vec![0_u8; size];
+    let length = c_int::try_from(size).unwrap_or(c_int::MAX);
+    // SAFETY: the kernel writes at most `length` bytes, and the buffer has that many.
+    let read = unsafe { libc::klogctl(SYSLOG_ACTION_READ_ALL, text.as_mut_ptr().cast(), length) };
+    text.truncate(usize::try_from(read).unwrap_or(0));
+    text
+}
+
 /// Returns the message of strerror(3).
 #[must_use]
 pub fn strerror(errno: rustix::io::Errno) -> String {

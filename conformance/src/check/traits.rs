@@ -5,6 +5,7 @@
 //! it, in a guest that no check uses.
 
 use crate::check::lab::{Lab, LabError};
+use crate::check::trigger::mount;
 use agent::proto::{Action, ExitKind, Ran};
 
 /// A trait of a subject.
@@ -20,6 +21,11 @@ pub struct Trait {
 /// All traits, sorted by name.
 pub const TRAITS: &[Trait] = &[
     Trait { name: "insmod -f", meaning: "with insmod -f", probe: |lab| lab.help_names("insmod", "-f") },
+    Trait {
+        name: "kernel log",
+        meaning: "that reports failed requests in the kernel log",
+        probe: logs_failed_requests,
+    },
     Trait { name: "kernel reasons", meaning: "that reports the reason from the kernel log", probe: reports_reasons },
     Trait { name: "kmod list", meaning: "with kmod list", probe: |lab| lab.kmod_has("list") },
     Trait { name: "kmod messages", meaning: "with the messages of C kmod", probe: has_kmod_messages },
@@ -150,6 +156,19 @@ fn has_kmod_messages(lab: &mut Lab<'_>) -> Result<bool, LabError> {
 fn reports_reasons(lab: &mut Lab<'_>) -> Result<bool, LabError> {
     let ran = lab.try_tool(&["modprobe", "dummy", "numdummies=x"])?;
     Ok(ran.is_some_and(|ran| String::from_utf8_lossy(&ran.stderr).contains("numdummies")))
+}
+
+fn logs_failed_requests(lab: &mut Lab<'_>) -> Result<bool, LabError> {
+    const NAME: &str = "kmodlab_logged";
+    lab.configure(&format!("alias fs-{NAME} dummy\noptions dummy numdummies=x\n"))?;
+    let path = lab.path()?;
+    lab.set_path(b"/sbin/modprobe\n")?;
+    lab.mark_kmsg()?;
+    lab.observe(mount(NAME))?;
+    let records = lab.kmsg_of_programs()?;
+    lab.set_path(&path)?;
+    lab.configure("")?;
+    Ok(records.iter().any(|record| String::from_utf8_lossy(&record.text).contains(NAME)))
 }
 
 fn supports_masks(lab: &mut Lab<'_>) -> Result<bool, LabError> {

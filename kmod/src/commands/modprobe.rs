@@ -4,12 +4,13 @@
 //! example by opening a socket or querying a network interface. Other callers can load a module file by its path.
 
 pub mod arguments;
+mod failure;
 mod modes;
 mod query;
 
 use super::{Failed, Invocation, absolute, join_arguments, module_directory, output::Output, shell_words};
 use crate::config::{Config, ConfigSource, ConfigWarning};
-use crate::execute::{self, Linux, LoadError, RemovalError, Report};
+use crate::execute::{self, Linux, RemovalError, Report};
 use crate::log::{Log, Priority, Stop};
 use crate::name::{Escaped, ModuleName, NameError};
 use crate::resolve::{Hit, LoadRequest, find, load_plan, removal_plan};
@@ -31,7 +32,9 @@ pub fn run(invocation: &Invocation) -> Result<(), Failed> {
         from_environment.into_iter().flatten().map(OsString::from_vec).chain(invocation.operands().iter().cloned());
     let Some(operands) = invocation.parse(&ABOUT, all.collect(), &mut arguments)? else { return Ok(()) };
 
-    let mut log = invocation.log("modprobe", Priority::Warning, arguments.syslog);
+    let name = operands.first().map(OsString::as_os_str).unwrap_or_default();
+    let request = invocation.request_log(name);
+    let mut log = invocation.log_of_request("modprobe", Priority::Warning, arguments.syslog, request);
     let wait = wait(&arguments, &mut log)?;
     if operands.is_empty() && !arguments.show_config {
         log.error("missing parameters. See -h.");
@@ -208,6 +211,16 @@ impl Session {
         Ok(Failed)
     }
 
+    /// Reports like [`Session::fatal`] that a name was not found.
+    fn not_found(&mut self, text: impl std::fmt::Display) -> Result<Failed, Stop> {
+        if self.arguments.all {
+            self.log.warning(text);
+        } else {
+            self.log.not_found(text)?;
+        }
+        Ok(Failed)
+    }
+
     /// Prints each problem once: every lookup encounters the same damaged index.
     fn report(&mut self, problems: &[TreeError]) {
         for problem in problems.iter().map(ToString::to_string) {
@@ -253,7 +266,8 @@ impl Session {
         };
         if hits.is_empty() {
             let directory = Escaped(self.tree.dir().as_os_str().as_bytes().to_vec());
-            return Ok(Err(self.fatal(format_args!("Module {} not found in directory {directory}", Escaped(bytes)))?));
+            let text = format!("Module {} not found in directory {directory}", Escaped(bytes));
+            return Ok(Err(self.not_found(text)?));
         }
         // All modules of an alias are loaded; the last one determines the result.
         let mut result = Ok(());
@@ -275,13 +289,7 @@ impl Session {
         self.output.detect_missing_reader();
         let mut report = Reporter { output: &mut self.output, log: &mut self.log };
         execute::load(&plan, mode, &mut self.kernel, &mut report).map_err(|error| {
-            error.detail().iter().for_each(|detail| self.log.error(detail));
-            let text = format!("could not insert '{}': {error}", plan.module);
-            match error {
-                // That nothing can be loaded must not go unnoticed.
-                LoadError::AllMasked(_) => self.log.error_even_if_silent(format_args!("{text}")),
-                _ => self.log.error(format_args!("{text}")),
-            }
+            failure::report(&mut self.log, &plan.module, &error);
             Failed
         })
     }
@@ -289,14 +297,14 @@ impl Session {
     fn remove(&mut self, name: &OsStr) -> Result<Result<(), Failed>, Stop> {
         let not_found = format!("Module {} not found.", Escaped(name.as_bytes()));
         let hits = match self.find(name) {
-            Ok(hits) if hits.is_empty() => return Ok(Err(self.fatal(not_found)?)),
+            Ok(hits) if hits.is_empty() => return Ok(Err(self.not_found(not_found)?)),
             Ok(hits) => hits,
             // C kmod goes on with the next name, without a message.
             Err(NameError::Bracket(_)) => {
                 self.log.error(not_found);
                 return Ok(Err(Failed));
             }
-            Err(_) => return Ok(Err(self.fatal(not_found)?)),
+            Err(_) => return Ok(Err(self.not_found(not_found)?)),
         };
         for hit in hits {
             let request = modes::removal_request(&self.arguments, &hit.module, &mut self.kernel);

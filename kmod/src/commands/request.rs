@@ -8,7 +8,7 @@ use crate::guard::processes::{Helper, Proc, ProcError};
 use crate::guard::settings::{FILE, HELPER, Limits, Settings};
 use crate::guard::{Decision, decide};
 use crate::log::Priority;
-use crate::log::system::write_kernel_log;
+use crate::log::request::{RequestLog, write_limited};
 use crate::name::Escaped;
 use crate::sys::{execute, strerror};
 use rustix::fs::{Mode, OFlags};
@@ -51,10 +51,11 @@ pub fn run(invocation: &Invocation) -> Result<(), Failed> {
     if separator != "--" {
         return usage(invocation);
     }
-    let log = KernelLog { name: name.as_bytes() };
+    let name = name.as_bytes();
+    let log = RequestLog::new(NAME, name);
     let guards = guards_before();
     let settings = read_settings(&log);
-    if guards == 0 && refuses(&log, settings.limits) {
+    if guards == 0 && refuses(&log, name, settings.limits) {
         return Err(Failed);
     }
     Err(run_helper(invocation, &log, &settings, guards))
@@ -68,26 +69,13 @@ fn usage(invocation: &Invocation) -> Result<(), Failed> {
     Err(Failed)
 }
 
-/// Lines in the kernel's log. They name this process and the request, to distinguish requests.
-struct KernelLog<'a> {
-    name: &'a [u8],
-}
-
-impl KernelLog<'_> {
-    fn line(&self, priority: Priority, text: impl std::fmt::Display) {
-        let (pid, name) = (std::process::id(), Escaped(self.name));
-        write_kernel_log(priority, &format!("{NAME}[{pid}]"), &format!("request for '{name}': {text}"));
-    }
-
-    /// The line that kernels 2.3 to 2.5 wrote when they stopped a loop, followed by the chain of requests.
-    fn stopped(&self, chain: &[&Helper]) {
-        let helpers = chain.iter().map(|helper| (helper.name.as_deref().unwrap_or(b"?"), helper.pid));
-        let this = (self.name, i32::try_from(std::process::id()).unwrap_or_default());
-        let requests: Vec<String> =
-            helpers.chain([this]).map(|(name, pid)| format!("{}[{pid}]", Escaped(name))).collect();
-        let text = format!("runaway modprobe loop assumed and stopped: {}", requests.join(" > "));
-        write_kernel_log(Priority::Error, "kmod", &text);
-    }
+/// The line that kernels 2.3 to 2.5 wrote when they stopped a loop, followed by the chain of requests.
+fn log_stopped(chain: &[&Helper], name: &[u8]) {
+    let helpers = chain.iter().map(|helper| (helper.name.as_deref().unwrap_or(b"?"), helper.pid));
+    let this = (name, i32::try_from(std::process::id()).unwrap_or_default());
+    let requests: Vec<String> = helpers.chain([this]).map(|(name, pid)| format!("{}[{pid}]", Escaped(name))).collect();
+    let text = format!("runaway modprobe loop assumed and stopped: {}", requests.join(" > "));
+    write_limited(Priority::Error, "kmod", "kmod", &text);
 }
 
 fn guards_before() -> u32 {
@@ -95,18 +83,18 @@ fn guards_before() -> u32 {
 }
 
 /// Reads the settings. A file that cannot be read, or a bad line, never keeps a helper from running.
-fn read_settings(log: &KernelLog<'_>) -> Settings {
+fn read_settings(log: &RequestLog) -> Settings {
     let text = match read_bounded(FILE) {
         Ok(text) => text,
         Err(Errno::NOENT) => return Settings::default(),
         Err(errno) => {
-            log.line(Priority::Warning, format_args!("cannot read {FILE}: {}; using the defaults", strerror(errno)));
+            log.write(Priority::Warning, format_args!("cannot read {FILE}: {}; using the defaults", strerror(errno)));
             return Settings::default();
         }
     };
     let (settings, bad) = Settings::parse(&text);
     for line in bad {
-        log.line(Priority::Warning, format_args!("ignoring {line}"));
+        log.write(Priority::Warning, format_args!("ignoring {line}"));
     }
     settings
 }
@@ -135,31 +123,31 @@ fn read_bounded(path: &str) -> Result<Vec<u8>, Errno> {
 }
 
 /// Whether the request is part of a loop, or over the limit; after a line in the log. In doubt it is not.
-fn refuses(log: &KernelLog<'_>, limits: Limits) -> bool {
-    refusal(log, limits).unwrap_or_else(|error| {
-        log.line(Priority::Warning, format_args!("cannot look for a loop: {error}; running the helper"));
+fn refuses(log: &RequestLog, name: &[u8], limits: Limits) -> bool {
+    refusal(log, name, limits).unwrap_or_else(|error| {
+        log.write(Priority::Warning, format_args!("cannot look for a loop: {error}; running the helper"));
         false
     })
 }
 
-fn refusal(log: &KernelLog<'_>, limits: Limits) -> Result<bool, ProcError> {
+fn refusal(log: &RequestLog, name: &[u8], limits: Limits) -> Result<bool, ProcError> {
     let me = i32::try_from(std::process::id()).unwrap_or_default();
     let proc = Proc::open()?;
-    if limits.total.is_none() && !proc.may_be_a_loop(me, log.name, limits.chain.get())? {
+    if limits.total.is_none() && !proc.may_be_a_loop(me, name, limits.chain.get())? {
         return Ok(false);
     }
     for _ in 0..LOOKS {
         let snapshot = proc.snapshot(me)?;
-        match decide(&snapshot, log.name, limits) {
+        match decide(&snapshot, name, limits) {
             Decision::Run => return Ok(false),
             Decision::Total(total) => {
-                log.line(Priority::Error, format_args!("refused: {total} helpers are running"));
+                log.write(Priority::Error, format_args!("refused: {total} helpers are running"));
                 return Ok(true);
             }
             Decision::Loop(chain) => {
                 std::thread::sleep(PAUSE);
                 if proc.unchanged(&snapshot, &chain)? {
-                    log.stopped(&chain);
+                    log_stopped(&chain, name);
                     return Ok(true);
                 }
             }
@@ -169,20 +157,20 @@ fn refusal(log: &KernelLog<'_>, limits: Limits) -> Result<bool, ProcError> {
 }
 
 /// Replaces this process by the helper. Returns if no helper can be started, after a line in the log.
-fn run_helper(invocation: &Invocation, log: &KernelLog<'_>, settings: &Settings, guards: u32) -> Failed {
+fn run_helper(invocation: &Invocation, log: &RequestLog, settings: &Settings, guards: u32) -> Failed {
     let itself = settings.helper.file_name() == Some(OsStr::new(NAME));
     let helper = match guards {
         0 if !itself => settings.helper.as_path(),
         0 => {
-            log.line(Priority::Warning, format_args!("the helper in {FILE} is {NAME} itself; running {HELPER}"));
+            log.write(Priority::Warning, format_args!("the helper in {FILE} is {NAME} itself; running {HELPER}"));
             Path::new(HELPER)
         }
         1 => {
-            log.line(Priority::Warning, format_args!("started by another {NAME}; running {HELPER}"));
+            log.write(Priority::Warning, format_args!("started by another {NAME}; running {HELPER}"));
             Path::new(HELPER)
         }
         _ => {
-            log.line(Priority::Error, format_args!("{HELPER} starts {NAME}; no helper is running"));
+            log.write(Priority::Error, format_args!("{HELPER} starts {NAME}; no helper is running"));
             return Failed;
         }
     };
@@ -190,7 +178,7 @@ fn run_helper(invocation: &Invocation, log: &KernelLog<'_>, settings: &Settings,
     let arguments = std::iter::once(helper.as_os_str()).chain(invocation.operands().iter().map(OsString::as_os_str));
     let errno = execute(helper, arguments, (OsStr::new(MARKER), (guards + 1).to_string().as_ref()));
     let helper = Escaped(helper.as_os_str().as_bytes());
-    log.line(Priority::Error, format_args!("cannot run {helper}: {}", strerror(errno)));
+    log.write(Priority::Error, format_args!("cannot run {helper}: {}", strerror(errno)));
     Failed
 }
 

@@ -65,6 +65,13 @@ pub enum LoadError {
 }
 
 impl LoadError {
+    /// Returns whether this is usual for a name that the kernel requests: there is no such module, as for a device that nobody
+    /// has a driver for and for `alias NAME off`, or the kernel's command line blacklists it.
+    #[must_use]
+    pub fn is_usual(&self) -> bool {
+        matches!(self, Self::NoFile(_) | Self::Refused { reason: Some(Reason::Blacklisted), .. })
+    }
+
     /// Returns the message to print ahead of the error itself, about the module that caused it.
     #[must_use]
     pub fn detail(&self) -> Option<String> {

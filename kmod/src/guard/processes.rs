@@ -154,6 +154,12 @@ fn requested_name(arguments: &[u8]) -> Option<Vec<u8>> {
     (last.next()? == b"--" && last.next()? == b"-q").then(|| name.to_vec())
 }
 
+/// Returns whether a process is a kernel thread; `None` if `/proc` does not show it.
+pub(crate) fn is_kernel_thread(pid: i32) -> Option<bool> {
+    let stat = Proc::open().ok()?.read(&format!("{pid}/stat"), 1024)?;
+    parse_stat(&stat).map(|stat| stat.kernel_thread)
+}
+
 /// `/proc`, opened.
 #[derive(Debug)]
 pub struct Proc {

@@ -12,10 +12,10 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
 
 /// LOG_DAEMON.
-const FACILITY: u8 = 3;
+pub(super) const FACILITY: u8 = 3;
 
 /// The maximum length of a record. The kernel rejects a record of more than 1024 bytes (fewer on old kernels).
-const KMSG_LIMIT: usize = 960;
+pub(super) const KMSG_LIMIT: usize = 960;
 
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 

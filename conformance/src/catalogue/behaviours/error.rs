@@ -2,6 +2,7 @@
 
 mod callers;
 mod files;
+mod log;
 mod parameters;
 mod signatures;
 mod symbols;
@@ -9,6 +10,8 @@ mod symbols;
 use super::BEHAVIOUR;
 use crate::catalogue::entry::Checked::By;
 use crate::catalogue::entry::{About, Cost, Entry, Group, Need};
+
+pub(super) use log::ENTRIES as LOG_ENTRIES;
 
 const ERROR: Entry = Entry { group: Group::Error, ..BEHAVIOUR };
 

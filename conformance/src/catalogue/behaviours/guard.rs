@@ -136,7 +136,7 @@ fn messages(lab: &mut Lab<'_>) -> Result<Vec<String>, LabError> {
 }
 
 /// Replaces `[123]` by `[PID]`.
-fn without_process_ids(line: &str) -> String {
+pub(super) fn without_process_ids(line: &str) -> String {
     let mut parts = line.split('[');
     let mut text = parts.next().unwrap_or_default().to_owned();
     for part in parts {

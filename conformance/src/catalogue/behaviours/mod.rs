@@ -51,6 +51,7 @@ pub fn all() -> Vec<&'static Entry> {
         dep::ENTRIES,
         name::ENTRIES,
         error::ENTRIES,
+        error::LOG_ENTRIES,
         load::ENTRIES,
         unload::ENTRIES,
         config::ENTRIES,

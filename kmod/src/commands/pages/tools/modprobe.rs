@@ -60,7 +60,10 @@ pub(super) const TOOL: Tool = Tool {
             "The module directory is then `DIR/lib/modules/RELEASE`. The configuration, /proc and /sys are still those of the running system.",
         ),
         ("syslog", "This is the default if standard error is closed at startup. The facility is `daemon`."),
-        ("quiet", "Usage errors are still printed. The exit status is unaffected."),
+        (
+            "quiet",
+            "Usage errors are still printed. The exit status is unaffected. If the kernel started `modprobe`, which always passes this option, errors are written to the kernel log with the process id and the requested name, at most ten in five seconds; only a module that does not exist or is blacklisted causes none.",
+        ),
         ("verbose", "Steps are printed on standard output."),
     ],
     operands: Operands::Modules,
