@@ -1,7 +1,7 @@
 //! Whether the kernel started this program as a usermode helper.
 //!
-//! A helper is a child of a kernel thread, without open descriptors. Nobody else can start such a child, so no user can pass a
-//! process off as a helper, or a helper as something else. Without `/proc` a kernel thread is recognised by less: it is in
+//! A helper is a child of a kernel thread, without open descriptors. Only the kernel can start such a child, so no user can
+//! pass a process off as a helper, or a helper as something else. Without `/proc` a kernel thread is recognised by less: it is in
 //! session 0, which its children inherit, and so are the children of an init process that never calls setsid(2). Such a
 //! process then counts as a helper, so that no error of a helper is lost.
 

@@ -55,7 +55,7 @@ pub fn write_limited(priority: Priority, tool: &str, source: &str, text: &str) {
     }
 }
 
-/// Returns the message to write after so many others; the last one announces that no more follow.
+/// Returns the message to write after `recent` others; the last one announces that no more follow.
 fn limited(recent: usize, text: &str) -> Option<String> {
     if recent + 1 < LIMIT {
         return Some(text.to_owned());
