@@ -65,8 +65,8 @@ pub enum LoadError {
 }
 
 impl LoadError {
-    /// Returns whether this is usual for a name that the kernel requests: there is no such module, as for a device that nobody
-    /// has a driver for and for `alias NAME off`, or the kernel's command line blacklists it.
+    /// Returns whether this is usual for a name that the kernel requests: no such module exists, as for a device without a driver
+    /// and for `alias NAME off`, or the kernel's command line blacklists it.
     #[must_use]
     pub fn is_usual(&self) -> bool {
         matches!(self, Self::NoFile(_) | Self::Refused { reason: Some(Reason::Blacklisted), .. })
