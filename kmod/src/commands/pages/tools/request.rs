@@ -92,9 +92,8 @@ static PAGE: Page = Page {
             title: "LIMITS",
             blocks: &[Block::Text(
                 "A loop through a process that is not a descendant of a helper, such as a daemon that a helper asks, is not \
-                 recognised. Unrelated helpers that start between those of a loop hide it. The kernel's limit applies in both \
-                 cases. On an overloaded machine, where the kernel takes more than three milliseconds to start a helper, \
-                 parallel requests for a name whose helper makes a nested request can look like a loop.",
+                 recognised. Unrelated helpers that start between those of a loop hide it, and so do kernel threads \
+                 `kworker/u`... that are busy all the time. The kernel's limit applies in these cases.",
             )],
         },
         Section {
