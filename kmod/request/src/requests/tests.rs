@@ -374,3 +374,106 @@ fn random_sequences_keep_the_books() {
         Ok(())
     });
 }
+
+/// A step of a sequence of merged requests.
+#[derive(Debug, Clone, Copy)]
+enum Merged {
+    Begin { name: usize, waits: bool },
+    End(usize),
+    Minute,
+}
+
+/// A request that has a place.
+struct Placed {
+    request: Request,
+    name: usize,
+    result: i32,
+    follows: Option<crate::MergeId>,
+}
+
+/// A kernel that merges requests, and what is known about its requests for two names.
+struct Merging {
+    kernel: Kernel,
+    placed: Vec<Placed>,
+    /// Whether the name is remembered, and the announced result with its time.
+    remembered: [Option<Option<(i32, Millis)>>; 2],
+    begun: i32,
+}
+
+impl Merging {
+    fn begin(&mut self, at: usize, waits: bool) {
+        let (Begin::Start(request), name) = (self.kernel.begin(), name(["a", "b"][at])) else { return };
+        self.begun += 1;
+        let placed = Placed { request, name: at, result: self.begun, follows: None };
+        let launch = self.kernel.launch(request, &name, waits);
+        match (launch, self.remembered[at]) {
+            (Launch::Run, None) => {
+                self.remembered[at] = waits.then_some(None);
+                self.placed.push(placed);
+            }
+            (Launch::Follow(first), Some(None)) if waits => {
+                self.placed.push(Placed { follows: Some(first), ..placed });
+            }
+            (Launch::Ended(result), Some(earlier)) => {
+                assert_eq!(Some(result), if waits { earlier.map(|(result, _)| result) } else { Some(0) });
+                assert_eq!(self.kernel.requests.end(self.kernel.now, request, &name, result).announced, None);
+            }
+            (launch, remembered) => panic!("{launch:?} with {remembered:?}"),
+        }
+    }
+
+    fn end(&mut self, which: usize) {
+        if self.placed.is_empty() {
+            return;
+        }
+        let Placed { request, name: at, result, follows } = self.placed.remove(which % self.placed.len());
+        let announced = self.kernel.requests.end(self.kernel.now, request, &name(["a", "b"][at]), result).announced;
+        match (&mut self.remembered[at], follows) {
+            (Some(open @ None), None) => {
+                *open = Some((result, self.kernel.now));
+                assert_eq!(announced.and_then(|first| self.kernel.requests.announced(first)), Some(result));
+            }
+            // The caller of a merged request was killed, or the result is known.
+            _ => assert_eq!(announced, None),
+        }
+        let woken = self.placed.iter().filter(|other| other.follows.is_some() && other.follows == announced);
+        assert!(woken.into_iter().all(|other| other.name == at));
+        self.placed.retain(|other| {
+            let woken = other.follows.is_some() && other.follows == announced;
+            if woken {
+                let name = name(["a", "b"][other.name]);
+                assert_eq!(self.kernel.requests.end(self.kernel.now, other.request, &name, result).announced, None);
+            }
+            !woken
+        });
+    }
+}
+
+#[test]
+fn every_short_sequence_merges_what_it_must() {
+    let steps = [
+        Merged::Begin { name: 0, waits: true },
+        Merged::Begin { name: 0, waits: false },
+        Merged::Begin { name: 1, waits: true },
+        Merged::End(0),
+        Merged::End(1),
+        Merged::Minute,
+    ];
+    const LENGTH: u32 = 6;
+    for number in 0..steps.len().pow(LENGTH) {
+        let mut merging = Merging { kernel: merging(), placed: Vec::new(), remembered: [None; 2], begun: 0 };
+        for at in 0..LENGTH {
+            match steps[number / steps.len().pow(at) % steps.len()] {
+                Merged::Begin { name, waits } => merging.begin(name, waits),
+                Merged::End(which) => merging.end(which),
+                Merged::Minute => {
+                    merging.kernel.now += 60_000;
+                    for remembered in &mut merging.remembered {
+                        *remembered = remembered.filter(Option::is_none);
+                    }
+                }
+            }
+            assert_eq!(merging.kernel.requests.running(), merging.placed.len());
+        }
+    }
+}
