@@ -39,11 +39,13 @@ impl HelperPath {
             return;
         }
         self.length = at;
-        let room = self.bytes.iter_mut().take(PATH_SIZE - 1).skip(usize::from(at));
-        for (to, &from) in room.zip(data.iter().take_while(|&&byte| byte != b'\n' && byte != 0)) {
+        let mut room = self.bytes.iter_mut().take(PATH_SIZE - 1).skip(usize::from(at));
+        for (&from, to) in data.iter().take_while(|&&byte| byte != b'\n' && byte != 0).zip(room.by_ref()) {
             *to = from;
             self.length = self.length.saturating_add(1);
         }
+        // Paths are compared with all their bytes.
+        room.for_each(|byte| *byte = 0);
         *offset = offset.saturating_add(data.len() as u64);
     }
 }
@@ -89,6 +91,14 @@ mod tests {
             assert_eq!(written(&std::vec![b'x'; length], 0).len(), length.min(255));
         }
         assert_eq!(written(&[b'x'; 300], 3).len(), 255);
+    }
+
+    #[test]
+    fn paths_are_equal_whatever_was_written_before() {
+        let mut path = HelperPath::default();
+        path.write(b"/a/longer/path/to/a/helper\n", &mut 0);
+        path.write(b"/sbin/modprobe\n", &mut 0);
+        assert_eq!(path, HelperPath::default());
     }
 
     #[test]

@@ -65,6 +65,10 @@ mod tests {
         assert!(!rate.message(5001).logged);
         assert_eq!(rate.message(5002), Rate { logged: true, suppressed: Some(3) });
         assert_eq!(rate.message(5003), Rate { logged: true, suppressed: None });
+        for _ in 0..9 {
+            rate.message(5004);
+        }
+        assert_eq!(rate.message(10_003), Rate { logged: true, suppressed: Some(1) });
     }
 
     #[test]
