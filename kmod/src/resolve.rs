@@ -19,7 +19,7 @@ use std::path::Path;
 
 pub use load::load_plan;
 pub use plan::{Action, LoadPlan, LoadRequest, LoadStep, Masked};
-pub use remove::{RemovalPlan, RemovalRequest, RemovalStep, removal_plan};
+pub use remove::{RemovalPlan, RemovalRequest, RemovalStep, removal_plan, removal_plan_with};
 
 /// The lookups of the resolver in a module directory. [`Tree`] documents them.
 pub trait Lookup {

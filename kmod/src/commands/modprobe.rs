@@ -10,10 +10,10 @@ mod query;
 
 use super::{Failed, Invocation, absolute, join_arguments, module_directory, output::Output, shell_words};
 use crate::config::{Config, ConfigSource, ConfigWarning};
-use crate::execute::{self, Linux, RemovalError, Report};
+use crate::execute::{self, Kernel as _, Linux, RemovalError, Report, State};
 use crate::log::{Log, Priority, Stop};
 use crate::name::{Escaped, ModuleName, NameError};
-use crate::resolve::{Hit, LoadRequest, find, load_plan, removal_plan};
+use crate::resolve::{Hit, LoadRequest, find, load_plan, removal_plan_with};
 use crate::tree::{Tree, TreeError};
 use arguments::{ABOUT, Arguments};
 use std::ffi::{OsStr, OsString};
@@ -308,9 +308,11 @@ impl Session {
         };
         for hit in hits {
             let request = modes::removal_request(&self.arguments, &hit.module, &mut self.kernel);
-            let plan = removal_plan(&self.tree, &self.config, &hit, &request);
-            self.report(&plan.problems);
             let mode = modes::removal(&self.arguments, self.wait);
+            let plan = removal_plan_with(&self.tree, &self.config, &hit, &request, |module| {
+                mode.ignore_loaded || self.kernel.state(module) != State::Absent
+            });
+            self.report(&plan.problems);
             self.output.detect_missing_reader();
             let mut report = Reporter { output: &mut self.output, log: &mut self.log };
             match execute::remove(&plan, mode, &mut self.kernel, &mut report) {

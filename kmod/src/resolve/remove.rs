@@ -67,6 +67,19 @@ enum Work {
 /// dependencies in reverse order.
 #[must_use]
 pub fn removal_plan(tree: &impl Lookup, config: &Config, hit: &Hit, request: &RemovalRequest) -> RemovalPlan {
+    removal_plan_with(tree, config, hit, request, |_| true)
+}
+
+/// Like [`removal_plan`], with the modules that are loaded. The frame of a module that is not loaded and has no remove command is
+/// empty: what it would remove may have to be removed for another module.
+#[must_use]
+pub fn removal_plan_with(
+    tree: &impl Lookup,
+    config: &Config,
+    hit: &Hit,
+    request: &RemovalRequest,
+    mut is_loaded: impl FnMut(&ModuleName) -> bool,
+) -> RemovalPlan {
     let mut plan = RemovalPlan { steps: Vec::new(), problems: Vec::new() };
     let mut config = Search::new(config);
     let mut seen = BTreeSet::new();
@@ -83,6 +96,12 @@ pub fn removal_plan(tree: &impl Lookup, config: &Config, hit: &Hit, request: &Re
                     open.remove(module);
                     *end = here;
                 }
+            }
+            Work::Frame { module, listed, fatal }
+                if (request.ignore_commands || config.remove(&module).is_none()) && !is_loaded(&module) =>
+            {
+                let (builtin, end) = (is_builtin(tree, &module, &mut plan.problems), plan.steps.len() + 1);
+                plan.steps.push(RemovalStep::Begin { module, command: false, builtin, listed, fatal, end });
             }
             // Soft dependencies may form cycles. A holder that is a soft dependency, too, must be removed all the same: what was
             // tried before may have failed.
@@ -114,15 +133,19 @@ pub fn removal_plan(tree: &impl Lookup, config: &Config, hit: &Hit, request: &Re
                     work.extend(holders.map(|module| Work::Frame { module, listed: true, fatal: true }));
                 }
                 work.extend(post.into_iter().map(soft));
-                let builtin = tree.is_builtin(&module).unwrap_or_else(|problem| {
-                    plan.problems.push(problem);
-                    false
-                });
+                let builtin = is_builtin(tree, &module, &mut plan.problems);
                 plan.steps.push(RemovalStep::Begin { module, command: has_command, builtin, listed, fatal, end: 0 });
             }
         }
     }
     plan
+}
+
+fn is_builtin(tree: &impl Lookup, module: &ModuleName, problems: &mut Vec<TreeError>) -> bool {
+    tree.is_builtin(module).unwrap_or_else(|problem| {
+        problems.push(problem);
+        false
+    })
 }
 
 /// Returns the dependencies of a module in removal order, which is the reverse of the load order.
@@ -160,16 +183,20 @@ mod tests {
 
     fn shown(model: &ModelTree, text: &str, module: &str, request: &RemovalRequest) -> String {
         let hit = Hit { module: name(module), alias: None };
+        shown_plan(removal_plan(model, &config(text), &hit, request))
+    }
+
+    fn shown_plan(plan: RemovalPlan) -> String {
         let mut out = String::new();
         let mut ends: Vec<usize> = Vec::new();
-        for (index, step) in removal_plan(model, &config(text), &hit, request).steps.into_iter().enumerate() {
+        for (index, step) in plan.steps.into_iter().enumerate() {
             while ends.last() == Some(&index) {
                 ends.pop();
                 out += ") ";
             }
             match step {
                 RemovalStep::Begin { module, command, builtin, listed, fatal, end } => {
-                    assert!(end > index + 1);
+                    assert!(end > index);
                     ends.push(end);
                     let marks = [(builtin, "="), (command, "!"), (listed, "~"), (fatal, "*")];
                     out += &marks.iter().filter(|(on, _)| *on).map(|(_, mark)| *mark).collect::<String>();
@@ -230,6 +257,15 @@ mod tests {
         assert_eq!(shown(&model, text, "m", &RemovalRequest::default()), "!*(m: -m by 'echo bye' ~(p: -p ) ) ");
         let request = RemovalRequest { ignore_commands: true, ..RemovalRequest::default() };
         assert_eq!(shown(&model, text, "m", &request), "*(m: -m sweep [ModuleName(d)] ) ");
+    }
+
+    #[test]
+    fn what_a_module_that_is_not_loaded_needs_is_removed_for_others() {
+        let model = ModelTree::new(&["m:", "a:", "b:"]);
+        let config = config("softdep m pre: b a\nsoftdep a pre: b");
+        let hit = Hit { module: name("m"), alias: None };
+        let plan = removal_plan_with(&model, &config, &hit, &RemovalRequest::default(), |module| *module != name("a"));
+        assert_eq!(shown_plan(plan), "*(m: -m ~(a: ) ~(b: -b ) ) ");
     }
 
     #[test]

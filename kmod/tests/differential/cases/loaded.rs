@@ -26,6 +26,7 @@ cases![
     removing_names_of_directories,
     removing_holders,
     removing_a_holder_that_is_a_soft_dependency,
+    removing_what_a_module_that_is_not_loaded_needs,
     removing_with_softdeps,
     removing_with_refused_softdeps,
     removing_by_alias,
@@ -295,4 +296,17 @@ fn forced() -> Case {
         .run("modprobe -fD top")
         .run("modprobe --force-vermagic -nv leaf")
         .run("modprobe --force-modversion -D top")
+}
+
+fn removing_what_a_module_that_is_not_loaded_needs() -> Case {
+    Case::new()
+        .ko("kernel/a.ko", &module("a"))
+        .ko("kernel/b.ko", &module("b"))
+        .ko("kernel/m.ko", &module("m"))
+        .conf("a.conf", "softdep m pre: b a\nsoftdep a pre: b\n")
+        .loaded("m", 4096, &[], 0)
+        .loaded("b", 4096, &[], 0)
+        .run("depmod")
+        .run("modprobe -rnv m")
+        .run("modprobe -r m")
 }
