@@ -168,7 +168,7 @@ pub fn run(invocation: &Invocation) -> Result<(), Failed> {
         }
         None => (running_release(), &[][..]),
     };
-    let (mut options, warnings) = options(&arguments, &release, files, &mut log)?;
+    let (mut options, warnings) = options(&arguments, &release, files);
     options.symbol_prefix = symbol_prefix;
     // What is not needed is not read or reported.
     let has_symbols = arguments.symvers.is_some() || arguments.system_map.is_some();
@@ -208,12 +208,7 @@ fn is_release(text: &OsStr) -> bool {
     major > 0 && bytes.get(major) == Some(&b'.') && number(&bytes[major + 1..]) > 0 && !bytes.contains(&b'/')
 }
 
-fn options(
-    arguments: &Arguments,
-    release: &OsStr,
-    files: &[OsString],
-    log: &mut Log,
-) -> Result<(Options, Vec<ConfigWarning>), Failed> {
+fn options(arguments: &Arguments, release: &OsStr, files: &[OsString]) -> (Options, Vec<ConfigWarning>) {
     let modules = arguments.module_directory.as_deref().unwrap_or(Path::new("/lib/modules"));
     let below = |root: Option<&PathBuf>| {
         let root = root.map_or_else(|| PathBuf::from("/"), |root| absolute(root));
@@ -228,11 +223,9 @@ fn options(
     options.dry_run = arguments.dry_run;
     options.warn_duplicates = arguments.warn;
     options.show_needs = arguments.verbose > 0;
-    for file in files.iter().filter(|_| !arguments.all) {
-        if !Path::new(file).is_absolute() {
-            return Err(fatal(log, &format!("{}: not absolute path.", Escaped(file.as_bytes()))));
-        }
-        options.files.push(file.into());
+    // `-A` is `-a`, if something is newer.
+    if !arguments.all && !arguments.quick {
+        options.files = files.iter().map(PathBuf::from).collect();
     }
     let mut warnings = Vec::new();
     if options.files.is_empty() {
@@ -242,7 +235,7 @@ fn options(
         };
         (options.config, warnings) = DepmodConfig::load(paths, release.as_bytes());
     }
-    Ok((options, warnings))
+    (options, warnings)
 }
 
 fn fatal(log: &mut Log, text: &str) -> Failed {
@@ -291,6 +284,14 @@ fn report(error: &DepmodError, log: &mut Log) {
             }
             log.error(format_args!("Found {modules} modules in dependency cycles!"));
         }
+        DepmodError::SameName { name, path, other } => {
+            let shown = |path: &Path| Escaped(path.as_os_str().as_bytes()).to_string();
+            let (name, new, old) = (Escaped(name.as_bytes()), shown(path), shown(other));
+            log.error(format_args!(
+                "kmod_module '{name}' already exists with different path: new-path='{new}' old-path='{old}'"
+            ));
+            let _last_message = log.fatal(error);
+        }
         other => {
             let _last_message = log.fatal(other);
         }
@@ -306,12 +307,10 @@ mod tests {
         Log::new("depmod", Priority::Warning, Destination::Memory(Vec::new()))
     }
 
-    fn built_options(arguments: &Arguments, files: &[&str]) -> (Result<Options, Failed>, Vec<String>) {
+    fn built_options(arguments: &Arguments) -> Options {
         // Ignore the configuration of the host.
         let arguments = Arguments { config: vec!["/nonexistent".into()], ..arguments.clone() };
-        let (mut log, files) = (log(), files.iter().map(OsString::from).collect::<Vec<_>>());
-        let options = options(&arguments, OsStr::new("6.1.0-test"), &files, &mut log);
-        (options.map(|(options, _)| options), log.lines().to_vec())
+        options(&arguments, OsStr::new("6.1.0-test"), &[]).0
     }
 
     #[test]
@@ -330,7 +329,7 @@ mod tests {
             let path = |text: Option<&str>| text.map(PathBuf::from);
             let arguments =
                 Arguments { root: path(root), module_directory: path(modules), out: path(out), ..Default::default() };
-            let options = built_options(&arguments, &[]).0.unwrap();
+            let options = built_options(&arguments);
             (options.dir, options.out)
         };
         assert_eq!(dirs(None, None, None), ("/lib/modules/6.1.0-test".into(), None));
@@ -342,12 +341,6 @@ mod tests {
 
     #[test]
     fn wrong_use_is_fatal() {
-        let fatal = |arguments: &Arguments, files: &[&str]| {
-            let (options, lines) = built_options(arguments, files);
-            assert!(options.is_err());
-            lines.join("\n")
-        };
-        assert_eq!(fatal(&Arguments::default(), &["x.ko"]), "depmod: FATAL: x.ko: not absolute path.");
         let mut log = log();
         let prefix = Arguments { symbol_prefix: Some("ab".into()), ..Default::default() };
         assert!(symbol_prefix(&prefix, &mut log).is_err());

@@ -140,6 +140,28 @@ pub enum DepmodError {
         /// The cause.
         cause: io::Error,
     },
+    /// A path in [`Options::files`] is relative.
+    #[error("{path}: not absolute path.", path = crate::config::show_path(path))]
+    NotAbsolute {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A file in [`Options::files`] is named twice.
+    #[error("could not add module {path}: File exists", path = crate::config::show_path(path))]
+    Repeated {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file in [`Options::files`] has the module name of an earlier one.
+    #[error("could not create module {path}: File exists", path = crate::config::show_path(path))]
+    SameName {
+        /// The name of both modules.
+        name: ModuleName,
+        /// The later file.
+        path: PathBuf,
+        /// The earlier file.
+        other: PathBuf,
+    },
     /// A file in [`Options::files`] cannot be read.
     #[error("could not create module {path}: {}", strerror_io(cause), path = crate::config::show_path(path))]
     File {
@@ -301,11 +323,17 @@ fn pending_cache(options: &Options, out: &Path) -> io::Result<write::Pending> {
 }
 
 /// Reads a list that the kernel's build puts into the module directory. If it cannot be read, it is reported and counts as empty.
-fn build_list(dir: &Path, name: &'static str, notify: &mut dyn FnMut(Notice)) -> Vec<u8> {
+fn build_list(options: &Options, name: &'static str, notify: &mut dyn FnMut(Notice)) -> Vec<u8> {
     /// The lists of the largest kernels have a few hundred KiB.
     const LIMIT: u64 = 64 << 20;
-    crate::file::read_regular(&dir.join(name), LIMIT).unwrap_or_else(|cause| {
-        notify(Notice::MissingList { name, dir: dir.to_owned(), cause });
+    crate::file::read_regular(&options.dir.join(name), LIMIT).unwrap_or_else(|cause| {
+        // C kmod creates a module directory before it reads the other lists.
+        let is_created = name != "modules.order" && options.out.is_none() && !options.dry_run;
+        let dir = options.dir.clone();
+        notify(match std::fs::metadata(&dir) {
+            Err(cause) if !is_created => Notice::MissingDirectory { path: dir, cause },
+            _ => Notice::MissingList { name, dir, cause },
+        });
         Vec::new()
     })
 }

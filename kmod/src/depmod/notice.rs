@@ -48,6 +48,14 @@ pub enum Notice {
     /// A module file that cannot be read completely; it is listed with the parts that could be read.
     #[error("failed to load symbols from {}: {}", crate::config::show_path(&.0.path), unreadable(&.0.kind))]
     Unreadable(ObjectError),
+    /// The module directory, which contains the lists of the kernel's build, cannot be read.
+    #[error("could not open directory {}: {}", crate::config::show_path(path), strerror_io(cause))]
+    MissingDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// The cause.
+        cause: io::Error,
+    },
     /// A list of the kernel's build cannot be read.
     #[error("could not open {name} at {}: {}", crate::config::show_path(dir), strerror_io(cause))]
     MissingList {

@@ -156,7 +156,7 @@ impl Outputs<'_> {
     }
 
     fn builtin(&mut self) -> Result<(), DepmodError> {
-        let list = build_list(&self.options.dir, "modules.builtin", self.notify);
+        let list = build_list(self.options, "modules.builtin", self.notify);
         let mut index = IndexWriter::new();
         for line in list.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
             let name = ModuleName::from_path(line).ok().filter(|_| line[0].is_ascii_alphabetic());
@@ -169,7 +169,7 @@ impl Outputs<'_> {
     }
 
     fn builtin_aliases(&mut self) -> Result<(), DepmodError> {
-        let list = build_list(&self.options.dir, "modules.builtin.modinfo", self.notify);
+        let list = build_list(self.options, "modules.builtin.modinfo", self.notify);
         let mut index = IndexWriter::new();
         for (module, key, value) in builtin_modinfo_entries(&list) {
             let Ok(name) = ModuleName::new(module) else { continue };

@@ -65,15 +65,25 @@ pub(super) fn search(options: &Options, notify: &mut dyn FnMut(Notice)) -> Resul
         }
     }
     for path in &options.files {
+        let path = path.clone();
+        if !path.is_absolute() {
+            return Err(DepmodError::NotAbsolute { path });
+        }
         let name = path.file_name().unwrap_or_default().as_bytes();
         if uncompressed_name(name).is_none() {
-            return Err(DepmodError::NotAModule { path: path.clone() });
+            return Err(DepmodError::NotAModule { path });
         }
-        fs::metadata(path).map_err(|cause| DepmodError::File { path: path.clone(), cause })?;
-        choice.add(Entry { path: path.clone(), resolved: None }, false, notify);
+        match (fs::metadata(&path), choice.same_name(&path)) {
+            (Ok(_), None) => choice.add(Entry { path, resolved: None }, false, notify),
+            (Ok(_), Some(other)) if other.path == path => return Err(DepmodError::Repeated { path }),
+            (Ok(_), Some(Found { name, path: other, .. })) => {
+                return Err(DepmodError::SameName { name: name.clone(), path, other: other.clone() });
+            }
+            (Err(cause), _) => return Err(DepmodError::File { path, cause }),
+        }
     }
     let mut found: Vec<Found> = choice.by_name.into_values().map(|(found, _)| found).collect();
-    sort(&mut found, &build_list(&options.dir, "modules.order", notify));
+    sort(&mut found, &build_list(options, "modules.order", notify));
     Ok(found)
 }
 
@@ -105,6 +115,12 @@ struct Preference {
 }
 
 impl Choice<'_> {
+    /// Returns the file with the module name of this file.
+    fn same_name(&self, path: &Path) -> Option<&Found> {
+        let name = ModuleName::from_path(path.as_os_str().as_bytes()).ok()?;
+        self.by_name.get(&name).map(|(found, _)| found)
+    }
+
     fn add(&mut self, file: Entry, is_external: bool, notify: &mut dyn FnMut(Notice)) {
         let Entry { path, resolved } = file;
         let listed = path.strip_prefix(&self.options.dir).unwrap_or(&path).as_os_str().as_bytes().to_vec();

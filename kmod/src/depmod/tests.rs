@@ -275,10 +275,21 @@ fn only_the_given_files_are_listed() {
     let b = fixture.module("b.ko", &[], &[]);
     fixture.run_with(&Options { files: vec![b], ..fixture.options() });
     assert_eq!(fixture.text("modules.dep"), "b.ko:\n");
-    let error = run(&Options { files: vec![a.with_extension("txt")], ..fixture.options() }).unwrap_err();
+    let error = |files: &[&Path]| {
+        let files = files.iter().map(|file| file.to_path_buf()).collect();
+        run(&Options { files, ..fixture.options() }).unwrap_err().to_string()
+    };
+    let (text, missing) = (a.with_extension("txt"), a.with_file_name("missing.ko"));
     assert!(
-        error.to_string().ends_with("a.txt is not a module file; its name must end in .ko, .ko.xz, .ko.gz or .ko.zst")
+        error(&[&text]).ends_with("a.txt is not a module file; its name must end in .ko, .ko.xz, .ko.gz or .ko.zst")
     );
+    // The first that is wrong is reported.
+    let relative = Path::new("x.ko");
+    assert_eq!(error(&[&a, relative, &missing]), "x.ko: not absolute path.");
+    assert!(error(&[&missing, relative]).ends_with("missing.ko: No such file or directory"));
+    assert_eq!(error(&[&a, &a]), format!("could not add module {}: File exists", a.display()));
+    let other = fixture.module("updates/a.ko", &[], &[]);
+    assert_eq!(error(&[&a, &other]), format!("could not create module {}: File exists", other.display()));
 }
 
 #[test]

@@ -17,6 +17,9 @@ cases![
     deep_directories,
     files_given,
     files_given_wrongly,
+    the_first_wrong_file,
+    files_of_the_same_module,
+    files_without_a_module_directory,
 ];
 
 fn duplicates_in_one_tree() -> Case {
@@ -123,6 +126,9 @@ fn files_given() -> Case {
         .queries(&["modprobe -D mid", "modprobe -D top"])
         .run("depmod -a REL /lib/modules/REL/kernel/leaf.ko")
         .run("depmod -n REL /lib/modules/REL/kernel/leaf.ko")
+        .run("depmod -n REL/ /lib/modules/REL/kernel/leaf.ko")
+        .run("depmod -A 2.3 /lib/modules/REL/kernel/leaf.ko")
+        .run("depmod -A REL x")
 }
 
 fn files_given_wrongly() -> Case {
@@ -136,4 +142,28 @@ fn files_given_wrongly() -> Case {
         .run("depmod -n REL /lib/modules/REL/kernel")
         .run("depmod x.ko")
         .run("depmod /lib/modules/REL/kernel/leaf.ko")
+}
+
+fn the_first_wrong_file() -> Case {
+    tree()
+        .run("depmod -n REL /nosuch.ko x.ko")
+        .run("depmod -n REL x.ko /nosuch.ko")
+        .run("depmod -n REL /lib/modules/REL/kernel/leaf.ko x.ko")
+        .run("depmod -n -e REL x.ko")
+        .run("depmod -n -F /nosuch REL x.ko")
+}
+
+fn files_of_the_same_module() -> Case {
+    tree()
+        .file("/out/leaf.ko", module("leaf").build())
+        .run("depmod -n REL /lib/modules/REL/kernel/leaf.ko /lib/modules/REL/kernel/leaf.ko")
+        .run("depmod -n REL /lib/modules/REL/kernel/leaf.ko /out/leaf.ko")
+        .run("depmod REL /out/leaf.ko /out/leaf.ko /nosuch.ko")
+}
+
+fn files_without_a_module_directory() -> Case {
+    tree()
+        .run("depmod -n 2.3 /lib/modules/REL/kernel/leaf.ko")
+        .run("depmod -o out 2.3 /lib/modules/REL/kernel/leaf.ko")
+        .run("depmod 2.3 /lib/modules/REL/kernel/leaf.ko")
 }
