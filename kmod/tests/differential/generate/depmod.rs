@@ -58,10 +58,10 @@ const BLANKS: [&str; 8] = [" ", " ", " ", "  ", "\t", " \t", "\\\n", " \\\n"];
 pub fn generate(random: &mut Random) -> Plan {
     let mut plan = Plan::default();
     plan.module("kernel/base.ko", TinyModule::named("base").exports(&["b"]));
-    // The names of external modules and those with a dot are not in modules.order, and C kmod's order of such is that of a hash
-    // table: at most one of them.
+    // C kmod does not find the names of external modules and those with a dot in modules.order, and its order of such is that
+    // of a hash table: at most one of them.
     let external = if random.one_in(2) { random.of(&NAMES) } else { "" };
-    for name in NAMES.into_iter().filter(|name| external.is_empty() || !name.contains('.')) {
+    for name in NAMES.into_iter().filter(|name| ["", name].contains(&external) || !name.contains('.')) {
         let mut here: Vec<&str> = random.some(2, |random| random.of(&DIRECTORIES));
         here.sort_unstable();
         here.dedup();
@@ -95,8 +95,24 @@ pub fn generate(random: &mut Random) -> Plan {
             "depmod -v",
         ]));
     }
+    if random.one_in(4) {
+        let mut words =
+            vec!["depmod".to_owned(), random.of(&["-n", "-n", "-v", "-a", "-e"]).to_owned(), "REL".to_owned()];
+        words.extend(random.some(3, file));
+        plan.run(words);
+    }
     plan.run_line("modprobe -aD a n-m o_p leaf b t base");
     plan
+}
+
+/// Returns a FILE, most of which exist.
+fn file(random: &mut Random) -> String {
+    let top = random.of(&["/lib/modules/REL/", "/lib/modules/REL/", "/lib/modules/REL/", "/", ""]);
+    let suffix = random.of(&[".ko", ".ko", ".ko", ".ko", "", ".txt", ".ko.xz"]);
+    match random.below(4) {
+        0 => random.of(&["/lib/modules/REL/kernel/base.ko", "/ext/a.ko", "/nosuch.ko", "/etc", "a.ko"]).to_owned(),
+        _ => format!("{top}{}/{}{suffix}", random.of(&DIRECTORIES), random.of(&NAMES)),
+    }
 }
 
 fn directory(random: &mut Random) -> String {

@@ -70,8 +70,7 @@ pub fn generate(random: &mut Random) -> Plan {
         let has_options = matches!(command, "modprobe -D" | "modprobe -nv" | "insmod" | "modprobe");
         match has_options {
             true => words.extend(random.some(3, |random| random.text(4, &PIECES))),
-            // Of two FILEs that are wrong, our depmod may report the other one.
-            false => words.extend(random.some(if command == "depmod -n REL" { 0 } else { 2 }, name)),
+            false => words.extend(random.some(2, name)),
         }
         plan.run(words);
     }

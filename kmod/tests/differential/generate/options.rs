@@ -4,7 +4,7 @@ use super::Random;
 use super::plan::{Loaded, Plan};
 use super::trees;
 
-const MODPROBE: [&str; 58] = [
+const MODPROBE: [&str; 59] = [
     "-a",
     "-r",
     "-R",
@@ -25,6 +25,7 @@ const MODPROBE: [&str; 58] = [
     "-C /etc/modprobe.d",
     "-C /nosuch",
     "-C/etc/modprobe.d/a.conf",
+    "-C /lib/modules/REL/kernel/mid.ko",
     "-d /",
     "-d /nosuch",
     "-S REL",
@@ -195,19 +196,12 @@ pub fn generate(random: &mut Random) -> Plan {
             _ => ("modinfo", &MODINFO),
         };
         let mut words: Vec<String> = tool.split(' ').map(str::to_owned).collect();
-        let most = if tool == "depmod" { 1 } else { 2 };
         let mut parts: Vec<&str> = random.some(4, |random| random.of(options));
-        let operands = random.some(most, |random| random.of(&OPERANDS));
+        let operands = random.some(2, |random| random.of(&OPERANDS));
         // Options may follow operands.
         let at = if random.one_in(4) { random.below(parts.len() + 1) } else { parts.len() };
         parts.splice(at..at, operands);
         words.extend(parts.iter().flat_map(|part| part.split(' ')).map(str::to_owned));
-        // Not a module as a configuration file: our tools and C kmod treat NUL bytes differently.
-        for at in 1..words.len() {
-            if words[at - 1].starts_with("--c") && words[at].ends_with(".ko") {
-                words[at] = "/etc/modprobe.d/a.conf".to_owned();
-            }
-        }
         plan.run(words);
     }
     plan

@@ -73,15 +73,37 @@ const RELATIVE: Change = Change {
     apply: without_relative_directories,
 };
 
+pub const NO_SUFFIX: Change = Change { reason: "depmod: a FILE without a module suffix", apply: steps::missing_files };
+const SLASH: Change =
+    Change { reason: "depmod: FILEs after a release with a slash, such as `6.1/`", apply: steps::plain_release };
+pub const NUL_BYTES: Change =
+    Change { reason: "modprobe: a NUL byte in the configuration", apply: steps::empty_configuration };
+
 /// The changes of each stage are made together.
-pub const STAGES: [&[Change]; 7] = [
-    &[BLACKLIST, QUOTES, NAMELESS, BLANKS, BLANK_VALUES, FILES, QUICK, NO_NAME, WAIT, PREFIX, FORMAT, EMPTY_NAME],
+pub const STAGES: [&[Change]; 8] = [
+    &[
+        BLACKLIST,
+        QUOTES,
+        NAMELESS,
+        BLANKS,
+        BLANK_VALUES,
+        FILES,
+        QUICK,
+        NO_NAME,
+        WAIT,
+        PREFIX,
+        FORMAT,
+        EMPTY_NAME,
+        NUL_BYTES,
+        SLASH,
+    ],
     &[BLACKLIST, QUOTES, NAMELESS, BLANKS, BLANK_VALUES, SOFTDEPS],
     &[BLACKLIST, QUOTES, NAMELESS, BLANKS, BLANK_VALUES, FILE_ALIASES],
     &[BLACKLIST, QUOTES, NAMELESS, BLANKS, BLANK_VALUES, FILE_ALIASES, SOFTDEPS],
     &[BLACKLIST, QUOTES, NAMELESS, BLANKS, BLANK_VALUES, FAILING_SOFTDEP],
     &[BLACKLIST, QUOTES, NAMELESS, BLANKS, BLANK_VALUES, SOFTDEPS, FAILING_SOFTDEP],
     &[RELATIVE, SLASHES, EXTERNAL, FOLDED, TIES, DOTS],
+    &[RELATIVE, SLASHES, EXTERNAL, FOLDED, TIES, DOTS, SLASH, NO_SUFFIX],
 ];
 
 /// The file of names that the kernel command line blacklists: the last file.
@@ -177,7 +199,7 @@ fn dotted_names_last(inputs: &mut Inputs, _: &mut Rewritten, _: &Judge<'_>) -> i
 }
 
 /// Returns the configuration as C kmod understands it.
-fn dump<'r>(plan: &Plan, rewritten: &'r mut Rewritten, judge: &Judge<'_>) -> io::Result<&'r [u8]> {
+pub fn dump<'r>(plan: &Plan, rewritten: &'r mut Rewritten, judge: &Judge<'_>) -> io::Result<&'r [u8]> {
     if rewritten.dump.is_none() {
         let mut plan = plan.clone();
         plan.steps.retain(|step| step.words.first().is_some_and(|tool| tool == b"depmod"));
@@ -190,7 +212,7 @@ fn dump<'r>(plan: &Plan, rewritten: &'r mut Rewritten, judge: &Judge<'_>) -> io:
     Ok(rewritten.dump.as_deref().unwrap_or_default())
 }
 
-fn lines(dump: &[u8]) -> impl Iterator<Item = String> {
+pub fn lines(dump: &[u8]) -> impl Iterator<Item = String> {
     let latin = |line: &[u8]| line.iter().map(|&b| char::from(b)).collect::<String>();
     dump.split(|&b| b == b'\n').map(latin).filter(|line| !line.is_empty())
 }
@@ -218,7 +240,7 @@ pub fn module_of(path: &str) -> String {
 }
 
 /// Splits the value of a softdep line that C kmod printed, perhaps without a space before `post:`.
-fn softdep(value: &str) -> (Vec<&str>, Vec<&str>) {
+pub fn softdep(value: &str) -> (Vec<&str>, Vec<&str>) {
     let (pre, post) = match value.find("post: ") {
         Some(at) => (&value[..at], &value[at + 6..]),
         None => (value, ""),
@@ -228,13 +250,15 @@ fn softdep(value: &str) -> (Vec<&str>, Vec<&str>) {
 }
 
 /// Every name that a softdep line can apply to in this plan.
-fn names(plan: &Plan, dump: &[u8]) -> Vec<String> {
+pub fn names(plan: &Plan, dump: &[u8]) -> Vec<String> {
     let mut names: Vec<String> = plan.modules.iter().map(|(path, _)| module_of(path)).collect();
     let builtin = plan.files.iter().find(|(path, _)| path == "modules.builtin");
     names.extend(builtin.iter().flat_map(|(_, list)| lines(list)).map(|path| module_of(&path)));
     for line in lines(dump) {
         names.extend(line.split_whitespace().skip(1).map(|word| word.replace('-', "_")));
     }
+    // A line for a pattern would count for other names too.
+    names.retain(|name| !name.contains(['*', '?', '[']));
     names.sort();
     names.dedup();
     names
@@ -278,51 +302,6 @@ pub fn has_softdeps(plan: &Plan) -> bool {
     let contains = |text: &[u8]| text.windows(8).any(|part| part.starts_with(b"softdep"));
     plan.files.iter().any(|(path, text)| path.contains("/modprobe.d/") && contains(text))
         || plan.modules.iter().any(|(_, module)| module.modinfo.iter().any(|info| info.starts_with("softdep=")))
-}
-
-/// Whether the soft dependencies of the configuration form a cycle.
-pub fn has_softdep_cycle(plan: &Plan) -> bool {
-    let text: Vec<u8> = plan
-        .files
-        .iter()
-        .filter(|(path, _)| path.contains("/modprobe.d/"))
-        .flat_map(|(_, text)| text.iter().copied().chain([b'\n']))
-        .collect();
-    let infos = plan.modules.iter().flat_map(|(path, module)| {
-        let name = module_of(path);
-        module
-            .modinfo
-            .iter()
-            .filter_map(move |info| Some(format!("softdep {name} {}\n", info.strip_prefix("softdep=")?)))
-    });
-    let text = [text, infos.collect::<String>().into_bytes()].concat();
-    let text: Vec<u8> = text.into_iter().map(|b| if b == b'-' { b'_' } else { b }).collect();
-    let all = names(plan, &text);
-    let aliases = |name: &str| -> Vec<String> {
-        let of_modules = plan
-            .modules
-            .iter()
-            .filter(|(_, module)| module.modinfo.iter().any(|info| info == &format!("alias={name}")));
-        of_modules.map(|(path, _)| module_of(path)).chain(matching(&text, "alias", name)).collect()
-    };
-    let needs = |name: &str| -> Vec<String> {
-        let values = matching(&text, "softdep", name).collect::<Vec<_>>().join(" ");
-        let words = values.split_whitespace().filter(|word| !word.ends_with(':')).map(str::to_owned);
-        words.flat_map(|word| aliases(&word).into_iter().chain([word])).collect()
-    };
-    all.iter().any(|start| {
-        let mut todo = needs(start);
-        let mut seen = std::collections::BTreeSet::new();
-        while let Some(name) = todo.pop() {
-            if name == *start {
-                return true;
-            }
-            if seen.insert(name.clone()) {
-                todo.extend(needs(&name));
-            }
-        }
-        false
-    })
 }
 
 /// Returns the logical lines of a configuration file with the numbers of their first and last physical lines.

@@ -2,9 +2,10 @@
 //!
 //! [`results`] has rules on what was printed: each changes one result according to one row of that page, and the results must
 //! then be equal. [`inputs`] and [`steps`] have rules on the input of C kmod: each changes it so that C kmod must do what the row says of our
-//! tools, and the results must then be equal, after the rules on results. [`ties`] does so for files of equal priority.
-//! A difference that remains is not listed.
+//! tools, and the results must then be equal, after the rules on results. [`ties`] does so for files of equal priority,
+//! [`cycles`] where C kmod crashes at a cycle of soft dependencies. A difference that remains is not listed.
 
+mod cycles;
 mod getopt;
 mod inputs;
 mod results;
@@ -54,6 +55,7 @@ pub fn explain(
     if differences.is_empty() {
         return Ok((Vec::new(), reasons));
     }
+    let mut is_crash = theirs.end == "signal 11";
     for (number, changes) in inputs::STAGES.iter().enumerate() {
         if rewritten.stages.len() <= number {
             let stage = stage(at.plan, changes, rewritten, judge)?;
@@ -62,14 +64,23 @@ pub fn explain(
         let dump = rewritten.dump.as_deref();
         let Some(Some(stage)) = rewritten.stages.get(number) else { continue };
         let mut changed = stage.theirs[at.step].clone();
+        is_crash |= changed.end == "signal 11";
         if stage.is_from_dump {
             let before = rewritten.stages[0].as_ref().map_or(theirs, |first| &first.theirs[at.step]);
             results::keep_configuration_messages(before, &mut changed);
         }
         let (rest, reasons) = apply(at, &changed, &stage.ours[at.step], dump);
-        let is_cut = stage.reasons.contains(&inputs::FAILING_SOFTDEP.reason);
-        if rest.is_empty() && (!is_cut || results::is_cut(ours, &stage.ours[at.step])) {
+        // Where our input changed too, our results must differ as the rule says.
+        let has = |change: &inputs::Change| stage.reasons.contains(&change.reason);
+        let is_right = (!has(&inputs::FAILING_SOFTDEP) || results::is_cut(ours, &stage.ours[at.step]))
+            && (!has(&inputs::NO_SUFFIX) || results::depmod::is_refused(at, ours, &stage.ours[at.step]));
+        if rest.is_empty() && is_right {
             return Ok((Vec::new(), reasons.into_iter().chain(stage.reasons.iter().copied()).collect()));
+        }
+    }
+    if is_crash {
+        if let Some(reasons) = cycles::explain(at, ours, rewritten, judge)? {
+            return Ok((Vec::new(), reasons));
         }
     }
     Ok((differences, reasons))
@@ -126,5 +137,5 @@ fn stage(
 /// Returns the reasons of all rules.
 pub fn reasons() -> impl Iterator<Item = &'static str> {
     let of_inputs = inputs::STAGES.iter().flat_map(|stage| stage.iter().map(|change| change.reason));
-    results::RULES.iter().map(|rule| rule.reason).chain(of_inputs)
+    results::RULES.iter().map(|rule| rule.reason).chain(of_inputs).chain([cycles::REASON])
 }

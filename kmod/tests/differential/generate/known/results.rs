@@ -1,7 +1,7 @@
 //! Rules on what the tools printed, by the tool that they concern.
 
 mod all_tools;
-mod depmod;
+pub(super) mod depmod;
 mod modprobe;
 mod others;
 
@@ -15,7 +15,7 @@ pub struct Rule {
     pub apply: fn(&Differing<'_>, Option<&[u8]>, &mut Done, &mut Done),
 }
 
-pub const RULES: [Rule; 39] = [
+pub const RULES: [Rule; 40] = [
     Rule { reason: "depmod: `-E`: a module without symbol versions", apply: depmod::no_versions },
     Rule { reason: "modprobe: `-c` of a `weakdep` line", apply: modprobe::spaces_of_weakdep },
     Rule { reason: "modprobe: `-r`: a module that soft dependencies reach twice", apply: modprobe::removed_twice },
@@ -27,9 +27,13 @@ pub const RULES: [Rule; 39] = [
         reason: "All tools: `--force` without finit_module(2), if there is no version information",
         apply: all_tools::nothing_to_strip,
     },
-    Rule { reason: "All tools: bytes of names, paths and values in messages", apply: all_tools::bytes_in_messages },
     Rule { reason: super::inputs::BLACKLIST.reason, apply: modprobe::bracket_in_blacklist },
-    Rule { reason: "depmod: a FILE without a module suffix", apply: depmod::no_module_file },
+    Rule { reason: "depmod: the same FILE twice", apply: depmod::repeated_file },
+    Rule {
+        reason: "depmod: the indexes of built-in modules when their lists are missing",
+        apply: depmod::empty_indexes,
+    },
+    Rule { reason: super::inputs::NUL_BYTES.reason, apply: modprobe::lines_with_nul_bytes },
     Rule { reason: "modprobe: `-r -D` of a built-in module", apply: modprobe::builtin_as_if_loaded },
     Rule {
         reason: "modprobe: a bad line in the configuration that is continued",
@@ -40,6 +44,7 @@ pub const RULES: [Rule; 39] = [
         reason: "modprobe: a bad line in the configuration, with `-q` or `-s`",
         apply: modprobe::quiet_configuration,
     },
+    Rule { reason: "All tools: bytes of names, paths and values in messages", apply: all_tools::bytes_in_messages },
     Rule { reason: "modprobe: `-c` of a softdep with `pre:` and `post:`", apply: modprobe::softdep_in_dump },
     Rule { reason: "modprobe: a dependency reached twice in `-D`", apply: modprobe::steps_printed_twice },
     Rule {
@@ -47,8 +52,7 @@ pub const RULES: [Rule; 39] = [
         apply: modprobe::aliases_printed_twice,
     },
     Rule { reason: "modprobe: a softdep beside an `install` command", apply: modprobe::install_beside_softdep },
-    Rule { reason: "modprobe: `-r` with a cycle of softdeps", apply: modprobe::cycle_of_softdeps },
-    Rule { reason: "modprobe: a relative path, or one with dots and double slashes", apply: modprobe::slashes },
+    Rule { reason: "All tools: a relative path, or one with dots and double slashes", apply: all_tools::slashes },
     Rule { reason: "modprobe: `-r` of a name with an unmatched bracket", apply: modprobe::unmatched_bracket },
     Rule {
         reason: "modprobe: an alias or `remove` line for a module that does not exist",
@@ -137,6 +141,11 @@ fn is_about_configuration(line: &str) -> bool {
     })
 }
 
+/// Whether a text is a word of a command, as it is or as our messages show it.
+fn is_word(text: &str, word: &[u8]) -> bool {
+    latin(word) == text || kmod::name::Escaped(word).to_string() == text
+}
+
 /// Returns a character for each byte, so that bytes that are not UTF-8 survive.
 fn latin(text: &[u8]) -> String {
     text.iter().map(|&b| char::from(b)).collect()
@@ -174,6 +183,13 @@ pub fn is_cut(done: &Done, with_all: &Done) -> bool {
             let is_same = (&done.end, &done.out, &done.err) == (&with_all.end, &with_all.out, &with_all.err);
             is_same && done.syslog.len() == with_all.syslog.len()
         }
+    }
+}
+
+/// Removes the messages about the configuration.
+pub fn without_configuration_messages(done: &mut Done) {
+    for text in [&mut done.err, &mut done.syslog] {
+        change_lines(text, |line| (!is_about_configuration(&line)).then_some(line));
     }
 }
 

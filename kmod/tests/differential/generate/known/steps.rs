@@ -12,6 +12,12 @@ use crate::case::Step;
 /// A path that does not exist.
 pub const MISSING: &str = "/missing";
 
+/// A FILE of depmod that does not exist.
+pub const MISSING_FILE: &str = "/missing.ko";
+
+/// A configuration file without lines.
+const EMPTY: &str = "/empty";
+
 /// Gives C kmod the paths of modules that our tools find by their names.
 pub fn files_instead_of_names(inputs: &mut Inputs, _: &mut Rewritten, _: &Judge<'_>) -> io::Result<bool> {
     let plan = &mut inputs.theirs;
@@ -174,4 +180,63 @@ fn replace_values(step: &mut Step, short: &str, long: &str, is_valid: &dyn Fn(&[
             }
         }
     }
+}
+
+/// Our depmod refuses a FILE without a module suffix. Gives both tools one that does not exist instead.
+pub fn missing_files(inputs: &mut Inputs, _: &mut Rewritten, _: &Judge<'_>) -> io::Result<bool> {
+    let has_suffix =
+        |file: &[u8]| [&b".ko"[..], b".ko.xz", b".ko.gz", b".ko.zst"].iter().any(|end| file.ends_with(end));
+    let mut changed = false;
+    for plan in [&mut inputs.theirs, &mut inputs.ours] {
+        for step in plan.steps.iter_mut().filter(|step| tool(step) == b"depmod") {
+            let mut is_value = false;
+            for word in step.words.iter_mut().skip(1) {
+                match &word[..] {
+                    _ if std::mem::take(&mut is_value) => {}
+                    [b'-', b'-', name @ ..] => is_value = matches!(name, b"basedir" | b"outdir" | b"config"),
+                    [b'-', .., last] => is_value = b"bCEFmoP".contains(last),
+                    [b'/', ..] if !has_suffix(word) => {
+                        *word = MISSING_FILE.into();
+                        changed = true;
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+    Ok(changed)
+}
+
+/// No line of a module file is valid configuration, and C kmod reads its lines up to their NUL bytes: gives C kmod an empty file.
+pub fn empty_configuration(inputs: &mut Inputs, _: &mut Rewritten, _: &Judge<'_>) -> io::Result<bool> {
+    let plan = &mut inputs.theirs;
+    let files: Vec<Vec<u8>> =
+        plan.modules.iter().map(|(path, _)| format!("/lib/modules/REL/{path}").into_bytes()).collect();
+    let mut changed = false;
+    for step in plan.steps.iter_mut().filter(|step| tool(step) == b"modprobe") {
+        for at in 2..step.words.len() {
+            let option = &step.words[at - 1];
+            let is_long = option.len() > 3 && b"--config".starts_with(option);
+            if (option == b"-C" || is_long) && files.contains(&step.words[at]) {
+                step.words[at] = EMPTY.into();
+                changed = true;
+            }
+        }
+    }
+    if changed {
+        plan.file(EMPTY, "");
+    }
+    Ok(changed)
+}
+
+/// Gives C kmod the release without the slash that a shell completes.
+pub fn plain_release(inputs: &mut Inputs, _: &mut Rewritten, _: &Judge<'_>) -> io::Result<bool> {
+    let mut changed = false;
+    for step in inputs.theirs.steps.iter_mut().filter(|step| tool(step) == b"depmod") {
+        for word in step.words.iter_mut().filter(|word| **word == b"REL/") {
+            *word = b"REL".to_vec();
+            changed = true;
+        }
+    }
+    Ok(changed)
 }

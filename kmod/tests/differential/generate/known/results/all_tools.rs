@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use kmod::name::Escaped;
+
 use super::{change_lines, latin, pairs, untimed};
 use crate::generate::judge::Differing;
 use crate::generate::known::inputs;
@@ -20,8 +22,8 @@ pub(super) fn bracket_in_item(_: &Differing<'_>, _: Option<&[u8]>, theirs: &mut 
 }
 
 /// Options that only ours and master have.
-const NEWER: [&str; 5] =
-    ["--show-alias", "--show-config", "--force-modversion", "--force-vermagic", "--show-modversions"];
+const NEWER: [&str; 6] =
+    ["--incremental", "--show-alias", "--show-config", "--force-modversion", "--force-vermagic", "--show-modversions"];
 
 /// Ours lists the candidates in another order, and newer options among them.
 pub(super) fn candidates(_: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, ours: &mut Done) {
@@ -38,7 +40,7 @@ pub(super) fn candidates(_: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done,
 
 /// The cause after `Failed to get module from path X` and similar messages. If C kmod found no file, so must ours, except that
 /// ours reports a directory as one.
-pub(super) fn reason_for_a_file(_: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, ours: &mut Done) {
+pub(super) fn reason_for_a_file(at: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, ours: &mut Done) {
     const MESSAGES: [&str; 6] = [
         "Failed to get module from path ",
         "could not load module ",
@@ -66,6 +68,14 @@ pub(super) fn reason_for_a_file(_: &Differing<'_>, _: Option<&[u8]>, theirs: &mu
     }
     const NOT_FOUND: &str = "No such file or directory";
     const EMPTY: &str = "the file is empty";
+    /// The error of a kernel without modules.
+    const REFUSED: &str = "Function not implemented";
+    // C kmod does not pass a file to the kernel that is shorter than the mark of a compressed file.
+    let is_short = |name: &str| {
+        let files = at.case.steps[at.step].words.iter().map(|word| latin(word));
+        let mut files = files.filter(|path| path.contains('/') && inputs::module_of(path) == name);
+        files.any(|path| crate::generate::plan::text(at.case, &path).len() < 6)
+    };
     for (theirs, ours) in [(&mut theirs.err, &ours.err), (&mut theirs.syslog, &ours.syslog)] {
         pairs(theirs, ours, |theirs, ours| {
             let ((tool, message, file, cause), (our_tool, our_message, our_file, our_cause)) =
@@ -76,7 +86,10 @@ pub(super) fn reason_for_a_file(_: &Differing<'_>, _: Option<&[u8]>, theirs: &mu
             let is_directory =
                 our_cause == "Is a directory" && (file.ends_with(['/', '.']) || file.contains("lib/modules"));
             if message == "could not insert '" {
-                let is_known = cause == "Invalid argument" && our_cause == EMPTY;
+                let is_of_file = our_cause.strip_suffix(cause).and_then(|text| text.strip_suffix(": "));
+                let is_invalid = cause == "Invalid argument";
+                let is_known = is_invalid && (our_cause == EMPTY || is_short(file) && our_cause == REFUSED)
+                    || is_of_file.is_some_and(|path| inputs::module_of(path) == file);
                 return (is_same_file && is_known).then(|| ours.to_owned());
             }
             let is_known = match (message == our_message, cause == NOT_FOUND) {
@@ -90,25 +103,44 @@ pub(super) fn reason_for_a_file(_: &Differing<'_>, _: Option<&[u8]>, theirs: &mu
     }
 }
 
-/// Ours prints a backslash as two, and other bytes as `\\xNN`.
-pub(super) fn bytes_in_messages(_: &Differing<'_>, _: Option<&[u8]>, _: &mut Done, ours: &mut Done) {
-    for text in [&mut ours.err, &mut ours.syslog] {
-        let mut plain = Vec::new();
-        let mut rest = &text[..];
-        while let Some((&first, after)) = rest.split_first() {
-            let hex = |digits: &[u8]| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok();
-            let (byte, end) = match (first, after) {
-                (b'\\', [b'\\', after @ ..]) => (b'\\', after),
-                (b'\\', [b'x', a, b, after @ ..]) if hex(&[*a, *b]).is_some() => {
-                    (hex(&[*a, *b]).unwrap_or_default(), after)
-                }
-                _ => (first, after),
+/// Ours prints a backslash as two, and other bytes as `\\xNN`. The escapes of a line must be those of bytes that C kmod
+/// printed beside the same text.
+pub(super) fn bytes_in_messages(_: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, ours: &mut Done) {
+    /// The number of bytes on both sides that must be the same.
+    const BESIDE: usize = 4;
+    for (theirs, ours) in [(&theirs.err, &mut ours.err), (&theirs.syslog, &mut ours.syslog)] {
+        let line = |line: &[u8]| {
+            let plain = unescaped(line);
+            let (text, _) = plain.strip_suffix(b"\n").map_or((&plain[..], &b""[..]), |text| (text, b"\n"));
+            let is_canonical = Escaped(text).to_string().as_bytes() == line.strip_suffix(b"\n").unwrap_or(line);
+            let is_printed = |at: usize| {
+                let part = &text[at.saturating_sub(BESIDE)..text.len().min(at + BESIDE)];
+                theirs.windows(part.len()).any(|window| window == part)
             };
-            rest = end;
-            plain.push(byte);
-        }
-        *text = plain;
+            let is_escaped = |at: &usize| text[*at] == b'\\' || !matches!(text[*at], b' '..=b'~');
+            match is_canonical && (0..text.len()).filter(is_escaped).all(is_printed) {
+                true => plain,
+                false => line.to_vec(),
+            }
+        };
+        *ours = ours.split_inclusive(|&b| b == b'\n').flat_map(line).collect();
     }
+}
+
+/// Returns a line with the bytes of its escapes.
+fn unescaped(mut line: &[u8]) -> Vec<u8> {
+    let hex = |digits: &[u8]| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok();
+    let mut plain = Vec::new();
+    while let [first, rest @ ..] = line {
+        let (byte, after) = match (first, rest) {
+            (b'\\', [b'\\', after @ ..]) => (b'\\', after),
+            (b'\\', [b'x', a, b, after @ ..]) => hex(&[*a, *b]).map_or((b'\\', rest), |byte| (byte, after)),
+            _ => (*first, rest),
+        };
+        line = after;
+        plain.push(byte);
+    }
+    plain
 }
 
 pub(super) fn context_of_the_library(_: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, _: &mut Done) {
@@ -136,4 +168,46 @@ pub(super) fn nothing_to_strip(_: &Differing<'_>, _: Option<&[u8]>, theirs: &mut
             });
         }
     }
+}
+
+/// C kmod prints paths as they were given.
+pub(super) fn slashes(_: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, ours: &mut Done) {
+    for (theirs, ours) in
+        [(&mut theirs.out, &ours.out), (&mut theirs.err, &ours.err), (&mut theirs.syslog, &ours.syslog)]
+    {
+        let expected: Vec<Vec<u8>> = paths(&latin(ours)).map(|path| path.bytes().collect()).collect();
+        change_lines(theirs, |line| {
+            let mut line = line;
+            let odd: Vec<String> = paths(&line).map(str::to_owned).collect();
+            for path in odd {
+                let plain = plain_path(&path);
+                if expected.iter().any(|expected| *expected == plain.bytes().collect::<Vec<u8>>()) {
+                    line = line.replacen(&path, &plain, 1);
+                }
+            }
+            Some(line)
+        });
+    }
+}
+
+/// Returns the paths in a message.
+fn paths(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| c.is_whitespace() || c == ',')
+        .map(|word| word.trim_end_matches([':', '.']))
+        .filter(|word| word.contains('/'))
+}
+
+/// Normalises a path: each file has one.
+fn plain_path(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
 }

@@ -1,6 +1,6 @@
 //! Rules on what depmod printed.
 
-use super::{change_lines, latin};
+use super::{change_lines, is_word, latin};
 use crate::case::Step;
 use crate::generate::judge::Differing;
 use crate::generate::known::getopt::tool;
@@ -113,28 +113,44 @@ pub(super) fn quick_without_directory(at: &Differing<'_>, _: Option<&[u8]>, thei
     }
 }
 
-/// C kmod lists any file, and reports one that does not exist before it checks whether the next path is absolute.
-pub(super) fn no_module_file(at: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, ours: &mut Done) {
-    let has_suffix = |file: &str| [".ko", ".ko.xz", ".ko.gz", ".ko.zst"].iter().any(|suffix| file.ends_with(suffix));
-    let is_operand = |file: &str| at.case.steps[at.step].words.iter().any(|word| latin(word) == file);
-    let (message, other) = (latin(&ours.err), latin(&theirs.err));
-    let (Some(message), created) = (
-        message.strip_prefix("depmod: FATAL: "),
-        other.strip_prefix("depmod: FATAL: could not create module ").and_then(|rest| rest.rsplit_once(": ")),
-    ) else {
-        return;
+/// Whether our depmod did the same as with a FILE that is missing instead of one without a module suffix, up to the message.
+pub(in super::super) fn is_refused(at: &Differing<'_>, done: &Done, with_missing: &Done) -> bool {
+    const REFUSED: &str = " is not a module file; its name must end in .ko, .ko.xz, .ko.gz or .ko.zst\n";
+    let text = latin(&done.err);
+    let Some((before, file)) = text.strip_suffix(REFUSED).and_then(|text| text.rsplit_once("depmod: FATAL: ")) else {
+        return done == with_missing;
     };
-    let is_refused =
-        message.split_once(" is not a module file; ").is_some_and(|(file, _)| is_operand(file) && !has_suffix(file));
-    let is_relative =
-        message.strip_suffix(": not absolute path.\n").is_some_and(|file| is_operand(file) && !file.starts_with('/'));
-    let is_not_created = created.is_some_and(|(file, _)| is_operand(file) && !has_suffix(file));
-    if (is_refused || is_relative && is_not_created)
-        && ours.end == "exit 1"
-        && ours.out.is_empty()
-        && ours.files.is_empty()
-    {
-        *theirs = ours.clone();
+    let is_operand = at.case.steps[at.step].words.iter().any(|word| is_word(file, word));
+    let missing = super::super::steps::MISSING_FILE;
+    let expected =
+        format!("{before}depmod: FATAL: could not create module {missing}: No such file or directory\n").into_bytes();
+    is_operand && Done { err: expected, ..done.clone() } == *with_missing
+}
+
+/// C kmod writes an empty file if the list is missing.
+pub(super) fn empty_indexes(at: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, ours: &mut Done) {
+    if tool(&at.case.steps[at.step]) != b"depmod" || !latin(&theirs.err).contains("depmod: WARNING: could not open ") {
+        return;
+    }
+    for (path, _, bytes) in &mut theirs.files {
+        let is_index = path.ends_with(b"/modules.builtin.bin") || path.ends_with(b"/modules.builtin.alias.bin");
+        let our_bytes = ours.files.iter().find(|(other, ..)| other == path).map(|(.., bytes)| bytes);
+        let entries = |bytes: &Vec<u8>| kmod::index::Index::parse(bytes.clone()).and_then(|index| index.entries());
+        if let Some(our_bytes) = our_bytes.filter(|_| is_index && bytes.is_empty()) {
+            if entries(our_bytes).is_ok_and(|entries| entries.is_empty()) {
+                bytes.clone_from(our_bytes);
+            }
+        }
+    }
+}
+
+/// Our depmod reports the repeated module once.
+pub(super) fn repeated_file(at: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, _: &mut Done) {
+    if tool(&at.case.steps[at.step]) == b"depmod" {
+        change_lines(&mut theirs.err, |line| {
+            let is_it = line.starts_with("depmod: ERROR: hash_add_unique ") && line.ends_with(": File exists\n");
+            (!is_it).then_some(line)
+        });
     }
 }
 

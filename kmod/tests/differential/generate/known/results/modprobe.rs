@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{change_lines, is_about_configuration, keep_first, latin};
+use super::{change_lines, is_about_configuration, is_word, keep_first, latin};
 use crate::generate::judge::Differing;
 use crate::generate::known::getopt::{Arguments, tool};
 use crate::results::Done;
@@ -63,7 +63,7 @@ pub(super) fn quiet_configuration(at: &Differing<'_>, _: Option<&[u8]>, theirs: 
         let text = line.rsplit_once("kmod_config_parse: ").map_or(&line[..], |(_, text)| text);
         let text = text.strip_prefix("modprobe: ERROR: ").unwrap_or(text);
         // The time is not compared.
-        logged.extend(format!("<27>Jan  1 00:00:00 modprobe: ERROR: {text}").bytes());
+        logged.extend(format!("<27>Jan  1 00:00:00 modprobe: ERROR: {text}").chars().map(|c| c as u8));
         None
     });
     if !is_quiet {
@@ -176,57 +176,24 @@ pub(super) fn install_beside_softdep(at: &Differing<'_>, dump: Option<&[u8]>, th
     });
 }
 
-pub(super) fn cycle_of_softdeps(at: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, ours: &mut Done) {
-    let arguments = Arguments::of(&at.case.steps[at.step]);
-    if theirs.end == "signal 11"
-        && ours.end.starts_with("exit ")
-        && arguments.has(b'r')
-        && super::super::inputs::has_softdep_cycle(at.plan)
-    {
-        *theirs = ours.clone();
-    }
-}
-
-/// C kmod prints paths as they were given.
-pub(super) fn slashes(_: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done, ours: &mut Done) {
-    for (theirs, ours) in
-        [(&mut theirs.out, &ours.out), (&mut theirs.err, &ours.err), (&mut theirs.syslog, &ours.syslog)]
-    {
-        let expected: Vec<Vec<u8>> = paths(&latin(ours)).map(|path| path.bytes().collect()).collect();
-        change_lines(theirs, |line| {
-            let mut line = line;
-            let odd: Vec<String> = paths(&line).map(str::to_owned).collect();
-            for path in odd {
-                let plain = plain_path(&path);
-                if expected.iter().any(|expected| *expected == plain.bytes().collect::<Vec<u8>>()) {
-                    line = line.replacen(&path, &plain, 1);
-                }
-            }
-            Some(line)
+/// Ours reports the lines with NUL bytes of a module file that is read as configuration.
+pub(super) fn lines_with_nul_bytes(at: &Differing<'_>, _: Option<&[u8]>, _: &mut Done, ours: &mut Done) {
+    for text in [&mut ours.err, &mut ours.syslog] {
+        change_lines(text, |line| {
+            let parts = line.split_once("modprobe: ERROR: ").and_then(|(_, rest)| rest.split_once(" line "));
+            let is_it = parts.is_some_and(|(path, rest)| {
+                let bytes = crate::generate::plan::text(at.case, path);
+                let lines = super::super::inputs::logical_lines(bytes);
+                path.ends_with(".ko")
+                    && lines.iter().any(|(number, line)| {
+                        let word = line.split(|b| matches!(b, b' ' | b'\t')).find(|word| !word.is_empty());
+                        let word = kmod::name::Escaped(word.unwrap_or_default());
+                        line.contains(&0) && rest == format!("{number}: ignoring bad line starting with '{word}'\n")
+                    })
+            });
+            (!is_it).then_some(line)
         });
     }
-}
-
-/// Returns the paths in a message.
-fn paths(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| c.is_whitespace() || c == ',')
-        .map(|word| word.trim_end_matches([':', '.']))
-        .filter(|word| word.contains('/'))
-}
-
-/// Normalises a path: each file has one.
-fn plain_path(path: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop();
-            }
-            part => parts.push(part),
-        }
-    }
-    format!("/{}", parts.join("/"))
 }
 
 /// C kmod reports that there is no directory of holders.
@@ -307,7 +274,7 @@ pub(super) fn path_without_a_name(at: &Differing<'_>, _: Option<&[u8]>, theirs: 
             let parts =
                 parts.and_then(|(start, rest)| Some((start, rest.strip_suffix(": the module name is empty\n")?)));
             let operands = Arguments::of(&at.case.steps[at.step]).operands;
-            match parts.filter(|(_, path)| operands.iter().any(|word| latin(word) == *path)) {
+            match parts.filter(|(_, path)| operands.iter().any(|word| is_word(path, word))) {
                 Some((start, _)) => Some(format!("{start}Failed to get module from {missing}")),
                 None => Some(line),
             }
@@ -326,7 +293,7 @@ pub(super) fn unmatched_bracket(at: &Differing<'_>, _: Option<&[u8]>, _: &mut Do
             let name =
                 line.split_once("modprobe: ERROR: Module ").and_then(|(_, rest)| rest.strip_suffix(" not found.\n"));
             let is_it = name.is_some_and(|name| {
-                let is_operand = arguments.operands.iter().any(|operand| latin(operand) == name);
+                let is_operand = arguments.operands.iter().any(|operand| is_word(name, operand));
                 is_operand && !super::super::inputs::has_matching_brackets(name.as_bytes())
             });
             (!is_it).then_some(line)
@@ -370,16 +337,28 @@ pub(super) fn removed_twice(at: &Differing<'_>, _: Option<&[u8]>, theirs: &mut D
     if !is_removal || !super::super::inputs::has_softdeps(at.plan) {
         return;
     }
+    // With --remove-holders, a soft dependency of a holder can be the module itself, which is then tried first.
+    let step = &at.case.steps[at.step];
+    let is_holders = step.words.iter().any(|word| word.starts_with(b"--remove-"));
+    let is_held = |name: &str| {
+        let has_users = at.plan.loaded.iter().any(|module| module.name == name && !module.users.is_empty());
+        is_holders && has_users && Arguments::of(step).operands.iter().any(|word| latin(word).replace('-', "_") == name)
+    };
     for (theirs, ours) in
         [(&mut theirs.out, &ours.out), (&mut theirs.err, &ours.err), (&mut theirs.syslog, &ours.syslog)]
     {
         let (all, kept) = (latin(theirs), latin(ours));
         let is_removal = |line: &str| {
-            ["rmmod ", "remove "].iter().any(|start| line.starts_with(start)) || line.contains("could not remove ")
+            ["rmmod ", "remove "].iter().any(|start| line.starts_with(start))
+                || ["could not remove ", " is in use"].iter().any(|part| line.contains(part))
         };
         let mut kept = kept.split_inclusive('\n').peekable();
         let mut seen = BTreeSet::new();
-        let is_repeated = |line: &str, seen: &BTreeSet<String>| seen.contains(line) && is_removal(line);
+        let is_repeated = |line: &str, seen: &BTreeSet<String>| {
+            let after = |part: &str, end: char| line.split_once(part).and_then(|(_, rest)| rest.split(end).next());
+            let name = after("could not remove '", '\'').or_else(|| after(": Module ", ' '));
+            is_removal(line) && (seen.contains(line) || name.is_some_and(is_held))
+        };
         let explained = all.split_inclusive('\n').all(|line| {
             let known = kept.next_if_eq(&line).is_some() || is_repeated(line, &seen);
             seen.insert(line.to_owned());
@@ -400,7 +379,8 @@ pub(super) fn bracket_in_blacklist(at: &Differing<'_>, _: Option<&[u8]>, _: &mut
                 line.split_once(" while parsing module name: '").map(|(_, rest)| rest.trim_end_matches(['\'', '\n']));
             let is_blacklisted = |name: &str| {
                 let after = |item: &str| {
-                    item.split([',', '"', ' ', '\t', '\n', '\u{b}', '\u{c}', '\r']).any(|word| word == name)
+                    let mut words = item.split([',', '"', ' ', '\t', '\n', '\u{b}', '\u{c}', '\r']);
+                    words.any(|word| is_word(name, &word.chars().map(|c| c as u8).collect::<Vec<_>>()))
                 };
                 line_of_kernel.split("modprobe.blacklist=").skip(1).any(after)
             };

@@ -1,6 +1,6 @@
 //! Rules on what insmod, rmmod, lsmod and kmod printed.
 
-use super::{change_lines, latin};
+use super::{change_lines, is_word, latin};
 use crate::generate::judge::Differing;
 use crate::generate::known::getopt::tool;
 use crate::results::Done;
@@ -15,13 +15,13 @@ pub(super) fn empty_name(at: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done
     let is_empty = |word: &&Vec<u8>| {
         word.rsplit(|&b| b == b'/').next().is_none_or(|name| matches!(name, [] | [b'.', ..])) || word.starts_with(b".")
     };
-    let names: Vec<String> = step.words.iter().skip(1).filter(is_empty).map(|word| latin(word)).collect();
+    let names: Vec<&Vec<u8>> = step.words.iter().skip(1).filter(is_empty).collect();
     for (theirs, ours) in [(&mut theirs.err, &mut ours.err), (&mut theirs.syslog, &mut ours.syslog)] {
         change_lines(ours, |line| {
             let name = line
                 .split_once("could not use module ")
                 .and_then(|(_, rest)| rest.split_once(": the module name is empty"));
-            let is_it = name.is_some_and(|(name, _)| names.iter().any(|operand| operand == name));
+            let is_it = name.is_some_and(|(name, _)| names.iter().any(|operand| is_word(name, operand)));
             (!is_it).then_some(line)
         });
         change_lines(theirs, |line| {
@@ -31,7 +31,9 @@ pub(super) fn empty_name(at: &Differing<'_>, _: Option<&[u8]>, theirs: &mut Done
                     || message.starts_with("could not open '/sys/module//holders'")
                     || message.starts_with("could not remove '': ")
                     || message.starts_with("could not remove module : ")
-                    || names.iter().any(|name| message.starts_with(&format!("could not remove module {name}: "))));
+                    || names
+                        .iter()
+                        .any(|name| message.starts_with(&format!("could not remove module {}: ", latin(name)))));
             (!is_it).then_some(line)
         });
     }
