@@ -15,6 +15,8 @@ pub struct Setup {
     pub oracles: Vec<(String, PathBuf)>,
     /// A static program with a shell, for `/bin/sh` in the sandbox.
     pub shell: PathBuf,
+    /// Our program: that of this build, or the one of `KMOD_DIFFERENTIAL_OURS`.
+    pub ours: PathBuf,
     /// The release and module directory of each kernel.
     pub trees: Vec<(String, PathBuf)>,
 }
@@ -34,7 +36,8 @@ impl Setup {
         let trees = env::var_os("KMOD_DIFFERENTIAL_TREES").unwrap_or_default();
         let trees =
             env::split_paths(&trees).filter(|path| path.is_dir()).map(|path| (tree_name(&path), path)).collect();
-        Ok(Self { oracles, shell, trees })
+        let ours = path("KMOD_DIFFERENTIAL_OURS").unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_kmod")));
+        Ok(Self { oracles, shell, ours, trees })
     }
 
     /// Returns all tools, ours last.
@@ -50,10 +53,7 @@ impl Setup {
     /// Returns the paths of this machine to mount in a sandbox, and where.
     pub fn binds(&self) -> Vec<(PathBuf, PathBuf)> {
         let ours = Path::new("/t").join(OURS);
-        let mut binds = vec![
-            (PathBuf::from(env!("CARGO_BIN_EXE_kmod")), ours.join("kmod")),
-            (self.shell.clone(), PathBuf::from("/bin/sh")),
-        ];
+        let mut binds = vec![(self.ours.clone(), ours.join("kmod")), (self.shell.clone(), PathBuf::from("/bin/sh"))];
         binds.extend(self.oracles.iter().map(|(name, root)| (root.clone(), Path::new("/t").join(name))));
         binds.extend(libraries().into_iter().filter_map(|path| {
             let name = path.file_name()?.to_owned();

@@ -43,7 +43,7 @@ use crate::unshare;
 use plan::Plan;
 
 /// The seed of the run that is part of every run of the suite, and the number of its cases.
-const FIXED: Request = Request { seed: 1, limit: Limit::Cases(120), kind: None };
+const FIXED: Request = Request { seed: 1, limit: Limit::Cases(120), kind: None, first: false };
 
 /// A kind of cases.
 type Kind = (&'static str, fn(&mut Random) -> Plan);
@@ -71,10 +71,12 @@ pub struct Request {
     limit: Limit,
     /// Only cases of this kind.
     kind: Option<String>,
+    /// Whether to end at the first difference, which is then printed without shrinking it.
+    first: bool,
 }
 
 impl Request {
-    /// Parses `--random MINUTES`, `--seed N` and `--kind KIND`. Returns `None` without `--random`.
+    /// Parses `--random MINUTES`, `--seed N`, `--kind KIND` and `--first`. Returns `None` without `--random`.
     pub fn parse(arguments: &[String]) -> Result<Option<Self>, String> {
         let value = |option: &str| {
             let at = arguments.iter().position(|argument| argument == option);
@@ -88,12 +90,13 @@ impl Request {
             None => std::time::UNIX_EPOCH.elapsed().map_or(0, |time| time.as_millis() as u64 % 1_000_000_000),
         };
         let kind = value("--kind")?.cloned();
+        let first = arguments.iter().any(|argument| argument == "--first");
         match &kind {
             Some(kind) if KINDS.iter().all(|(name, _)| name != kind) => {
                 let names = KINDS.map(|(name, _)| name).join(", ");
                 Err(format!("invalid kind '{kind}' (expected one of {names})"))
             }
-            _ => Ok(Some(Self { seed, limit, kind })),
+            _ => Ok(Some(Self { seed, limit, kind, first })),
         }
     }
 }
@@ -164,6 +167,7 @@ pub fn run(request: &Request, setup: &Setup) -> ExitCode {
 /// Starts a worker in its own namespaces and reads its messages.
 fn follow(request: &Request, worker: usize, workers: usize, total: &Mutex<Total>) -> Result<(), String> {
     let text = |error: std::io::Error| error.to_string();
+    let began = Instant::now();
     let root = tempfile::tempdir().map_err(text)?;
     let mut command = unshare();
     command.arg(env::current_exe().map_err(text)?).arg("--random-worker").arg(root.path());
@@ -173,9 +177,18 @@ fn follow(request: &Request, worker: usize, workers: usize, total: &Mutex<Total>
     };
     command.args([request.seed.to_string(), worker.to_string(), workers.to_string(), limit]);
     command.arg(request.kind.as_deref().unwrap_or_default());
+    if request.first {
+        command.env("KMOD_DIFFERENTIAL_WHOLE", "1");
+    }
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(text)?;
     let mut messages = BufReader::new(child.stdout.take().ok_or("no standard output")?);
-    let read = read_messages(&mut messages, total);
+    let read = read_messages(&mut messages, total, |text| {
+        if request.first {
+            println!("{text}differential: seed {}: ended after {:.1} s", request.seed, began.elapsed().as_secs_f64());
+            // The workers end with this process.
+            std::process::exit(1);
+        }
+    });
     let mut errors = String::new();
     child.stderr.take().map(|mut stderr| stderr.read_to_string(&mut errors)).transpose().map_err(text)?;
     match child.wait().map_err(text)?.success() {
@@ -184,13 +197,18 @@ fn follow(request: &Request, worker: usize, workers: usize, total: &Mutex<Total>
     }
 }
 
-fn read_messages(messages: &mut BufReader<ChildStdout>, total: &Mutex<Total>) -> std::io::Result<()> {
+fn read_messages(
+    messages: &mut BufReader<ChildStdout>,
+    total: &Mutex<Total>,
+    at_difference: impl Fn(&str),
+) -> std::io::Result<()> {
     loop {
         match results::take_number(messages)? {
             worker::DIFFERENCE => {
                 let text = results::take_text(messages)?;
                 let mut total = total.lock().unwrap();
                 total.differences += 1;
+                at_difference(&text);
                 println!("{text}");
             }
             worker::LISTED => {

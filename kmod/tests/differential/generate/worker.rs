@@ -36,6 +36,9 @@ pub fn main(root: &Path, arguments: &[String], setup: &Setup) -> Result<(), Stri
         None => return Err(format!("invalid limit '{limit}'")),
     };
     let mut setup = setup.clone();
+    // The parent may end at the first difference.
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+        .map_err(|error| error.to_string())?;
     setup.oracles.retain(|(name, _)| name == "34");
     let sandbox = Sandbox::reusable(&setup, root).map_err(|error| error.to_string())?;
     let kinds: Vec<&Kind> = KINDS.iter().filter(|(name, _)| kind.is_empty() || name == kind).collect();
