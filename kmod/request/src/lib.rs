@@ -31,6 +31,8 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod ancestry;
+mod failure;
 mod merge;
 mod message;
 mod name;
@@ -40,6 +42,8 @@ mod queue;
 mod rate;
 mod requests;
 
+pub use ancestry::{Ancestry, HelperId, Process};
+pub use failure::Failure;
 pub use merge::{MergeId, REMEMBERED};
 pub use message::{Level, Message};
 pub use name::{NAME_SIZE, Name, NameTooLong};

@@ -1,6 +1,6 @@
 //! The messages of `request_module()` in the kernel's log.
 
-use crate::{CONCURRENT, Name, WAIT};
+use crate::{CONCURRENT, Failure, Name, WAIT};
 
 /// The level of a message (`KERN_ERR`, `KERN_WARNING`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub enum Message<'a> {
     Killed(&'a Name),
     /// A request has the name of an earlier one that is still remembered.
     Duplicate(&'a Name),
+    /// A helper failed. No released kernel logs it.
+    Failed(&'a Name, Failure),
     /// This many messages from one place in the code were not logged.
     Suppressed(u32),
 }
@@ -36,9 +38,12 @@ impl Message<'_> {
     pub const fn level(&self) -> Level {
         match self {
             Self::Stopped | Self::Runaway(_) => Level::Error,
-            Self::Throttling(_) | Self::Busy(_) | Self::Killed(_) | Self::Duplicate(_) | Self::Suppressed(_) => {
-                Level::Warning
-            }
+            Self::Throttling(_)
+            | Self::Busy(_)
+            | Self::Killed(_)
+            | Self::Duplicate(_)
+            | Self::Failed(..)
+            | Self::Suppressed(_) => Level::Warning,
         }
     }
 
@@ -81,6 +86,17 @@ impl Message<'_> {
             Self::Duplicate(name) => {
                 write(b"module: module-autoload: duplicate request for module ");
                 write(name.as_bytes());
+            }
+            Self::Failed(name, failure) => {
+                write(b"request_module: the helper for ");
+                write(name.as_bytes());
+                let (text, value): (&[u8], u32) = match failure {
+                    Failure::NotExecuted(errno) => (b" cannot be executed, errno ", u32::from(*errno)),
+                    Failure::Killed(signal) => (b" was killed by signal ", u32::from(*signal)),
+                    Failure::Exited(status) => (b" exited with status ", u32::from(*status)),
+                };
+                write(text);
+                number(value, &mut write);
             }
             Self::Suppressed(count) => {
                 write(b"__request_module: ");
@@ -135,6 +151,18 @@ mod tests {
             ),
             (Message::Killed(&name), "request_module: sigkill sent for modprobe net-pf-3, giving up"),
             (Message::Duplicate(&name), "module: module-autoload: duplicate request for module net-pf-3"),
+            (
+                Message::Failed(&name, Failure::NotExecuted(2)),
+                "request_module: the helper for net-pf-3 cannot be executed, errno 2",
+            ),
+            (
+                Message::Failed(&name, Failure::Killed(9)),
+                "request_module: the helper for net-pf-3 was killed by signal 9",
+            ),
+            (
+                Message::Failed(&name, Failure::Exited(1)),
+                "request_module: the helper for net-pf-3 exited with status 1",
+            ),
             (Message::Suppressed(20), "__request_module: 20 callbacks suppressed"),
         ] {
             assert_eq!(text(message), expected);

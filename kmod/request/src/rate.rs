@@ -26,6 +26,12 @@ pub struct Rate {
 }
 
 impl RateLimit {
+    /// No message has been logged.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { begin: None, logged: 0, suppressed: 0 }
+    }
+
     /// Decides about a message at the time `now`. The first message, and the first one more than [`INTERVAL`] after the
     /// start of a window, start a new one.
     pub fn message(&mut self, now: Millis) -> Rate {

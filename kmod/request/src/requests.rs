@@ -172,6 +172,17 @@ impl<Q: Queue, const MERGES: usize> Requests<Q, MERGES> {
         }
     }
 
+    /// Returns how requests are treated.
+    #[must_use]
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Returns the queue, to wake those in it. What it contains must not be changed.
+    pub fn queue_mut(&mut self) -> &mut Q {
+        &mut self.queue
+    }
+
     /// Returns how many requests have a place.
     #[must_use]
     pub fn running(&self) -> usize {
@@ -330,16 +341,16 @@ impl<Q: Queue, const MERGES: usize> Requests<Q, MERGES> {
     }
 
     fn has_free_place(&mut self) -> bool {
-        self.places_within_limit().any(|place| place.state == State::Free)
+        self.places_within_limit().any(|(_, place)| place.state == State::Free)
     }
 
-    fn places_within_limit(&mut self) -> impl Iterator<Item = &mut Place> {
-        self.places.iter_mut().take(usize::from(self.policy.limit))
+    /// The places with their numbers. (`take()` would contain a subtraction that rustc cannot always prove safe.)
+    fn places_within_limit(&mut self) -> impl Iterator<Item = (u8, &mut Place)> {
+        (0..self.policy.limit).zip(&mut self.places)
     }
 
     fn take_place(&mut self) -> Option<Request> {
-        let (number, place) =
-            (0..CONCURRENT).zip(self.places_within_limit()).find(|(_, place)| place.state == State::Free)?;
+        let (number, place) = self.places_within_limit().find(|(_, place)| place.state == State::Free)?;
         place.state = State::Granted;
         Some(Request { place: Some(number), generation: place.generation })
     }
@@ -352,7 +363,7 @@ impl<Q: Queue, const MERGES: usize> Requests<Q, MERGES> {
 }
 
 /// Logs a message at a limited rate.
-fn limited(rate: &mut RateLimit, now: Millis, message: Message<'_>, log: &mut impl FnMut(Message<'_>)) {
+pub(crate) fn limited(rate: &mut RateLimit, now: Millis, message: Message<'_>, log: &mut impl FnMut(Message<'_>)) {
     let decision = rate.message(now);
     if let Some(count) = decision.suppressed {
         log(Message::Suppressed(count));
