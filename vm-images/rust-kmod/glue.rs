@@ -306,7 +306,7 @@ unsafe fn sleep(
     }
 }
 
-/// Ends a request and wakes whoever gets its place.
+/// Ends a request and wakes the task that gets its place.
 fn end(request: Request, name: &Name, result: c_int) {
     let mut core = CORE.lock();
     let Some(requests) = core.requests.as_mut() else {

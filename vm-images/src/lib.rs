@@ -46,6 +46,8 @@ pub use kernels::facts::ImageFacts;
 pub use kernels::fetch::{FetchError, fetch};
 pub use kernels::fragments;
 pub use kernels::kernel::{Kernel, KernelError};
+pub use kernels::live_patch;
+pub use kernels::live_patch::{AtLimit, LivePatch, LivePatchError, LivePatchOptions, OptionsError};
 pub use kernels::release::KernelRelease;
 pub use kernels::store::StoreError;
 pub use kernels::tree::{BuiltTree, TreeError};

@@ -6,7 +6,7 @@
 use crate::catalogue::suggest::nearest;
 use crate::check::probes::{DecidedBy, Probed, Probes};
 use std::str::FromStr;
-use vm_images::ImageFacts;
+use vm_images::{AtLimit, ImageFacts, LivePatchOptions};
 
 /// A probe.
 #[derive(Debug)]
@@ -219,6 +219,17 @@ fn version(release: &str) -> (u32, u32) {
     (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default())
 }
 
+/// Returns the value of the probe `cutoff` on a kernel with a live patch. None for a policy under which no request waits,
+/// for which the catalogue has no form.
+#[must_use]
+pub fn cutoff_of(options: LivePatchOptions) -> Option<&'static str> {
+    match (options.at_limit, options.killable) {
+        (AtLimit::Stock | AtLimit::Ancestry(_), false) => Some("semaphore"),
+        (AtLimit::Stock | AtLimit::Ancestry(_), true) => Some("wait-queue"),
+        (AtLimit::Reject | AtLimit::Reject24, _) => None,
+    }
+}
+
 /// The value of a probe that the user sets; parsed from `NAME=VALUE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProbeOverride {
@@ -339,6 +350,22 @@ mod tests {
         let set = ["cutoff=wait-queue", "cutoff=semaphore"].map(|text| text.parse::<ProbeOverride>().unwrap());
         let probes = resolve("5.10", &Kernel(&["for module %s, throttling..."], None), &set);
         assert_eq!(probes.value("cutoff"), Some("semaphore"));
+    }
+
+    #[test]
+    fn the_lab_sets_the_cutoff_of_a_live_patch_unless_the_user_does() {
+        let semaphore = Kernel(&["cannot be processed, kmod busy with"], None);
+        let user = "cutoff=semaphore".parse::<ProbeOverride>().unwrap();
+        for (options, user, expected) in [
+            ("killable", &[][..], value("wait-queue", DecidedBy::Lab)),
+            ("ancestry", &[], value("semaphore", DecidedBy::Lab)),
+            ("killable", &[user], value("semaphore", DecidedBy::User)),
+        ] {
+            let mut probes = resolve("7.3", &semaphore, user);
+            probes.set_by_lab("cutoff", cutoff_of(options.parse().unwrap()).unwrap());
+            assert_eq!(probes.iter().find(|(name, _)| *name == "cutoff").unwrap().1, &expected);
+        }
+        assert_eq!(cutoff_of("reject".parse().unwrap()), None);
     }
 
     #[test]

@@ -21,6 +21,9 @@ pub const STANDARD: &[&str] = &[
     "test_kmod",
 ];
 
+/// The lab's own module, the live patch of a kernel. Checks that list all modules leave it out.
+pub const OWN: &str = vm_images::live_patch::MODULE;
+
 /// `MODULE_INIT_COMPRESSED_FILE`, `include/uapi/linux/module.h`.
 const COMPRESSED_FILE: u32 = 4;
 

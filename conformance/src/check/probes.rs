@@ -41,6 +41,15 @@ impl Probes {
         self.0.get(name).map(|probed| &*probed.value)
     }
 
+    /// Sets a probe whose property the lab sets, unless the user sets it.
+    pub fn set_by_lab(&mut self, name: &str, value: &str) {
+        let probed =
+            self.0.entry(name.to_owned()).or_insert_with(|| Probed { value: String::new(), by: DecidedBy::Lab });
+        if probed.by != DecidedBy::User {
+            *probed = Probed { value: value.to_owned(), by: DecidedBy::Lab };
+        }
+    }
+
     /// Returns the names and values in the order of the names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Probed)> {
         self.0.iter().map(|(name, probed)| (&**name, probed))

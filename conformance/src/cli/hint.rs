@@ -9,7 +9,9 @@ use crate::run::shard::ShardError;
 use harness::{BootError, HarnessError};
 use std::error::Error;
 use vm_images::modules::SelectError as ModulesError;
-use vm_images::{BuildError, CacheError, CatalogueError, FetchError, GitError, KernelError, SubjectError, TreeError};
+use vm_images::{
+    BuildError, CacheError, CatalogueError, FetchError, GitError, KernelError, LivePatchError, SubjectError, TreeError,
+};
 
 /// Builds the guest programs.
 pub(super) const SETUP: &str = "ci/setup";
@@ -39,12 +41,20 @@ fn of_one(error: &(dyn Error + 'static), offline: bool) -> Option<String> {
         .or_else(|| apply(error, git))
         .or_else(|| apply(error, |error| subject(error, offline)))
         .or_else(|| apply(error, kernel))
+        .or_else(|| apply(error, live_patch))
         .or_else(|| apply(error, tree))
         .or_else(|| apply(error, modules))
         .or_else(|| apply(error, harness))
         .or_else(|| apply(error, boot))
         .or_else(|| apply(error, pair))
         .or_else(|| apply(error, |_: &CacheError| Some("--cache selects another directory".to_owned())))
+}
+
+fn live_patch(error: &LivePatchError) -> Option<String> {
+    match error {
+        LivePatchError::NotBuilt { .. } => Some("build it with ci/rust-kmod".to_owned()),
+        _ => None,
+    }
 }
 
 fn unknown_id(error: &UnknownId) -> Option<String> {

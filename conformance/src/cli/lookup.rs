@@ -4,13 +4,13 @@ use super::args::Common;
 use super::error::CliError;
 use super::setup;
 use crate::run::event::SkippedKernel;
-use crate::run::request::{KernelSource, Request, RevisionSource, SubjectSource};
+use crate::run::request::{KernelSource, PatchedSource, Request, RevisionSource, SubjectSource};
 use anyhow::anyhow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use vm_images::{
-    BuildError, BuiltTree, Cache, Catalogue, FetchError, Kernel, Options, Progress, RevisionBuild, Subject,
-    SubjectError,
+    BuildError, BuiltTree, Cache, Catalogue, FetchError, Kernel, LivePatchOptions, Options, OptionsError, Progress,
+    RevisionBuild, Subject, SubjectError,
 };
 
 /// The name of the kernel that this machine runs.
@@ -23,29 +23,56 @@ pub(super) fn kernel_sources(
     modules: Option<&Path>,
     catalogue: &Catalogue,
 ) -> Result<Vec<KernelSource>, CliError> {
-    let mut kernels = Vec::new();
-    let mut has_image = false;
-    for text in names {
-        let path = Path::new(text);
-        if text == HOST {
-            kernels.push(KernelSource::Image(Box::new(host_kernel()?)));
-        } else if !text.contains('/') && !path.exists() {
-            catalogue.resolve(text).map_err(CliError::usage)?;
-            kernels.push(KernelSource::Named(text.clone()));
-        } else if path.is_dir() {
-            let tree = BuiltTree::look(path).map_err(CliError::usage)?;
-            kernels.push(KernelSource::Tree(Box::new(tree)));
-        } else {
-            has_image = true;
-            let kernel = Kernel::from_image(path, modules).map_err(CliError::usage)?;
-            kernels.push(KernelSource::Image(Box::new(kernel)));
-        }
-    }
+    let kernels = names
+        .iter()
+        .map(|text| match live_patch_of(text)? {
+            None => kernel_source(text, modules, catalogue),
+            Some((kernel, options)) => {
+                let kernel = kernel_source(kernel, modules, catalogue)?;
+                Ok(KernelSource::Patched(Box::new(PatchedSource { name: text.clone(), kernel, options })))
+            }
+        })
+        .collect::<Result<Vec<_>, CliError>>()?;
+    let has_image = names.iter().any(|text| {
+        let text = live_patch_of(text).ok().flatten().map_or(&**text, |(kernel, _)| kernel);
+        text != HOST && Path::new(text).is_file()
+    });
     if modules.is_some() && !has_image {
         return Err(CliError::usage(anyhow!("--modules requires a kernel given as the path of a bzImage"))
             .hint("kernels in the catalogue and kernel trees have their own modules"));
     }
     Ok(kernels)
+}
+
+/// Splits the name of a kernel with request_module() in Rust, `KERNEL+rust` or `KERNEL+rust:OPTION,…`. None for the name of
+/// another kernel.
+fn live_patch_of(text: &str) -> Result<Option<(&str, LivePatchOptions)>, CliError> {
+    if Path::new(text).exists() {
+        return Ok(None);
+    }
+    let Some((kernel, rest)) = text.rsplit_once("+rust") else { return Ok(None) };
+    let options = match (rest, rest.strip_prefix(':')) {
+        ("", _) => LivePatchOptions::default(),
+        (_, Some(options)) => options.parse().map_err(|error: OptionsError| {
+            CliError::usage(anyhow::Error::new(error).context(format!("invalid kernel '{text}'")))
+        })?,
+        (_, None) => return Ok(None),
+    };
+    Ok(Some((kernel, options)))
+}
+
+fn kernel_source(text: &str, modules: Option<&Path>, catalogue: &Catalogue) -> Result<KernelSource, CliError> {
+    let path = Path::new(text);
+    if text == HOST {
+        Ok(KernelSource::Image(Box::new(host_kernel()?)))
+    } else if !text.contains('/') && !path.exists() {
+        catalogue.resolve(text).map_err(CliError::usage)?;
+        Ok(KernelSource::Named(text.to_owned()))
+    } else if path.is_dir() {
+        Ok(KernelSource::Tree(Box::new(BuiltTree::look(path).map_err(CliError::usage)?)))
+    } else {
+        Ok(KernelSource::Image(Box::new(Kernel::from_image(path, modules).map_err(CliError::usage)?)))
+    }
 }
 
 /// Returns the subjects with these names; `libraries` are directories that are searched first.
@@ -90,15 +117,30 @@ pub(super) fn kernels(
     catalogue: &Catalogue,
     options: &Options<'_>,
 ) -> Result<Vec<Result<Kernel, UnavailableKernel>>, CliError> {
-    sources
-        .iter()
-        .map(|kernel| match kernel {
-            KernelSource::Image(kernel) => Ok(Ok((**kernel).clone())),
-            KernelSource::Tree(tree) => tree.clone().kernel(&options.cache).map(Ok).map_err(CliError::inconclusive),
-            KernelSource::Revision(source) => revision(source, options).map(Ok),
-            KernelSource::Named(name) => named_kernel(catalogue, name, options),
-        })
-        .collect()
+    sources.iter().map(|source| kernel(source, catalogue, options)).collect()
+}
+
+fn kernel(
+    source: &KernelSource,
+    catalogue: &Catalogue,
+    options: &Options<'_>,
+) -> Result<Result<Kernel, UnavailableKernel>, CliError> {
+    match source {
+        KernelSource::Image(kernel) => Ok(Ok((**kernel).clone())),
+        KernelSource::Tree(tree) => tree.clone().kernel(&options.cache).map(Ok).map_err(CliError::inconclusive),
+        KernelSource::Revision(source) => revision(source, options).map(Ok),
+        KernelSource::Named(name) => named_kernel(catalogue, name, options),
+        KernelSource::Patched(patched) => match kernel(&patched.kernel, catalogue, options)? {
+            Ok(kernel) => {
+                let kernel = kernel.with_live_patch(&patched.name, patched.options, &options.cache);
+                kernel.map(Ok).map_err(CliError::usage)
+            }
+            Err(mut unavailable) => {
+                unavailable.skipped.name.clone_from(&patched.name);
+                Ok(Err(unavailable))
+            }
+        },
+    }
 }
 
 /// Builds a revision of a git repository. The kernel is called like the revision.

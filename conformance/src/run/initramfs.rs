@@ -1,5 +1,6 @@
 //! Builds the initramfs of a guest: the agent, the subject's tools, the standard modules.
 
+use agent::insert_list::LIST;
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::io;
@@ -72,6 +73,11 @@ pub fn build(
     }
     if let Some(tree) = modules {
         builder.tree(Path::new("/lib/modules").join(kernel.release.as_str()), &tree.dir)?;
+    }
+    if let Some(patch) = &kernel.live_patch {
+        let path = format!("/lib/kmodlab/{}.ko", vm_images::live_patch::MODULE);
+        let line = format!("{path} {}\n", patch.options.parameters());
+        builder.file(&path, 0o644, patch.module.as_path()).file(LIST, 0o644, line.as_bytes());
     }
     for (guest, host) in extra {
         builder.file(guest, 0o755, host.as_path());

@@ -122,7 +122,10 @@ impl PreparedKernel {
     /// [`PairError`] if the image or the module directory cannot be used.
     pub fn with_modules(kernel: Kernel, further: &[&str], host: &Host) -> Result<PreparedKernel, PairError> {
         let facts = kernel.facts(&host.cache)?;
-        let probes = probes::resolve(kernel.release.as_str(), &facts, &host.boot.guest.probes);
+        let mut probes = probes::resolve(kernel.release.as_str(), &facts, &host.boot.guest.probes);
+        if let Some(cutoff) = kernel.live_patch.as_ref().and_then(|patch| probes::cutoff_of(patch.options)) {
+            probes.set_by_lab("cutoff", cutoff);
+        }
         let modules = match &kernel.modules {
             Some(_) => Some(vm_images::modules::select(&kernel, &[STANDARD, further].concat(), &host.cache)?),
             None => None,

@@ -9,7 +9,7 @@ use crate::run::shard::Shard;
 use harness::{Profile, WallLimits};
 use std::path::PathBuf;
 use std::time::Duration;
-use vm_images::{BuiltTree, Kernel, Repository, Revision};
+use vm_images::{BuiltTree, Kernel, LivePatchOptions, Repository, Revision};
 
 /// What to run on which kernels with which subjects, how guests are booted, and how rows are judged.
 pub struct Request {
@@ -52,6 +52,19 @@ pub enum KernelSource {
     Revision(Box<RevisionSource>),
     /// A name in the catalogue.
     Named(String),
+    /// A kernel with request_module() in Rust.
+    Patched(Box<PatchedSource>),
+}
+
+/// A kernel with a live patch.
+#[derive(Clone, Debug)]
+pub struct PatchedSource {
+    /// The name given by the user.
+    pub name: String,
+    /// The kernel.
+    pub kernel: KernelSource,
+    /// The options of the live patch.
+    pub options: LivePatchOptions,
 }
 
 /// A revision to build.

@@ -38,6 +38,8 @@ pub struct Setup<'a> {
     pub qemu: Option<&'a Path>,
     /// The name of the kernel.
     pub kernel: &'a str,
+    /// The options of request_module() in Rust; none for the kernel as it is.
+    pub live_patch: Option<&'a str>,
     /// A text on the kernel command line, which identifies the processes of the test.
     pub mark: &'a str,
     /// Whether each guest is booted instead of cloned.
@@ -67,6 +69,7 @@ impl Default for Setup<'_> {
         Self {
             qemu: None,
             kernel: "default",
+            live_patch: None,
             mark: "kmodlab.test",
             cold: false,
             limits,
@@ -122,7 +125,10 @@ pub fn run_with_notes(behaviours: Vec<&'static Entry>, setup: &Setup<'_>) -> (Ve
         boot: Boot { guest, accel: Accel::Tcg, allowed: setup.allowed.clone() },
         cache,
     };
-    let kernel = kernel(setup.kernel);
+    let mut kernel = kernel(setup.kernel);
+    if let Some(options) = setup.live_patch {
+        kernel = kernel.with_live_patch("patched", options.parse().unwrap(), &host.cache).unwrap();
+    }
     let judging = Judging { allowed: setup.allowed.clone(), ..setup.judging.clone() };
     let request = Request {
         selection: Selection { behaviours, shard: None },

@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_beside_each_other_are_not_a_chain() {
+    fn parallel_requests_are_not_a_chain() {
         let mut ancestry: Ancestry = Ancestry::new(1);
         for _ in 0..10 {
             assert_eq!(ancestry.check(0, None, &name("a"), &mut |_| ()), Ok(()));

@@ -9,7 +9,7 @@ use crate::kmsg::Log;
 use crate::sys::strerror;
 use crate::time::Moment;
 use crate::trace::{Trace, TraceError};
-use crate::{inner_host, processes, settle, sys, time};
+use crate::{inner_host, insert, processes, settle, sys, time};
 use agent::frame::{self, Decoder};
 use agent::proto::{Group, JobEnd, JobId, Reply, Request, VERSION};
 use rustix::fd::{AsFd, OwnedFd};
@@ -42,6 +42,7 @@ fn start() -> Result<Agent, String> {
     files::make_directories(SCRATCH).map_err(|errno| failed("create", errno))?;
     let directory = files::open(SCRATCH, OFlags::RDONLY | OFlags::DIRECTORY).map_err(|errno| failed("open", errno))?;
     settle::wait_for_random();
+    insert::all()?;
     if inner {
         settle::wait_for_clock(); // a host outside requests it when it needs it
     }

@@ -10,8 +10,10 @@
 //!   frame     length, checksum, resynchronisation after noise
 //!   proto     Request, Reply, Action, Value: typed operations; values are bytes, not strings
 //!   plan      the plan of a recording helper, and the record it leaves
+//!   insert_list  the modules that the agent inserts before it answers
 //! ```
 
 pub mod frame;
+pub mod insert_list;
 pub mod plan;
 pub mod proto;

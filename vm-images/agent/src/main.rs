@@ -6,6 +6,7 @@
 //!
 //! ```text
 //!   init        PID 1: mounts, the serial port, the request loop
+//!   insert      modules that belong to the guest itself
 //!   inner_host  a host inside the guest, instead of the serial port
 //!   jobs        children that carry out actions; reaping; results
 //!   caller      gives a job its uid, capabilities and namespaces
@@ -24,6 +25,7 @@ mod caller;
 mod helper;
 mod init;
 mod inner_host;
+mod insert;
 mod jobs;
 mod kmsg;
 mod processes;

@@ -282,6 +282,7 @@ mod tests {
             id: "id".to_owned(),
             package: None,
             notes: Vec::new(),
+            live_patch: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! A bootable kernel: its image, release and modules. For its strings and configuration see `facts`.
 
 use super::bzimage::{Header, HeaderError};
+use super::live_patch::LivePatch;
 use super::release::KernelRelease;
 use crate::cache::{CacheError, sha256};
 use crate::packages::record::PackageVersion;
@@ -28,6 +29,9 @@ pub struct Kernel {
     pub package: Option<PackageVersion>,
     /// Notes for the user, such as a version that differs from the locked one.
     pub notes: Vec<String>,
+    /// The live patch that a guest inserts at the end of its boot.
+    #[serde(default)]
+    pub live_patch: Option<LivePatch>,
 }
 
 /// The image or the module directory is not usable.
@@ -106,6 +110,7 @@ impl Kernel {
             id: sha256(&bytes),
             package: None,
             notes: Vec::new(),
+            live_patch: None,
         })
     }
 }

@@ -9,6 +9,7 @@
 //!   vmlinux     the unpacked kernel of an image
 //!   tree        a built kernel tree -> Kernel
 //!   fragments   fragments of kernel configurations                                   pure
+//!   live_patch  request_module() in Rust for a kernel, and whether the kernel accepts it
 //!   store       the records of kernels in the cache
 //!   fetch       name -> Kernel
 //!   builds      source package + configs/FRAGMENT -> Kernel; source tree + fragments -> a built tree
@@ -21,6 +22,7 @@ pub mod facts;
 pub mod fetch;
 pub mod fragments;
 pub mod kernel;
+pub mod live_patch;
 pub mod release;
 pub mod store;
 pub mod tree;

@@ -98,6 +98,7 @@ impl Stored {
             id: self.id,
             package: Some(self.package),
             notes,
+            live_patch: None,
         };
         kernel.image.exists().then_some(kernel)
     }

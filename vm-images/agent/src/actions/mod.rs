@@ -1,7 +1,7 @@
 //! Carries out one [`Action`] in the calling process.
 
 pub mod files;
-mod modules;
+pub mod modules;
 mod run;
 mod syscall;
 mod triggers;
