@@ -99,7 +99,6 @@ const FAILURES: Entry =
         Ok(())
     });
 
-/// The helper of a killed caller still runs, and its cleanup calls into the module.
 const REMOVAL: Entry = entry("tool.removal", "removing the module restores the C code", |lab| {
     const PATCH: &str = "/sys/kernel/livepatch/rust_kmod";
     let exists = |lab: &mut Lab<'_>| lab.observe(Action::Stat(PATCH.into())).map(|stat| stat.result.is_ok());
@@ -116,7 +115,13 @@ const REMOVAL: Entry = entry("tool.removal", "removing the module restores the C
     }
     let patched = exists(lab)?;
     lab.expect("the patch is active after it was disabled", patched, false);
-    lab.arrange(Action::DeleteModule { name: b"rust_kmod".to_vec(), flags: 0 })?;
+    // The patch lets its module go a moment after it has disappeared.
+    for _ in 0..50 {
+        if lab.observe(Action::DeleteModule { name: b"rust_kmod".to_vec(), flags: 0 })?.result.is_ok() {
+            break;
+        }
+        lab.arrange(Action::Sleep(100))?;
+    }
     let states = lab.module_states(&["rust_kmod"])?;
     lab.expect("rust_kmod", List(states), List(vec!["absent"]));
     lab.observe(unknown_socket())?;
