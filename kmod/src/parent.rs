@@ -1,9 +1,12 @@
 //! Whether the kernel started this program as a usermode helper.
 //!
 //! A helper is a child of a kernel thread, without open descriptors. Only the kernel can start such a child, so no user can
-//! pass a process off as a helper, or a helper as something else. Without `/proc` a kernel thread is recognised by less: it is in
-//! session 0, which its children inherit, and so are the children of an init process that never calls setsid(2). Such a
-//! process then counts as a helper, so that no error of a helper is lost.
+//! pass a process off as a helper, or a helper as something else.
+//!
+//! Without `/proc` a kernel thread is recognised by less: it is in session 0, which its children inherit. The children of an init
+//! process that never calls setsid(2) are in session 0 too, and in a PID namespace so is every process whose session leader is
+//! outside. They then count as helpers, so that no error of a helper is lost. That is harmless: their errors are logged, which
+//! takes permission to write to `/dev/kmsg`, and nothing else depends on it.
 
 use crate::guard::processes::is_kernel_thread;
 use crate::sys::{StandardStreams, session};
