@@ -15,20 +15,24 @@ pub fn record(rows: &[(&Entry, Option<Outcome>)]) -> String {
         rows.len(),
     );
     for (entry, outcome) in rows {
-        let fault = &entry.fault;
         let outcome = outcome.as_ref().map_or("not run".to_owned(), Outcome::to_string);
-        let _ = writeln!(
-            text,
-            "| {} | {}: {} | {} | {} | {} | {outcome} |",
-            entry.id,
-            fault.file,
-            fault.function,
-            code(&fault.pattern),
-            code(&fault.replacement),
-            fault.kernel,
-        );
+        let _ = writeln!(text, "{}{outcome} |", cells(entry));
     }
     text
+}
+
+/// Returns the cells of a fault, without the last one.
+fn cells(entry: &Entry) -> String {
+    let fault = &entry.fault;
+    let (pattern, replacement) = (code(&fault.pattern), code(&fault.replacement));
+    let (id, file, function, kernel) = (&entry.id, &fault.file, &fault.function, &fault.kernel);
+    format!("| {id} | {file}: {function} | {pattern} | {replacement} | {kernel} | ")
+}
+
+/// Returns the outcome of a fault in an earlier record, which may be that of another machine.
+pub fn earlier(record: &str, entry: &Entry) -> Option<Outcome> {
+    let cell = record.lines().find_map(|line| line.strip_prefix(&cells(entry))?.strip_suffix(" |"))?;
+    Outcome::parse(cell)
 }
 
 /// Returns code in a cell of a table.
@@ -62,6 +66,10 @@ mod tests {
         let (a, b, c, d) = (entry("a#1"), entry("a#2"), entry("a#3"), entry("a#4"));
         let rows =
             [(&a, ran(&["fail", "fail"])), (&b, ran(&["fail", "pass"])), (&c, Some(Outcome::NotCompiled)), (&d, None)];
-        insta::assert_snapshot!(record(&rows));
+        let text = record(&rows);
+        insta::assert_snapshot!(text);
+        for (entry, outcome) in &rows {
+            assert_eq!(earlier(&text, entry), *outcome);
+        }
     }
 }

@@ -27,6 +27,23 @@ impl Outcome {
     }
 }
 
+impl Outcome {
+    /// Parses what `Display` writes; `None` for a fault that was not run.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "not run" => None,
+            "does not compile" => Some(Self::NotCompiled),
+            _ => {
+                let row = |text: &str| match text.strip_suffix(')').and_then(|text| text.split_once(" (")) {
+                    Some((id, verdict)) => (id.to_owned(), verdict.to_owned()),
+                    None => (text.to_owned(), "fail".to_owned()),
+                };
+                Some(Self::Ran(text.split(", ").map(row).collect()))
+            }
+        }
+    }
+}
+
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Outcome::Ran(rows) = self else { return f.write_str("does not compile") };
