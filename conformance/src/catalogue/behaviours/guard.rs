@@ -79,6 +79,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         catalogue: "GRD-08",
         statement: "with the default settings, processes of an unprivileged user are never part of a chain, whatever their names, arguments, namespaces and requests",
         cost: Cost::Slow,
+        needs: &[Need::Command("kmod-request"), Need::Config("CONFIG_USER_NS=y"), Need::Config("CONFIG_PID_NS=y")],
         check: By(hostile::unprivileged_processes),
         ..GUARD
     },

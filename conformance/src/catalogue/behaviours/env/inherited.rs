@@ -102,8 +102,11 @@ pub(super) fn signals(lab: &mut Lab<'_>) -> Check {
         let running = waiting.start(lab, Caller::default(), own)?;
         let status = lab.process_status(running.record.pid)?;
         let fields = ["SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt"];
-        let masks = fields.map(|field| format!("{field} {}", status.field(field).trim_start_matches('0'))).to_vec();
-        lab.expect(name, List(masks), List(fields.map(|field| format!("{field} ")).to_vec()));
+        // Empty if there is no helper.
+        let mask =
+            |field| u64::from_str_radix(&status.field(field), 16).map_or(String::new(), |mask| format!("{mask:x}"));
+        let masks = fields.map(|field| format!("{field} {}", mask(field))).to_vec();
+        lab.expect(name, List(masks), List(fields.map(|field| format!("{field} 0")).to_vec()));
         waiting.finish(lab, &running)?;
     }
     Ok(())
