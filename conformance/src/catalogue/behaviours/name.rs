@@ -96,6 +96,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         statement: "a new qdisc or action of an unknown kind requests its name with a prefix; a filter without a qdisc requests nothing",
         source: "qdisc_create() (net/sched/sch_api.c), tc_action_load_ops() (net/sched/act_api.c); docs/facts/kernel.md#site-09",
         probes: &["qdisc-names"],
+        needs: &[
+            Need::Config("CONFIG_NET_SCHED=y"),
+            Need::Config("CONFIG_NET_CLS=y"),
+            Need::Config("CONFIG_NET_CLS_ACT=y"),
+        ],
         check: By(traffic_control),
         ..NAME
     },
@@ -187,6 +192,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         statement: "a qdisc is requested as sch_KIND up to 6.8 and as net-sch-KIND since 6.9",
         source: "qdisc_create() (net/sched/sch_api.c), commit 2c15a5aee2f3; docs/facts/kernel.md#name-20",
         probes: &["qdisc-names"],
+        needs: &[Need::Config("CONFIG_NET_SCHED=y")],
         check: By(qdisc_prefix),
         ..NAME
     },
@@ -214,7 +220,12 @@ pub(super) const ENTRIES: &[Entry] = &[
         catalogue: "NAME-23",
         statement: "each system call requests a module only with the privileges that the table of request sites lists",
         source: "docs/facts/kernel.md#what-requests-a-module",
-        needs: &[Need::Config("CONFIG_USER_NS=y"), Need::Config("CONFIG_NET_NS=y")],
+        needs: &[
+            Need::Config("CONFIG_USER_NS=y"),
+            Need::Config("CONFIG_NET_NS=y"),
+            Need::Config("CONFIG_NET_SCHED=y"),
+            Need::Config("CONFIG_NET_CLS_ACT=y"),
+        ],
         check: By(privileges),
         ..NAME
     },
