@@ -1,7 +1,9 @@
 //! Restores the guest between two behaviours to its state after the boot.
 
+use super::{FIRST_TAINT, FULL_CAPABILITIES, LOADS_AT_THE_END};
 use crate::check::lab::describe::describe;
 use crate::check::lab::{Guest, MODPROBE_SYSCTL};
+use crate::check::settings;
 use crate::text::error_chain;
 use agent::proto::{Action, Reply, Request, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,12 +17,40 @@ use std::time::{Duration, Instant};
 const ROOTS: [&str; 3] = ["/", "/run", "/tmp"];
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// The settings of the kernel that checks change, apart from the path of modprobe. Those that the kernel does not have are
+/// ignored.
+const SETTINGS: [&str; 6] = [
+    "/proc/sys/crypto/af_alg_restrict",
+    "/proc/sys/dev/tty/ldisc_autoload",
+    "/proc/sys/kernel/core_pattern",
+    "/proc/sys/kernel/core_pipe_limit",
+    "/proc/sys/kernel/sysctl_writes_strict",
+    "/sys/kernel/uevent_helper",
+];
+
+/// The capability sets of helpers, which can only shrink.
+const CAPABILITY_SETS: [&str; 2] =
+    ["/proc/sys/kernel/usermodehelper/bset", "/proc/sys/kernel/usermodehelper/inheritable"];
+
+/// Whether loading and removing modules is disabled, which cannot be undone.
+const MODULES_DISABLED: &str = "/proc/sys/kernel/modules_disabled";
+
+/// A write makes the kernel log its messages that appear once per boot again (kernel/panic.c).
+const CLEAR_ONCE: &str = "/sys/kernel/debug/clear_warn_once";
+
+/// The root directory of PID 1.
+const ROOT_OF_INIT: &str = "/proc/1/root";
+
 /// The state of the guest after the boot.
 pub(super) struct Baseline {
     files: BTreeMap<PathBuf, Node>,
     mounts: Vec<Mount>,
     modules: BTreeSet<String>,
     path: Vec<u8>,
+    settings: BTreeMap<&'static str, Vec<u8>>,
+    capability_sets: Vec<Option<Vec<u8>>>,
+    umask: Option<u32>,
+    tainted: Option<Vec<u8>>,
 }
 
 struct Node {
@@ -64,7 +94,29 @@ impl Baseline {
             };
             files.insert(path, Node { stamp: stamp(&data), kind });
         }
-        Ok(Baseline { files, mounts: mounts()?, modules: modules()?, path: fs::read(sysctl())? })
+        let settings = SETTINGS.into_iter().filter_map(|file| Some((file, fs::read(file).ok()?))).collect();
+        Ok(Baseline {
+            files,
+            mounts: mounts()?,
+            modules: modules()?,
+            path: fs::read(sysctl())?,
+            settings,
+            capability_sets: capability_sets(),
+            umask: umask_of_init(),
+            tainted: tainted(),
+        })
+    }
+
+    /// Returns why a behaviour cannot be checked any more, although the rest of the guest is restored.
+    pub(super) fn spoiled_for(&self, id: &str) -> Option<&'static str> {
+        if FULL_CAPABILITIES.contains(&id) && capability_sets() != self.capability_sets {
+            return Some("an earlier behaviour has reduced the capability sets of helpers");
+        }
+        if FIRST_TAINT.contains(&id) && tainted() != self.tainted {
+            return Some("an earlier behaviour has tainted the kernel");
+        }
+        let disabled = || fs::read(MODULES_DISABLED).is_ok_and(|value| value.trim_ascii() == b"1");
+        (id == LOADS_AT_THE_END && disabled()).then_some("an earlier behaviour has disabled loading modules")
     }
 
     /// Restores the state.
@@ -73,15 +125,32 @@ impl Baseline {
     /// A message that says what could not be restored.
     pub(super) fn restore(&mut self, guest: &mut dyn Guest) -> Result<(), String> {
         kill_processes()?;
+        restore_root(guest, || fs::read_link(ROOT_OF_INIT))?;
         act(guest, Action::Chdir(b"/".to_vec()))?;
+        if let Some(mask) = self.umask.filter(|mask| umask_of_init() != Some(*mask)) {
+            act(guest, settings::umask(mask.into()))?;
+        }
         self.restore_mounts(guest)?;
         self.restore_files().map_err(|error| format!("files: {}", error_chain(&error)))?;
         fs::write(sysctl(), &self.path).map_err(|error| format!("path of modprobe: {}", error_chain(&error)))?;
-        self.unload(guest)
+        for (file, value) in &self.settings {
+            if fs::read(file).ok().as_ref() != Some(value) {
+                fs::write(file, value).map_err(|error| format!("{file}: {}", error_chain(&error)))?;
+            }
+        }
+        self.unload(guest)?;
+        clear_once(guest);
+        Ok(())
+    }
+
+    /// Restores what is needed to read the kernel log: the root directory of PID 1, and the mounts.
+    pub(super) fn restore_log(&self, guest: &mut dyn Guest) -> Result<(), String> {
+        restore_root(guest, || fs::read_link(ROOT_OF_INIT))?;
+        self.restore_mounts(guest)
     }
 
     /// Removes the mounts that were added, and restores those that were removed.
-    pub(super) fn restore_mounts(&self, guest: &mut dyn Guest) -> Result<(), String> {
+    fn restore_mounts(&self, guest: &mut dyn Guest) -> Result<(), String> {
         let now = mounts().map_err(|error| error_chain(&error))?;
         let mut removed = self.mounts.clone();
         let added: Vec<&Mount> = now.iter().filter(|mount| !take(&mut removed, mount)).collect();
@@ -147,6 +216,51 @@ impl Baseline {
             }
         }
     }
+}
+
+/// Returns PID 1 to the root directory of this process if it has another one. `root` reads the root directory of PID 1.
+fn restore_root(guest: &mut dyn Guest, mut root: impl FnMut() -> io::Result<PathBuf>) -> Result<(), String> {
+    let mut changed = || {
+        let root = root().map_err(|error| format!("root directory of PID 1: {}", error_chain(&error)))?;
+        Ok::<_, String>(Some(root).filter(|root| root != Path::new("/")))
+    };
+    if changed()?.is_none() {
+        return Ok(());
+    }
+    // chroot(2) has left the working directory, from which the old root is reached as long as it is outside the new one.
+    act(guest, Action::Chdir(b"../../../../../../../..".to_vec()))?;
+    act(guest, Action::Chroot(b".".to_vec()))?;
+    match changed()? {
+        Some(root) => Err(format!("the root directory of PID 1 is {}", root.display())),
+        None => Ok(()),
+    }
+}
+
+/// Makes the kernel log its messages that appear once per boot again, if it can.
+fn clear_once(guest: &mut dyn Guest) {
+    if !Path::new(CLEAR_ONCE).exists() {
+        let (source, target) = (b"debugfs".to_vec(), b"/sys/kernel/debug".to_vec());
+        let mount = Action::Mount { fstype: source.clone(), source, target, flags: 0, data: Vec::new() };
+        // A kernel without debugfs.
+        let _ = act(guest, mount);
+    }
+    // A behaviour that depends on such a message then fails, and says so.
+    let _ = fs::write(CLEAR_ONCE, "1");
+}
+
+fn capability_sets() -> Vec<Option<Vec<u8>>> {
+    CAPABILITY_SETS.iter().map(|file| fs::read(file).ok()).collect()
+}
+
+fn tainted() -> Option<Vec<u8>> {
+    fs::read("/proc/sys/kernel/tainted").ok()
+}
+
+/// Returns the umask of PID 1; `None` for a kernel that does not show it (before 4.7).
+fn umask_of_init() -> Option<u32> {
+    let status = fs::read_to_string("/proc/1/status").ok()?;
+    let mask = status.lines().find_map(|line| line.strip_prefix("Umask:"))?;
+    u32::from_str_radix(mask.trim(), 8).ok()
 }
 
 fn sysctl() -> &'static Path {
@@ -250,5 +364,47 @@ fn descend(dir: &Path, device: u64, found: &mut Vec<(PathBuf, Metadata)>) {
             }
             found.push((path, data));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::ScriptedGuest;
+    use agent::proto::{ActionResult, GuestMicros, JobEnd};
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    /// Runs [`restore_root`] with these root directories of PID 1, one after the other. Returns its result and the actions.
+    fn restore_from(roots: &[&'static str]) -> (Result<(), String>, Vec<Action>) {
+        let actions = Rc::new(RefCell::new(Vec::new()));
+        let seen = Rc::clone(&actions);
+        let mut guest = ScriptedGuest::answering(move |request| {
+            if let Request::InInit(action) = request {
+                seen.borrow_mut().push(action.clone());
+            }
+            let result = ActionResult { result: Ok(Value::Unit), began: GuestMicros(0), ended: GuestMicros(0) };
+            Ok(Reply::Finished(JobEnd { results: vec![result], ..JobEnd::default() }))
+        });
+        let mut roots = roots.iter();
+        let result =
+            restore_root(&mut guest, || roots.next().map(PathBuf::from).ok_or_else(|| io::ErrorKind::NotFound.into()));
+        drop(guest);
+        (result, actions.take())
+    }
+
+    #[test]
+    fn a_changed_root_directory_of_pid_1_is_restored() {
+        let leave = [Action::Chdir(b"../../../../../../../..".to_vec()), Action::Chroot(b".".to_vec())];
+        assert_eq!(restore_from(&["/jail", "/"]), (Ok(()), leave.to_vec()));
+        assert_eq!(restore_from(&["/"]), (Ok(()), vec![]));
+    }
+
+    #[test]
+    fn a_root_directory_that_cannot_be_restored_is_an_error() {
+        let (result, _) = restore_from(&["/jail", "/jail"]);
+        assert_eq!(result, Err("the root directory of PID 1 is /jail".to_owned()));
+        let (result, _) = restore_from(&[]);
+        assert_eq!(result, Err("root directory of PID 1: entity not found".to_owned()));
     }
 }

@@ -14,8 +14,9 @@
 //! ```
 //!
 //! **Behaviours are not fully isolated.** All of them run in one boot. After each, the guest is restored: modules that it
-//! loaded are removed, processes that it left are killed, and files, mounts, the path of modprobe and the working directory
-//! of PID 1 are reset. If that fails, the remaining behaviours are skipped with the reason. A separate bundle can check them.
+//! loaded are removed, processes that it left are killed, and files, mounts, the path of modprobe, other settings of the
+//! kernel, and the root directory, the working directory and the umask of PID 1 are reset. If that fails, the remaining
+//! behaviours are skipped with the reason. A separate bundle can check them.
 
 mod baseline;
 mod connection;
@@ -26,8 +27,39 @@ pub mod runner;
 use crate::check::probes::Probes;
 use serde::{Deserialize, Serialize};
 
-/// Behaviours that may break the machine even if they pass, or that change it for good. They are checked last, in this order.
-pub const LAST: [&str; 4] = ["env.capabilities", "unload.rmmod-forced", "path.unshared-root", "path.modules-disabled"];
+/// The behaviour that is checked first: it counts messages, whose number the kernel limits for all behaviours together.
+const FIRST: &str = "loop.rate-limit";
+/// Behaviours that are checked last, in this order, because they change the machine in a way that cannot be undone, or may
+/// break it even if they pass.
+const LAST: [&str; 11] = [
+    // The next message is preceded by the number of those that were suppressed, which other behaviours do not expect.
+    "loop.parallel",
+    "loop.short-waits",
+    "loop.long-waits",
+    "env.capabilities",
+    "env.capability-writers",
+    "env.no-module-capability",
+    "error.lockdown",
+    // It makes the kernel require signatures.
+    "error.signature",
+    "path.modules-disabled",
+    "path.unshared-root",
+    "unload.rmmod-forced",
+];
+/// Behaviours that need helpers with all capabilities, and reduce them. Only the first one can be checked.
+const FULL_CAPABILITIES: [&str; 3] = ["env.capabilities", "env.capability-writers", "env.no-module-capability"];
+/// Behaviours that expect their unsigned module to be the first that taints the kernel.
+const FIRST_TAINT: [&str; 2] = ["error.signature", "error.signature-trailer"];
+/// A behaviour that cannot be checked after `path.modules-disabled`.
+const LOADS_AT_THE_END: &str = "unload.rmmod-forced";
+
+/// Returns the key by which behaviours are sorted.
+#[must_use]
+pub fn place(id: &str) -> usize {
+    let last = LAST.iter().position(|last| *last == id);
+    last.map_or(usize::from(id != FIRST), |at| at + 2)
+}
+
 /// The path of the program in the guest.
 pub const PROGRAM: &str = "/bin/kmodlab-self";
 /// The path of the manifest in the guest.
@@ -61,4 +93,20 @@ pub struct Entry {
     pub id: String,
     /// The need that the kernel or the subject does not meet.
     pub unmet: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::select::select;
+
+    #[test]
+    fn behaviours_that_cannot_be_undone_are_sorted_to_the_end() {
+        let mut ids: Vec<&str> = select(&[]).unwrap().iter().map(|behaviour| behaviour.id).collect();
+        ids.sort_by_key(|id| place(id));
+        assert_eq!(ids[0], FIRST);
+        assert_eq!(ids[ids.len() - LAST.len()..], LAST);
+        assert!(FULL_CAPABILITIES.iter().chain([&LOADS_AT_THE_END]).all(|id| LAST.contains(id)));
+        assert!(FIRST_TAINT.iter().all(|id| ids.contains(id)));
+    }
 }

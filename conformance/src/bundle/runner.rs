@@ -56,7 +56,8 @@ pub fn run(port: OwnedFd, out: &mut dyn Write) -> Result<(), String> {
     let mut log_end = kernel_log(&mut agent, 0)?.1;
     let (mut bad, mut not_restored) = (0, None);
     for (number, entry) in manifest.entries.iter().enumerate() {
-        let (verdict, reason) = match (&entry.unmet, &not_restored) {
+        let spoiled = not_restored.clone().or_else(|| baseline.spoiled_for(&entry.id).map(str::to_owned));
+        let (verdict, reason) = match (&entry.unmet, spoiled) {
             (Some(need), _) => (Verdict::Skip, Some(format!("needs {need}"))),
             (None, Some(why)) => (Verdict::Skip, Some(format!("{why}; boot a bundle with only this behaviour"))),
             (None, None) => check(&entry.id, &mut agent, &pair, &baseline, &mut log_end, &exceptions),
@@ -97,8 +98,8 @@ fn check(
         let end = run_check(behaviour, &mut lab);
         (end, lab.into_facts())
     };
-    // The kernel log is read from /dev, which the behaviour may have unmounted.
-    let (findings, end) = match baseline.restore_mounts(agent).and_then(|()| findings(agent, from, exceptions)) {
+    // The kernel log is read from /dev, which the behaviour may have unmounted, or which may not be in the root of PID 1.
+    let (findings, end) = match baseline.restore_log(agent).and_then(|()| findings(agent, from, exceptions)) {
         Ok(findings) => (findings, end),
         Err(reason) => (Vec::new(), CheckEnd::LabFailed(reason)),
     };

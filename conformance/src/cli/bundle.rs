@@ -6,7 +6,7 @@ use super::hint::SETUP;
 use super::setup::Tools;
 use super::{Outcome, lookup, resolve, setup, show_progress, signals};
 use crate::bundle::lava::{self, INITRAMFS, KERNEL};
-use crate::bundle::{Entry, LAST, MANIFEST, Manifest, PROGRAM};
+use crate::bundle::{Entry, MANIFEST, Manifest, PROGRAM, place};
 use crate::run::judge::Judging;
 use crate::run::needs::{Offer, first_unmet_need, is_met};
 use crate::run::pair::PreparedKernel;
@@ -77,7 +77,7 @@ pub(super) fn bundle(common: &Common, args: &BundleArgs) -> Outcome {
         unmet: unmet(behaviour).map(|need| need.to_string()),
     };
     let mut entries: Vec<Entry> = request.selection.behaviours.iter().map(entry).collect();
-    entries.sort_by_key(|entry| LAST.contains(&entry.id.as_str()));
+    entries.sort_by_key(|entry| place(&entry.id));
     let manifest = Manifest {
         kernel: side.kernel.name.clone(),
         release: side.kernel.release.to_string(),

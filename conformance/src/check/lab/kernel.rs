@@ -12,8 +12,14 @@ impl Lab<'_> {
     /// # Errors
     /// [`LabError`] if the log cannot be read.
     pub fn mark_kmsg(&mut self) -> Result<(), LabError> {
-        self.kmsg_from = self.kmsg_records(true)?.1;
-        Ok(())
+        // The mark follows all records, also those that were lost because many behaviours in one boot filled the log.
+        match self.ask(&Request::Kmsg { since: self.kmsg_from, flush: true })? {
+            Reply::Kmsg { next, .. } => {
+                self.kmsg_from = next;
+                Ok(())
+            }
+            other => Err(unexpected("read the kernel log", other)),
+        }
     }
 
     /// Returns the lines of the kernel since the mark, after flushing the log.

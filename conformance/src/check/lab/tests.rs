@@ -101,6 +101,12 @@ fn a_kernel_log_with_lost_records_is_an_error() {
 }
 
 #[test]
+fn a_mark_can_follow_lost_records() {
+    let lost = |_: &Request| Ok(Reply::Kmsg { records: Vec::new(), next: 9, lost: true });
+    assert_eq!(step(lost, |lab| lab.mark_kmsg().map(|()| true)), Ok(true));
+}
+
+#[test]
 fn only_the_lines_of_the_kernel_after_the_mark_are_returned() {
     let record = |seq, facility, text: &str| KmsgRecord {
         seq,
