@@ -7,6 +7,12 @@ use std::fmt::Write as _;
 /// The maximum number of rows listed as not compared.
 const NOT_COMPARED_LISTED: usize = 20;
 
+/// The maximum length of a value on the terminal. Of a longer one, only the part around the first difference is shown.
+const VALUE_LENGTH: usize = 240;
+
+/// How much of a longer value is shown before the first difference.
+const CONTEXT: usize = 60;
+
 /// The number of changes from which they are counted by group, because they do not fit on a screen.
 const MANY: usize = 10;
 
@@ -27,7 +33,7 @@ pub fn terminal(comparison: &Comparison) -> String {
         );
         let _ = writeln!(out, "  statement  {}", plain(&change.statement));
         for fact in &change.facts {
-            let [base, head] = values(fact);
+            let [base, head] = excerpts(values(fact));
             let _ = writeln!(out, "  fact       {}\n    base     {base}\n    head     {head}", plain(&fact.name));
         }
         for (side, reason) in [("base", &change.reasons.0), ("head", &change.reasons.1)] {
@@ -163,6 +169,22 @@ fn values(fact: &FactChange) -> [String; 2] {
     })
 }
 
+/// Shortens values that are too long for the terminal to the part around their first difference.
+fn excerpts(values: [String; 2]) -> [String; 2] {
+    if values.iter().all(|value| value.chars().count() <= VALUE_LENGTH) {
+        return values;
+    }
+    let [base, head] = &values;
+    let same = base.chars().zip(head.chars()).take_while(|(base, head)| base == head).count();
+    let skipped = same.saturating_sub(CONTEXT);
+    values.map(|value| {
+        let shown: String = value.chars().skip(skipped).take(VALUE_LENGTH).collect();
+        let start = if skipped > 0 { "... " } else { "" };
+        let end = if value.chars().count() > skipped + VALUE_LENGTH { " ..." } else { "" };
+        format!("{start}{shown}{end}")
+    })
+}
+
 /// Escapes text that is not in the text form of reports, because a stored report can come from anywhere.
 fn plain(text: &str) -> String {
     if text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) { text.to_owned() } else { text::escape(text.as_bytes()) }
@@ -228,6 +250,18 @@ mod tests {
     #[test]
     fn the_terminal_shows_only_changes() {
         insta::assert_snapshot!(terminal(&comparison("")));
+    }
+
+    #[test]
+    fn long_values_are_shortened_to_their_first_difference() {
+        let text = |values: [&str; 2]| excerpts(values.map(str::to_owned));
+        let same = "a".repeat(VALUE_LENGTH - 1);
+        assert_eq!(text([&format!("{same}b"), &format!("{same}c")]), [format!("{same}b"), format!("{same}c")]);
+        let (long, tail) = ("a".repeat(300), "d".repeat(300));
+        let [base, head] = text([&format!("{long}b"), &format!("{long}c{tail}")]);
+        assert_eq!(base, format!("... {}b", "a".repeat(CONTEXT)));
+        assert_eq!(head, format!("... {}c{} ...", "a".repeat(CONTEXT), "d".repeat(VALUE_LENGTH - CONTEXT - 1)));
+        assert_eq!(text(["x", &tail])[0], "x");
     }
 
     #[test]
