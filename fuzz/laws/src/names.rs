@@ -20,6 +20,9 @@ pub fn module_name(data: &[u8]) {
     check_name(name);
     check_alias(pattern);
     check_alias(name);
+    if name.len() < 4 {
+        check_limit(name);
+    }
     check_with_libc(pattern, name);
     check_pattern(pattern, name);
     check_request(pattern, name);
@@ -74,6 +77,22 @@ fn check_alias(alias: &[u8]) {
         Err(NameError::Nul(_)) => assert!(alias.contains(&0)),
         Err(NameError::Bracket(_)) => assert!(alias.iter().any(|byte| matches!(byte, b'[' | b']'))),
         Err(other) => panic!("an alias cannot cause this error: {other}"),
+    }
+}
+
+/// A name or an alias may have 4095 bytes, and no more.
+fn check_limit(start: &[u8]) {
+    const LONGEST: usize = 4095;
+    let padded = |length: usize| {
+        let mut padded = start.to_vec();
+        padded.resize(length, b'x');
+        padded
+    };
+    assert_eq!(normalise_alias(&padded(LONGEST)).is_ok(), normalise_alias(start).is_ok(), "the longest alias");
+    assert_eq!(normalise_alias(&padded(LONGEST + 1)), Err(NameError::TooLong(LONGEST + 1)));
+    if !start.iter().any(|byte| matches!(byte, b'.' | 0)) {
+        assert!(ModuleName::new(&padded(LONGEST)).is_ok(), "the longest name");
+        assert_eq!(ModuleName::new(&padded(LONGEST + 1)), Err(NameError::TooLong(LONGEST + 1)));
     }
 }
 
