@@ -341,6 +341,12 @@ class Runner:
             return None, used, ""
         if done.returncode not in (70, 71, 77):
             raise RuntimeError(f"{name}: exit status {done.returncode}: {done.stderr[-300:]!r}")
+        # The input must be fine without the fault.
+        inputs = [path for path in scratch.iterdir() if path.name.startswith("crash-")]
+        if inputs and number:
+            env = os.environ | {"KMODLAB_FUZZ_TARGET": name, "KMODLAB_FAULT": "0"}
+            if subprocess.run([program, inputs[0]], env=env, capture_output=True).returncode != 0:
+                raise RuntimeError(f"{name} stops without a fault, too: {message}")
         return {70: "time limit", 71: "memory limit", 77: "panic"}[done.returncode], used, message
 
     def fault(self, ident, fault):
