@@ -158,16 +158,17 @@ impl<'a> Lab<'a> {
     /// Carries out one action as `caller` and returns its result and its duration.
     ///
     /// # Errors
-    /// [`LabError`] if it does not end within a minute of guest time.
+    /// [`LabError::Hung`] if it does not end within a minute of guest time, which is also recorded as a fact.
     pub fn observe_as(&mut self, caller: Caller, action: Action) -> Result<Observed, LabError> {
         let what = describe(&action);
         let jobs = self.start(caller, vec![action], 1)?;
         let [job] = jobs[..] else {
             return Err(LabError::Unexpected(format!("{} jobs instead of one", jobs.len())));
         };
-        let end = self
-            .wait(job, ACTION_LIMIT)?
-            .ok_or_else(|| LabError::Unexpected(format!("no result after {} ms: {what}", ACTION_LIMIT.0)))?;
+        let end = match self.wait(job, ACTION_LIMIT)? {
+            Some(end) => end,
+            None => return Err(self.hung(&what)),
+        };
         match end.results.into_iter().next() {
             Some(result) => Ok(Observed::from(result)),
             None => {
@@ -175,6 +176,12 @@ impl<'a> Lab<'a> {
                 Err(LabError::Unexpected(format!("{end} without a result: {what}")))
             }
         }
+    }
+
+    /// Records as a fact that something has not ended within [`ACTION_LIMIT`], and returns the error that ends the check.
+    fn hung(&mut self, what: &str) -> LabError {
+        self.expect(what, format!("no result after {} ms", ACTION_LIMIT.0), "a result");
+        LabError::Hung
     }
 
     /// [`Lab::observe_as`] as root, with all capabilities.

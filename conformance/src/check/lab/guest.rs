@@ -49,6 +49,9 @@ pub enum LabError {
     /// A step of the set-up had no usable result.
     #[error("set-up failed: {0}")]
     Unexpected(String),
+    /// An action has not ended. The check has recorded that as a fact.
+    #[error("the check cannot continue")]
+    Hung,
     /// The kernel or the subject does not have something that the check needs.
     #[error("needs {0}")]
     Need(String),

@@ -7,10 +7,13 @@ impl Lab<'_> {
     /// Waits until a job ends.
     ///
     /// # Errors
-    /// [`LabError`] if it does not end within a minute of guest time, or could not start as its caller.
+    /// [`LabError::Hung`] if it does not end within a minute of guest time, which is also recorded as a fact; another
+    /// [`LabError`] if it could not start as its caller.
     pub fn wait_for(&mut self, job: JobId) -> Result<JobEnd, LabError> {
-        let end = self.wait(job, ACTION_LIMIT)?;
-        let end = end.ok_or_else(|| LabError::Unexpected(format!("a job still runs after {} ms", ACTION_LIMIT.0)))?;
+        let end = match self.wait(job, ACTION_LIMIT)? {
+            Some(end) => end,
+            None => return Err(self.hung("a job")),
+        };
         match end.setup {
             Some(failure) => Err(LabError::SetUp { what: failure.step, errno: failure.errno }),
             None => Ok(end),

@@ -63,12 +63,21 @@ fn a_job_without_a_result_is_an_error_that_says_how_it_ended() {
     let killed = JobEnd { killed_by: Some(9), ..JobEnd::default() };
     let error = step(job_ending(killed), |lab| lab.observe(Action::Sleep(1)));
     assert_eq!(error, Err("set-up failed: killed by signal 9 without a result: sleep for 1 ms".to_owned()));
+}
+
+#[test]
+fn an_action_or_a_job_that_does_not_end_is_a_wrong_fact() {
     let still_running = |request: &Request| match request {
         Request::Start { .. } => Ok(Reply::Started(vec![JobId(0)])),
         _ => Ok(Reply::StillRunning),
     };
-    let error = step(still_running, |lab| lab.observe(Action::Sleep(1)));
-    assert_eq!(error, Err("set-up failed: no result after 60000 ms: sleep for 1 ms".to_owned()));
+    let (mut guest, pair) = (ScriptedGuest::answering(still_running), pair("6.1", "ours"));
+    let mut lab = Lab::new(&mut guest, &pair, Instant::now() + Duration::from_secs(60));
+    assert!(matches!(lab.observe(Action::Sleep(1)), Err(LabError::Hung)));
+    assert!(matches!(lab.wait_for(JobId(0)), Err(LabError::Hung)));
+    let facts: Vec<String> = lab.into_facts().iter().map(|fact| fact.mismatch()).collect();
+    let hung = "expected a result, got no result after 60000 ms";
+    assert_eq!(facts, [format!("sleep for 1 ms: {hung}"), format!("a job: {hung}")]);
 }
 
 #[test]
