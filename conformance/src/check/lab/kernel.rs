@@ -66,7 +66,7 @@ impl Lab<'_> {
             Reply::Kmsg { lost: true, .. } => {
                 Err(LabError::Unexpected("kernel log records were overwritten before they were read".to_owned()))
             }
-            Reply::Kmsg { records, next, .. } => Ok((records, next)),
+            Reply::Kmsg { records, next, .. } => Ok((without_input_devices(records), next)),
             other => Err(unexpected("read the kernel log", other)),
         }
     }
@@ -183,6 +183,13 @@ fn kernel_lines(records: Vec<KmsgRecord>) -> Vec<KmsgRecord> {
     records.into_iter().filter(|record| record.facility == 0).collect()
 }
 
+/// Leaves out the lines about input devices, which the kernel finds at some moment after the boot (drivers/input/input.c,
+/// `input_register_device`).
+fn without_input_devices(records: Vec<KmsgRecord>) -> Vec<KmsgRecord> {
+    let is_input = |record: &KmsgRecord| record.facility == 0 && record.text.starts_with(b"input: ");
+    records.into_iter().filter(|record| !is_input(record)).collect()
+}
+
 /// Returns the name in a line such as `… module_request: fs-zz wait=1 call_site=get_fs_type+0x5/0x10`. A name can contain
 /// any bytes, so the fixed text is searched from both ends.
 fn traced_name(line: &[u8]) -> Option<Vec<u8>> {
@@ -227,6 +234,22 @@ mod tests {
         assert_eq!(traced_name(line), Some(b"fs-a wait=b".to_vec()));
         assert_eq!(traced_event(line), Some(&b"fs-a wait=b wait=1 call_site=get_fs_type"[..]));
         assert_eq!(traced_name(b"# tracer: nop"), None);
+    }
+
+    #[test]
+    fn lines_about_input_devices_do_not_count() {
+        let record = |facility, text: &str| KmsgRecord {
+            seq: 0,
+            level: 6,
+            facility,
+            time: agent::proto::GuestMicros(0),
+            text: text.as_bytes().to_vec(),
+        };
+        let mouse = "input: ImExPS/2 Generic Explorer Mouse as /devices/platform/i8042/serio1/input/input2";
+        let records = vec![record(0, mouse), record(1, "input: of a program"), record(0, "of the kernel")];
+        let shown = |records: Vec<KmsgRecord>| records.iter().map(shown_line).collect::<Vec<_>>();
+        assert_eq!(shown(without_input_devices(records.clone())), ["<6> input: of a program", "<6> of the kernel"]);
+        assert_eq!(shown(kernel_lines(records)), [format!("<6> {mouse}"), "<6> of the kernel".to_owned()]);
     }
 
     #[test]
