@@ -3,7 +3,7 @@
 
 use crate::check::fact::{List, Shown};
 use crate::check::lab::{Lab, LabError, SCRATCH, shown_line};
-use agent::proto::{Action, Errno, Value};
+use agent::proto::{Action, Caller, Errno, Value};
 
 /// The end of a signed module (`MODULE_SIG_STRING`, include/linux/module_signature.h).
 pub const MARKER: &[u8] = b"~Module signature appended~\n";
@@ -172,8 +172,7 @@ impl Lab<'_> {
     /// # Errors
     /// [`LabError`] if the guest refuses.
     pub fn change(&mut self, path: &str, changes: &[Change]) -> Result<(), LabError> {
-        let pieces = changes.iter().map(|(at, bytes)| (Some(*at as u64), bytes.clone())).collect();
-        self.arrange(Action::WriteMany { path: path.as_bytes().to_vec(), pieces, flags: 0 })?;
+        self.arrange(write_changes(path, changes))?;
         Ok(())
     }
 
@@ -189,13 +188,20 @@ impl Lab<'_> {
         result: impl Shown,
         lines: &[&str],
     ) -> Result<(), LabError> {
-        self.change(file.path(), changes)?;
-        let got = self.load_result(finit(file.path(), ""))?;
+        let original = changes.iter().map(|(at, bytes)| (*at, file.image[*at..*at + bytes.len()].to_vec()));
+        let restore = write_changes(file.path(), &original.collect::<Vec<_>>());
+        let steps = vec![write_changes(file.path(), changes), finit(file.path(), ""), restore];
+        let mut results = self.observe_all_as(Caller::default(), steps)?.into_iter().map(|observed| observed.result);
+        // There are as many results as steps.
+        let mut next = || results.next().unwrap_or(Ok(Value::Unit));
+        let (changed, got, restored) = (next(), next(), next());
+        if let Some(errno) = [changed, restored].into_iter().find_map(Result::err) {
+            return Err(LabError::SetUp { what: format!("change {}", file.path()), errno });
+        }
         self.expect(what, got, result);
         let logged = self.new_lines()?.into_iter().map(|line| file.labelled(line)).collect();
         self.expect(&format!("{what}: kernel log"), List(logged), List(lines.to_vec()));
-        let original = changes.iter().map(|(at, bytes)| (*at, file.image[*at..*at + bytes.len()].to_vec()));
-        self.change(file.path(), &original.collect::<Vec<_>>())
+        Ok(())
     }
 
     /// Loads a module and records the result of the system call and the lines that the kernel logs. Call
@@ -236,6 +242,11 @@ impl Lab<'_> {
         let lines = lines.iter().map(|record| shown_line(record).replace(&release, "RELEASE"));
         Ok(lines.filter(|line| !line.contains("module verification failed")).collect())
     }
+}
+
+fn write_changes(path: &str, changes: &[Change]) -> Action {
+    let pieces = changes.iter().map(|(at, bytes)| (Some(*at as u64), bytes.clone())).collect();
+    Action::WriteMany { path: path.as_bytes().to_vec(), pieces, flags: 0 }
 }
 
 /// Returns finit_module(2) of an uncompressed file.
