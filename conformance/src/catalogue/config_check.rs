@@ -35,6 +35,7 @@ const MODULES: &[(&str, &str, &[&str])] = &[
     ("8021q", "CONFIG_VLAN_8021Q", &["CONFIG_VLAN_8021Q=m"]),
     ("af_alg", "CONFIG_CRYPTO_USER_API", &["CONFIG_CRYPTO_USER_API_HASH=m"]),
     ("algif_hash", "CONFIG_CRYPTO_USER_API_HASH", &["CONFIG_CRYPTO_USER_API_HASH=m"]),
+    ("binfmt_misc", "CONFIG_BINFMT_MISC", &["CONFIG_BINFMT_MISC=m"]),
     ("dummy", "CONFIG_DUMMY", &["CONFIG_DUMMY=m"]),
     ("garp", "CONFIG_GARP", &["CONFIG_VLAN_8021Q=m", "CONFIG_VLAN_8021Q_GVRP=y"]),
     ("inet_diag", "CONFIG_INET_DIAG", &["CONFIG_INET_DIAG=m"]),

@@ -10,6 +10,7 @@ pub const STANDARD: &[&str] = &[
     "8021q",
     "af_alg",
     "algif_hash",
+    "binfmt_misc",
     "dummy",
     "inet_diag",
     "ip_tables",

@@ -272,6 +272,16 @@ pub(super) const ENTRIES: &[Entry] = &[
         check: By(site::line_disciplines),
         ..NAME
     },
+    Entry {
+        id: "name.registered-format",
+        catalogue: "NAME-29",
+        statement: "execve(2) searches the executable formats again after the helper has ended, up to 6.13",
+        source: "search_binary_handler() (fs/exec.c), commit fa1bdca98d74; docs/facts/kernel.md#name-29",
+        needs: &[Need::Module("binfmt_misc")],
+        probes: &["binfmt-requests"],
+        check: By(file::registered_format),
+        ..NAME
+    },
 ];
 
 /// Bytes that a shell, a path or a format string would interpret.

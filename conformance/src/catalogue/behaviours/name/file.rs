@@ -4,7 +4,7 @@ use super::{NONE, SUCCESS, recorder, requests, root_requests};
 use crate::catalogue::entry::Check;
 use crate::check::errno;
 use crate::check::fact::List;
-use crate::check::helper::exit_with;
+use crate::check::helper::{act_then_exit, exit_with};
 use crate::check::lab::{Lab, LabError, SCRATCH, run_action, unprivileged};
 use crate::check::trigger::mount;
 use agent::proto::{Action, Caller, GuestMillis};
@@ -129,5 +129,28 @@ pub(super) fn executable_format_helper(lab: &mut Lab<'_>) -> Check {
     let (observed, names) = requests(lab, &log, unprivileged(), execute)?;
     lab.expect("execve(2) by uid 1000", observed.result, errno::ENOEXEC);
     lab.expect("helpers started", names.len(), started);
+    Ok(())
+}
+
+pub(super) fn registered_format(lab: &mut Lab<'_>) -> Check {
+    let requested = lab.probe("binfmt-requests")? == "yes";
+    lab.load("binfmt_misc")?;
+    let dir = format!("{SCRATCH}/formats").into_bytes();
+    lab.arrange(Action::MkdirAll(dir.clone()))?;
+    let (source, fstype) = (b"none".to_vec(), b"binfmt_misc".to_vec());
+    let mount = Action::Mount { source, target: dir.clone(), fstype, flags: 0, data: Vec::new() };
+    lab.arrange_in_init(mount)?;
+    let interpreter = lab.helper("interpreter", &exit_with(0))?;
+    let format = format!(":lab:M::\\x01\\x02\\x03\\x04::{}:", interpreter.path());
+    let register = Action::Write { path: [&dir, &b"/register"[..]].concat(), data: format.into_bytes(), flags: 0 };
+    let log = lab.helper_as_path("log", &act_then_exit(vec![register], 1))?;
+    let execute = program(lab, "bytes", b"\x01\x02\x03\x04")?;
+    let (observed, names) = requests(lab, &log, Caller::default(), execute)?;
+    lab.expect("requested names", List(names), List(if requested { vec!["binfmt-0403"] } else { vec![] }));
+    lab.expect("execve(2) succeeds", observed.result.is_ok(), requested);
+    let argv = lab.records(&interpreter)?.pop().unwrap_or_default().argv;
+    let file = format!("{SCRATCH}/bytes");
+    let arguments = if requested { vec![interpreter.path(), &file] } else { vec![] };
+    lab.expect("arguments of the registered interpreter", List(argv), List(arguments));
     Ok(())
 }
