@@ -1,7 +1,8 @@
 //! Builds a kernel with each fault.
 
+use crate::quick::{self, Object};
 use crate::table::Entry;
-use crate::work::{Edit, Kernel, WorkError, failed, files, replace};
+use crate::work::{Edit, Kernel, WorkError, failed, files, remove, replace};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -46,15 +47,25 @@ pub fn build(kernel: &Kernel, entry: &Entry, jobs: &str) -> Result<Built, WorkEr
         replace(&pristine, &edit.original)?;
     }
     restore(kernel)?;
+    let object = if quick::is_usable(kernel, jobs)? { Object::of(kernel, &entry.fault.file)? } else { None };
+    let faulty = kernel.dir.join("objects/faulty");
+    replace(&faulty, &entry.fault.file)?;
     replace(&source, &edit.edited)?;
-    let made = make(kernel, jobs);
+    let made = match &object {
+        Some(object) => object.build(kernel, jobs),
+        None => make(kernel, &["bzImage", "modules"], jobs),
+    };
     let stored = match made {
-        Ok(()) => store(kernel, &image),
+        Ok(()) => store(kernel, &image, object.is_some()),
         Err(WorkError::Program { reason, .. }) => replace(&image.join("error"), reason),
         Err(error) => Err(error),
     };
-    // Also after an error; the next build compiles the file again.
+    // Also after an error; the next whole build compiles the file again.
     replace(&source, &edit.original)?;
+    if let Some(object) = object {
+        object.restore(kernel)?;
+        remove(&faulty)?;
+    }
     stored?;
     Ok(Built::of(&image).unwrap_or(Built::Error))
 }
@@ -72,32 +83,39 @@ fn restore(kernel: &Kernel) -> Result<(), WorkError> {
     Ok(())
 }
 
-fn make(kernel: &Kernel, jobs: &str) -> Result<(), WorkError> {
+/// Runs make in the sources.
+pub fn make(kernel: &Kernel, arguments: &[&str], jobs: &str) -> Result<(), WorkError> {
     let mut make = Command::new("make");
     make.args(["-s", "ARCH=x86", "-C"])
         .arg(kernel.dir.join("source"))
         .arg(format!("O={}", kernel.dir.join("objects").display()))
-        .args([&format!("-j{jobs}"), "bzImage", "modules"])
+        .arg(format!("-j{jobs}"))
+        .args(arguments)
         .env_remove("MAKEFLAGS")
         .env_remove("MFLAGS");
-    let program = "make".to_owned();
-    let output = make.output().map_err(|error| WorkError::Program { program, reason: error.to_string() })?;
+    succeed("make", &mut make)
+}
+
+/// Runs a program. It fails with what the program prints on its standard error.
+pub fn succeed(program: &str, command: &mut Command) -> Result<(), WorkError> {
+    let failure = |reason| WorkError::Program { program: program.to_owned(), reason };
+    let output = command.output().map_err(|error| failure(error.to_string()))?;
     if output.status.success() {
         return Ok(());
     }
-    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    Err(WorkError::Program { program: "make".to_owned(), reason: errors })
+    Err(failure(String::from_utf8_lossy(&output.stderr).into_owned()))
 }
 
-/// Stores the image and the modules that differ from those of the kernel without a fault.
-fn store(kernel: &Kernel, image: &Path) -> Result<(), WorkError> {
+/// Stores the image and the modules that differ from those of the kernel without a fault. A quick build changes no module.
+fn store(kernel: &Kernel, image: &Path, quick: bool) -> Result<(), WorkError> {
     let objects = kernel.dir.join("objects");
     let read = |path: &Path| fs::read(path).map_err(failed("read", path));
     let built = read(&objects.join("arch/x86/boot/bzImage"))?;
     let mut same = built == read(&kernel.dir.join("base/bzImage"))?;
     // As make left them: the installed ones can be signed and compressed.
     let modules = kernel.dir.join("base/modules");
-    for file in files(&modules)? {
+    let built_modules = if quick { Vec::new() } else { files(&modules)? };
+    for file in built_modules {
         let module = read(&objects.join(&file))?;
         if module != read(&modules.join(&file))? {
             same = false;

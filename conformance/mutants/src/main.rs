@@ -9,6 +9,7 @@
 mod build;
 mod draw;
 mod edit;
+mod quick;
 mod record;
 mod run;
 mod source;

@@ -22,6 +22,10 @@ const PART: usize = 12;
 /// The wall-clock limit of a behaviour, in seconds. One that takes longer is inconclusive.
 const LIMIT: &str = "90";
 
+/// Makes the kernel report a soft lockup after eight seconds of guest time, so that a guest that loops in the kernel fails
+/// the behaviour before [`LIMIT`].
+const LOCKUP: &str = "watchdog_thresh=4";
+
 /// The verdicts on a kernel.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 pub struct Verdicts {
@@ -227,6 +231,7 @@ impl Runner {
         let _ = fs::remove_file(&report);
         let mut command = Command::new(&self.kmodlab);
         command.args(["run", "--boot-failure", "fail", "--shard", "all", "--timeout", LIMIT, "--jobs", &self.jobs]);
+        command.args(["--append", LOCKUP]);
         command.arg("--cache").arg(&self.cache).arg("--kernel").arg(image).arg("--modules").arg(modules);
         command.arg("--json").arg(&report).args(ids);
         let program = self.kmodlab.display().to_string();

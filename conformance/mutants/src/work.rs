@@ -3,7 +3,8 @@
 //! ```text
 //! WORK/KERNEL/source/        a copy of the sources; files with a fault are restored after the build
 //! WORK/KERNEL/pristine/      the original of each file that had a fault
-//! WORK/KERNEL/objects/       the directory of `make O=`
+//! WORK/KERNEL/objects/       the directory of `make O=`; `faulty` in it says that an object file may have a fault, `quick`
+//!                            whether a quick build makes the same image as a whole one
 //! WORK/KERNEL/base/          the kernel without a fault: bzImage, modules/ as built, lib/modules/ as installed, and `id`, which
 //!                            changes with sources and configuration
 //! WORK/KERNEL/images/KEY/    the kernel with a fault: bzImage, the modules that differ; or `error`, or `same`
@@ -85,6 +86,11 @@ impl Kernel {
         Ok(Kernel { dir, base_id })
     }
 
+    /// What identifies the kernel without a fault.
+    pub fn base_id(&self) -> &str {
+        &self.base_id
+    }
+
     /// The directory of the modules of the kernel without a fault: `lib/modules/RELEASE`.
     ///
     /// # Errors
@@ -143,6 +149,17 @@ pub fn replace(path: &Path, contents: impl AsRef<[u8]>) -> Result<(), WorkError>
     }
     fs::write(&temporary, contents).map_err(failed("write", &temporary))?;
     fs::rename(&temporary, path).map_err(failed("write", path))
+}
+
+/// Removes a file, which need not exist.
+///
+/// # Errors
+/// [`WorkError`] if that fails.
+pub fn remove(path: &Path) -> Result<(), WorkError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path)(error)),
+        _ => Ok(()),
+    }
 }
 
 /// Returns the files below a directory, relative to it, in order.
