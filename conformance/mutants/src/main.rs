@@ -18,7 +18,7 @@ mod work;
 
 use build::Built;
 use clap::{Args, Parser, Subcommand};
-use run::{Extent, Runner};
+use run::{Extent, Outcome, Runner};
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -45,6 +45,11 @@ enum Command {
         /// Compare with the table instead of printing
         #[arg(long)]
         check: bool,
+    },
+    /// Print the kernels that have a selected fault
+    Kernels {
+        #[command(flatten)]
+        select: Select,
     },
     /// Build a kernel with each fault
     Build {
@@ -124,6 +129,12 @@ fn run(command: Command) -> Result<bool, Box<dyn Error>> {
             print!("{}", table::render(&faults));
             Ok(true)
         }
+        Command::Kernels { select } => {
+            for (name, _) in select.faults()? {
+                println!("{name}");
+            }
+            Ok(true)
+        }
         Command::Build { select, jobs } => {
             let mut compiles = true;
             for (kernel, entries) in select.entries()? {
@@ -154,11 +165,14 @@ fn run(command: Command) -> Result<bool, Box<dyn Error>> {
         Command::Record { work } => {
             let select = Select { work, fault: Vec::new(), kernel: None, shard: "0/1".to_owned() };
             let mut rows = Vec::new();
-            let all = select.entries()?;
-            for (kernel, entries) in &all {
-                let base = run::last_base(kernel).unwrap_or_default();
+            let all = select.faults()?;
+            for (name, entries) in &all {
+                // A kernel that has not been built has no results.
+                let kernel = Kernel::open(&select.work, name).ok();
+                let base = kernel.as_ref().and_then(run::last_base).unwrap_or_default();
                 for entry in entries {
-                    rows.push((entry, run::outcome(kernel, &base, entry)?));
+                    let known = kernel.as_ref().map(|kernel| run::outcome(kernel, &base, entry)).transpose()?;
+                    rows.push((entry, known.unwrap_or(Outcome::NotRun)));
                 }
             }
             let (text, open) = record::record(&rows);
@@ -191,12 +205,21 @@ fn is_drawn(kernel: &str, drawn: &[Fault]) -> Result<bool, String> {
     Ok(drawn == listed)
 }
 
+/// Faults by the name of their kernel.
+type ByName = Vec<(&'static str, Vec<Entry>)>;
+
 /// Faults by kernel.
 type ByKernel = Vec<(Kernel, Vec<Entry>)>;
 
 impl Select {
     /// Returns the selected faults by kernel.
     fn entries(&self) -> Result<ByKernel, Box<dyn Error>> {
+        let opened = |(name, faults)| Ok((Kernel::open(&self.work, name)?, faults));
+        self.faults()?.into_iter().map(opened).collect()
+    }
+
+    /// Returns the selected faults by the name of their kernel.
+    fn faults(&self) -> Result<ByName, Box<dyn Error>> {
         let part = self.shard.split_once('/').and_then(|(part, of)| Some((part.parse().ok()?, of.parse().ok()?)));
         let (part, of): (usize, usize) =
             part.filter(|(part, of)| part < of).ok_or("invalid --shard (expected K/N, e.g. 0/4)")?;
@@ -218,7 +241,7 @@ impl Select {
             let faults = entries.iter().filter(|entry| entry.fault.kernel == name).cloned();
             let faults: Vec<Entry> = faults.skip(part).step_by(of).collect();
             if !faults.is_empty() && self.kernel.as_ref().is_none_or(|kernel| kernel == name) {
-                selected.push((Kernel::open(&self.work, name)?, faults));
+                selected.push((name, faults));
             }
         }
         Ok(selected)
