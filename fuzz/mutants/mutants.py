@@ -168,6 +168,12 @@ def faults(tables):
             yield f"{table}#{number}", fault
 
 
+def struck():
+    """The reasons why faults are struck, by fault."""
+    listed = tomllib.loads((HERE / "struck.toml").read_text())["fault"]
+    return {json.dumps({k: v for k, v in fault.items() if k != "reason"}): fault["reason"] for fault in listed}
+
+
 def edited(text, fault):
     """The source with the fault, or None if its line is not there."""
     lines, function, left = text.splitlines(keepends=True), "", fault.get("nth", 1)
@@ -377,7 +383,7 @@ class Runner:
             self.write(fault["file"], original)
 
     def run(self, chosen, total, again):
-        began = time.monotonic()
+        began, reasons = time.monotonic(), struck()
         woven = self.work / "woven.json"
         known = json.loads(woven.read_text()) if woven.exists() else {"faults": [], "numbers": []}
         self.woven = {json.dumps(fault): number for fault, number in zip(known["faults"], known["numbers"])}
@@ -388,6 +394,8 @@ class Runner:
                 same = old["fault"] == fault
                 if same and (old["state"] != "missed" or not again and old["seconds"] >= self.limit):
                     continue
+            if json.dumps(fault) in reasons:
+                continue
             if total and time.monotonic() - began > total:
                 print("stopped: run again to continue", file=sys.stderr)
                 return
@@ -399,16 +407,17 @@ class Runner:
             print(ident, {key: value for key, value in result.items() if key not in ("fault", "targets")}, flush=True)
 
     def record(self, chosen):
-        rows, times, counts = [], [], {}
+        rows, times, counts, reasons = [], [], {}, struck()
         for ident, fault in chosen:
             file = self.results / f"{ident.replace('#', '-')}.json"
             result = json.loads(file.read_text()) if file.exists() else {"state": "not run"}
             if result.get("fault", fault) != fault:
                 result = {"state": "not run"}
-            state = "struck" if "struck" in fault and result["state"] != "found" else result["state"]
+            reason = reasons.get(json.dumps(fault))
+            state = "struck" if reason and result["state"] != "found" else result["state"]
             counts[state] = counts.get(state, 0) + 1
             cell = lambda text: "`" + text.replace("|", "\\|").replace("`", "'") + "`"
-            detail = {"found": lambda: f"`{result['target']}`, {result['seconds']} s", "struck": lambda: fault["struck"]}
+            detail = {"found": lambda: f"`{result['target']}`, {result['seconds']} s", "struck": lambda: f"struck: {reason}", "missed": lambda: f"missed in {result['seconds']} s each"}
             text = detail.get(state, lambda: state)()
             if state == "found":
                 times.append(result["seconds"])
