@@ -93,7 +93,7 @@ static PAGE: Page = Page {
             blocks: &[Block::Text(
                 "A loop through a process that is not a descendant of a helper, such as a daemon that a helper asks, is not \
                  recognised. Unrelated helpers that start between those of a loop hide it, and so do kernel threads \
-                 `kworker/u`... that are busy all the time. The kernel's limit applies in these cases.",
+                 `kworker/uN:N` that are busy all the time. The kernel's limit applies in these cases.",
             )],
         },
         Section {
