@@ -8,7 +8,8 @@ use crate::guard::processes::{Helper, Proc, ProcError};
 use crate::guard::settings::{FILE, HELPER, Limits, Settings};
 use crate::guard::{Decision, decide};
 use crate::log::Priority;
-use crate::log::request::{RequestLog, write_limited};
+use crate::log::request::RequestLog;
+use crate::log::system::write_kernel_log;
 use crate::name::Escaped;
 use crate::sys::{execute, strerror};
 use rustix::fs::{Mode, OFlags};
@@ -69,13 +70,14 @@ fn usage(invocation: &Invocation) -> Result<(), Failed> {
     Err(Failed)
 }
 
-/// The line that kernels 2.3 to 2.5 wrote when they stopped a loop, followed by the chain of requests.
+/// The line that kernels 2.3 to 2.5 wrote when they stopped a loop, followed by the chain of requests. It is not limited: the
+/// caller waits meanwhile, and counting earlier lines takes the kernel as long as its log is.
 fn log_stopped(chain: &[&Helper], name: &[u8]) {
     let helpers = chain.iter().map(|helper| (helper.name.as_deref().unwrap_or(b"?"), helper.pid));
     let this = (name, i32::try_from(std::process::id()).unwrap_or_default());
     let requests: Vec<String> = helpers.chain([this]).map(|(name, pid)| format!("{}[{pid}]", Escaped(name))).collect();
     let text = format!("runaway modprobe loop assumed and stopped: {}", requests.join(" > "));
-    write_limited(Priority::Error, "kmod", "kmod", &text);
+    write_kernel_log(Priority::Error, "kmod", &text);
 }
 
 fn guards_before() -> u32 {

@@ -43,15 +43,10 @@ impl RequestLog {
     /// Writes a message. If it cannot be written, or there were too many lately, it is lost.
     pub fn write(&self, priority: Priority, text: impl Display) {
         let Self { tool, pid, name } = self;
-        write_limited(priority, tool, &format!("{tool}[{pid}]"), &format!("request for '{name}': {text}"));
-    }
-}
-
-/// Writes a message of a tool to the kernel's log, with this text as its source, unless there were too many of them lately.
-pub fn write_limited(priority: Priority, tool: &str, source: &str, text: &str) {
-    let recent = now().map_or(0, |now| recent(&end_of_kernel_log(TAIL), tool, now));
-    if let Some(text) = limited(recent, text) {
-        write_kernel_log(priority, source, &text);
+        let recent = now().map_or(0, |now| recent(&end_of_kernel_log(TAIL), tool, now));
+        if let Some(text) = limited(recent, &format!("request for '{name}': {text}")) {
+            write_kernel_log(priority, &format!("{tool}[{pid}]"), &text);
+        }
     }
 }
 
