@@ -28,27 +28,27 @@ pub(crate) fn allocate(length: usize) -> Result<(), TryReserveError> {
 
 /// Reserves memory for the content of a file: with room to grow if there is enough memory, otherwise exactly. Fails also if nothing
 /// would be left for small allocations, and then returns the memory.
-pub(crate) fn reserve(buffer: &mut Vec<u8>, additional: usize) -> Result<(), TryReserveError> {
+pub(crate) fn reserve<T>(buffer: &mut Vec<T>, additional: usize) -> Result<(), TryReserveError> {
     with_headroom(buffer, additional, |buffer| {
         buffer.try_reserve(additional).or_else(|_| buffer.try_reserve_exact(additional))
     })
 }
 
 /// Like [`reserve`], without room to grow.
-pub(crate) fn reserve_exact(buffer: &mut Vec<u8>, additional: usize) -> Result<(), TryReserveError> {
+pub(crate) fn reserve_exact<T>(buffer: &mut Vec<T>, additional: usize) -> Result<(), TryReserveError> {
     with_headroom(buffer, additional, |buffer| buffer.try_reserve_exact(additional))
 }
 
-fn with_headroom(
-    buffer: &mut Vec<u8>,
+fn with_headroom<T>(
+    buffer: &mut Vec<T>,
     additional: usize,
-    reserve: impl FnOnce(&mut Vec<u8>) -> Result<(), TryReserveError>,
+    reserve: impl FnOnce(&mut Vec<T>) -> Result<(), TryReserveError>,
 ) -> Result<(), TryReserveError> {
     if buffer.capacity() - buffer.len() >= additional {
         return Ok(());
     }
     reserve(buffer)?;
-    if buffer.capacity() <= SMALL {
+    if buffer.capacity() * size_of::<T>() <= SMALL {
         return Ok(());
     }
     let result = allocate(HEADROOM);

@@ -38,6 +38,11 @@ pub(super) enum Cost {
     Import = 48,
 }
 
+/// Returns whether there is the memory that several threads may use together.
+pub(super) fn has_memory_for_threads() -> bool {
+    memory::allocate(SMALL_MODULES as usize).is_ok()
+}
+
 /// Returns the size up to which every thread may read a module at any time, in bytes.
 pub(super) fn small_module(threads: usize) -> u64 {
     (SMALL_MODULES / threads.max(1) as u64).clamp(LEAST_SMALL_MODULE, SMALL_MODULE)

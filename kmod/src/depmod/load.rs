@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use super::budget::{Budget, small_module};
+use super::budget::{Budget, has_memory_for_threads, small_module};
 use super::cache::{Cache, Entry, Identity};
 use super::loaded::{Key, Loaded};
 use super::search::Found;
@@ -134,7 +134,11 @@ const BATCH: usize = 16;
 
 /// Returns the number of threads for a number of jobs.
 fn threads(count: usize, options: &Options) -> usize {
-    let processors = || thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    // Where memory is limited, the content of another thread's module must not take the last of it.
+    let processors = || match has_memory_for_threads() {
+        true => thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        false => 1,
+    };
     options.threads.unwrap_or_else(processors).clamp(1, count.div_ceil(BATCH).max(1))
 }
 

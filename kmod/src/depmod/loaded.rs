@@ -2,6 +2,7 @@
 
 use super::budget::{Budget, Cost};
 use crate::file::out_of_memory;
+use crate::memory;
 use crate::object::ObjectErrorKind;
 use crate::object::symbols::Import;
 
@@ -65,21 +66,21 @@ impl Loaded {
 
     /// Adds a value of `.modinfo`.
     pub(super) fn add_info(&mut self, budget: &Budget, key: Key, value: &[u8]) -> Result<(), ObjectErrorKind> {
-        self.info.try_reserve(1).map_err(out_of_memory)?;
+        memory::reserve(&mut self.info, 1).map_err(out_of_memory)?;
         let span = self.keep(budget, value, Cost::Info)?;
         self.info.push((key, span));
         Ok(())
     }
 
     pub(super) fn add_export(&mut self, budget: &Budget, name: &[u8], crc: Option<u64>) -> Result<(), ObjectErrorKind> {
-        self.exports.try_reserve(1).map_err(out_of_memory)?;
+        memory::reserve(&mut self.exports, 1).map_err(out_of_memory)?;
         let span = self.keep(budget, name, Cost::Export)?;
         self.exports.push((span, crc));
         Ok(())
     }
 
     pub(super) fn add_import(&mut self, budget: &Budget, import: &Import<'_>) -> Result<(), ObjectErrorKind> {
-        self.imports.try_reserve(1).map_err(out_of_memory)?;
+        memory::reserve(&mut self.imports, 1).map_err(out_of_memory)?;
         let span = self.keep(budget, import.name, Cost::Import)?;
         self.imports.push((span, import.weak, import.crc));
         Ok(())
@@ -102,7 +103,7 @@ impl Loaded {
         let cost = bytes.len().saturating_add(cost as usize);
         budget.take(self.cost, cost)?;
         self.cost += cost;
-        self.text.try_reserve(bytes.len()).map_err(out_of_memory)?;
+        memory::reserve(&mut self.text, bytes.len()).map_err(out_of_memory)?;
         let start = self.text.len();
         self.text.extend_from_slice(bytes);
         // A module's text is within its budget, far below 4 GiB.

@@ -8,6 +8,7 @@ use super::elf::{Encoding, SHT_SYMTAB, SHT_SYMTAB_SHNDX};
 use super::{ElfModule, ObjectErrorKind};
 use crate::file::out_of_memory;
 use crate::hash::SeededState;
+use crate::memory;
 use crate::name::NAME_LIMIT;
 
 const SHN_UNDEF: u16 = 0;
@@ -175,7 +176,7 @@ impl<'a> SymbolTable<'a> {
             versions.insert(version.name, (version.crc, false));
         }
         let mut imports = Vec::new();
-        imports.try_reserve_exact(capacity).map_err(out_of_memory)?;
+        memory::reserve_exact(&mut imports, capacity).map_err(out_of_memory)?;
         for symbol in self.symbols() {
             let symbol = symbol?;
             if symbol.section != SHN_UNDEF || (is_sparc && symbol.info & 0xf == STT_REGISTER) {
@@ -263,7 +264,7 @@ fn push<T>(symbols: &mut Vec<T>, symbol: T) -> Result<(), ObjectErrorKind> {
     if symbols.len() >= SYMBOL_LIMIT {
         return Err(Elf(TOO_MANY));
     }
-    symbols.try_reserve(1).map_err(out_of_memory)?;
+    memory::reserve(symbols, 1).map_err(out_of_memory)?;
     symbols.push(symbol);
     Ok(())
 }
